@@ -1,0 +1,56 @@
+"""From raw lines to columns. A decoder never raises for bad lines: each becomes a dead letter, the rest go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+import polars as pl
+
+from monitor.sources import RawBatch
+
+
+class DeadLetterReason(StrEnum):
+    """Why a line could not become an event."""
+
+    BROKEN_JSON = "broken-json"
+    NOT_AN_OBJECT = "not-an-object"
+    WRONG_TYPE = "wrong-type"
+    INVALID_UTF8 = "invalid-utf8"
+    LONE_SURROGATE = "lone-surrogate"
+    DUPLICATE_KEY = "duplicate-key"
+    TOO_DEEP = "too-deep"
+    TOO_LONG = "too-long"
+    EMPTY_LINE = "empty-line"
+    MISSING_TIMESTAMP = "missing-timestamp"
+    BAD_TIMESTAMP = "bad-timestamp"
+    NOT_COMBINED = "not-combined"  # an access log line not in the combined format
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A line that could not become an event, whole up to ``dead_letters.bytes_max``."""
+
+    partition: str
+    position: int
+    reason: DeadLetterReason
+    detail: str  # what was found, where in the line, what was expected
+    raw: bytes
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One raw batch as columns, in line order: the fields asked for (null where absent), ``_line`` (still raw text),
+    ``_position`` (Int64) and ``@timestamp``, ``event.ingested`` as Int64 microseconds. Lines and dead letters together
+    are all the lines of the raw batch."""
+
+    frame: pl.DataFrame
+    dead_letters: list[DeadLetter]
+
+
+class Decoder(Protocol):
+    """Reads one format. Rows are the same whatever the batch a line came in."""
+
+    def decode(self, raw: RawBatch, fields: frozenset[str]) -> Decoded: ...

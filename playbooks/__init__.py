@@ -1,0 +1,1 @@
+"""What shall be done: findings in, decisions out. Pure: no network, no database, no clock, no logger."""

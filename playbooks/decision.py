@@ -1,0 +1,110 @@
+"""A decision: one act on one entity, with its reason; and every way of doing nothing, with the same."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+import msgspec
+
+from detectors.finding import Entity, Scope
+
+
+class Tier(StrEnum):
+    """A rung of the ladder."""
+
+    OBSERVE = "observe"
+    WARN = "warn"
+    THROTTLE = "throttle"
+    REMOVE = "remove"
+    BAN = "ban"
+
+    @property
+    def rank(self) -> int:
+        """0 (observe) to 4 (ban)."""
+        return list(Tier).index(self)
+
+
+class Act(StrEnum):
+    """What a decision does."""
+
+    WARN = "warn"
+    THROTTLE = "throttle"
+    CAPTCHA = "captcha"
+    FUNCTION_BAN = "function-ban"
+    FORCE_UPDATE = "force-update"
+    REMOVE = "remove"
+    BAN = "ban"
+
+
+class Mode(StrEnum):
+    """Live decisions are enforced; shadow ones only recorded; replay ones belong to a stream's own past."""
+
+    LIVE = "live"
+    SHADOW = "shadow"
+    REPLAY = "replay"
+
+
+class DecisionState(StrEnum):
+    PROPOSED = "proposed"
+    HELD = "held"
+    AWAITING_APPROVAL = "awaiting-approval"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+class Reason(StrEnum):
+    """Why an outcome is what it is: the one list, for acting, holding back and doing nothing."""
+
+    PLAYBOOK = "playbook"  # a playbook's step was reached
+    OPERATOR = "operator"  # a person decided
+    RISK_BELOW_STEP = "risk-below-step"  # nothing: no step of the playbook is reached
+    NO_PLAYBOOK = "no-playbook"  # nothing: no playbook speaks of this finding
+    ALREADY_DECIDED = "already-decided"  # nothing: the same act is in force
+    RULE_EXCEPTED = "rule-excepted"  # nothing: an exception says that this rule does not apply there
+    HELD_EXEMPT = "held-exempt"  # held: an allow-list or exemption protects the entity
+    HELD_EVIDENCE = "held-evidence"  # held: removal and more need proof or two kinds of detector
+    HELD_APPROVAL = "held-approval"  # held: a ban waits for a second person
+    HELD_BUDGET = "held-budget"  # held: too many acts of this kind in the hour
+    HELD_PROTECTED = "held-protected"  # held: the registry calls the app protected
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One act on one entity. Times are microseconds since 1970 UTC; `expires` is never absent while in force.
+
+    At most one decision is in force per (scope, value, type, target).
+    """
+
+    id: str
+    time: int
+    scope: Scope
+    value: str
+    type: Act
+    tier: Tier
+    target: str | None = None  # the one API or function meant
+    parameters: dict[str, int | str] = msgspec.field(default_factory=dict)
+    duration_s: int
+    expires: int
+    origin: str  # "playbook:NAME" or "operator:NAME"
+    reason: Reason
+    explanation: str  # one sentence for people: what was seen, by which rule, how often
+    incident: str | None = None
+    finding: str | None = None  # the one that brought it about
+    rule: str | None = None  # its rule's id
+    mode: Mode
+    state: DecisionState
+    labels: tuple[str, ...] = ()
+
+    @property
+    def entity(self) -> Entity:
+        return Entity(self.scope, self.value)
+
+
+def decision_id(incident: str, act: Act, target: str | None, finding: str) -> str:
+    """The id of a decision: the same finding in the same incident always proposes the same one."""
+    text = "\x1f".join((incident, act, target or "", finding))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
