@@ -1,0 +1,141 @@
+"""Where things are kept. The record (findings, incidents, decisions, positions …) is one database, a transaction a turn;
+the archive is the events themselves, in files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from detectors.finding import Entity, Finding
+from monitor.decoders import DeadLetter
+from playbooks.decision import Decision
+from playbooks.incident import Incident
+from playbooks.risk import Risk
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one partition has come, and its account: received = processed + dead-lettered (+ in flight, while running).
+
+    `clock` is the arrival clock's own state. Late, duplicate and future events are among the processed.
+    """
+
+    partition: str
+    end: int
+    cursor: bytes = b""
+    clock: bytes = b""
+    received: int = 0
+    processed: int = 0
+    dead_lettered: int = 0
+    late: int = 0
+    duplicate: int = 0
+    future: int = 0
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One archive file that has been fsynced: path relative to the archive, day of arrival, what is in it."""
+
+    path: str
+    day: str  # YYYY-MM-DD of arrival, UTC
+    turn_first: int
+    turn_last: int
+    rows: int
+    bytes: int
+    time_min: int
+    time_max: int
+    sha256: str
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that must leave the machine once: the outbox's row. `key` is its idempotency key."""
+
+    key: str
+    channel: str  # "webhook:NAME"
+    body: bytes
+    created: int
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who or what changed something, when and why. The store chains entries by hash."""
+
+    time: int
+    actor: str
+    action: str
+    subject: str
+    reason: str
+    before: str = ""
+    after: str = ""
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one turn of the pipeline changes; committed whole or not at all.
+
+    `findings` are the parts seen in this turn (merged into what is stored by `detectors.finding.merge`); `progress`
+    holds each touched partition's new totals; `risks`, `incidents` and `decisions` replace rows of the same key.
+    """
+
+    number: int
+    progress: Sequence[Progress] = ()
+    dead_letters: Sequence[DeadLetter] = ()
+    findings: Sequence[Finding] = ()
+    risks: Sequence[Risk] = ()
+    incidents: Sequence[Incident] = ()
+    decisions: Sequence[Decision] = ()
+    messages: Sequence[Message] = ()
+    segments: Sequence[Segment] = ()
+    audit: Sequence[AuditEntry] = ()
+
+
+class StandingKind(StrEnum):
+    """A standing word of an operator: do not act on this entity; this rule does not apply there."""
+
+    EXEMPTION = "exemption"
+    EXCEPTION = "exception"
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """An exemption (of an entity) or an exception (of a rule for an entity), always with an expiry."""
+
+    id: str
+    kind: StandingKind
+    scope: str
+    value: str
+    rule: str | None = None
+    reason: str
+    actor: str
+    created: int
+    expires: int
+
+
+class Store(Protocol):
+    """The record. Every method either succeeds whole or raises `StoreError`; none waits longer than its bound.
+
+    Reading methods see the last committed state. `commit` is idempotent by turn number: a number at or below
+    `last_turn` is refused with `StaleTurn`, which is an assertion about the caller, not a thing to retry.
+    """
+
+    def last_turn(self) -> int: ...
+    def progress(self) -> dict[str, Progress]: ...
+    def commit(self, turn: Turn) -> None: ...
+    def known_findings(self, ids: Collection[str]) -> set[str]: ...
+    def risks(self, entities: Collection[Entity]) -> dict[Entity, Risk]: ...
+    def open_incidents(self, entities: Collection[Entity]) -> dict[Entity, Incident]: ...
+    def decisions_of(self, entities: Collection[Entity]) -> Mapping[Entity, Sequence[Decision]]: ...
+    def close(self) -> None: ...
+
+
+class StoreError(Exception):
+    """The store cannot do it. `retryable`: full disk, locked database; not: broken file, wrong schema."""
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class StaleTurn(StoreError):
+    """A turn with this number has been committed before."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
