@@ -108,3 +108,13 @@ def decision_id(incident: str, act: Act, target: str | None, finding: str) -> st
     """The id of a decision: the same finding in the same incident always proposes the same one."""
     text = "\x1f".join((incident, act, target or "", finding))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Considered(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one finding: the decision it brought about, held or not, or why there is none."""
+
+    finding: str
+    incident: str | None
+    decision: str | None
+    reason: Reason
+    detail: str  # one sentence for people

@@ -11,7 +11,7 @@ import msgspec
 
 from detectors.finding import Entity, Finding
 from monitor.decoders import DeadLetter
-from playbooks.decision import Decision
+from playbooks.decision import Considered, Decision
 from playbooks.incident import Incident
 from playbooks.risk import Risk
 
@@ -83,6 +83,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     risks: Sequence[Risk] = ()
     incidents: Sequence[Incident] = ()
     decisions: Sequence[Decision] = ()
+    considered: Sequence[Considered] = ()
     messages: Sequence[Message] = ()
     segments: Sequence[Segment] = ()
     audit: Sequence[AuditEntry] = ()
@@ -107,6 +108,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     created: int
     expires: int
+
+
+class AppRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the registry (`event.md` 4) as JSON text, true from `as_of` until the app's next line."""
+
+    app_id: str
+    as_of: int
+    document: str
 
 
 class Store(Protocol):
