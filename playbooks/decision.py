@@ -98,6 +98,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     state: DecisionState
     labels: tuple[str, ...] = ()
+    owner: str | None = None  # developer of the app, so that an owner's acts can be counted together
 
     @property
     def entity(self) -> Entity:

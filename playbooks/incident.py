@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
-from detectors.finding import Entity, Severity
+from detectors.finding import Entity, Finding, Scope, Severity
+from playbooks.risk import MICROSECONDS
+
+NAMES_MAX: Final = 50
+"""Rules and tags named in an incident; findings beyond are counted all the same."""
+
+NOUNS: Final = {
+    Scope.APP: "App",
+    Scope.DEVELOPER: "Developer",
+    Scope.USER: "User",
+    Scope.DEVICE: "Device",
+    Scope.SESSION: "Session",
+    Scope.ADDRESS: "Address",
+    Scope.RANGE: "Range",
+    Scope.DOMAIN: "Domain",
+    Scope.API: "API",
+    Scope.ORDER: "Order",
+    Scope.MERCHANT: "Merchant",
+    Scope.HOST: "Host",
+    Scope.DATASET: "Dataset",
+}
 
 
 class IncidentState(StrEnum):
@@ -15,7 +37,10 @@ class IncidentState(StrEnum):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are microseconds since 1970 UTC. `due` is when a first answer is owed."""
+    """Times are microseconds since 1970 UTC. `due` is when a first answer is owed.
+
+    `tier` is the highest rung of what was put in force for it. `kinds` are the kinds of detector that spoke.
+    """
 
     id: str
     entity: Entity
@@ -30,4 +55,87 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     findings: int
     rules: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     title: str
+
+
+class IncidentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a silence parts two incidents, and within how many seconds each severity is owed a first answer."""
+
+    gap_s: int = 86_400
+    critical_due_s: int = 86_400
+    high_due_s: int = 3 * 86_400
+    medium_due_s: int = 7 * 86_400
+    low_due_s: int = 14 * 86_400
+    informational_due_s: int = 30 * 86_400
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+    def due(self, severity: Severity, at: int) -> int:
+        """When a first answer is owed to something of this severity that happened `at`."""
+        return at + int(getattr(self, f"{severity.value}_due_s")) * MICROSECONDS
+
+
+def incident_id(entity: Entity, first_finding: str) -> str:
+    """The id of an incident: the same first finding about the same entity always opens the same one."""
+    text = f"{entity.scope}\x1f{entity.value}\x1f{first_finding}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def belongs(incident: Incident, finding: Finding, gap_s: int) -> bool:
+    """Whether a finding about the incident's entity is part of it: no more than the gap before or after."""
+    gap = gap_s * MICROSECONDS
+    near = incident.opened - gap <= finding.time <= incident.last_finding + gap
+    return incident.state is IncidentState.OPEN and near
+
+
+def open_incident(finding: Finding, risk: float, config: IncidentConfig) -> Incident:
+    """The incident that a finding opens."""
+    return Incident(
+        id=incident_id(finding.entity, finding.id),
+        entity=finding.entity,
+        owner=finding.owner,
+        opened=finding.time,
+        last_finding=finding.time,
+        due=config.due(finding.severity, finding.time),
+        severity=finding.severity,
+        risk=risk,
+        tier="observe",
+        findings=1,
+        rules=(finding.rule.id,),
+        tags=finding.tags[:NAMES_MAX],
+        kinds=(finding.kind,),
+        title=_title(finding),
+    )
+
+
+def join(incident: Incident, finding: Finding, risk: float, config: IncidentConfig) -> Incident:
+    """The incident with one more finding. Severity only rises, the deadline only comes nearer."""
+    worse = finding.severity.rank > incident.severity.rank
+    return msgspec.structs.replace(
+        incident,
+        owner=incident.owner or finding.owner,
+        opened=min(incident.opened, finding.time),
+        last_finding=max(incident.last_finding, finding.time),
+        due=min(incident.due, config.due(finding.severity, finding.time)),
+        severity=finding.severity if worse else incident.severity,
+        risk=risk,
+        findings=incident.findings + 1,
+        rules=_named(incident.rules, (finding.rule.id,)),
+        tags=_named(incident.tags, finding.tags),
+        kinds=_named(incident.kinds, (finding.kind,)),
+        title=_title(finding) if worse else incident.title,
+    )
+
+
+def _named(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    """Each name once, in order of appearance, within the bound."""
+    new = tuple(name for name in more if name not in known)
+    return (known + new)[:NAMES_MAX] if new else known
+
+
+def _title(finding: Finding) -> str:
+    return f"{NOUNS[finding.entity.scope]} {finding.entity.value}: {finding.title}"

@@ -74,9 +74,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
     `findings` are the parts seen in this turn (merged into what is stored by `detectors.finding.merge`); `progress`
     holds each touched partition's new totals; `risks`, `incidents` and `decisions` replace rows of the same key.
+    `time` is when the turn was taken, by the daemon's clock: the time of its dead letters.
     """
 
     number: int
+    time: int = 0
     progress: Sequence[Progress] = ()
     dead_letters: Sequence[DeadLetter] = ()
     findings: Sequence[Finding] = ()

@@ -1,0 +1,17 @@
+"""Sigma rules: read from YAML, compiled to questions about columns, matched batch by batch."""
+
+from detectors.sigma.detector import SigmaDetector
+from detectors.sigma.explain import Explanation, explain
+from detectors.sigma.load import parse_rules
+from detectors.sigma.rule import Rule, RuleProblem, RuleRefusedError, RuleSet
+
+__all__ = [
+    "Explanation",
+    "Rule",
+    "RuleProblem",
+    "RuleRefusedError",
+    "RuleSet",
+    "SigmaDetector",
+    "explain",
+    "parse_rules",
+]

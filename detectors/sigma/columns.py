@@ -1,0 +1,229 @@
+"""The columns of a batch as dictionaries: each distinct value once, so that a predicate is answered once per value.
+
+A column of mostly different values is taken as it stands, which is cheaper than finding that out value by value.
+Lists (JSON text that begins with ``[``, and registry columns of type list) become their elements: a predicate is true
+of a list when it is true of some element. A list that holds more than plain values also counts as the text it is,
+because a request body may be such a list and rules look for text in bodies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from detectors.sigma.condition import fold
+from detectors.sigma.fields import ARGUMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Rows = npt.NDArray[np.intp]
+Truth = npt.NDArray[np.bool_]
+
+SAMPLE_ROWS: Final = 1_000
+"""Rows looked at to guess whether a column repeats itself."""
+
+TEXT, FOLDED, NUMBER = "text", "folded", "number"
+"""The forms of a column's values that predicates ask about."""
+
+
+@dataclass(slots=True)
+class Column:
+    """The distinct values of one field in one batch.
+
+    `codes` gives, for each row, the value's place, or `size` where the row has none; None means that every row is its
+    own value. `texts` are the elements of the values: one each and in order, unless `owners` says whose they are.
+    """
+
+    size: int
+    codes: npt.NDArray[np.integer[Any]] | None
+    values: pl.Series
+    texts: pl.Series
+    owners: Rows | None
+    _frame: pl.DataFrame | None = None
+
+    def frame(self, form: str) -> pl.DataFrame:
+        """The elements in the forms made so far, this one among them."""
+        frame = self._frame
+        if frame is None:
+            frame = pl.DataFrame({TEXT: self.texts})
+        if form not in frame.columns:
+            frame = frame.with_columns(fold(pl.col(TEXT)).alias(FOLDED) if form == FOLDED else self._numbers())
+        self._frame = frame
+        return frame
+
+    def _numbers(self) -> pl.Series | pl.Expr:
+        if self.owners is None and self.values.dtype in (pl.Int64, pl.Float64):
+            return self.values.alias(NUMBER)
+        number = pl.col(TEXT).cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number).alias(NUMBER)
+
+    def truth(self, elements: pl.Series) -> Truth:
+        """An answer per element as an answer per value, with "no" at the end for rows without a value."""
+        answers = elements.fill_null(value=False).to_numpy()
+        truth = np.zeros(self.size + 1, dtype=np.bool_)
+        if self.owners is None:
+            truth[: self.size] = answers
+        else:
+            truth[self.owners[answers]] = True
+        return truth
+
+    @property
+    def present(self) -> Truth:
+        truth = np.zeros(self.size + 1, dtype=np.bool_)
+        truth[: self.size] = self.values.is_not_null().to_numpy()
+        return truth
+
+    def codes_at(self, rows: Rows) -> npt.NDArray[np.integer[Any]]:
+        return rows if self.codes is None else self.codes[rows]
+
+
+class Columns:
+    """The columns of one batch, each made when first asked for.
+
+    `rows_of` says which rows any rule will ask about in a column; None means all.
+    """
+
+    def __init__(self, frame: pl.DataFrame, rows_of: Callable[[str], Rows | None]) -> None:
+        self._frame = frame
+        self._rows_of = rows_of
+        self._columns: dict[str, Column | None] = {}
+
+    def get(self, field: str) -> Column | None:
+        """The column, or None when no row of the batch has the field."""
+        if field not in self._columns:
+            self._columns[field] = self._make(field)
+        return self._columns[field]
+
+    def _make(self, field: str) -> Column | None:
+        if field in self._frame.columns:
+            series = self._frame.get_column(field)
+            if series.null_count() == len(series):
+                return None
+            return encode(series, self._rows_of(field))
+        if field.startswith(ARGUMENTS + "."):
+            return self._nested(field[len(ARGUMENTS) + 1 :])
+        return None
+
+    def _nested(self, path: str) -> Column | None:
+        """A value inside the arguments, read once from each distinct text of arguments."""
+        outer = self.get(ARGUMENTS)
+        if outer is None:
+            return None
+        values = nested(outer.values, path)
+        texts, owners = elements(values)
+        # A text of arguments without the value is a value that is not there: its truth stays "no".
+        return Column(outer.size, outer.codes, values, texts, owners)
+
+
+def encode(series: pl.Series, rows: Rows | None = None) -> Column:
+    """One column, as distinct values where they repeat, of the given rows only."""
+    if isinstance(series.dtype, pl.List):
+        series = list_texts(series)
+    height = len(series)
+    if rows is not None:
+        series = series.gather(rows)
+    step = max(1, len(series) // SAMPLE_ROWS)
+    sample = series.gather_every(step)
+    if sample.n_unique() * 2 > len(sample):
+        codes: npt.NDArray[np.integer[Any]] | None = None
+        if rows is not None:
+            codes = np.full(height, len(series), dtype=np.int64)
+            codes[rows] = np.arange(len(series))
+        values = series
+    else:
+        values, inner = _dictionary(series)
+        codes = inner
+        if rows is not None:
+            codes = np.full(height, len(values), dtype=np.int64)
+            codes[rows] = inner
+    texts, owners = elements(values)
+    return Column(len(values), codes, values, texts, owners)
+
+
+def _dictionary(series: pl.Series) -> tuple[pl.Series, npt.NDArray[np.integer[Any]]]:
+    """Distinct values and the place of each row's value among them; missing values come after the last."""
+    array = series.to_arrow()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    encoded = array.dictionary_encode()
+    values = pl.Series(series.name, pl.from_arrow(encoded.dictionary), dtype=series.dtype)
+    codes = encoded.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
+    return values, codes
+
+
+def list_texts(series: pl.Series) -> pl.Series:
+    """A column of lists as JSON text, the way lists of events come."""
+    frame = series.alias("v").to_frame()
+    text = pl.struct("v").struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+    return frame.select(pl.when(pl.col("v").is_not_null()).then(text)).to_series()
+
+
+def elements(values: pl.Series) -> tuple[pl.Series, Rows | None]:
+    """The texts that predicates are asked of, and whose they are when some value is a list."""
+    if values.dtype != pl.String:
+        return values.cast(pl.String), None
+    starts = values.str.starts_with("[").fill_null(value=False)
+    if not starts.any():
+        return values, None
+    places = starts.arg_true().to_list()
+    texts: list[str] = []
+    owners: list[int] = []
+    lists: list[int] = []
+    for place, text in zip(places, values.gather(places).to_list(), strict=True):
+        found = _elements(text)
+        if found is not None:
+            lists.append(place)
+            texts.extend(found)
+            owners.extend([place] * len(found))
+    if not lists:
+        return values, None
+    plain = np.setdiff1d(np.arange(len(values)), np.array(lists))
+    everything = pl.concat([values.gather(plain), pl.Series(values.name, texts, dtype=pl.String)])
+    return everything, np.concatenate([plain, np.array(owners, dtype=np.intp)])
+
+
+def _elements(text: str) -> list[str] | None:
+    """The elements of a JSON list as texts, or None when the text is no such list."""
+    try:
+        parsed = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    found = [_plain(one) for one in parsed if one is not None]
+    return [*found, text] if any(isinstance(one, (list, dict)) for one in parsed) else found
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def nested(texts: pl.Series, path: str) -> pl.Series:
+    """The value at a dotted path inside each JSON text, as text; missing where there is none or the text is no JSON.
+
+    A key may itself contain dots: ``a.b`` is looked for as ``b`` in ``a``, then as the key ``a.b``.
+    """
+    if texts.dtype != pl.String:
+        return pl.Series(texts.name, [None] * len(texts), dtype=pl.String)
+    names = path.split(".")
+    # A key written with escapes is still that key, hence the second literal.
+    candidates = texts.str.contains_any([f'"{names[0]}', "\\"]).fill_null(value=False)
+    found = texts.filter(candidates)
+    inside = found.str.json_path_match(_json_path(names))
+    if len(names) > 1:
+        whole = found.str.json_path_match(_json_path([path]))
+        inside = pl.select(pl.coalesce(inside, whole)).to_series()
+    result = pl.Series(texts.name, [None], dtype=pl.String).new_from_index(0, len(texts))
+    return result.scatter(candidates.arg_true(), inside) if len(found) else result
+
+
+def _json_path(names: list[str]) -> str:
+    escaped = (name.replace("\\", "\\\\").replace("'", "\\'") for name in names)
+    return "$" + "".join(f"['{name}']" for name in escaped)

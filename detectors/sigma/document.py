@@ -1,0 +1,154 @@
+"""Rule files as text become documents: plain mappings that know their line, read with bounds on everything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from detectors.sigma.rule import RuleProblem
+
+DOCUMENT_CHARACTERS_MAX: Final = 262_144
+"""Length of one rule document."""
+
+ALIASES_MAX: Final = 100
+"""Uses of YAML aliases in one document: enough for a shared list, too few for a bomb."""
+
+DEPTH_MAX: Final = 50
+"""Nesting of lists and mappings in one document."""
+
+NODES_MAX: Final = 50_000
+"""Values in one document, counting an aliased value once for each use."""
+
+_MARKER: Final = re.compile(r"^---(?=[ \t]|$)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML mapping and where it begins."""
+
+    path: str
+    line: int
+    content: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """How a problem names it: its id, else its title."""
+        return str(self.content.get("id") or self.content.get("title") or "")[:100]
+
+    def problem(self, message: str) -> RuleProblem:
+        return RuleProblem(self.path, self.line, self.label, message)
+
+
+class _Loader(yaml.CSafeLoader):
+    """The safe loader, which also refuses what lets a document say two things at once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, "found a merge key (<<); write the keys out", key_node.start_mark
+                )
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable) or key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"found the key {key!r} twice or of no use; keep one", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def split_documents(path: str, text: str) -> tuple[list[Document], list[RuleProblem]]:
+    """The documents of one file, and a problem for each that is not a mapping; one bad document costs itself only."""
+    documents: list[Document] = []
+    problems: list[RuleProblem] = []
+    for line, part in _parts(text):
+        try:
+            content = _read(part)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            problems.append(RuleProblem(path, line + _line_of(error), _label(part), _reason(error)))
+            continue
+        if content is None:
+            continue
+        if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+            problems.append(
+                RuleProblem(path, line, "", f"found a {type(content).__name__}; a rule is a mapping of names to values")
+            )
+            continue
+        documents.append(Document(path, line, content))
+    return documents, problems
+
+
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """Each document's text with the line it begins on (its first line that is neither blank nor a comment)."""
+    starts = [0, *(match.end() for match in _MARKER.finditer(text))]
+    ends = [*(match.start() for match in _MARKER.finditer(text)), len(text)]
+    for start, end in zip(starts, ends, strict=True):
+        part = text[start:end]
+        lines = part.split("\n")
+        blank = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
+        if blank is not None:
+            yield text.count("\n", 0, start) + blank + 1, "\n".join(lines[blank:])
+
+
+def _read(text: str) -> Any:
+    if len(text) > DOCUMENT_CHARACTERS_MAX:
+        raise ValueError(f"found {len(text)} characters; a rule has at most {DOCUMENT_CHARACTERS_MAX}: split it")
+    _bound(text)
+    content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+    if _expanded(content, 0) > NODES_MAX:
+        raise ValueError(f"found aliases that expand to more than {NODES_MAX} values; write the values out")
+    return content
+
+
+def _bound(text: str) -> None:
+    """Refuse, before anything is built, what would take too much to build."""
+    depth = aliases = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            aliases += 1
+        if depth > DEPTH_MAX:
+            raise ValueError(f"found values nested deeper than {DEPTH_MAX}; flatten the document")
+        if aliases > ALIASES_MAX:
+            raise ValueError(f"found more than {ALIASES_MAX} YAML aliases; write the values out")
+
+
+def _expanded(value: Any, depth: int) -> int:
+    """How many values the document has once aliases are written out; stops counting past the bound."""
+    if depth > DEPTH_MAX:
+        raise ValueError(f"found values nested deeper than {DEPTH_MAX}; flatten the document")
+    if not isinstance(value, (dict, list)):
+        return 1
+    total = 1
+    for child in value.values() if isinstance(value, dict) else value:
+        total += _expanded(child, depth + 1)
+        if total > NODES_MAX:
+            break
+    return total
+
+
+def _line_of(error: Exception) -> int:
+    mark = getattr(error, "problem_mark", None)
+    return int(mark.line) if mark is not None else 0
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "problem", None) or str(error) or type(error).__name__
+    return f"not readable as YAML: {text}" if isinstance(error, yaml.YAMLError) else str(text)
+
+
+def _label(text: str) -> str:
+    """The id or title of a document that could not be read, so that its author finds it."""
+    for key in ("id", "title"):
+        match = re.search(rf"^{key}:[ \t]*(.{{1,100}})$", text, re.MULTILINE)
+        if match:
+            return match[1].strip().strip("'\"")
+    return ""

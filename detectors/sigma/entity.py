@@ -1,0 +1,40 @@
+"""Reads from events whom a finding is about, and what the fields it looked at said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from detectors.finding import SCOPE_FIELDS, Scope
+from detectors.sigma.columns import list_texts, nested
+from detectors.sigma.fields import ARGUMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_SCOPES: Final = (Scope.APP, Scope.HOST, Scope.DATASET)
+"""Whom a finding is about when its rule does not say, or the event does not carry it: the first that is present."""
+
+FIELD_SCOPES: Final = {field: scope for scope, field in SCOPE_FIELDS.items()}
+
+
+def entity_of(columns: Sequence[str], scopes: Sequence[Scope]) -> tuple[pl.Expr, pl.Expr]:
+    """Scope and value of the first of these entities that an event names, as text columns."""
+    scope = value = pl.lit(None, dtype=pl.String)
+    for one in reversed(scopes):
+        if SCOPE_FIELDS[one] in columns:
+            named = pl.col(SCOPE_FIELDS[one]).cast(pl.String)
+            scope = pl.when(named != "").then(pl.lit(one.value)).otherwise(scope)
+            value = pl.when(named != "").then(named).otherwise(value)
+    return scope.alias("scope"), value.alias("entity")
+
+
+def texts_at(frame: pl.DataFrame, field: str, rows: pl.Series) -> pl.Series:
+    """A field's values at some rows, as text; missing where the event does not carry it."""
+    if field in frame.columns:
+        series = frame.get_column(field).gather(rows)
+        return list_texts(series) if isinstance(series.dtype, pl.List) else series.cast(pl.String)
+    if field.startswith(ARGUMENTS + ".") and ARGUMENTS in frame.columns:
+        return nested(frame.get_column(ARGUMENTS).gather(rows), field[len(ARGUMENTS) + 1 :])
+    return pl.Series(field, [None] * len(rows), dtype=pl.String)

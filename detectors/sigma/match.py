@@ -1,0 +1,226 @@
+"""Finds the rows of a batch that each rule is about, asking each question at most once.
+
+Rows are cut into slices by dataset, so that a rule only meets events of its logsource. A predicate shared by many rules
+is answered once per batch for the distinct values of its column, and spread over a slice's rows once; a rule stops at
+the first part that leaves it no row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors.sigma.columns import Columns, Rows, Truth, encode
+from detectors.sigma.condition import All, AnyOf, Node, Not, Op, Predicate, fields_of
+from detectors.sigma.fields import column_of, covers
+from detectors.sigma.predicates import answer, compare_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from detectors.sigma.rule import Rule
+
+DATASETS_REMEMBERED_MAX: Final = 10_000
+"""Names of datasets whose rules are remembered; past it they are looked up anew."""
+
+Mask: TypeAlias = Truth | bool
+"""Rows of a slice: one answer each, or the same for all."""
+
+DATASET: Final = "event.dataset"
+
+
+@dataclass(slots=True)
+class _Step:
+    """One node of some rules' trees, told by its number; equal nodes are one step."""
+
+    node: Node
+    children: tuple[int, ...]
+
+
+class Matcher:
+    """Rules made ready to meet batches."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rule for rule in rules if rule.condition is not None)
+        self.steps: list[_Step] = []
+        self._numbers: dict[Node, int] = {}
+        self.roots = tuple(self._number(rule.condition) for rule in self.rules if rule.condition is not None)
+        self._columns_of = [
+            frozenset(column_of(name) for name in fields_of(rule.condition)) for rule in self.rules if rule.condition
+        ]
+        self._datasets: dict[str, tuple[int, ...]] = {}
+
+    def _number(self, node: Node) -> int:
+        known = self._numbers.get(node)
+        if known is not None:
+            return known
+        match node:
+            case Predicate():
+                children: tuple[int, ...] = ()
+            case Not():
+                children = (self._number(node.child),)
+            case All() | AnyOf():
+                children = tuple(self._number(child) for child in node.children)
+        self.steps.append(_Step(node, children))
+        number = self._numbers[node] = len(self.steps) - 1
+        return number
+
+    def number_of(self, node: Node) -> int:
+        return self._numbers[node]
+
+    def rules_about(self, dataset: str) -> tuple[int, ...]:
+        """The places of the rules that look at a dataset."""
+        found = self._datasets.get(dataset)
+        if found is None:
+            if len(self._datasets) >= DATASETS_REMEMBERED_MAX:
+                self._datasets.clear()
+            found = tuple(
+                place
+                for place, rule in enumerate(self.rules)
+                if any(covers(pattern, dataset) for pattern in rule.datasets)
+            )
+            self._datasets[dataset] = found
+        return found
+
+    def columns_for(self, places: Iterable[int]) -> frozenset[str]:
+        return frozenset().union(*(self._columns_of[place] for place in places))
+
+    def match(self, frame: pl.DataFrame) -> dict[str, Rows]:
+        """For each rule that is true of some row, the rows in order."""
+        return Look(self, frame).matches()
+
+
+@dataclass(slots=True)
+class _Slice:
+    """The rows that the same rules are about, and what is already known of them."""
+
+    rules: tuple[int, ...]
+    rows: Rows
+    masks: dict[int, Mask] = field(default_factory=dict)
+
+
+class Look:
+    """One batch as the rules see it."""
+
+    def __init__(self, matcher: Matcher, frame: pl.DataFrame) -> None:
+        self._matcher = matcher
+        self._frame = frame
+        self.slices = self._cut()
+        self.columns = Columns(frame, self._rows_of)
+        self._truths: dict[int, Truth | None] = {}
+        self._pairs: dict[int, Truth | None] = {}
+
+    def matches(self) -> dict[str, Rows]:
+        found: dict[int, list[Rows]] = {}
+        for part in self.slices:
+            for place in part.rules:
+                mask = self._evaluate(part, self._matcher.roots[place])
+                if mask is False:
+                    continue
+                found.setdefault(place, []).append(part.rows if mask is True else part.rows[mask])
+        return {
+            self._matcher.rules[place].id: rows[0] if len(rows) == 1 else np.sort(np.concatenate(rows))
+            for place, rows in sorted(found.items())
+        }
+
+    def judge(self, node: Node) -> bool:
+        """Whether a node of some rule is true of the first row looked at."""
+        mask = self._evaluate(self.slices[0], self._matcher.number_of(node))
+        return mask if isinstance(mask, bool) else bool(mask[0])
+
+    def _cut(self) -> list[_Slice]:
+        """Rows by the rules that are about them; datasets without rules are left out."""
+        if DATASET not in self._frame.columns or self._frame.height == 0:
+            return []
+        column = encode(self._frame.get_column(DATASET).cast(pl.String))
+        by_rules: dict[tuple[int, ...], list[int]] = {}
+        for code, name in enumerate(column.values.to_list()):
+            if name is not None:
+                by_rules.setdefault(self._matcher.rules_about(name), []).append(code)
+        codes = column.codes_at(np.arange(self._frame.height))
+        group_of = np.full(column.size + 1, -1, dtype=np.int64)
+        kept = [rules for rules in by_rules if rules]
+        for group, rules in enumerate(kept):
+            group_of[by_rules[rules]] = group
+        groups = group_of[codes]
+        return [_Slice(rules, np.flatnonzero(groups == group)) for group, rules in enumerate(kept)]
+
+    def _rows_of(self, column: str) -> Rows | None:
+        """The rows whose rules look at a column; None when that is most of them."""
+        rows = [part.rows for part in self.slices if column in self._matcher.columns_for(part.rules)]
+        if sum(len(one) for one in rows) * 2 > self._frame.height:
+            return None
+        return np.sort(np.concatenate(rows)) if rows else None
+
+    def _evaluate(self, part: _Slice, number: int) -> Mask:
+        known = part.masks.get(number)
+        if known is None:
+            step = self._matcher.steps[number]
+            match step.node:
+                case Predicate():
+                    known = self._spread(part, number, step.node)
+                case Not():
+                    known = _not(self._evaluate(part, step.children[0]))
+                case All():
+                    known = self._all(part, step.children)
+                case AnyOf():
+                    known = self._any(part, step.children)
+            part.masks[number] = known
+        return known
+
+    def _all(self, part: _Slice, children: Iterable[int]) -> Mask:
+        result: Mask = True
+        for child in children:
+            mask = self._evaluate(part, child)
+            if mask is False:
+                return False
+            if mask is not True:
+                result = mask if result is True else result & mask
+                if not np.any(result):
+                    return False
+        return result
+
+    def _any(self, part: _Slice, children: Iterable[int]) -> Mask:
+        result: Mask = False
+        for child in children:
+            mask = self._evaluate(part, child)
+            if mask is True:
+                return True
+            if mask is not False:
+                result = mask if result is False else result | mask
+        return result
+
+    def _spread(self, part: _Slice, number: int, predicate: Predicate) -> Mask:
+        """A predicate's answers for a slice's rows."""
+        if predicate.op is Op.SAME:
+            truth = self._pair(number, predicate)
+            rows: npt.NDArray[np.integer[Any]] = part.rows
+        else:
+            truth = self._truth(number, predicate)
+            column = self.columns.get(predicate.field)
+            rows = part.rows if column is None else column.codes_at(part.rows)
+        if truth is None:
+            return False
+        mask = truth[rows]
+        return mask if mask.any() else False
+
+    def _truth(self, number: int, predicate: Predicate) -> Truth | None:
+        """Answers per distinct value; None when there is no value of which it is true."""
+        if number not in self._truths:
+            column = self.columns.get(predicate.field)
+            truth = None if column is None else answer(predicate, column)
+            self._truths[number] = truth if truth is not None and truth.any() else None
+        return self._truths[number]
+
+    def _pair(self, number: int, predicate: Predicate) -> Truth | None:
+        if number not in self._pairs:
+            self._pairs[number] = compare_fields(predicate, self.columns, self._frame.height)
+        return self._pairs[number]
+
+
+def _not(mask: Mask) -> Mask:
+    return not mask if isinstance(mask, bool) else ~mask

@@ -1,0 +1,95 @@
+"""What a loaded rule is: everything the engine needs of it, with nothing left to parse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from detectors.finding import Severity
+
+if TYPE_CHECKING:
+    from detectors.finding import Scope
+    from detectors.sigma.condition import Node
+
+
+class RuleRefusedError(ValueError):
+    """A rule asks for something that cannot be honoured; the text says what was found and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleProblem:
+    """Why a rule, or a whole document, was refused, and where to look."""
+
+    path: str
+    line: int
+    rule: str  # id or title, as far as they could be read
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.rule or 'document'}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One ``group-by`` name and the field it stands for in the events of each base rule."""
+
+    name: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What a correlation rule counts: hits of its base rules, per group, in a sliding window of time.
+
+    The window of an event at time t is (t - span_us, t]. `value` names, per base rule, the field whose distinct values
+    are counted; None counts events. `stamp` changes with the rule and with each of its bases.
+    """
+
+    bases: tuple[str, ...]
+    span_us: int
+    groups: tuple[Group, ...]
+    operator: str  # gt gte lt lte eq neq
+    threshold: float
+    value: tuple[str, ...] | None
+    generate: bool
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A Sigma rule, ready to run: either a condition on one event or a window over hits of other rules."""
+
+    id: str
+    version: str  # first 16 hexadecimal digits of the SHA-256 of its content
+    title: str
+    path: str
+    line: int
+    name: str | None = None
+    description: str = ""
+    severity: Severity = Severity.LOW
+    status: str = ""
+    tags: tuple[str, ...] = ()
+    logsource: str = ""
+    datasets: tuple[str, ...] = ()  # names, ``miniprogram.*`` or ``*.process_creation``
+    entity: Scope | None = None  # None: the app, else the host, else the dataset
+    entity_field: str | None = None
+    proof: bool = False
+    false_positives: tuple[str, ...] = ()
+    response: str = ""
+    fields: tuple[str, ...] = ()  # dotted names it looks at
+    needs: frozenset[str] = field(default_factory=frozenset)  # the columns that carry them
+    condition: Node | None = None
+    window: Window | None = None
+    silent: bool = False  # only counted by correlation rules; gives no findings itself
+
+    @property
+    def is_correlation(self) -> bool:
+        return self.window is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The rules that can be honoured and the problems of those that cannot."""
+
+    rules: tuple[Rule, ...] = ()
+    problems: tuple[RuleProblem, ...] = ()

@@ -1,0 +1,321 @@
+"""Every key of the configuration: its name, its bounds and its default. What each means stands in ``config.toml``."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+LEGAL_FLOOR_DAYS: Final = 180
+"""Network logs are kept six months by law; retention goes no lower."""
+
+
+class RefusedValueError(ValueError):
+    """A value of the right type that cannot be accepted: what is expected instead, and what to do."""
+
+    def __init__(self, expected: str, remedy: str) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.remedy = remedy
+
+
+class Keys(BaseModel):
+    """One table of the configuration. Unknown keys are refused and nothing changes after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=False)
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise RefusedValueError("a folder that exists", f"create it or correct the path (seen from {Path.cwd()})")
+    return path
+
+
+def _named(text: object) -> object:
+    if text == "":
+        raise RefusedValueError("the path of a folder", 'write, say, "var/miniwatch"')
+    return text
+
+
+def _source_uri(text: str) -> str:
+    scheme, colon, rest = text.partition(":")
+    if scheme == "stdin" and colon and not rest:
+        return text
+    if scheme == "file" and rest.partition("?")[0]:
+        return text
+    raise RefusedValueError(
+        "file:PATH, file:PATH?follow or stdin:", f"write file:{text}" if not colon else "correct the URI"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host can be reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def split_listen(text: str) -> tuple[str, int]:
+    """Host and port of ``host:port`` or ``[v6]:port``; raises `ValueError` when it is neither."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(text)
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or (":" in bare and host == bare):
+        raise ValueError(text)
+    return bare, int(port)
+
+
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
+Hours = Annotated[float, Field(gt=0, le=24 * 365)]
+Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(_folder)]
+
+
+class SourceKeys(Keys):
+    uri: Annotated[str, AfterValidator(_source_uri)]
+    format: Literal["ndjson", "combined"] = "ndjson"
+    hashed: bool = False
+
+
+class BatchKeys(Keys):
+    rows_max: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
+    bytes_max: Annotated[int, Field(ge=64 * KIB, le=GIB)] = 32 * MIB
+    wait_ms_max: Annotated[int, Field(ge=1, le=60_000)] = 200
+
+
+class DecodeKeys(Keys):
+    line_bytes_max: Annotated[int, Field(ge=KIB, le=64 * MIB)] = MIB
+    depth_max: Annotated[int, Field(ge=4, le=512)] = 64
+
+
+class ClockKeys(Keys):
+    lateness_s_max: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    skew_s_max: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    step_s_max: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+
+
+class DuplicateKeys(Keys):
+    window_events: Annotated[int, Field(ge=0, le=100_000_000)] = 1_000_000
+
+
+class DeadLetterKeys(Keys):
+    bytes_max: Annotated[int, Field(ge=256, le=MIB)] = 64 * KIB
+    rows_max: Count = 1_000_000
+
+
+class RuleKeys(Keys):
+    builtin: bool = True
+    folders: tuple[Folder, ...] = ()
+    window_events_max: Annotated[int, Field(ge=1000, le=100_000_000)] = 2_000_000
+
+
+class PlaybookKeys(Keys):
+    builtin: bool = True
+    folders: tuple[Folder, ...] = ()
+
+
+Weight = Annotated[float, Field(ge=0, le=100)]
+PerHour = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class RiskKeys(Keys):
+    half_life_h: Hours = 24.0
+    informational: Weight = 0.0
+    low: Weight = 8.0
+    medium: Weight = 25.0
+    high: Weight = 50.0
+    critical: Weight = 80.0
+    owner_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @field_validator("low", "medium", "high", "critical")
+    @classmethod
+    def _rising(cls, value: float, info: ValidationInfo) -> float:
+        for name in ("informational", "low", "medium", "high"):
+            if name in info.data and info.data[name] > value:
+                raise RefusedValueError(f"at least the weight of {name} ({info.data[name]:g})", "raise one of the two")
+        return value
+
+
+class DueKeys(Keys):
+    informational: Hours = 720.0
+    low: Hours = 336.0
+    medium: Hours = 168.0
+    high: Hours = 72.0
+    critical: Hours = 24.0
+
+
+class IncidentKeys(Keys):
+    gap_h: Hours = 24.0
+    due_h: DueKeys = DueKeys()
+
+
+class BudgetKeys(Keys):
+    warn_per_h: PerHour = 1000
+    throttle_per_h: PerHour = 300
+    remove_per_h: PerHour = 20
+    ban_per_h: PerHour = 5
+    all_per_h: PerHour = 1000
+
+
+class RetentionKeys(Keys):
+    events_days: Days = LEGAL_FLOOR_DAYS
+    findings_days: Days = 1095
+    dead_letters_days: Days = LEGAL_FLOOR_DAYS
+    hour_utc: Annotated[int, Field(ge=0, le=23)] = 3
+
+    @field_validator("events_days", "findings_days")
+    @classmethod
+    def _keep_the_law(cls, value: int) -> int:
+        if value < LEGAL_FLOOR_DAYS:
+            raise RefusedValueError(
+                f"at least {LEGAL_FLOOR_DAYS} days: network logs are kept six months by law",
+                f"write {LEGAL_FLOOR_DAYS} or more",
+            )
+        return value
+
+
+class SnapshotKeys(Keys):
+    every_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
+
+
+class HttpKeys(Keys):
+    listen_anywhere: bool = False
+    listen: str = "127.0.0.1:9464"
+    alive_s_max: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    ready_lag_bytes_max: Annotated[int, Field(ge=0)] = GIB
+
+    @field_validator("listen")
+    @classmethod
+    def _safe(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return value
+        try:
+            host, _port = split_listen(value)
+        except ValueError:
+            raise RefusedValueError("host:port", 'write, say, "127.0.0.1:9464", or "" for no server') from None
+        if not is_loopback(host) and info.data.get("listen_anywhere") is False:
+            raise RefusedValueError(
+                "an address of this machine alone (127.0.0.1, [::1], localhost)",
+                "these pages have no login: listen on 127.0.0.1, or set http.listen_anywhere = true behind a firewall",
+            )
+        return value
+
+
+class WebhookKeys(Keys):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    url: str
+    secret_file: str = ""
+    secret: SecretStr | None = None  # from `secret_file` or the environment, never from the file itself
+    min_severity: Literal["informational", "low", "medium", "high", "critical"] = "medium"
+    attempts_max: Annotated[int, Field(ge=1, le=100)] = 12
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    backoff_s_min: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    backoff_s_max: Annotated[float, Field(gt=0, le=86_400)] = 900.0
+
+    @field_validator("url")
+    @classmethod
+    def _safe(cls, value: str) -> str:
+        try:
+            url = urlsplit(value)
+            host, _port = url.hostname, url.port
+        except ValueError:
+            raise RefusedValueError("a URL", "write https://host/path") from None
+        if url.scheme not in {"http", "https"} or not host:
+            raise RefusedValueError("a URL", "write https://host/path")
+        if url.scheme == "http" and not is_loopback(host):
+            raise RefusedValueError("https, because alerts name apps and people", "use https (http only to loopback)")
+        if url.username or url.password:
+            raise RefusedValueError(
+                "a URL without user and password", "the signature proves who sends: use secret_file"
+            )
+        return value
+
+    @field_validator("backoff_s_max")
+    @classmethod
+    def _not_below_the_first(cls, value: float, info: ValidationInfo) -> float:
+        first = info.data.get("backoff_s_min", 0.0)
+        if value < first:
+            raise RefusedValueError(f"at least backoff_s_min ({first:g})", "raise it, or lower backoff_s_min")
+        return value
+
+
+class PeopleKeys(Keys):
+    key_file: str = ""
+    key: SecretStr | None = None  # from `key_file` or the environment
+
+    @field_validator("key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            enough = value is None or len(bytes.fromhex(value.get_secret_value())) >= 16
+        except ValueError:
+            enough = False
+        if not enough:
+            raise RefusedValueError("at least 32 hexadecimal digits", "make one: openssl rand -hex 32")
+        return value
+
+
+class LogKeys(Keys):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class AllKeys(Keys):
+    """The whole file, in its order."""
+
+    data_dir: Annotated[Path, BeforeValidator(_named)] = Path("var/miniwatch")
+    mode: Literal["live", "shadow"] = "live"
+    sources: tuple[SourceKeys, ...] = ()
+    batch: BatchKeys = BatchKeys()
+    decode: DecodeKeys = DecodeKeys()
+    clock: ClockKeys = ClockKeys()
+    duplicates: DuplicateKeys = DuplicateKeys()
+    dead_letters: DeadLetterKeys = DeadLetterKeys()
+    rules: RuleKeys = RuleKeys()
+    playbooks: PlaybookKeys = PlaybookKeys()
+    risk: RiskKeys = RiskKeys()
+    incidents: IncidentKeys = IncidentKeys()
+    budgets: BudgetKeys = BudgetKeys()
+    retention: RetentionKeys = RetentionKeys()
+    snapshots: SnapshotKeys = SnapshotKeys()
+    http: HttpKeys = HttpKeys()
+    webhooks: tuple[WebhookKeys, ...] = ()
+    people: PeopleKeys = PeopleKeys()
+    log: LogKeys = LogKeys()
+
+    @field_validator("sources")
+    @classmethod
+    def _once_each(cls, value: tuple[SourceKeys, ...]) -> tuple[SourceKeys, ...]:
+        _no_repeats("uri", [source.uri for source in value])
+        return value
+
+    @field_validator("webhooks")
+    @classmethod
+    def _named_apart(cls, value: tuple[WebhookKeys, ...]) -> tuple[WebhookKeys, ...]:
+        _no_repeats("name", [webhook.name for webhook in value])
+        return value
+
+
+def _no_repeats(key: str, values: list[str]) -> None:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise RefusedValueError(f"each {key} once; {repeated[0]!r} stands twice", "remove one of the two")

@@ -1,0 +1,308 @@
+"""Newline-delimited JSON straight to columns: Arrow's reader for the many good lines, the strict reader for the rest.
+
+Arrow's reader is strict where it matters (a repeated key, half a surrogate pair or a wrong type is an error, not a guess)
+but refuses a whole block for one bad line. So: lines that look odd are set aside first, a block that is refused is
+looked through line by line by msgspec (three times cheaper than reading it strictly), and what both pass is read again.
+Whatever way a line takes, `monitor.decoders.strict` defines what it means; a property test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.json as pj
+
+from detectors.event import DTYPES, LINE, POSITION, Kind, kind_of
+from monitor.decoders import DeadLetter, DeadLetterReason, Decoded
+from monitor.decoders.shape import Shape, arrow_schema, columns_of, line_type, shape_of
+from monitor.decoders.strict import DEPTH_MAX, Refused, read_line
+from monitor.decoders.times import instant, instants
+from monitor.sources import RawBatch
+
+BLOCK_BYTES: Final = 1 << 20
+"""Read at a time by Arrow; about what the processor's cache holds, a third faster than a whole batch at once."""
+
+CUTS_MAX: Final = 16
+"""Lines that only Arrow could refuse, cut out one by one; with more of them in a batch the rest is read strictly."""
+
+DEAD_LETTER_BYTES_MAX: Final = 65_536
+
+# Letters written as \uXXXX: nobody needs to, and a key spelt so would hide from a search of the text.
+_ODD_ESCAPE: Final = r"\\u(?:00[4-7][0-9A-Fa-f]|00[23][0-9A-Fa-f]|[dD][89a-fA-F])"
+_ODD_NUMBER: Final = r"[:\[,]\s*-?(?:NaN|Inf)"
+_TYPE_CHANGE: Final = re.compile(r"Column\((.*)\) changed from (?:string to number|number to string)")
+_ROW: Final = re.compile(r"in row (\d+)")
+
+
+class NdjsonDecoder:
+    """Decodes NDJSON; remembers only how this stream likes to write its text fields, and only to be quicker."""
+
+    def __init__(self, *, dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX) -> None:
+        self._dead_letter_bytes_max = dead_letter_bytes_max
+        self._numeric: frozenset[str] = frozenset()
+
+    def decode(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
+        shape = shape_of(fields | {"@timestamp", "event.ingested"})
+        starts, lines = _split(raw.data)
+        odd, is_dotted = _triage(lines, shape)
+        reading = _Reading(shape, lines, self._numeric, is_dotted=is_dotted)
+        good = np.flatnonzero(~odd)
+        frames = reading.fast(good) if len(good) else []
+        self._numeric = reading.numeric
+        strict_rows = np.union1d(np.flatnonzero(odd), np.asarray(reading.refused, dtype=np.int64)).astype(np.int64)
+        ends = np.append(starts[1:], len(raw.data))
+        rows: list[dict[str, Any]] = []
+        kept: list[int] = []
+        letters = [self._oversized(raw, big.position, big.length, big.head) for big in raw.oversized]
+        for row in strict_rows.tolist():
+            whole = raw.data[starts[row] : ends[row]]
+            try:
+                values, text = read_line(whole, shape)
+                times = {name: _time(values.get(name), name) for name in ("@timestamp", "event.ingested")}
+            except Refused as refused:
+                letters.append(self._letter(raw, int(starts[row]), refused.reason, refused.detail, whole))
+                continue
+            rows.append({**values, **times, LINE: text})
+            kept.append(row)
+        if kept:
+            frames.append(_strict_frame(rows, kept, shape))
+        frame = _join(frames, shape)
+        frame, missing = _without_time(frame)
+        for row, reason, detail in missing:
+            letters.append(self._letter(raw, int(starts[row]), reason, detail, raw.data[starts[row] : ends[row]]))
+        position = pl.Series(POSITION, starts[frame["_row"].to_numpy()] + raw.start, dtype=pl.Int64)
+        letters.sort(key=lambda letter: letter.position)
+        return Decoded(frame.drop("_row").with_columns(position), letters)
+
+    def _letter(self, raw: RawBatch, offset: int, reason: DeadLetterReason, detail: str, whole: bytes) -> DeadLetter:
+        body = whole.rstrip(b"\n")
+        return DeadLetter(
+            raw.partition, raw.start + offset, reason, detail, body[: self._dead_letter_bytes_max], len(body)
+        )
+
+    def _oversized(self, raw: RawBatch, position: int, length: int, head: bytes) -> DeadLetter:
+        detail = f"{length} bytes in one line"
+        return DeadLetter(
+            raw.partition, position, DeadLetterReason.TOO_LONG, detail, head[: self._dead_letter_bytes_max], length
+        )
+
+
+def _split(data: bytes) -> tuple[np.ndarray[Any, Any], pl.Series]:
+    """Where each line starts, and the lines as text without their ends; null where a line is not UTF-8."""
+    newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+    offsets = np.concatenate([[0], newlines + 1]).astype(np.int64)
+    if _is_utf8(data):
+        array = pa.LargeStringArray.from_buffers(len(newlines), pa.py_buffer(offsets), pa.py_buffer(data))
+        text = pl.Series(LINE, array)
+    else:
+        text = pl.Series(LINE, [_utf8(line) for line in data.split(b"\n")[:-1]], dtype=pl.String)
+    return offsets[:-1], text.str.strip_chars(" \t\r\n\ufeff")
+
+
+def _triage(lines: pl.Series, shape: Shape) -> tuple[np.ndarray[Any, Any], bool]:
+    """Which lines look odd and go to the strict reader, and whether any spells a field with dots.
+
+    One pass looks for anything out of the ordinary; only where it finds something do closer looks follow.
+    """
+    line = pl.col(LINE)
+    frame = lines.to_frame()
+    odd = ~(line.str.starts_with("{") & line.str.ends_with("}")).fill_null(value=False)
+    if (lines.str.len_bytes() > 2 * DEPTH_MAX).any():
+        odd |= _deep(line).fill_null(value=False)
+    leaves = sorted({f'"{keys[-1]}"' for path in shape.loose for keys in shape.places[path]})
+    unusual = lines.filter(lines.str.contains_any(["\\u", "NaN", "Inf", *shape.dotted, *leaves]))
+    if not len(unusual):
+        return frame.select(odd)[LINE].to_numpy(), False
+    closer = line.str.contains(_ODD_ESCAPE) | line.str.contains(_ODD_NUMBER)
+    if leaves:
+        closer |= line.str.contains_any(leaves)
+    is_dotted = bool(shape.dotted) and bool(unusual.str.contains_any(list(shape.dotted)).any())
+    return frame.select(odd | closer.fill_null(value=False))[LINE].to_numpy(), is_dotted
+
+
+def _deep(line: pl.Expr) -> pl.Expr:
+    """Long lines with more brackets than may be nested; whether they are is for the strict reader to say."""
+    brackets = line.str.count_matches("{", literal=True) + line.str.count_matches("[", literal=True)
+    return pl.when(line.str.len_bytes() > 2 * DEPTH_MAX).then(brackets > DEPTH_MAX)
+
+
+def _is_utf8(data: bytes) -> bool:
+    return data.isascii() or _utf8(data) is not None
+
+
+def _utf8(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+class _Reading:
+    """One batch on its way through the fast reader."""
+
+    def __init__(self, shape: Shape, lines: pl.Series, numeric: frozenset[str], *, is_dotted: bool) -> None:
+        self.shape = shape
+        self.lines = lines
+        self.numeric = numeric
+        self.refused: list[int] = []
+        self.root = shape.root if is_dotted else shape.nested
+
+    def fast(self, rows: np.ndarray[Any, Any]) -> list[pl.DataFrame]:
+        """Read these lines; what must be read strictly instead is added to `refused`."""
+        try:
+            return [self._read(rows)]
+        except pa.ArrowInvalid as error:
+            self._learn(str(error))
+        try:
+            return [self._read(rows)]
+        except pa.ArrowInvalid:
+            rows = self._of_shape(rows)
+        frames: list[pl.DataFrame] = []
+        for _ in range(CUTS_MAX):
+            if not len(rows):
+                return frames
+            try:
+                return [*frames, self._read(rows)]
+            except pa.ArrowInvalid as error:
+                place = _ROW.search(str(error))
+            if place is None or (cut := int(place.group(1))) >= len(rows):
+                break
+            if cut:
+                frames.append(self._read(rows[:cut]))
+            self.refused.append(int(rows[cut]))
+            rows = rows[cut + 1 :]
+        self.refused.extend(rows.tolist())
+        return frames
+
+    def _learn(self, error: str) -> None:
+        """A text field arrives as numbers, or as text again: expect what most lines of this batch write.
+
+        Only speed hangs on it (the fewer are read strictly), so nobody gains by writing one line differently.
+        """
+        change = _TYPE_CHANGE.search(error)
+        if change is None:
+            return
+        keys = tuple(change.group(1).lstrip("/").split("/"))
+        leaf = re.escape(keys[-1])
+        numbers = self.lines.str.contains(rf'"{leaf}"\s*:\s*[-0-9]').sum()
+        texts = self.lines.str.contains(rf'"{leaf}"\s*:\s*"').sum()
+        for path, places in self.shape.places.items():
+            if keys in places and kind_of(path) in (Kind.TEXT, Kind.TIME):
+                self.numeric = self.numeric | {path} if numbers > texts else self.numeric - {path}
+
+    def _of_shape(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Those lines that are of the shape; the others are refused."""
+        decode = msgspec.json.Decoder(line_type(self.shape, self.numeric)).decode
+        keep = np.ones(len(rows), dtype=bool)
+        for index, line in enumerate(self.lines.gather(rows)):
+            try:
+                decode(line)
+            except (msgspec.DecodeError, RecursionError, UnicodeError):  # ValidationError is a DecodeError
+                keep[index] = False
+        self.refused.extend(rows[~keep].tolist())
+        return rows[keep]
+
+    def _read(self, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
+        """Lines as columns by Arrow; raises `ArrowInvalid` with a row counted over all of them."""
+        lines = self.lines.gather(rows) if len(rows) < len(self.lines) else self.lines
+        schema = arrow_schema(self.root, self.numeric)
+        options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        tables = []
+        lengths = lines.str.len_bytes().to_numpy() + 1
+        blocks = (np.cumsum(lengths) - 1) // BLOCK_BYTES
+        bounds = np.flatnonzero(np.diff(blocks, prepend=-1)).tolist() + [len(rows)]
+        for first, after in zip(bounds, bounds[1:], strict=False):
+            data = lines.slice(first, after - first).str.join("\n")[0].encode()
+            reading = pj.ReadOptions(use_threads=False, block_size=max(len(data) + 1, 1024))
+            try:
+                table = pj.read_json(pa.BufferReader(data), read_options=reading, parse_options=options)
+            except pa.ArrowInvalid as error:
+                row = _ROW.search(str(error))
+                where = f"in row {int(row.group(1)) + first}" if row else ""
+                raise pa.ArrowInvalid(_ROW.sub("", str(error)) + where) from None
+            if table.num_rows != after - first:
+                raise pa.ArrowInvalid("two objects in a line")
+            tables.append(table)
+        flat, twice = columns_of(pl.from_arrow(pa.concat_tables(tables)), self.shape)  # type: ignore[arg-type]
+        flat = _typed(flat, self.shape).with_columns(lines.alias(LINE), pl.Series("_row", rows, dtype=pl.Int64))
+        return self._set_aside(flat, twice)
+
+    def _set_aside(self, frame: pl.DataFrame, twice: pl.Series) -> pl.DataFrame:
+        """Take out rows that the strict reader must judge: fields spelt twice, times that are none."""
+        unread = frame.select(
+            ((pl.col("@timestamp") == _NOT_A_TIME) | (pl.col("event.ingested") == _NOT_A_TIME)).fill_null(value=False)
+        ).to_series()
+        aside = twice.fill_null(value=False) | unread
+        if aside.any():
+            self.refused.extend(frame["_row"].filter(aside).to_list())
+            frame = frame.filter(~aside)
+        return frame
+
+
+_NOT_A_TIME: Final = -1
+
+
+def _typed(flat: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    """Numbers that stand for text as text; times as microseconds, `_NOT_A_TIME` where they are not."""
+    columns = []
+    for path in shape.known:
+        column = flat[path]
+        kind = kind_of(path)
+        if kind is Kind.TIME:
+            parsed = instants(column)
+            columns.append(parsed.set(column.is_not_null() & parsed.is_null(), _NOT_A_TIME).alias(path))
+        else:
+            columns.append(column.cast(DTYPES[kind]))
+    return pl.DataFrame(columns)
+
+
+def _time(value: Any, name: str) -> int | None:
+    """A time that the strict reader found; raises `Refused` when it is not one."""
+    if value is None:
+        return None
+    micros = instant(value)
+    if micros is None:
+        shown = str(value)[:60]
+        detail = f"{name} is {shown!r}; RFC 3339 with a zone, or milliseconds since 1970, is expected"
+        raise Refused(DeadLetterReason.BAD_TIMESTAMP, detail)
+    return micros
+
+
+def _schema(shape: Shape) -> dict[str, pl.DataType]:
+    fields = {path: DTYPES[kind_of(path)] for path in (*shape.known, *shape.loose)}
+    return {**fields, LINE: pl.String(), "_row": pl.Int64()}
+
+
+def _strict_frame(rows: Sequence[dict[str, Any]], kept: Sequence[int], shape: Shape) -> pl.DataFrame:
+    """What the strict reader found, as the same columns."""
+    return pl.DataFrame([{**row, "_row": index} for row, index in zip(rows, kept, strict=True)], schema=_schema(shape))
+
+
+def _join(frames: Sequence[pl.DataFrame], shape: Shape) -> pl.DataFrame:
+    """All parts in the order of the lines."""
+    schema = _schema(shape)
+    if not frames:
+        return pl.DataFrame(schema=schema)
+    whole = [
+        frame.with_columns(pl.lit(None, dtype=schema[path]).alias(path) for path in shape.loose if path not in frame.columns)
+        for frame in frames
+    ]
+    joined = pl.concat([frame.select(list(schema)) for frame in whole], rechunk=True)
+    return joined if len(frames) == 1 else joined.sort("_row")
+
+
+def _without_time(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[int, DeadLetterReason, str]]]:
+    """Events must have a time: those without, as dead letters."""
+    if not frame["@timestamp"].null_count():
+        return frame, []
+    lacking = frame.filter(pl.col("@timestamp").is_null())["_row"].to_list()
+    detail = "@timestamp is not there"
+    return frame.filter(pl.col("@timestamp").is_not_null()), [
+        (row, DeadLetterReason.MISSING_TIMESTAMP, detail) for row in lacking
+    ]

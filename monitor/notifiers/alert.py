@@ -1,0 +1,109 @@
+"""What an alert says: one stable JSON object that tells a person who, what, why, until when, and how to undo it.
+
+Receivers may rely on these keys: later versions add keys and change none. Times are RFC 3339 in UTC.
+
+- ``schema``: ``"miniwatch.alert/1"``
+- ``incident``: id, title, severity, risk (0 to 100), tier, state, opened, last_finding, due, findings (their number),
+  rules, tags; ``look`` is the command that shows it
+- ``who``: scope, value, owner (the app's developer, or null)
+- ``decisions``: id, type, tier, scope, value, target, parameters, mode, state, reason, explanation, begun, until, and
+  ``undo``, the command that lifts it (null where nothing is in force)
+- ``why``: the findings: id, title, rule, severity, events (how many), first, last, false_positives, response
+- ``omitted``: how many decisions and findings beyond the bounds are not shown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from detectors.finding import Finding
+from playbooks.decision import Decision, DecisionState
+from playbooks.incident import Incident
+
+DECISIONS_MAX: Final = 20
+FINDINGS_MAX: Final = 20
+TEXT_CHARACTERS_MAX: Final = 1000
+
+
+def alert(incident: Incident, decisions: Sequence[Decision], findings: Sequence[Finding]) -> dict[str, Any]:
+    """The alert about an incident, its decisions and its findings; the latest of each where there are many."""
+    latest = sorted(decisions, key=lambda decision: (decision.time, decision.id))[-DECISIONS_MAX:]
+    newest = sorted(findings, key=lambda finding: (finding.time, finding.id))[-FINDINGS_MAX:]
+    return {
+        "schema": "miniwatch.alert/1",
+        "incident": _incident(incident),
+        "who": {"scope": incident.entity.scope, "value": _text(incident.entity.value), "owner": incident.owner},
+        "decisions": [_decision(decision) for decision in latest],
+        "why": [_finding(finding) for finding in newest],
+        "omitted": {"decisions": len(decisions) - len(latest), "findings": len(findings) - len(newest)},
+    }
+
+
+def alert_body(incident: Incident, decisions: Sequence[Decision], findings: Sequence[Finding]) -> bytes:
+    """The alert as the bytes of a message: the same alert is the same bytes."""
+    return msgspec.json.encode(alert(incident, decisions, findings))
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "title": _text(incident.title),
+        "severity": incident.severity,
+        "risk": round(incident.risk, 1),
+        "tier": incident.tier,
+        "state": incident.state,
+        "opened": _time(incident.opened),
+        "last_finding": _time(incident.last_finding),
+        "due": _time(incident.due),
+        "findings": incident.findings,
+        "rules": list(incident.rules),
+        "tags": list(incident.tags),
+        "look": f"miniwatch incidents show {incident.id}",
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    in_force = decision.state is DecisionState.ACTIVE
+    return {
+        "id": decision.id,
+        "type": decision.type,
+        "tier": decision.tier,
+        "scope": decision.scope,
+        "value": _text(decision.value),
+        "target": decision.target,
+        "parameters": decision.parameters,
+        "mode": decision.mode,
+        "state": decision.state,
+        "reason": decision.reason,
+        "explanation": _text(decision.explanation),
+        "begun": _time(decision.time),
+        "until": _time(decision.expires),
+        "undo": f"miniwatch decisions revoke {decision.id}" if in_force else None,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "title": _text(finding.title),
+        "rule": finding.rule.id,
+        "severity": finding.severity,
+        "events": finding.evidence.count,
+        "first": _time(finding.first_event),
+        "last": _time(finding.last_event),
+        "false_positives": [_text(text) for text in finding.false_positives],
+        "response": _text(finding.response),
+    }
+
+
+def _time(microseconds: int) -> str:
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+def _text(text: str) -> str:
+    return text if len(text) <= TEXT_CHARACTERS_MAX else text[: TEXT_CHARACTERS_MAX - 1] + "…"

@@ -1,0 +1,288 @@
+"""What operators told us about each app, joined to events as of their time.
+
+A registry is the lines of `miniwatch apps import`; each is true from its `as_of` until the app's next line. `Registry.join`
+adds the columns that rules name: ``app.category``, ``app.declared_domains`` and so on, and the catalogue's facts about the
+called API. Where an app is not registered they are null: unknown, which is not the same as nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors import catalogue
+from detectors.event import TIME
+from monitor.decoders.times import instant
+from monitor.stores import AppRecord
+
+LINE_BYTES_MAX: Final = 1 << 20
+"""A registry line longer than this is refused."""
+
+PROBLEMS_MAX: Final = 1_000
+"""Bad lines told one by one; the rest are counted in a last problem."""
+
+TEXTS: Final = ("category", "developer_id", "name", "merchant_id")
+FLAGS: Final = ("protected", "signed_requests")
+LISTS: Final = (
+    "declared_permissions",
+    "required_private_infos",
+    "required_background_modes",
+    "privacy_kinds",
+    "declared_domains",
+    "embedded_app_ids",
+    "qualifications",
+)
+
+COLUMNS: Final[dict[str, pl.DataType]] = {
+    **{f"app.{name}": pl.String() for name in TEXTS},
+    **{f"app.{name}": pl.Boolean() for name in FLAGS},
+    **{f"app.{name}": pl.List(pl.String()) for name in LISTS},
+    "app.released_version": pl.String(),
+    "app.version_status": pl.String(),
+    **catalogue.COLUMNS,
+}
+"""Every column that `Registry.join` can add."""
+
+VERSION_STATUSES: Final = ("review", "released", "gray", "retired")
+UNKNOWN_CATEGORY: Final = "unknown"
+_SCOPE: Final = "scope."
+_ALWAYS: Final = -(2**62)
+_NEVER: Final = 2**62
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A line of a registry file that cannot be used, and why."""
+
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.message}"
+
+
+class _Version(msgspec.Struct, frozen=True):
+    version: str
+    release: str | int | None = None
+    package_hash: str | None = None
+    approved_at: str | int | None = None
+    status: str | None = None
+    valid_from: str | int | None = None
+    valid_to: str | int | None = None
+
+    def __post_init__(self) -> None:
+        if self.status is not None and self.status not in VERSION_STATUSES:
+            raise ValueError(f"status is {self.status!r}; one of {', '.join(VERSION_STATUSES)} is expected")
+        for key in ("approved_at", "valid_from", "valid_to"):
+            _instant(getattr(self, key), key)
+
+
+class _App(msgspec.Struct, frozen=True):
+    """The keys that we know; others are kept in the document and shown."""
+
+    app_id: str
+    developer_id: str | None = None
+    name: str | None = None
+    category: str | None = None
+    protected: bool | None = None
+    declared_permissions: tuple[str, ...] | None = None
+    required_private_infos: tuple[str, ...] | None = None
+    required_background_modes: tuple[str, ...] | None = None
+    privacy_kinds: tuple[str, ...] | None = None
+    declared_domains: tuple[str, ...] | None = None
+    embedded_app_ids: tuple[str, ...] | None = None
+    qualifications: Any = None
+    merchant_id: str | None = None
+    signed_requests: bool | None = None
+    versions: tuple[_Version, ...] = ()
+    as_of: str | int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.app_id.strip():
+            raise ValueError("app_id is empty; the app's id is expected")
+        _instant(self.as_of, "as_of")
+
+
+def parse_registry(lines: Iterable[bytes], now: int) -> tuple[list[AppRecord], list[Problem]]:
+    """Registry lines as records, and what is wrong with the lines that are none. `now` is the `as_of` of lines without one."""
+    records: list[AppRecord] = []
+    problems: list[Problem] = []
+    uncounted = 0
+    decode = msgspec.json.Decoder(_App).decode
+    number = 0
+    for number, raw in enumerate(lines, start=1):
+        line = raw.strip().removeprefix(b"\xef\xbb\xbf")
+        if not line:
+            continue
+        try:
+            if len(line) > LINE_BYTES_MAX:
+                raise ValueError(f"{len(line)} bytes; at most {LINE_BYTES_MAX} are expected")  # noqa: TRY301 - told like the others
+            app = decode(line)
+            as_of = _instant(app.as_of, "as_of")
+            records.append(AppRecord(app_id=app.app_id, as_of=now if as_of is None else as_of, document=line.decode()))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            if len(problems) < PROBLEMS_MAX:
+                problems.append(Problem(number, str(error)))
+            else:
+                uncounted += 1
+    if uncounted:
+        problems.append(Problem(number, f"and {uncounted} more bad lines before this one"))
+    return records, problems
+
+
+class Registry:
+    """All registry lines, ready to be joined to batches of events."""
+
+    def __init__(self, records: Sequence[AppRecord], facts: catalogue.Catalogue | None = None) -> None:
+        self._facts = facts or builtin_catalogue()
+        ordered = sorted(enumerate(records), key=lambda item: (item[1].app_id, item[1].as_of, item[0]))
+        latest = {(record.app_id, record.as_of): record for _, record in ordered}
+        kept = list(latest.values())
+        decode = msgspec.json.Decoder(_App).decode
+        apps = [decode(record.document) for record in kept]
+        self._as_of = np.array([record.as_of for record in kept], dtype=np.int64)
+        self._table = _table(apps)
+        self._versions = [_versions(app) for app in apps]
+        ids = pl.Series("app", [record.app_id for record in kept], dtype=pl.String)
+        self._ranges = (
+            pl.DataFrame({"app": ids, "row": pl.int_range(len(kept), dtype=pl.Int64, eager=True)})
+            .group_by("app", maintain_order=True)
+            .agg(pl.col("row").min().alias("first"), (pl.col("row").max() + 1).alias("after"))
+        )
+
+    def __len__(self) -> int:
+        """How many apps are registered."""
+        return self._ranges.height
+
+    @staticmethod
+    def fields(needed: frozenset[str]) -> frozenset[str]:
+        """The event fields that `join` must find in a frame to add these columns."""
+        own = needed & COLUMNS.keys()
+        fields: set[str] = set()
+        if any(name.startswith("app.") for name in own):
+            fields.add("miniprogram.app_id")
+        if "app.version_status" in own:
+            fields.add("miniprogram.version")
+        if own & catalogue.COLUMNS.keys():
+            fields.add("miniprogram.api")
+        return frozenset(fields)
+
+    def join(self, frame: pl.DataFrame, needed: frozenset[str]) -> pl.DataFrame:
+        """The frame with those of the needed columns that are the registry's, as of each event's time; other names are left alone."""
+        added: list[pl.Series] = []
+        wanted = sorted(needed & COLUMNS.keys())
+        if any(name.startswith("app.") for name in wanted):
+            rows = self._rows(frame)
+            plain = [name for name in wanted if name in self._table.columns]
+            gathered = self._table.select(plain).select(pl.all().gather(pl.Series(rows))) if plain else pl.DataFrame()
+            added.extend(gathered.get_columns())
+            if "app.category" in plain:
+                added.append(gathered["app.category"].fill_null(UNKNOWN_CATEGORY))
+            if "app.released_version" in wanted:
+                added.append(self._released(frame, rows))
+            if "app.version_status" in wanted:
+                added.append(self._status(frame, rows))
+        facts = [name for name in wanted if name in catalogue.COLUMNS]
+        if facts:
+            added.extend(self._facts.lookup(frame["miniprogram.api"]).select(facts).get_columns())
+        return frame.with_columns(added)
+
+    def _rows(self, frame: pl.DataFrame) -> pl.Series:
+        """The registry line in force for each event, or null: a binary search over each app's lines, all events at once."""
+        keys = frame.select(app="miniprogram.app_id").join(self._ranges, on="app", how="left", maintain_order="left")
+        registered = keys["first"].is_not_null().to_numpy()
+        low = keys["first"].fill_null(0).to_numpy().copy()
+        high = keys["after"].fill_null(0).to_numpy().copy()
+        time = frame[TIME].to_numpy()
+        if not len(self._as_of):
+            return pl.repeat(None, frame.height, dtype=pl.Int64, eager=True)
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            is_later = self._as_of[np.minimum(middle, len(self._as_of) - 1)] <= time
+            is_open = high - low > 1
+            low = np.where(is_open & is_later, middle, low)
+            high = np.where(is_open & ~is_later, middle, high)
+        in_force = registered & (self._as_of[low] <= time)
+        return pl.select(pl.when(pl.Series(in_force)).then(pl.Series(low))).to_series().cast(pl.Int64)
+
+    def _released(self, frame: pl.DataFrame, rows: pl.Series) -> pl.Series:
+        """The version that was released when each event happened, looked up once per line and time it could change."""
+        name = "app.released_version"
+        spans = self._spans(rows)
+        spans = spans.filter(pl.col("status") == "released").sort("from", maintain_order=True)
+        events = pl.DataFrame({"row": rows, "time": frame[TIME]}).with_row_index("event")
+        joined = events.sort("time").join_asof(
+            spans, left_on="time", right_on="from", by="row", strategy="backward", check_sortedness=False
+        )
+        version = pl.when(pl.col("time") < pl.col("to")).then(pl.col("version"))
+        return joined.sort("event").select(version.alias(name)).to_series()
+
+    def _status(self, frame: pl.DataFrame, rows: pl.Series) -> pl.Series:
+        """The status of the version that each event says it ran."""
+        spans = self._spans(rows).unique(["row", "version"], keep="last", maintain_order=True)
+        events = pl.DataFrame({"row": rows, "version": frame["miniprogram.version"]})
+        joined = events.join(spans, on=["row", "version"], how="left", maintain_order="left")
+        return joined["status"].alias("app.version_status")
+
+    def _spans(self, rows: pl.Series) -> pl.DataFrame:
+        """Versions with their validity, of the registry lines that occur here."""
+        found = [(row, *span) for row in rows.drop_nulls().unique().to_list() for span in self._versions[row]]
+        schema = {"row": pl.Int64, "version": pl.String, "status": pl.String, "from": pl.Int64, "to": pl.Int64}
+        return pl.DataFrame(found, schema=schema, orient="row")
+
+
+@functools.cache
+def builtin_catalogue() -> catalogue.Catalogue:
+    """The catalogue that comes with the program."""
+    return catalogue.parse_catalogue(resources.files("detectors").joinpath("catalogue.json").read_bytes())
+
+
+def _table(apps: Sequence[_App]) -> pl.DataFrame:
+    """One row a registry line, one column a plain field."""
+    columns: dict[str, pl.Series] = {}
+    for name in (*TEXTS, *FLAGS):
+        full = f"app.{name}"
+        columns[full] = pl.Series(full, [getattr(app, name) for app in apps], dtype=COLUMNS[full])
+    for name in LISTS:
+        full = f"app.{name}"
+        columns[full] = pl.Series(full, [_list(app, name) for app in apps], dtype=COLUMNS[full])
+    return pl.DataFrame(columns)
+
+
+def _list(app: _App, name: str) -> list[str] | None:
+    """A list of an app. Permissions stand in both spellings, ``scope.camera`` and ``camera``: events and registries use either."""
+    value = getattr(app, name)
+    if not isinstance(value, list | tuple):
+        return None
+    texts = [item for item in value if isinstance(item, str)]
+    if name != "declared_permissions":
+        return texts
+    short = [text.removeprefix(_SCOPE) for text in texts]
+    return sorted({*short, *(_SCOPE + text for text in short)})
+
+
+def _versions(app: _App) -> list[tuple[str, str | None, int, int]]:
+    """Each version with its status and from when until when it is valid; where the file does not say, always."""
+    spans = []
+    for version in app.versions:
+        begins = _instant(version.valid_from, "valid_from")
+        ends = _instant(version.valid_to, "valid_to")
+        spans.append(
+            (version.version, version.status, _ALWAYS if begins is None else begins, _NEVER if ends is None else ends)
+        )
+    return spans
+
+
+def _instant(value: str | float | None, key: str) -> int | None:
+    """A time of the registry as microseconds; raises `ValueError` when it is not one."""
+    if value is None:
+        return None
+    micros = instant(value)
+    if micros is None:
+        raise ValueError(f"{key} is {value!r}; RFC 3339 with a zone, or milliseconds since 1970, is expected")
+    return micros

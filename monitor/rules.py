@@ -1,0 +1,206 @@
+"""Rules from folders, each tested before it is taken: a rule without a twin is refused.
+
+A user's rule ``DIR/sub/name.yml`` has its twin beside it in ``DIR/sub/name/``, and it is run at every load. The twins of the
+rules that come with the program stay with the program's tests; ``tested.json`` says which content they were run on, and
+a rule whose content has changed since is refused. ``python -m monitor.rules`` runs them all and writes that file anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from detectors.sigma import Rule, RuleProblem, parse_rules
+from monitor.twins import TwinFailure, run_twin, twin_digests
+
+RULE_BYTES_MAX: Final = 1 << 20
+"""Size of one rule file."""
+
+FILES_MAX: Final = 20_000
+"""Rule files in one folder."""
+
+MANIFEST: Final = "tested.json"
+TWINS: Final = Path("tests") / "rules"
+"""Where the twins of the rules that come with the program stand in its source."""
+
+
+class RuleFolder(msgspec.Struct, frozen=True):
+    """A folder of rule files. `builtin`: its twins were run when the program was made."""
+
+    path: Path
+    builtin: bool = False
+
+
+class LoadedRules(msgspec.Struct, frozen=True):
+    """The rules that may run, and why others may not. Bases that are only counted are among them."""
+
+    rules: tuple[Rule, ...] = ()
+    problems: tuple[RuleProblem, ...] = ()
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A rule file and what belongs to it. `name` is its path inside its folder."""
+
+    folder: RuleFolder
+    path: Path
+    name: str
+
+
+def builtin_folder() -> RuleFolder:
+    """The rules that come with the program."""
+    return RuleFolder(Path(str(resources.files("detectors"))) / "rules", builtin=True)
+
+
+def load_rules(folders: Sequence[RuleFolder]) -> LoadedRules:
+    """All rules of some folders. A file that cannot be read or used costs itself only; problems name file and line."""
+    files: dict[str, _File] = {}
+    sources: list[tuple[str, str]] = []
+    problems: list[RuleProblem] = []
+    for folder in folders:
+        for file in _files(folder, problems):
+            text = _read(file, problems)
+            if text is not None:
+                files[str(file.path)] = file
+                sources.append((str(file.path), text))
+    parsed = parse_rules(sources)
+    problems.extend(parsed.problems)
+    manifests = {folder.path: _manifest(folder, problems) for folder in folders if folder.builtin}
+    refused: set[str] = {problem.path for problem in parsed.problems}
+    by_id = {rule.id: rule for rule in parsed.rules}
+    for path, own in _by_path(parsed.rules).items():
+        if path in refused:
+            continue
+        found = list(_untested(files[path], own, by_id, manifests))
+        if found:
+            refused.add(path)
+            problems.extend(found)
+    kept = _without(parsed.rules, refused, problems)
+    return LoadedRules(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
+
+
+def closure(own: Sequence[Rule], by_id: Mapping[str, Rule]) -> list[Rule]:
+    """Some rules and all that they count."""
+    bases = {base: by_id[base] for rule in own if rule.window for base in rule.window.bases}
+    return [*(rule for base, rule in bases.items() if base not in {rule.id for rule in own}), *own]
+
+
+def run_builtin_twins(rules: Path, twins: Path) -> tuple[dict[str, Any], list[TwinFailure | RuleProblem]]:
+    """Every twin of a source tree: the manifest that its passing rules earn, and what failed."""
+    problems: list[RuleProblem] = []
+    folder = RuleFolder(rules, builtin=True)
+    sources = [(file.name, text) for file in _files(folder, problems) if (text := _read(file, problems)) is not None]
+    parsed = parse_rules(sources)
+    failures: list[TwinFailure | RuleProblem] = [*problems, *parsed.problems]
+    by_id = {rule.id: rule for rule in parsed.rules}
+    manifest: dict[str, Any] = {}
+    for name, own in _by_path(parsed.rules).items():
+        twin = (twins / name).with_suffix("")
+        failed = run_twin(closure(own, by_id), frozenset(rule.id for rule in own), twin)
+        failures.extend(failed)
+        if not failed:
+            manifest[name] = {"rules": _versions(own), **twin_digests(twin)}
+    known = {(twins / name).with_suffix("") for name, _ in sources}
+    strays = {hit.parent for hit in twins.rglob("*.jsonl")} - known
+    failures.extend(TwinFailure(str(stray), 0, "is the twin of no rule") for stray in sorted(strays))
+    return dict(sorted(manifest.items())), failures
+
+
+def main() -> int:
+    """Run the twins of the rules in this source tree and write down what passed."""
+    folder = builtin_folder()
+    manifest, failures = run_builtin_twins(folder.path, folder.path.parents[1] / TWINS)
+    for failure in failures:
+        sys.stderr.write(f"{failure}\n")
+    (folder.path / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{len(manifest)} rule files passed their twins, {len(failures)} problems\n")
+    return 1 if failures else 0
+
+
+def _files(folder: RuleFolder, problems: list[RuleProblem]) -> Iterator[_File]:
+    """The rule files of a folder, in a fixed order; links that lead elsewhere are as good as files."""
+    if not folder.path.is_dir():
+        problems.append(RuleProblem(str(folder.path), 0, "", "is no folder that can be read; make it or take it off the list"))
+        return
+    paths = sorted(path for suffix in ("*.yml", "*.yaml") for path in folder.path.rglob(suffix) if path.is_file())
+    if len(paths) > FILES_MAX:
+        message = f"found {len(paths)} rule files; the first {FILES_MAX} are taken"
+        problems.append(RuleProblem(str(folder.path), 0, "", message))
+    for path in paths[:FILES_MAX]:
+        yield _File(folder, path, path.relative_to(folder.path).as_posix())
+
+
+def _read(file: _File, problems: list[RuleProblem]) -> str | None:
+    """A rule file's text, or None and a problem."""
+    try:
+        size = file.path.stat().st_size
+        if size > RULE_BYTES_MAX:
+            raise ValueError(f"found {size} bytes; a rule file has at most {RULE_BYTES_MAX}")  # noqa: TRY301 - told like the others
+        return file.path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        problems.append(RuleProblem(str(file.path), 0, "", f"cannot be read: {error}"))
+        return None
+
+
+def _manifest(folder: RuleFolder, problems: list[RuleProblem]) -> Mapping[str, Any]:
+    path = folder.path / MANIFEST
+    try:
+        manifest: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
+        problems.append(RuleProblem(str(path), 0, "", f"cannot be read, so no rule of this folder is taken as tested: {error}"))
+        return {}
+    return manifest
+
+
+def _untested(
+    file: _File, own: Sequence[Rule], by_id: Mapping[str, Rule], manifests: Mapping[Path, Mapping[str, Any]]
+) -> Iterator[RuleProblem]:
+    """Why a file's rules may not run: their twin is missing or disagrees, or was run on other content."""
+    if file.folder.builtin:
+        entry = manifests[file.folder.path].get(file.name, {})
+        if entry.get("rules") != _versions(own):
+            message = "has changed since its twin was last run; run `python -m monitor.rules`"
+            yield RuleProblem(str(file.path), own[0].line, own[0].title, message)
+        return
+    try:
+        failures = run_twin(closure(own, by_id), frozenset(rule.id for rule in own), file.path.with_suffix(""))
+    except OSError as error:
+        yield RuleProblem(str(file.path), 0, own[0].title, f"its twin cannot be read: {error}")
+        return
+    for failure in failures:
+        yield RuleProblem(failure.path, failure.line, own[0].title, failure.message)
+
+
+def _without(rules: Sequence[Rule], refused: set[str], problems: list[RuleProblem]) -> tuple[Rule, ...]:
+    """The rules of files that were not refused, less those that count a refused one."""
+    gone = {rule.id for rule in rules if rule.path in refused}
+    kept = []
+    for rule in rules:
+        if rule.id in gone:
+            continue
+        lost = [base for base in (rule.window.bases if rule.window else ()) if base in gone]
+        if lost:
+            problems.append(RuleProblem(rule.path, rule.line, rule.id, f"counts {lost[0]}, which was refused"))
+        else:
+            kept.append(rule)
+    return tuple(kept)
+
+
+def _by_path(rules: Sequence[Rule]) -> dict[str, list[Rule]]:
+    found: dict[str, list[Rule]] = {}
+    for rule in rules:
+        found.setdefault(rule.path, []).append(rule)
+    return found
+
+
+def _versions(rules: Sequence[Rule]) -> dict[str, str]:
+    return {rule.id: rule.version for rule in sorted(rules, key=lambda rule: rule.id)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Bytes that only this installation can read: AES-256-GCM under one key file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from monitor.durable import boundary, sync_folder
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+_FORMAT: Final = b"\x01"  # first byte of everything sealed, so that another cipher can follow one day
+
+
+class SealError(Exception):
+    """A key file is not one, or sealed bytes were not sealed by this key in this context."""
+
+
+def key_at(path: Path) -> bytes:
+    """The 32 bytes of a key file (hexadecimal text); a new random key when there is no file yet.
+
+    Of several processes that start at once, one makes the key and all read the same. Raises `SealError` when the file
+    holds something else, `OSError` when it cannot be read or made.
+    """
+    if not path.exists():
+        _make(path)
+    text = path.read_text(encoding="ascii", errors="replace").strip()
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SealError(
+            f"{path} is not a key: expected {KEY_BYTES * 2} hexadecimal digits, found {len(text)} characters"
+        )
+    return key
+
+
+def _make(path: Path) -> None:
+    """Write the key beside its place and link it there: never half a key, never two."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    boundary("write:key")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+            file.flush()
+            boundary("fsync:key")
+            os.fsync(file.fileno())
+        boundary("rename:key")
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return  # another process was first: its key is the key
+        sync_folder(path.parent)
+    finally:
+        part.unlink()
+    boundary("rename:key:done")
+
+
+class Seal:
+    """Seals and opens bytes under one key.
+
+    `context` says what the bytes are and whose ("dead-letter:000000007-00001"): what was sealed in one context opens in
+    no other, so that sealed values cannot be exchanged for one another. Nonces are random; one key is good for 2**32
+    sealed values.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+        self.fingerprint: Final = hashlib.sha256(b"fingerprint:" + key).hexdigest()[:16]
+
+    def seal(self, plain: bytes, context: str) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return _FORMAT + nonce + self._cipher.encrypt(nonce, plain, context.encode())
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """The bytes again; `SealError` when they were changed, or sealed with another key or in another context."""
+        nonce, cipher_text = sealed[1 : 1 + NONCE_BYTES], sealed[1 + NONCE_BYTES :]
+        if sealed[:1] != _FORMAT or len(nonce) != NONCE_BYTES:
+            raise SealError(f"{context}: these bytes were not sealed by Miniwatch")
+        try:
+            return self._cipher.decrypt(nonce, cipher_text, context.encode())
+        except InvalidTag:
+            raise SealError(f"{context}: sealed with another key than {self.fingerprint}, or damaged") from None

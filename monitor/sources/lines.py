@@ -1,0 +1,106 @@
+"""Blocks of bytes become whole lines with positions, however the blocks were cut."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from monitor.sources import Oversized
+
+LINE_BYTES_MAX: Final = 1 << 20
+"""A line longer than this is `Oversized` unless the configuration says otherwise."""
+
+HEAD_BYTES_MAX: Final = 64 << 10
+"""How much is kept of the beginning of an oversized line; `line_bytes_max` where that is less."""
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A run of whole lines, and perhaps one oversized line after them: the stream from `start` to `end`."""
+
+    start: int
+    data: bytes
+    end: int
+    oversized: tuple[Oversized, ...] = ()
+
+
+class LineCutter:
+    """Takes the blocks of one stream in order and gives back whole lines; what is left of the last line waits.
+
+    A line over `line_bytes_max` (its newline not counted) is skipped as it comes, so that memory stays bounded by the
+    bound and one block whatever its length. The lines given do not depend on where the blocks were cut. The work of a
+    block is a few searches at the speed of memory, not a step for each line.
+    """
+
+    def __init__(self, position: int, line_bytes_max: int = LINE_BYTES_MAX) -> None:
+        self.position = position  # of the first byte not yet given back
+        self.held_bytes = 0  # taken since then
+        self._line_bytes_max = line_bytes_max
+        self._head_bytes = min(HEAD_BYTES_MAX, line_bytes_max)  # there is always so much of it when it is noticed
+        self._held: list[bytes] = []
+        self._skipped_head: bytes | None = None  # of the oversized line that is being skipped
+
+    def feed(self, block: bytes) -> list[Cut]:
+        """Take the next bytes of the stream; give the lines that they complete."""
+        cuts: list[Cut] = []
+        begin = 0
+        if self._skipped_head is not None:
+            begin = block.find(b"\n") + 1
+            if begin == 0:
+                self.held_bytes += len(block)
+                return cuts
+            cuts.append(self._end_skipped(self.held_bytes + begin - 1, newline=1))
+        last = block.rfind(b"\n", begin) + 1
+        if last > begin:
+            whole = b"".join([*self._held, block[begin:last]])
+            self._held, self.held_bytes = [], 0
+            cuts.extend(self._cut(whole))
+            begin = last
+        self._hold(block[begin:])
+        return cuts
+
+    def finish(self) -> list[Cut]:
+        """The stream has ended: give its last line if that lacks a newline."""
+        if self._skipped_head is not None:
+            return [self._end_skipped(self.held_bytes, newline=0)]
+        if not self.held_bytes:
+            return []
+        start, end = self.position, self.position + self.held_bytes
+        data = b"".join([*self._held, b"\n"])
+        self._held, self.held_bytes, self.position = [], 0, end
+        return [Cut(start, data, end)]
+
+    def _cut(self, whole: bytes) -> list[Cut]:
+        """Part whole lines at the oversized ones, which end a cut: all positions in `data` then add up."""
+        cuts = []
+        begin = at = 0
+        while at < len(whole):
+            # The last newline within reach of a line's start: all lines up to it are short enough.
+            newline = whole.rfind(b"\n", at, at + self._line_bytes_max + 1)
+            if newline < 0:
+                newline = whole.find(b"\n", at)
+                head = whole[at : at + self._head_bytes]
+                line = Oversized(self.position + at - begin, newline - at, head)
+                cuts.append(self._give(whole[begin:at], newline + 1 - begin, (line,)))
+                begin = newline + 1
+            at = newline + 1
+        if begin < at:
+            cuts.append(self._give(whole[begin:], at - begin, ()))
+        return cuts
+
+    def _give(self, data: bytes, length: int, oversized: tuple[Oversized, ...]) -> Cut:
+        start, self.position = self.position, self.position + length
+        return Cut(start, data, self.position, oversized)
+
+    def _end_skipped(self, length: int, newline: int) -> Cut:
+        line = Oversized(self.position, length, self._skipped_head or b"")
+        self._skipped_head, self.held_bytes = None, 0
+        return self._give(b"", length + newline, (line,))
+
+    def _hold(self, rest: bytes) -> None:
+        if rest:
+            self._held.append(rest)
+            self.held_bytes += len(rest)
+        if self.held_bytes > self._line_bytes_max:
+            self._skipped_head = b"".join(self._held)[: self._head_bytes]
+            self._held = []

@@ -1,0 +1,285 @@
+"""A whole installation in one file, taken while the daemon runs, and put back into an empty directory.
+
+The file is a zstd-compressed tar: `manifest.json` with the hash of every other member first, then a consistent copy of
+the database, the archive files that this copy names, the newest snapshot that is not ahead of it, and the keys if
+asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+import zstandard
+
+from monitor.durable import publish, sync_folder
+from monitor.snapshots import SnapshotFolder
+from monitor.stores import StoreError
+from monitor.stores.places import ARCHIVE, DATABASE, KEYS, SNAPSHOTS, Places
+from monitor.stores.refusal import refusals_told
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+MANIFEST_BYTES_MAX: Final = 256 * 1024 * 1024
+ATTEMPTS_MAX: Final = 5
+"""Copies of the database begun again because the archive was joined or shortened meanwhile."""
+
+STALE_S: Final = 86_400
+"""Age of a working folder from which it is taken for one that a killed backup left."""
+
+COMPRESSION_LEVEL: Final = 3
+_STAGING: Final = ("backup.", ".part")
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes are done, and of how many."""
+
+
+class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a backup: its path in the data directory, size and hash."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class BackupManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup holds. Without `keys`, sealed values cannot be opened after a restore on another machine."""
+
+    format: int = FORMAT
+    created: int
+    last_turn: int
+    keys: bool
+    members: tuple[Member, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(member.bytes for member in self.members)
+
+
+class BackupBroken(StoreError):
+    """A backup is cut short, altered, or not one of ours."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}", retryable=False)
+
+
+class _FileGone(Exception):  # noqa: N818 - never leaves this module
+    """An archive file that the database's copy names was deleted before it could be linked."""
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Nobody listens."""
+
+
+def backup(
+    data_dir: Path, target: Path, *, now: int, keys: bool = False, progress: Progress = _silent
+) -> BackupManifest:
+    """Write a backup of a data directory to `target`, which appears when it is whole.
+
+    The daemon may run. Raises `StoreError` when the disk refuses or there is no database.
+    """
+    places = Places(data_dir)
+    if not places.database.is_file():
+        raise StoreError(f"{data_dir} has no {DATABASE}: there is nothing to back up", retryable=False)
+    with refusals_told(target), _staging(data_dir) as staging:
+        _clear_stale(data_dir, now)
+        last_turn = _stage(places, staging, keys=keys)
+        members = tuple(_member(staging, path) for path in _files(staging))
+        manifest = BackupManifest(created=now, last_turn=last_turn, keys=keys, members=members)
+        _pack(staging, manifest, target, progress)
+    return manifest
+
+
+def restore(source: Path, data_dir: Path, *, progress: Progress = _silent) -> BackupManifest:
+    """Put a backup back into a directory that is empty or not there yet; every byte is verified before it counts.
+
+    Raises `BackupBroken` when it is not whole, `StoreError` when the directory is not empty or the disk refuses; the
+    directory is left empty then.
+    """
+    with refusals_told(data_dir):
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(data_dir.iterdir()):
+            raise StoreError(f"{data_dir} is not empty: restore into an empty directory", retryable=False)
+        with _staging(data_dir) as staging:
+            manifest = _unpack(source, staging, progress)
+            for entry in sorted(staging.iterdir(), key=lambda entry: entry.name == DATABASE):
+                entry.rename(data_dir / entry.name)  # the database last: without it this is no installation yet
+            sync_folder(data_dir)
+    return manifest
+
+
+@contextmanager
+def _staging(beside: Path) -> Iterator[Path]:
+    """A private folder on the same disk, so that large files can be linked instead of copied."""
+    folder = Path(tempfile.mkdtemp(prefix=_STAGING[0], suffix=_STAGING[1], dir=beside))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_stale(data_dir: Path, now: int) -> None:
+    """Delete what a killed backup left, so that its links hold no deleted file for ever."""
+    for folder in data_dir.glob("*".join(_STAGING)):
+        if folder.stat().st_mtime < now / 1_000_000 - STALE_S:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stage(places: Places, staging: Path, *, keys: bool) -> int:
+    """Collect everything that belongs together; gives the last turn it knows of."""
+    for _ in range(ATTEMPTS_MAX):
+        last_turn, segments = _copy_database(places.database, staging / DATABASE)
+        try:
+            for segment in segments:
+                _link(places.archive / segment, staging / ARCHIVE / segment)
+        except _FileGone:
+            continue
+        _stage_snapshot(places, staging, last_turn)
+        if keys:
+            for path in sorted(places.keys.glob("*.key")):
+                _link(path, staging / KEYS / path.name)
+        return last_turn
+    raise StoreError(
+        f"{places.archive} has lost files that the database names, or changes faster than it can be copied; "
+        "`miniwatch doctor` says which",
+        retryable=True,
+    )
+
+
+def _copy_database(database: Path, copy: Path) -> tuple[int, list[str]]:
+    """A consistent copy by SQLite's own means; gives its last turn and the archive files it names."""
+    copy.unlink(missing_ok=True)
+    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)  # in one go: a copy in steps begins anew at every commit of the daemon
+            target.execute("PRAGMA journal_mode = DELETE")  # one file, no log beside it
+            turn = target.execute("SELECT value FROM meta WHERE key = 'last_turn'").fetchone()
+            segments = target.execute("SELECT path FROM segments ORDER BY path").fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(f"{database} cannot be copied: {error}", retryable=False) from error
+    return int(turn[0]) if turn else 0, [path for (path,) in segments]
+
+
+def _stage_snapshot(places: Places, staging: Path, last_turn: int) -> None:
+    """The newest snapshot of the copy's turns; none when it is deleted meanwhile, for recovery can do without."""
+    if not places.snapshots.is_dir() or (newest := SnapshotFolder(places.snapshots).newest(last_turn)) is None:
+        return
+    staged = staging / SNAPSHOTS / newest.name
+    try:
+        for path in sorted(newest.iterdir()):
+            _link(path, staged / path.name)
+    except (_FileGone, FileNotFoundError):
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _link(path: Path, to: Path) -> None:
+    """The file under another name, so that it outlives its deletion; a copy where the disk has no links."""
+    to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    to.unlink(missing_ok=True)
+    try:
+        os.link(path, to)
+    except FileNotFoundError:
+        raise _FileGone(path) from None
+    except OSError:
+        shutil.copyfile(path, to)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _member(staging: Path, path: Path) -> Member:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Member(path.relative_to(staging).as_posix(), path.stat().st_size, digest)
+
+
+def _pack(staging: Path, manifest: BackupManifest, target: Path, progress: Progress) -> None:
+    (staging / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    part = target.with_name(target.name + ".part")
+    done, total = 0, manifest.bytes
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            packer = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
+            with packer.stream_writer(file, closefd=False) as packed, tarfile.open(fileobj=packed, mode="w|", dereference=True) as tar:
+                for member in (Member(MANIFEST, 0, ""), *manifest.members):
+                    tar.add(staging / member.path, member.path, recursive=False, filter=_plain)
+                    done += member.bytes
+                    progress(done, total)
+            file.flush()
+            os.fsync(file.fileno())
+        publish(part, target, "backup")
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Say nothing of who owned a file."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode = 0o600
+    return member
+
+
+def _unpack(source: Path, staging: Path, progress: Progress) -> BackupManifest:
+    try:
+        with source.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
+            with tarfile.open(fileobj=unpacked, mode="r|") as tar:
+                return _unpack_members(source, tar, staging, progress)
+    except (tarfile.TarError, zstandard.ZstdError, msgspec.MsgspecError, EOFError) as error:
+        raise BackupBroken(source, f"not a whole backup ({error})") from error
+
+
+def _unpack_members(source: Path, tar: tarfile.TarFile, staging: Path, progress: Progress) -> BackupManifest:
+    first = tar.next()
+    if first is None or first.name != MANIFEST or first.size > MANIFEST_BYTES_MAX:
+        raise BackupBroken(source, f"not a backup of ours: it does not begin with {MANIFEST}")
+    manifest = msgspec.json.decode(_content(tar, first).read(), type=BackupManifest)
+    if manifest.format != FORMAT:
+        raise BackupBroken(source, f"of format {manifest.format}; this version reads format {FORMAT}")
+    expected = {member.path: member for member in manifest.members}
+    done = 0
+    for info in tar:
+        member = expected.pop(info.name, None)
+        if member is None or not info.isreg() or info.size != member.bytes:
+            raise BackupBroken(source, f"{info.name} is not what its manifest says")
+        _unpack_member(source, tar, tarfile.data_filter(info, str(staging)), member, staging)
+        done += member.bytes
+        progress(done, manifest.bytes)
+    if expected:
+        raise BackupBroken(source, f"{len(expected)} files are missing, {min(expected)} the first")
+    return manifest
+
+
+def _unpack_member(source: Path, tar: tarfile.TarFile, info: tarfile.TarInfo, member: Member, staging: Path) -> None:
+    path = staging / info.name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    content = _content(tar, info)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        while piece := content.read(1024 * 1024):
+            digest.update(piece)
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    if digest.hexdigest() != member.sha256:
+        raise BackupBroken(source, f"{info.name} was altered")
+
+
+def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[Any]:
+    content = tar.extractfile(info)
+    if content is None:
+        raise tarfile.ReadError(f"{info.name} is not a file")
+    return content

@@ -1,0 +1,119 @@
+"""A SQLite file opened as the record wants it, with its errors told as ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from monitor.durable import boundary
+from monitor.stores import StoreError
+from monitor.stores.refusal import refusals_told
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+CONNECTIONS_MAX: Final = 16
+"""Threads that can use one store at a time; the next waits `busy_timeout_s`."""
+
+_RETRYABLE_CODES: Final = {
+    sqlite3.SQLITE_BUSY: "the database is locked by another process",
+    sqlite3.SQLITE_LOCKED: "the database is locked by another connection",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk does not answer as it should",
+    sqlite3.SQLITE_NOMEM: "memory is short",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened now",
+}
+_BROKEN_CODES: Final = {
+    sqlite3.SQLITE_CORRUPT: "the database is damaged: restore a backup",
+    sqlite3.SQLITE_NOTADB: "this is not a database",
+    sqlite3.SQLITE_READONLY: "the database cannot be written: check its owner and mode",
+}
+
+
+class Database:
+    """One SQLite file in WAL mode, fsynced at every commit. Safe to use from several threads and processes."""
+
+    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+        self.path: Final = path
+        with self._told():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before SQLite does, with its wider mode
+        self.engine: Final = _engine(path, busy_timeout_s)
+        self._writes: Final = self.engine.execution_options(sqlite_begin="IMMEDIATE")
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one committed state."""
+        with self._told(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, kind: str) -> Iterator[Connection]:
+        """A transaction that is committed at the end, or undone by any error; at most one at a time."""
+        with self._told(), self._writes.connect() as connection:
+            with connection.begin():
+                yield connection
+                boundary(f"commit:{kind}")
+            boundary(f"commit:{kind}:done")
+
+    @contextmanager
+    def upgrading(self) -> Iterator[Engine]:
+        """The engine whose transactions take the write lock at once, for migrations."""
+        with self._told():
+            yield self._writes
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            with refusals_told(self.path):
+                yield
+        except DBAPIError as error:
+            raise self._store_error(error.orig) from error
+        except sqlite3.Error as error:
+            raise self._store_error(error) from error
+        except PoolTimeout as error:
+            raise StoreError(
+                f"{self.path}: {CONNECTIONS_MAX} threads use the database already", retryable=True
+            ) from error
+
+    def _store_error(self, error: BaseException | None) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bits only refine it
+        if code in _RETRYABLE_CODES:
+            return StoreError(f"{self.path}: {_RETRYABLE_CODES[code]} ({error})", retryable=True)
+        return StoreError(f"{self.path}: {_BROKEN_CODES.get(code, 'the database refuses')} ({error})", retryable=False)
+
+
+def _engine(path: Path, busy_timeout_s: float) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": busy_timeout_s},
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=busy_timeout_s,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: DBAPIConnection, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say, also around DDL
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA journal_size_limit = 67108864")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}")
+
+    return engine

@@ -1,0 +1,164 @@
+"""What people and workers change in the record beside the pipeline's turns; each within the transaction it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+from sqlalchemy import Connection, select, update
+
+from monitor.stores import AppRecord, AuditEntry, Segment, Standing, tables
+from monitor.stores.reading import one_document
+from monitor.stores.record import NOT_ENDED, AlreadyEnded, Delivery, DeliveryState, NotFound
+from monitor.stores.rows import chunks, decision_row, delivery, document, flat_row, put, standing
+from monitor.stores.turn import append_audit
+from playbooks.decision import Decision, DecisionState, Mode
+
+EXPIRY: str = "system:expiry"
+"""The actor of what the passing of time brings about."""
+
+
+def revoke_decision(connection: Connection, key: str, actor: str, reason: str, now: int) -> Decision:
+    decision = one_document(connection, Decision, tables.decisions, key)
+    if decision is None:
+        raise NotFound("decision", key)
+    if decision.state not in NOT_ENDED:
+        raise AlreadyEnded(decision)
+    ended, entry = revoked(decision, actor, reason, now)
+    put(connection, tables.decisions, [decision_row(ended)])
+    append_audit(connection, [entry])
+    return ended
+
+
+def expire_decisions(connection: Connection, now: int, modes: Collection[Mode]) -> list[Decision]:
+    table = tables.decisions
+    due = select(table.c.document).where(
+        table.c.state.in_([*NOT_ENDED]), table.c.expires <= now, table.c.mode.in_([*modes])
+    )
+    before = [
+        document(Decision, text)
+        for text in connection.execute(due.order_by(table.c.expires, table.c.id)).scalars().all()
+    ]
+    after = [expired(decision, now) for decision in before]
+    put(connection, table, [decision_row(decision) for decision, _ in after])
+    append_audit(connection, [entry for _, entry in after])
+    return [decision for decision, _ in after]
+
+
+def revoked(decision: Decision, actor: str, reason: str, now: int) -> tuple[Decision, AuditEntry]:
+    """A decision as it stands once a person has lifted it, and the entry that says so."""
+    return _ended(decision, DecisionState.REVOKED, actor, "decision.revoke", reason, now)
+
+
+def expired(decision: Decision, now: int) -> tuple[Decision, AuditEntry]:
+    """A decision as it stands once its time has passed, and the entry that says so."""
+    return _ended(decision, DecisionState.EXPIRED, EXPIRY, "decision.expire", "its time has passed", now)
+
+
+def _ended(
+    decision: Decision, state: DecisionState, actor: str, action: str, reason: str, now: int
+) -> tuple[Decision, AuditEntry]:
+    entry = AuditEntry(
+        time=now,
+        actor=actor,
+        action=action,
+        subject=decision.id,
+        reason=reason,
+        before=decision.state.value,
+        after=state.value,
+    )
+    return msgspec.structs.replace(decision, state=state), entry
+
+
+def add_standing(connection: Connection, added: Standing) -> None:
+    put(connection, tables.standings, [flat_row(added)])
+    append_audit(connection, [standing_entry(added, "add", added.actor, added.reason, added.created)])
+
+
+def remove_standing(connection: Connection, key: str, actor: str, reason: str, now: int) -> Standing:
+    table = tables.standings
+    row = connection.execute(select(table).where(table.c.id == key)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("exemption or exception", key)
+    removed = standing(row)
+    connection.execute(table.delete().where(table.c.id == key))
+    append_audit(connection, [standing_entry(removed, "remove", actor, reason, now)])
+    return removed
+
+
+def standing_entry(of: Standing, act: str, actor: str, reason: str, now: int) -> AuditEntry:
+    """The entry for a standing word that was added or removed."""
+    text = msgspec.json.encode(of).decode()
+    return AuditEntry(
+        time=now,
+        actor=actor,
+        action=f"{of.kind.value}.{act}",
+        subject=f"{of.scope}:{of.value}",
+        reason=reason,
+        before=text if act == "remove" else "",
+        after=text if act == "add" else "",
+    )
+
+
+def standings(connection: Connection, now: int) -> list[Standing]:
+    table = tables.standings
+    wanted = select(table).where(table.c.expires > now).order_by(table.c.created, table.c.id)
+    return [standing(row) for row in connection.execute(wanted).mappings()]
+
+
+def import_apps(connection: Connection, records: Sequence[AppRecord], actor: str, now: int) -> None:
+    put(connection, tables.apps, [flat_row(record) for record in records])
+    append_audit(connection, [import_entry(records, actor, now)])
+
+
+def import_entry(records: Sequence[AppRecord], actor: str, now: int) -> AuditEntry:
+    """The entry for a registry import."""
+    return AuditEntry(
+        time=now, actor=actor, action="apps.import", subject="registry", reason=f"{len(records)} lines imported"
+    )
+
+
+def mark_replayed(connection: Connection, keys: Collection[str], now: int) -> int:
+    table = tables.dead_letters
+    changed = 0
+    for chunk in chunks(keys):
+        changed += connection.execute(update(table).where(table.c.id.in_(chunk)).values(replayed=now)).rowcount
+    return changed
+
+
+def due_messages(connection: Connection, now: int, limit: int) -> list[Delivery]:
+    table = tables.outbox
+    wanted = select(table).where(table.c.state == DeliveryState.PENDING.value, table.c.next_attempt <= now)
+    ordered = wanted.order_by(table.c.next_attempt, table.c.key).limit(limit)
+    return [delivery(row) for row in connection.execute(ordered).mappings()]
+
+
+def change_message(connection: Connection, key: str, **values: str | int) -> None:
+    """Note another attempt at a message and what came of it."""
+    table = tables.outbox
+    changed = connection.execute(
+        update(table).where(table.c.key == key).values(attempts=table.c.attempts + 1, **values)
+    ).rowcount
+    if not changed:
+        raise NotFound("message", key)
+
+
+def segments(connection: Connection, day: str | None) -> list[Segment]:
+    table = tables.segments
+    wanted = select(table).order_by(table.c.turn_first, table.c.day, table.c.path)
+    if day is not None:
+        wanted = wanted.where(table.c.day == day)
+    return [Segment(**row) for row in connection.execute(wanted).mappings()]
+
+
+def replace_segments(
+    connection: Connection, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None
+) -> None:
+    """Swap rows of the manifest; `NotFound` when one of the old is not there any more."""
+    table = tables.segments
+    for chunk in chunks(segment.path for segment in old):
+        removed = connection.execute(table.delete().where(table.c.path.in_(chunk))).rowcount
+        if removed != len(chunk):
+            raise NotFound("segment", f"(one of {', '.join(chunk[:3])} …)")
+    put(connection, table, [flat_row(segment) for segment in new])
+    append_audit(connection, [audit] if audit else [])

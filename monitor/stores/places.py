@@ -1,0 +1,24 @@
+"""Where everything lies in the data directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+DATABASE: Final = "miniwatch.db"
+ARCHIVE: Final = "archive"
+SNAPSHOTS: Final = "snapshots"
+KEYS: Final = "keys"
+SEAL_KEY: Final = "seal.key"
+
+
+class Places:
+    """The parts of one data directory. Naming them makes nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root: Final = root
+        self.database: Final = root / DATABASE
+        self.archive: Final = root / ARCHIVE
+        self.snapshots: Final = root / SNAPSHOTS
+        self.keys: Final = root / KEYS
+        self.seal_key: Final = root / KEYS / SEAL_KEY

@@ -1,0 +1,227 @@
+"""What lists and look-ups read from the record, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Final, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, or_, select, tuple_
+
+from detectors.finding import Entity, Finding, Severity
+from monitor.audit import ChainedEntry
+from monitor.decoders import DeadLetterReason
+from monitor.stores import AppRecord, AuditEntry, tables
+from monitor.stores.record import (
+    DECISIONS_PER_ENTITY_MAX,
+    NOT_ENDED,
+    RECENT_DECISIONS_MAX,
+    Counts,
+    DeadLetterRow,
+    Query,
+    UnknownFilter,
+)
+from monitor.stores.rows import chunks, document, of_entities
+from playbooks.decision import Decision, DecisionState, Mode
+from playbooks.incident import Incident, IncidentState
+from playbooks.risk import Risk
+
+PAGE_ROWS: Final = 500
+"""Rows of a list in memory at a time."""
+
+CLOCKS: Final = {
+    tables.findings: tables.findings.c.time,
+    tables.incidents: tables.incidents.c.opened,
+    tables.decisions: tables.decisions.c.time,
+    tables.dead_letters: tables.dead_letters.c.time,
+}
+"""The time that orders each list; it never changes while the list is read."""
+
+_EQUAL: Final = ("scope", "value", "rule", "state", "mode", "incident", "partition", "reason")
+
+Reading = Callable[[], AbstractContextManager[Connection]]
+_Item = TypeVar("_Item")
+_Document = TypeVar("_Document", Finding, Incident, Decision)
+
+
+def listed(reading: Reading, table: Table, query: Query, read: Callable[[RowMapping], _Item]) -> Iterator[_Item]:
+    """The rows that a query wants, newest first."""
+    clock, key = CLOCKS[table], table.c.id
+    wanted = select(table).where(*_conditions(table, query)).order_by(clock.desc(), key.desc())
+    left = query.limit
+    after: tuple[Any, Any] | None = None
+    while left is None or left > 0:
+        size = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
+        page = wanted.limit(size)
+        if after is not None:
+            page = page.where(tuple_(clock, key) < after)
+        with reading() as connection:
+            rows = connection.execute(page).mappings().all()
+        for row in rows:
+            yield read(row)
+        if len(rows) < size:
+            return
+        after = (rows[-1][clock.name], rows[-1]["id"])
+        left = None if left is None else left - len(rows)
+
+
+def _conditions(table: Table, query: Query) -> Iterator[ColumnElement[bool]]:
+    clock = CLOCKS[table]
+    if query.since is not None:
+        yield clock >= query.since
+    if query.until is not None:
+        yield clock < query.until
+    if query.severity_min is not None:
+        yield _column(table, "severity") >= Severity(query.severity_min).rank
+    for name in _EQUAL:
+        if (value := getattr(query, name)) is None:
+            continue
+        if name == "incident" and table is tables.findings:
+            yield table.c.id.in_(select(tables.considered.c.finding).where(tables.considered.c.incident == value))
+        else:
+            yield _column(table, name) == str(value)
+
+
+def _column(table: Table, name: str) -> ColumnElement[Any]:
+    if name not in table.c:
+        raise UnknownFilter(table.name, name)
+    return table.c[name]
+
+
+def dead_letter(row: RowMapping) -> DeadLetterRow:
+    return DeadLetterRow(**{**row, "reason": DeadLetterReason(row["reason"])})
+
+
+def one(connection: Connection, table: Table, key: str) -> RowMapping | None:
+    """The row with this id."""
+    return connection.execute(select(table).where(table.c.id == key)).mappings().one_or_none()
+
+
+def one_document(connection: Connection, kind: type[_Document], table: Table, key: str) -> _Document | None:
+    row = one(connection, table, key)
+    return None if row is None else document(kind, row["document"])
+
+
+def known(connection: Connection, table: Table, keys: Collection[str]) -> set[str]:
+    """Which of these ids there are."""
+    found: set[str] = set()
+    for chunk in chunks(keys):
+        found.update(connection.execute(select(table.c.id).where(table.c.id.in_(chunk))).scalars())
+    return found
+
+
+def risks(connection: Connection, entities: Collection[Entity]) -> dict[Entity, Risk]:
+    found = {}
+    for condition in of_entities(tables.risks, entities):
+        for row in connection.execute(select(tables.risks).where(condition)).mappings():
+            entity = msgspec.convert(row, Entity)
+            found[entity] = Risk(entity=entity, score=row["score"], at=row["at"])
+    return found
+
+
+def open_incidents(connection: Connection, entities: Collection[Entity]) -> dict[Entity, Incident]:
+    table = tables.incidents
+    found = {}
+    for condition in of_entities(table, entities):
+        wanted = select(table.c.document).where(condition, table.c.state == IncidentState.OPEN.value)
+        for text in connection.execute(wanted.order_by(table.c.opened, table.c.id)).scalars():
+            incident = document(Incident, text)
+            found[incident.entity] = incident
+    return found
+
+
+def decisions_of(connection: Connection, entities: Collection[Entity]) -> dict[Entity, list[Decision]]:
+    """Oldest first: all that have not ended, and of the others the newest `DECISIONS_PER_ENTITY_MAX` of each entity."""
+    table = tables.decisions
+    newest = func.row_number().over(
+        partition_by=(table.c.scope, table.c.value), order_by=(table.c.time.desc(), table.c.id.desc())
+    )
+    found: dict[Entity, list[Decision]] = {entity: [] for entity in entities}
+    for condition in of_entities(table, entities):
+        ranked = select(table, newest.label("place")).where(condition).subquery()
+        kept = or_(ranked.c.place <= DECISIONS_PER_ENTITY_MAX, ranked.c.state.in_([*NOT_ENDED]))
+        wanted = select(ranked.c.document).where(kept).order_by(ranked.c.time, ranked.c.id)
+        for text in connection.execute(wanted).scalars():
+            decision = document(Decision, text)
+            found[decision.entity].append(decision)
+    return found
+
+
+def recent_decisions(connection: Connection, since: int) -> list[Decision]:
+    table = tables.decisions
+    wanted = select(table.c.document).where(table.c.time >= since).order_by(table.c.time.desc(), table.c.id.desc())
+    newest = connection.execute(wanted.limit(RECENT_DECISIONS_MAX)).scalars().all()
+    return [document(Decision, text) for text in reversed(newest)]
+
+
+def decisions_in_force(connection: Connection, now: int, modes: Collection[Mode]) -> list[Decision]:
+    table = tables.decisions
+    wanted = select(table.c.document).where(
+        table.c.state == DecisionState.ACTIVE.value, table.c.expires > now, table.c.mode.in_([*modes])
+    )
+    return [
+        document(Decision, text) for text in connection.execute(wanted.order_by(table.c.time, table.c.id)).scalars()
+    ]
+
+
+def apps(reading: Reading) -> Iterator[AppRecord]:
+    """All registry lines, by app and time."""
+    table = tables.apps
+    wanted = select(table).order_by(table.c.app_id, table.c.as_of).limit(PAGE_ROWS)
+    page: Select[Any] = wanted
+    while True:
+        with reading() as connection:
+            rows = connection.execute(page).mappings().all()
+        for row in rows:
+            yield AppRecord(**row)
+        if len(rows) < PAGE_ROWS:
+            return
+        page = wanted.where(tuple_(table.c.app_id, table.c.as_of) > (rows[-1]["app_id"], rows[-1]["as_of"]))
+
+
+def audit_entries(reading: Reading, after_seq: int) -> Iterator[ChainedEntry]:
+    """The chain from the entry after `after_seq` on."""
+    table = tables.audit
+    names = AuditEntry.__struct_fields__
+    while True:
+        with reading() as connection:
+            wanted = select(table).where(table.c.seq > after_seq).order_by(table.c.seq).limit(PAGE_ROWS)
+            rows = connection.execute(wanted).mappings().all()
+        for row in rows:
+            entry = AuditEntry(**{name: row[name] for name in names})
+            yield ChainedEntry(row["seq"], entry, row["previous"], row["hash"])
+            after_seq = row["seq"]
+        if len(rows) < PAGE_ROWS:
+            return
+
+
+def counts(connection: Connection) -> Counts:
+    """Figures for a summary."""
+    sizes = {
+        table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+        for table in tables.metadata.sorted_tables
+    }
+    severities = [severity.value for severity in Severity]
+    archived = select(
+        func.coalesce(func.sum(tables.segments.c.rows), 0), func.coalesce(func.sum(tables.segments.c.bytes), 0)
+    )
+    events, size = connection.execute(archived).one()
+    return Counts(
+        tables=sizes,
+        findings_by_severity={severities[int(r)]: n for r, n in _by(connection, tables.findings, "severity").items()},
+        findings_by_rule=_by(connection, tables.findings, "rule"),
+        incidents_by_state=_by(connection, tables.incidents, "state"),
+        decisions_by_type=_by(connection, tables.decisions, "type"),
+        decisions_by_state=_by(connection, tables.decisions, "state"),
+        dead_letters_by_reason=_by(connection, tables.dead_letters, "reason"),
+        messages_by_state=_by(connection, tables.outbox, "state"),
+        archived_events=int(events),
+        archived_bytes=int(size),
+    )
+
+
+def _by(connection: Connection, table: Table, name: str) -> dict[str, int]:
+    column = table.c[name]
+    wanted = select(column, func.count()).group_by(column).order_by(func.count().desc(), column)
+    return {str(value): count for value, count in connection.execute(wanted)}

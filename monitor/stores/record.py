@@ -1,0 +1,170 @@
+"""What can be asked of the record, and what a person or a worker may change in it, beside the pipeline's turns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+import msgspec
+
+from detectors.finding import Finding, Severity
+from monitor.audit import ChainedEntry
+from monitor.decoders import DeadLetter, DeadLetterReason
+from monitor.stores import AppRecord, AuditEntry, Message, Segment, Standing, Store, StoreError
+from playbooks.decision import Considered, Decision, DecisionState, Mode
+from playbooks.incident import Incident
+
+DECISIONS_PER_ENTITY_MAX: Final = 500
+"""Ended decisions of one entity that are remembered for judging repetition, the newest; those not ended always are."""
+
+RECENT_DECISIONS_MAX: Final = 100_000
+"""Decisions given to a budget at most, the newest."""
+
+NOT_ENDED: Final = (
+    DecisionState.PROPOSED,
+    DecisionState.HELD,
+    DecisionState.AWAITING_APPROVAL,
+    DecisionState.ACTIVE,
+)
+"""States from which a decision can still expire or be revoked."""
+
+CLOCK_MODES: Final = (Mode.LIVE, Mode.SHADOW)
+"""Modes whose decisions expire by the wall clock; replayed ones belong to their stream's own past."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What a list shall hold, newest first. None filters nothing; a filter that the list has no field for is refused.
+
+    `since` is included, `until` is not: of a finding's, decision's or dead letter's time, and an incident's opening.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    scope: str | None = None
+    value: str | None = None
+    rule: str | None = None
+    severity_min: Severity | None = None
+    state: str | None = None
+    mode: str | None = None
+    incident: str | None = None
+    partition: str | None = None
+    reason: str | None = None
+    limit: int | None = None
+
+
+EVERYTHING: Final = Query()
+
+
+class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter as it is kept: all but its raw bytes, which are sealed (`Record.unseal`)."""
+
+    id: str
+    turn: int
+    time: int
+    partition: str
+    position: int
+    reason: DeadLetterReason
+    detail: str
+    sealed: bytes
+    length: int
+    replayed: int | None = None
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"
+    SENT = "sent"
+    DEAD = "dead"
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a message of the outbox has come."""
+
+    message: Message
+    attempts: int = 0
+    next_attempt: int
+    state: DeliveryState = DeliveryState.PENDING
+    last_error: str = ""
+    receipt: str = ""
+    sent: int | None = None
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures for a summary: `tables` by table name, the rest by the value of the column they are named for."""
+
+    tables: Mapping[str, int]
+    findings_by_severity: Mapping[str, int]
+    findings_by_rule: Mapping[str, int]
+    incidents_by_state: Mapping[str, int]
+    decisions_by_type: Mapping[str, int]
+    decisions_by_state: Mapping[str, int]
+    dead_letters_by_reason: Mapping[str, int]
+    messages_by_state: Mapping[str, int]
+    archived_events: int
+    archived_bytes: int
+
+
+class NotFound(StoreError):
+    """There is no row with this id."""
+
+    def __init__(self, what: str, key: str) -> None:
+        super().__init__(f"there is no {what} {key}", retryable=False)
+
+
+class AlreadyEnded(StoreError):
+    """This decision is no longer in force, so there is nothing to revoke."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(f"decision {decision.id} has ended already: it is {decision.state}", retryable=False)
+
+
+class UnknownFilter(StoreError):
+    """This list cannot be filtered by that."""
+
+    def __init__(self, table: str, name: str) -> None:
+        super().__init__(f"{table} cannot be filtered by {name}", retryable=False)
+
+
+class Record(Store, Protocol):
+    """The whole record: the pipeline's `Store`, the lists, and the writes of people and workers.
+
+    Lists are iterators that read a page at a time and hold no transaction between pages: rows that come while one
+    reads may or may not be in the list. Each write is one transaction, with its audit entry where a person or the
+    passing of time changed something that matters.
+    """
+
+    def findings(self, query: Query = EVERYTHING) -> Iterator[Finding]: ...
+    def incidents(self, query: Query = EVERYTHING) -> Iterator[Incident]: ...
+    def decisions(self, query: Query = EVERYTHING) -> Iterator[Decision]: ...
+    def dead_letters(self, query: Query = EVERYTHING) -> Iterator[DeadLetterRow]: ...
+    def finding(self, key: str) -> Finding | None: ...
+    def incident(self, key: str) -> Incident | None: ...
+    def decision(self, key: str) -> Decision | None: ...
+    def dead_letter(self, key: str) -> DeadLetterRow | None: ...
+    def unseal(self, row: DeadLetterRow) -> DeadLetter: ...
+    def mark_replayed(self, keys: Collection[str], now: int) -> int: ...
+    def considered(self, finding: str) -> Considered | None: ...
+    def recent_decisions(self, since: int) -> Sequence[Decision]: ...
+    def decisions_in_force(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> Sequence[Decision]: ...
+    def counts(self) -> Counts: ...
+    def audit_entries(self, after_seq: int = 0) -> Iterator[ChainedEntry]: ...
+    def audit(self, entry: AuditEntry) -> None: ...
+
+    def revoke_decision(self, key: str, actor: str, reason: str, now: int) -> Decision: ...
+    def expire_decisions(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> list[Decision]: ...
+    def add_standing(self, standing: Standing) -> None: ...
+    def remove_standing(self, key: str, actor: str, reason: str, now: int) -> Standing: ...
+    def standings(self, now: int) -> Sequence[Standing]: ...
+    def import_apps(self, records: Sequence[AppRecord], actor: str, now: int) -> None: ...
+    def apps(self) -> Iterator[AppRecord]: ...
+
+    def due_messages(self, now: int, limit: int) -> Sequence[Delivery]: ...
+    def message_sent(self, key: str, receipt: str, now: int) -> None: ...
+    def message_failed(self, key: str, error: str, next_attempt: int, *, dead: bool) -> None: ...
+    def forget_messages(self, before: int) -> int: ...
+    def delivery(self, key: str) -> Delivery | None: ...
+
+    def segments(self, day: str | None = None) -> Sequence[Segment]: ...
+    def replace_segments(
+        self, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None = None
+    ) -> None: ...

@@ -1,0 +1,155 @@
+"""Structs as rows of tables, and rows as structs again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, or_, select
+from sqlalchemy.dialects.sqlite import insert
+
+from detectors.finding import Entity, Finding, Scope
+from monitor.stores import Message, Standing, StandingKind
+from monitor.stores.record import Delivery, DeliveryState
+from playbooks.decision import Decision
+from playbooks.incident import Incident
+
+VALUES_MAX: Final = 900
+"""Values named in one statement: below what any build of SQLite takes."""
+
+Row = dict[str, Any]
+_Document = TypeVar("_Document", Finding, Incident, Decision)
+_Item = TypeVar("_Item")
+_encoder: Final = msgspec.json.Encoder()
+_decoders: Final[dict[Any, msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Finding, Incident, Decision)
+}
+
+
+def chunks(items: Iterable[_Item], size: int = VALUES_MAX) -> Iterator[list[_Item]]:
+    """Items in lists of at most `size`."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows; one whose key is there replaces the row that has it."""
+    if not rows:
+        return
+    statement = insert(table)
+    replaced = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=replaced), rows)
+
+
+def put_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows; one whose key is there already changes nothing."""
+    if rows:
+        connection.execute(insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key)), rows)
+
+
+def of_entities(table: Table, entities: Collection[Entity]) -> Iterator[ColumnElement[bool]]:
+    """Conditions that together name all rows of these entities, each within the bound of one statement."""
+    for chunk in chunks(sorted(entities)):
+        values: dict[Scope, list[str]] = {}
+        for entity in chunk:
+            values.setdefault(entity.scope, []).append(entity.value)
+        yield or_(*(and_(table.c.scope == scope, table.c.value.in_(names)) for scope, names in values.items()))
+
+
+def document(kind: type[_Document], text: str) -> _Document:
+    """The struct that a row keeps whole."""
+    struct: _Document = _decoders[kind].decode(text)
+    return struct
+
+
+def documents(
+    connection: Connection, kind: type[_Document], table: Table, keys: Collection[str]
+) -> Iterator[_Document]:
+    """The structs of the rows with these ids."""
+    for chunk in chunks(keys):
+        for text in connection.execute(select(table.c.document).where(table.c.id.in_(chunk))).scalars():
+            yield document(kind, text)
+
+
+def finding_row(finding: Finding) -> Row:
+    return {
+        "id": finding.id,
+        "time": finding.time,
+        "first_event": finding.first_event,
+        "last_event": finding.last_event,
+        "rule": finding.rule.id,
+        "rule_version": finding.rule.version,
+        "kind": finding.kind,
+        "scope": finding.entity.scope.value,
+        "value": finding.entity.value,
+        "owner": finding.owner,
+        "severity": finding.severity.rank,
+        "title": finding.title,
+        "count": finding.evidence.count,
+        "document": _encoder.encode(finding).decode(),
+    }
+
+
+def incident_row(incident: Incident) -> Row:
+    return {
+        "id": incident.id,
+        "scope": incident.entity.scope.value,
+        "value": incident.entity.value,
+        "owner": incident.owner,
+        "opened": incident.opened,
+        "last_finding": incident.last_finding,
+        "due": incident.due,
+        "state": incident.state.value,
+        "severity": incident.severity.rank,
+        "tier": incident.tier,
+        "title": incident.title,
+        "document": _encoder.encode(incident).decode(),
+    }
+
+
+def decision_row(decision: Decision) -> Row:
+    return {
+        "id": decision.id,
+        "time": decision.time,
+        "scope": decision.scope.value,
+        "value": decision.value,
+        "type": decision.type.value,
+        "target": decision.target,
+        "expires": decision.expires,
+        "mode": decision.mode.value,
+        "state": decision.state.value,
+        "incident": decision.incident,
+        "finding": decision.finding,
+        "rule": decision.rule,
+        "document": _encoder.encode(decision).decode(),
+    }
+
+
+def flat_row(struct: msgspec.Struct) -> Row:
+    """A struct of plain fields as it stands."""
+    return msgspec.structs.asdict(struct)
+
+
+def message_row(message: Message) -> Row:
+    return {
+        **flat_row(message),
+        "attempts": 0,
+        "next_attempt": message.created,
+        "state": DeliveryState.PENDING.value,
+        "last_error": "",
+        "receipt": "",
+        "sent": None,
+    }
+
+
+def delivery(row: RowMapping | Mapping[str, Any]) -> Delivery:
+    columns = dict(row)
+    message = Message(**{name: columns.pop(name) for name in ("key", "channel", "body", "created")})
+    return Delivery(message=message, **{**columns, "state": DeliveryState(columns["state"])})
+
+
+def standing(row: RowMapping | Mapping[str, Any]) -> Standing:
+    return Standing(**{**row, "kind": StandingKind(row["kind"])})

@@ -1,0 +1,69 @@
+"""The schema of the record's database: made and brought up to date by Alembic's migrations, which ship in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from monitor.stores import StoreError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+LATEST: Final = "0001"
+"""The newest migration. A database that is there already is opened without loading Alembic."""
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring a database to the newest schema, in one transaction; make it where there is nothing yet.
+
+    Raises `StoreError` (not retryable) when the database is another program's or was made by a newer Miniwatch; both are
+    left as they are.
+    """
+    with engine.connect() as connection:
+        if _revision(connection) == LATEST:
+            return
+    with engine.begin() as connection:
+        found = _revision(connection)  # asked again: another process may have been first
+        if found != LATEST:
+            _migrate(connection, found)
+
+
+def _revision(connection: Connection) -> str | None:
+    """The schema's version; None when the database is empty."""
+    names = inspect(connection).get_table_names()
+    if not names:
+        return None
+    if "alembic_version" not in names:
+        raise StoreError(
+            f"this database belongs to another program: it has the tables {', '.join(names[:5])} and no version of ours",
+            retryable=False,
+        )
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(connection: Connection, found: str | None) -> None:
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
+    configuration = migrations()
+    known = {script.revision for script in ScriptDirectory.from_config(configuration).walk_revisions()}
+    if found is not None and found not in known:
+        raise StoreError(
+            f"this database has schema {found}, made by a newer Miniwatch; this one knows schemas up to {LATEST}. "
+            "Install the newer version, or restore a backup made with this one",
+            retryable=False,
+        )
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, "head")
+
+
+def migrations() -> Config:
+    """Alembic's view of the migrations in this package."""
+    from alembic.config import Config
+
+    configuration = Config()
+    configuration.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    return configuration

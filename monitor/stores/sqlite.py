@@ -1,0 +1,231 @@
+"""The record in one SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import select
+
+from detectors.finding import Entity, Finding
+from monitor.audit import ChainedEntry
+from monitor.decoders import DeadLetter
+from monitor.sealing import Seal
+from monitor.stores import AppRecord, AuditEntry, Progress, Segment, Standing, Turn, operating, reading, tables
+from monitor.stores.connection import Database
+from monitor.stores.record import (
+    CLOCK_MODES,
+    EVERYTHING,
+    Counts,
+    DeadLetterRow,
+    Delivery,
+    DeliveryState,
+    Query,
+)
+from monitor.stores.rows import delivery, document
+from monitor.stores.schema import upgrade
+from monitor.stores.turn import append_audit, dead_letter_context, last_turn, write_turn
+from playbooks.decision import Considered, Decision, Mode, Reason
+from playbooks.incident import Incident
+from playbooks.risk import Risk
+
+BUSY_TIMEOUT_S: Final = 5.0
+"""How long another process's write is waited for."""
+
+
+class SqliteStore:
+    """A `Record` in a SQLite file (WAL, fsynced at every commit), for several threads and processes at once.
+
+    Opening makes the file, or brings an older one to the present schema; it raises `StoreError` for a file that is
+    not ours, is damaged, or was made by a newer Miniwatch.
+    """
+
+    def __init__(self, path: Path, *, seal: Seal, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self._seal = seal
+        self._uncertain: Turn | None = None
+        self._database = Database(path, busy_timeout_s)
+        try:
+            with self._database.upgrading() as engine:
+                upgrade(engine)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+
+    # The pipeline's side.
+
+    def last_turn(self) -> int:
+        with self._database.reading() as connection:
+            return last_turn(connection)
+
+    def progress(self) -> dict[str, Progress]:
+        with self._database.reading() as connection:
+            rows = connection.execute(select(tables.progress)).mappings()
+            return {row["partition"]: Progress(**row) for row in rows}
+
+    def commit(self, turn: Turn) -> None:
+        """Write a turn whole or not at all.
+
+        After an error the same turn may be given again: had it been committed before the error came, nothing happens.
+        """
+        if turn is self._uncertain and self.last_turn() == turn.number:
+            self._uncertain = None
+            return
+        self._uncertain = turn
+        with self._database.writing("turn") as connection:
+            write_turn(connection, turn, self._seal)
+        self._uncertain = None
+
+    def known_findings(self, ids: Collection[str]) -> set[str]:
+        with self._database.reading() as connection:
+            return reading.known(connection, tables.findings, ids)
+
+    def risks(self, entities: Collection[Entity]) -> dict[Entity, Risk]:
+        with self._database.reading() as connection:
+            return reading.risks(connection, entities)
+
+    def open_incidents(self, entities: Collection[Entity]) -> dict[Entity, Incident]:
+        with self._database.reading() as connection:
+            return reading.open_incidents(connection, entities)
+
+    def decisions_of(self, entities: Collection[Entity]) -> Mapping[Entity, Sequence[Decision]]:
+        with self._database.reading() as connection:
+            return reading.decisions_of(connection, entities)
+
+    # Lists.
+
+    def findings(self, query: Query = EVERYTHING) -> Iterator[Finding]:
+        read = self._database.reading
+        return reading.listed(read, tables.findings, query, lambda row: document(Finding, row["document"]))
+
+    def incidents(self, query: Query = EVERYTHING) -> Iterator[Incident]:
+        read = self._database.reading
+        return reading.listed(read, tables.incidents, query, lambda row: document(Incident, row["document"]))
+
+    def decisions(self, query: Query = EVERYTHING) -> Iterator[Decision]:
+        read = self._database.reading
+        return reading.listed(read, tables.decisions, query, lambda row: document(Decision, row["document"]))
+
+    def dead_letters(self, query: Query = EVERYTHING) -> Iterator[DeadLetterRow]:
+        return reading.listed(self._database.reading, tables.dead_letters, query, reading.dead_letter)
+
+    def finding(self, key: str) -> Finding | None:
+        with self._database.reading() as connection:
+            return reading.one_document(connection, Finding, tables.findings, key)
+
+    def incident(self, key: str) -> Incident | None:
+        with self._database.reading() as connection:
+            return reading.one_document(connection, Incident, tables.incidents, key)
+
+    def decision(self, key: str) -> Decision | None:
+        with self._database.reading() as connection:
+            return reading.one_document(connection, Decision, tables.decisions, key)
+
+    def dead_letter(self, key: str) -> DeadLetterRow | None:
+        with self._database.reading() as connection:
+            row = reading.one(connection, tables.dead_letters, key)
+            return None if row is None else reading.dead_letter(row)
+
+    def unseal(self, row: DeadLetterRow) -> DeadLetter:
+        """A dead letter with its raw bytes; raises `sealing.SealError` when the key is not the one it was sealed with."""
+        raw = self._seal.open(row.sealed, dead_letter_context(row.id))
+        return DeadLetter(row.partition, row.position, row.reason, row.detail, raw, row.length)
+
+    def considered(self, finding: str) -> Considered | None:
+        table = tables.considered
+        with self._database.reading() as connection:
+            row = connection.execute(select(table).where(table.c.finding == finding)).mappings().one_or_none()
+            return None if row is None else Considered(**{**row, "reason": Reason(row["reason"])})
+
+    def recent_decisions(self, since: int) -> Sequence[Decision]:
+        with self._database.reading() as connection:
+            return reading.recent_decisions(connection, since)
+
+    def decisions_in_force(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> Sequence[Decision]:
+        with self._database.reading() as connection:
+            return reading.decisions_in_force(connection, now, modes)
+
+    def counts(self) -> Counts:
+        with self._database.reading() as connection:
+            return reading.counts(connection)
+
+    def audit_entries(self, after_seq: int = 0) -> Iterator[ChainedEntry]:
+        return reading.audit_entries(self._database.reading, after_seq)
+
+    # People.
+
+    def audit(self, entry: AuditEntry) -> None:
+        with self._database.writing("operator") as connection:
+            append_audit(connection, [entry])
+
+    def revoke_decision(self, key: str, actor: str, reason: str, now: int) -> Decision:
+        with self._database.writing("operator") as connection:
+            return operating.revoke_decision(connection, key, actor, reason, now)
+
+    def expire_decisions(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> list[Decision]:
+        with self._database.writing("expiry") as connection:
+            return operating.expire_decisions(connection, now, modes)
+
+    def add_standing(self, standing: Standing) -> None:
+        with self._database.writing("operator") as connection:
+            operating.add_standing(connection, standing)
+
+    def remove_standing(self, key: str, actor: str, reason: str, now: int) -> Standing:
+        with self._database.writing("operator") as connection:
+            return operating.remove_standing(connection, key, actor, reason, now)
+
+    def standings(self, now: int) -> Sequence[Standing]:
+        with self._database.reading() as connection:
+            return operating.standings(connection, now)
+
+    def import_apps(self, records: Sequence[AppRecord], actor: str, now: int) -> None:
+        with self._database.writing("operator") as connection:
+            operating.import_apps(connection, records, actor, now)
+
+    def apps(self) -> Iterator[AppRecord]:
+        return reading.apps(self._database.reading)
+
+    def mark_replayed(self, keys: Collection[str], now: int) -> int:
+        with self._database.writing("operator") as connection:
+            return operating.mark_replayed(connection, keys, now)
+
+    # The outbox's worker.
+
+    def due_messages(self, now: int, limit: int) -> Sequence[Delivery]:
+        with self._database.reading() as connection:
+            return operating.due_messages(connection, now, limit)
+
+    def message_sent(self, key: str, receipt: str, now: int) -> None:
+        sent = DeliveryState.SENT.value
+        with self._database.writing("outbox") as connection:
+            operating.change_message(connection, key, state=sent, receipt=receipt, sent=now, last_error="")
+
+    def message_failed(self, key: str, error: str, next_attempt: int, *, dead: bool) -> None:
+        state = DeliveryState.DEAD.value if dead else DeliveryState.PENDING.value
+        with self._database.writing("outbox") as connection:
+            operating.change_message(connection, key, state=state, last_error=error, next_attempt=next_attempt)
+
+    def forget_messages(self, before: int) -> int:
+        """Delete messages that were sent before a time; those that are pending or dead stay."""
+        table = tables.outbox
+        with self._database.writing("outbox") as connection:
+            return connection.execute(table.delete().where(table.c.sent < before)).rowcount
+
+    def delivery(self, key: str) -> Delivery | None:
+        table = tables.outbox
+        with self._database.reading() as connection:
+            row = connection.execute(select(table).where(table.c.key == key)).mappings().one_or_none()
+            return None if row is None else delivery(row)
+
+    # The archive's manifest.
+
+    def segments(self, day: str | None = None) -> Sequence[Segment]:
+        with self._database.reading() as connection:
+            return operating.segments(connection, day)
+
+    def replace_segments(self, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None = None) -> None:
+        with self._database.writing("segments") as connection:
+            operating.replace_segments(connection, old, new, audit)

@@ -1,0 +1,164 @@
+"""The tables of the record: one schema for SQLite now and PostgreSQL later.
+
+Times are microseconds since 1970 UTC. Rows of findings, incidents and decisions keep the whole struct as JSON in
+`document`; the columns beside it are what lists filter by.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
+
+metadata: Final = MetaData(naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_N_name)s"})
+
+
+def _key(name: str, of: type = Text) -> Column[object]:
+    return Column(name, of, primary_key=True, autoincrement=False)
+
+
+def _text(*names: str) -> list[Column[object]]:
+    return [Column(name, Text, nullable=False) for name in names]
+
+
+def _maybe(*names: str) -> list[Column[object]]:
+    return [Column(name, Text, nullable=True) for name in names]
+
+
+def _whole(*names: str) -> list[Column[object]]:
+    return [Column(name, BigInteger, nullable=False) for name in names]
+
+
+def _raw(*names: str) -> list[Column[object]]:
+    return [Column(name, LargeBinary, nullable=False) for name in names]
+
+
+def _severity() -> Column[object]:
+    return Column("severity", SmallInteger, nullable=False)  # its rank, so that "at least high" is a comparison
+
+
+meta: Final = Table("meta", metadata, _key("key"), *_text("value"))
+
+progress: Final = Table(
+    "progress",
+    metadata,
+    _key("partition"),
+    *_whole("end"),
+    *_raw("cursor", "clock"),
+    *_whole("received", "processed", "dead_lettered", "late", "duplicate", "future"),
+)
+
+dead_letters: Final = Table(
+    "dead_letters",
+    metadata,
+    _key("id"),
+    *_whole("turn", "time"),
+    *_text("partition"),
+    *_whole("position"),
+    *_text("reason", "detail"),
+    *_raw("sealed"),
+    *_whole("length"),
+    Column("replayed", BigInteger, nullable=True),
+)
+Index(None, dead_letters.c.time, dead_letters.c.id)
+Index(None, dead_letters.c.reason)
+
+findings: Final = Table(
+    "findings",
+    metadata,
+    _key("id"),
+    *_whole("time", "first_event", "last_event"),
+    *_text("rule", "rule_version", "kind", "scope", "value"),
+    *_maybe("owner"),
+    _severity(),
+    *_text("title"),
+    *_whole("count"),
+    *_text("document"),
+)
+Index(None, findings.c.time, findings.c.id)
+Index(None, findings.c.scope, findings.c.value, findings.c.time)
+Index(None, findings.c.rule, findings.c.time)
+
+risks: Final = Table(
+    "risks", metadata, _key("scope"), _key("value"), Column("score", Double, nullable=False), *_whole("at")
+)
+
+incidents: Final = Table(
+    "incidents",
+    metadata,
+    _key("id"),
+    *_text("scope", "value"),
+    *_maybe("owner"),
+    *_whole("opened", "last_finding", "due"),
+    *_text("state"),
+    _severity(),
+    *_text("tier", "title", "document"),
+)
+Index(None, incidents.c.opened, incidents.c.id)
+Index(None, incidents.c.scope, incidents.c.value, incidents.c.state)
+
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    _key("id"),
+    *_whole("time"),
+    *_text("scope", "value", "type"),
+    *_maybe("target"),
+    *_whole("expires"),
+    *_text("mode", "state"),
+    *_maybe("incident", "finding", "rule"),
+    *_text("document"),
+)
+Index(None, decisions.c.time, decisions.c.id)
+Index(None, decisions.c.scope, decisions.c.value, decisions.c.time)
+Index(None, decisions.c.state, decisions.c.expires)
+Index(None, decisions.c.incident)
+
+considered: Final = Table(
+    "considered", metadata, _key("finding"), *_maybe("incident", "decision"), *_text("reason", "detail")
+)
+Index(None, considered.c.incident)
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    _key("key"),
+    *_text("channel"),
+    *_raw("body"),
+    *_whole("created"),
+    Column("attempts", Integer, nullable=False),
+    *_whole("next_attempt"),
+    *_text("state", "last_error", "receipt"),
+    Column("sent", BigInteger, nullable=True),
+)
+Index(None, outbox.c.state, outbox.c.next_attempt)
+
+segments: Final = Table(
+    "segments",
+    metadata,
+    _key("path"),
+    *_text("day"),
+    *_whole("turn_first", "turn_last", "rows", "bytes", "time_min", "time_max"),
+    *_text("sha256"),
+)
+Index(None, segments.c.day)
+
+standings: Final = Table(
+    "standings",
+    metadata,
+    _key("id"),
+    *_text("kind", "scope", "value"),
+    *_maybe("rule"),
+    *_text("reason", "actor"),
+    *_whole("created", "expires"),
+)
+
+apps: Final = Table("apps", metadata, _key("app_id"), _key("as_of", BigInteger), *_text("document"))
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    _key("seq", BigInteger),
+    *_whole("time"),
+    *_text("actor", "action", "subject", "reason", "before", "after", "previous", "hash"),
+)

@@ -1,0 +1,114 @@
+"""One turn of the pipeline written into the record: everything it changes, within the transaction it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from detectors.finding import Finding, merge
+from monitor.audit import GENESIS, chain
+from monitor.decoders import DeadLetter
+from monitor.sealing import Seal
+from monitor.stores import AuditEntry, StaleTurn, Turn, tables
+from monitor.stores.rows import (
+    Row,
+    decision_row,
+    documents,
+    finding_row,
+    flat_row,
+    incident_row,
+    message_row,
+    put,
+    put_new,
+)
+from playbooks.risk import Risk
+
+LAST_TURN: Final = "last_turn"
+
+
+def last_turn(connection: Connection) -> int:
+    """The number of the last committed turn; 0 before the first."""
+    value = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == LAST_TURN)).scalar()
+    return int(value or 0)
+
+
+def write_turn(connection: Connection, turn: Turn, seal: Seal) -> None:
+    """Write all of a turn; raises `StaleTurn` when its number is not above the last."""
+    last = last_turn(connection)
+    if turn.number <= last:
+        raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
+    put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
+    put(connection, tables.dead_letters, dead_letter_rows(turn, seal))
+    put(connection, tables.findings, [finding_row(finding) for finding in _merged(connection, turn.findings)])
+    put(connection, tables.risks, [_risk_row(risk) for risk in turn.risks])
+    put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
+    put(connection, tables.decisions, [decision_row(decision) for decision in turn.decisions])
+    put(connection, tables.considered, [flat_row(considered) for considered in turn.considered])
+    put_new(connection, tables.outbox, [message_row(message) for message in turn.messages])
+    put(connection, tables.segments, [flat_row(segment) for segment in turn.segments])
+    append_audit(connection, turn.audit)
+    put(connection, tables.meta, [{"key": LAST_TURN, "value": str(turn.number)}])
+
+
+def append_audit(connection: Connection, entries: Iterable[AuditEntry]) -> None:
+    """Add entries to the end of the chain."""
+    if not (wanted := list(entries)):
+        return
+    columns = tables.audit.c
+    newest = select(columns.seq, columns.hash).order_by(columns.seq.desc()).limit(1)
+    seq, head = connection.execute(newest).one_or_none() or (0, GENESIS)
+    rows = [
+        {"seq": link.seq, **flat_row(link.entry), "previous": link.previous, "hash": link.hash}
+        for link in chain(wanted, seq, head)
+    ]
+    connection.execute(tables.audit.insert(), rows)
+
+
+def merged(stored: Iterable[Finding], parts: Sequence[Finding]) -> list[Finding]:
+    """The parts joined to what is stored of the same findings, and to one another, in their order."""
+    whole = {finding.id: finding for finding in stored}
+    for part in parts:
+        earlier = whole.get(part.id)
+        whole[part.id] = merge(earlier, part) if earlier else part
+    return list(whole.values())
+
+
+def _merged(connection: Connection, parts: Sequence[Finding]) -> list[Finding]:
+    keys = {part.id for part in parts}
+    return merged(documents(connection, Finding, tables.findings, keys), parts)
+
+
+def _risk_row(risk: Risk) -> Row:
+    return {"scope": risk.entity.scope.value, "value": risk.entity.value, "score": risk.score, "at": risk.at}
+
+
+def dead_letter_id(turn: int, ordinal: int) -> str:
+    """The id of a dead letter: its turn and its place there; ids sort as the letters came."""
+    return f"{turn:09d}-{ordinal:05d}"
+
+
+def dead_letter_context(key: str) -> str:
+    """What a dead letter's bytes are sealed as."""
+    return f"dead-letter:{key}"
+
+
+def dead_letter_rows(turn: Turn, seal: Seal) -> list[Row]:
+    return [_dead_letter_row(turn, ordinal, letter, seal) for ordinal, letter in enumerate(turn.dead_letters)]
+
+
+def _dead_letter_row(turn: Turn, ordinal: int, letter: DeadLetter, seal: Seal) -> Row:
+    key = dead_letter_id(turn.number, ordinal)
+    return {
+        "id": key,
+        "turn": turn.number,
+        "time": turn.time,
+        "partition": letter.partition,
+        "position": letter.position,
+        "reason": letter.reason.value,
+        "detail": letter.detail,
+        "sealed": seal.seal(letter.raw, dead_letter_context(key)),
+        "length": letter.length,
+        "replayed": None,
+    }

@@ -1,0 +1,167 @@
+"""Keeping the archive in shape: small files joined by day, old days deleted when the law allows it.
+
+Both change the manifest first, in one transaction, and delete files afterwards. A crash in between leaves files that
+nobody names, which the sweep at the next start deletes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+import polars as pl
+
+from detectors.event import TIME
+from monitor.durable import boundary, publish
+from monitor.stores import AuditEntry, Segment
+from monitor.stores.archive import Archive
+from monitor.stores.refusal import refusals_told
+from monitor.stores.segment import COMPRESSION_LEVEL, near_alike, segment_name
+
+RETENTION_DAYS_MIN: Final = 180
+"""Network logs are kept for at least six months (Cybersecurity Law, article on keeping logs)."""
+
+GROUP_ROWS: Final = 131_072
+"""Rows that are joined in memory at a time; a group ends with the turn that fills it."""
+
+SEGMENTS_MIN: Final = 2
+"""Fewer are not worth joining."""
+
+
+class Manifest(Protocol):
+    """The part of the record that names the archive's files."""
+
+    def segments(self, day: str | None = None) -> Sequence[Segment]: ...
+    def replace_segments(
+        self, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None = None
+    ) -> None: ...
+
+
+class RetentionTooShort(ValueError):
+    """Events would be deleted earlier than the law allows."""
+
+    def __init__(self, days: int) -> None:
+        super().__init__(
+            f"retention of {days} days is too short: network logs must be kept for at least {RETENTION_DAYS_MIN} days"
+        )
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """What retention deleted."""
+
+    days: tuple[str, ...] = ()
+    events: int = 0
+    bytes: int = 0
+
+
+def compact(archive: Archive, manifest: Manifest, day: str, turn_max: int) -> Segment | None:
+    """Join a day's files up to a turn into one; None when there is nothing to join.
+
+    Streams: no more than a group of rows of each file is in memory. Raises `SegmentBroken` when one of them is, and
+    `StoreError` when the disk or the record refuses; the old files then stay as they were.
+    """
+    old = [segment for segment in manifest.segments(day) if segment.turn_last <= turn_max]
+    if len(old) < SEGMENTS_MIN:
+        return None
+    turn_first = min(segment.turn_first for segment in old)
+    turn_last = max(segment.turn_last for segment in old)
+    path = segment_name(day, turn_first, turn_last)
+    part = archive.folder / f"{path}.part"
+    with refusals_told(part):
+        rows, times = _join(archive, old, part)
+        with part.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        new = Segment(
+            path=path,
+            day=day,
+            turn_first=turn_first,
+            turn_last=turn_last,
+            rows=rows,
+            bytes=part.stat().st_size,
+            time_min=times[0],
+            time_max=times[1],
+            sha256=digest,
+        )
+        publish(part, archive.folder / path, "segment")
+    manifest.replace_segments(old, [new])
+    archive.delete(segment.path for segment in old)
+    return new
+
+
+def _join(archive: Archive, old: Sequence[Segment], part: Path) -> tuple[int, tuple[int, int]]:
+    """Write the rows of some segments to one file, fsynced; gives the number of rows, and the first and last time."""
+    from pyarrow.parquet import ParquetWriter  # noqa: PLC0415 - slow to load, and needed once a day
+
+    boundary("write:segment")
+    rows, earliest, latest = 0, 2**63 - 1, -(2**63)
+    plain = {name for name, dtype in archive.columns.items() if dtype != pl.String()} | {"_line", "event.id"}
+    schema = pl.DataFrame(schema=archive.columns).to_arrow().schema
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        with ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            use_dictionary=[name for name in archive.columns if name not in plain],
+        ) as writer:
+            for group in _groups(archive.replay(old)):
+                writer.write_table(near_alike(group).to_arrow().cast(schema), row_group_size=group.height)
+                first, last = group.select(pl.col(TIME).min(), pl.col(TIME).max().alias("last")).row(0)
+                rows, earliest, latest = rows + group.height, min(earliest, first), max(latest, last)
+        file.flush()
+        boundary("fsync:segment")
+        os.fsync(file.fileno())
+    return rows, (earliest, latest)
+
+
+def _groups(turns: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Whole turns together until they fill a group."""
+    waiting: list[pl.DataFrame] = []
+    for turn in turns:
+        waiting.append(turn)
+        if sum(frame.height for frame in waiting) >= GROUP_ROWS:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)
+
+
+def retain(archive: Archive, manifest: Manifest, *, days: int, now: int, turn_max: int | None = None) -> Deleted:
+    """Delete whole days of arrival that lie more than `days` before today (UTC).
+
+    With `turn_max`, files that hold later turns stay: recovery still needs them. Raises `RetentionTooShort` below
+    `RETENTION_DAYS_MIN`.
+    """
+    if days < RETENTION_DAYS_MIN:
+        raise RetentionTooShort(days)
+    today = datetime.datetime.fromtimestamp(now / 1_000_000, datetime.UTC).date()
+    oldest = (today - datetime.timedelta(days=days)).isoformat()
+    old = [
+        segment
+        for segment in manifest.segments()
+        if segment.day < oldest and (turn_max is None or segment.turn_last <= turn_max)
+    ]
+    if not old:
+        return Deleted()
+    deleted = Deleted(
+        days=tuple(sorted({segment.day for segment in old})),
+        events=sum(segment.rows for segment in old),
+        bytes=sum(segment.bytes for segment in old),
+    )
+    entry = AuditEntry(
+        time=now,
+        actor="system:retention",
+        action="archive.delete",
+        subject=f"{deleted.days[0]} to {deleted.days[-1]}",
+        reason=f"arrived more than {days} days ago",
+        before=f"{deleted.events} events in {len(old)} files",
+    )
+    manifest.replace_segments(old, [], entry)
+    archive.delete(segment.path for segment in old)
+    return deleted

@@ -1,0 +1,232 @@
+"""What happens in the stream's way from line to decision, one record each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from monitor.telemetry import metrics
+from monitor.telemetry.happening import Happening, Level
+
+if TYPE_CHECKING:
+    from monitor.telemetry.meter import Meter
+
+
+class Started(Happening, frozen=True, kw_only=True):
+    version: str
+    mode: str
+    data_dir: str
+    sources: tuple[str, ...]
+
+
+class Stopped(Happening, frozen=True, kw_only=True):
+    reason: str
+    turns: int
+
+
+class TurnCommitted(Happening, frozen=True, kw_only=True):
+    """One turn is durable. `watermark` is in microseconds since 1970; `stages_s` is seconds by stage."""
+
+    level: ClassVar[Level] = "debug"
+    turn: int
+    source: str
+    received: int
+    processed: int
+    bytes: int
+    stages_s: dict[str, float]
+    watermark: int | None = None
+    lag_bytes: int | None = None
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.TURNS)
+        meter.add(metrics.EVENTS_RECEIVED, self.received, source=self.source)
+        meter.add(metrics.EVENTS_PROCESSED, self.processed, source=self.source)
+        meter.add(metrics.BYTES_RECEIVED, self.bytes, source=self.source)
+        for stage, seconds in self.stages_s.items():
+            meter.observe(metrics.STAGE_SECONDS, seconds, stage=stage)
+        if self.watermark is not None:
+            meter.set(metrics.WATERMARK, self.watermark / 1_000_000, source=self.source)
+        if self.lag_bytes is not None:
+            meter.set(metrics.SOURCE_LAG, self.lag_bytes, source=self.source)
+
+
+class DeadLettered(Happening, frozen=True, kw_only=True):
+    """Lines of one reason in one turn; `position` is the first one's."""
+
+    level: ClassVar[Level] = "warning"
+    source: str
+    reason: str
+    lines: int
+    position: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.EVENTS_DEAD, self.lines, reason=self.reason)
+
+
+class LateEvents(Happening, frozen=True, kw_only=True):
+    source: str
+    events: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.EVENTS_LATE, self.events, source=self.source)
+
+
+class DuplicateEvents(Happening, frozen=True, kw_only=True):
+    source: str
+    events: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.EVENTS_DUPLICATE, self.events, source=self.source)
+
+
+class FutureEvents(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "warning"
+    source: str
+    events: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.EVENTS_FUTURE, self.events, source=self.source)
+
+
+class BatchRejected(Happening, frozen=True, kw_only=True):
+    """A raw batch as a whole could not be taken up; it is read again."""
+
+    level: ClassVar[Level] = "error"
+    source: str
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.BATCHES_REJECTED, source=self.source)
+
+
+class SourceFailed(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "warning"
+    source: str
+    error: str
+    retryable: bool
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.SOURCE_FAILURES, source=self.source)
+
+
+class SourceEnded(Happening, frozen=True, kw_only=True):
+    source: str
+    position: int
+
+
+class FindingMade(Happening, frozen=True, kw_only=True):
+    finding: str
+    rule: str
+    kind: str
+    severity: str
+    scope: str
+    value: str
+    title: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.FINDINGS, severity=self.severity, kind=self.kind)
+        meter.add(metrics.FINDINGS_BY_RULE, rule=self.rule)
+
+
+class IncidentOpened(Happening, frozen=True, kw_only=True):
+    incident: str
+    severity: str
+    scope: str
+    value: str
+    title: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.INCIDENTS, severity=self.severity)
+
+
+class FindingConsidered(Happening, frozen=True, kw_only=True):
+    """What became of a finding, doing nothing included."""
+
+    level: ClassVar[Level] = "debug"
+    finding: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.CONSIDERED, reason=self.reason)
+
+
+class DecisionMade(Happening, frozen=True, kw_only=True):
+    decision: str
+    type: str
+    tier: str
+    mode: str
+    state: str
+    reason: str
+    scope: str
+    value: str
+    rule: str | None = None
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.DECISIONS, type=self.type, mode=self.mode, reason=self.reason)
+
+
+class Held(Happening, frozen=True, kw_only=True):
+    """A guard withheld a decision; a person may want to look."""
+
+    level: ClassVar[Level] = "warning"
+    decision: str
+    type: str
+    reason: str
+    explanation: str = ""
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.HELD, reason=self.reason)
+
+
+class DecisionsExpired(Happening, frozen=True, kw_only=True):
+    decisions: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.EXPIRED, self.decisions)
+
+
+class LedgerImbalance(Happening, frozen=True, kw_only=True):
+    """Told whenever the account is looked at and does not balance; `LedgerBalanced` when it does."""
+
+    level: ClassVar[Level] = "error"
+    source: str
+    imbalance: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.IMBALANCE, self.imbalance)
+
+
+class LedgerBalanced(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "debug"
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.IMBALANCE, 0)
+
+
+class StoreStalled(Happening, frozen=True, kw_only=True):
+    """The store cannot be written: reading stops and goes on by itself."""
+
+    level: ClassVar[Level] = "error"
+    error: str
+    retry_s: float
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.STORE_STALLED, 1)
+        meter.add(metrics.STORE_FAILURES)
+
+
+class StoreResumed(Happening, frozen=True, kw_only=True):
+    stalled_s: float
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.STORE_STALLED, 0)
+
+
+class DetectorForgot(Happening, frozen=True, kw_only=True):
+    """A bound was met: this many more things than told before were given up."""
+
+    level: ClassVar[Level] = "warning"
+    detector: str
+    things: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.FORGOTTEN, self.things, detector=self.detector)

@@ -1,0 +1,114 @@
+"""The catalogue: every metric that the daemon exports, by its Prometheus name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from detectors.finding import Severity
+from monitor.decoders import DeadLetterReason
+from monitor.telemetry.meter import Metric
+from playbooks.decision import Act, Mode, Reason
+
+SEVERITIES: Final = tuple(severity.value for severity in Severity)
+KINDS: Final = ("rule", "statistical", "learned", "integrity")
+REASONS: Final = tuple(reason.value for reason in Reason)
+STAGES: Final = ("read", "decode", "detect", "decide", "record", "commit")
+
+_SOURCE: Final = {"source": None}
+
+
+def _counter(name: str, meaning: str, unit: str, labels: dict[str, tuple[str, ...] | None] | None = None) -> Metric:
+    return Metric(name=f"miniwatch_{name}_total", kind="counter", unit=unit, meaning=meaning, labels=labels or {})
+
+
+def _gauge(name: str, meaning: str, unit: str, labels: dict[str, tuple[str, ...] | None] | None = None) -> Metric:
+    return Metric(name=f"miniwatch_{name}", kind="gauge", unit=unit, meaning=meaning, labels=labels or {})
+
+
+def _timing(name: str, meaning: str, labels: dict[str, tuple[str, ...] | None]) -> Metric:
+    return Metric(name=f"miniwatch_{name}_seconds", kind="histogram", unit="seconds", meaning=meaning, labels=labels)
+
+
+BUILD: Final = _gauge("build_info", "The version that runs; always 1.", "", {"version": None, "python": None})
+EVENTS_RECEIVED: Final = _counter("events_received", "Lines read and committed.", "events", {**_SOURCE})
+EVENTS_PROCESSED: Final = _counter("events_processed", "Lines that became events.", "events", {**_SOURCE})
+EVENTS_DEAD: Final = _counter(
+    "events_dead_lettered",
+    "Lines that could not become events.",
+    "events",
+    {"reason": tuple(reason.value for reason in DeadLetterReason)},
+)
+EVENTS_LATE: Final = _counter("events_late", "Events behind the watermark: no window saw them.", "events", {**_SOURCE})
+EVENTS_DUPLICATE: Final = _counter(
+    "events_duplicate", "Events seen before: no detector saw them.", "events", {**_SOURCE}
+)
+EVENTS_FUTURE: Final = _counter("events_future", "Events whose time was clamped.", "events", {**_SOURCE})
+BYTES_RECEIVED: Final = _counter("received_bytes", "Raw bytes read and committed.", "bytes", {**_SOURCE})
+TURNS: Final = _counter("turns", "Turns of the pipeline committed.", "turns")
+BATCHES_REJECTED: Final = _counter(
+    "batches_rejected", "Raw batches that could not be taken up.", "batches", {**_SOURCE}
+)
+STAGE_SECONDS: Final = _timing("stage", "Time that one turn spent in a stage.", {"stage": STAGES})
+SOURCE_LAG: Final = _gauge("source_lag_bytes", "Bytes that are there and not yet read.", "bytes", {**_SOURCE})
+WATERMARK: Final = _gauge(
+    "watermark_seconds", "Event time up to which nothing is awaited.", "seconds since 1970", {**_SOURCE}
+)
+SOURCE_FAILURES: Final = _counter("source_failures", "Times that a source could not be read.", "failures", {**_SOURCE})
+IMBALANCE: Final = _gauge("ledger_imbalance", "received - processed - dead-lettered - in flight; 0.", "events")
+FINDINGS: Final = _counter("findings", "Findings made.", "findings", {"severity": SEVERITIES, "kind": KINDS})
+FINDINGS_BY_RULE: Final = _counter("rule_findings", "Findings made, by rule.", "findings", {"rule": None})
+INCIDENTS: Final = _counter("incidents_opened", "Incidents opened.", "incidents", {"severity": SEVERITIES})
+DECISIONS: Final = _counter(
+    "decisions",
+    "Decisions made, held ones included.",
+    "decisions",
+    {"type": tuple(act.value for act in Act), "mode": tuple(mode.value for mode in Mode), "reason": REASONS},
+)
+HELD: Final = _counter(
+    "decisions_held",
+    "Decisions withheld by a guard.",
+    "decisions",
+    {"reason": tuple(reason for reason in REASONS if reason.startswith("held-"))},
+)
+CONSIDERED: Final = _counter("findings_considered", "What became of findings.", "findings", {"reason": REASONS})
+EXPIRED: Final = _counter("decisions_expired", "Decisions that ran out.", "decisions")
+STORE_STALLED: Final = _gauge("store_stalled", "1 while the store cannot be written and reading has stopped.", "")
+STORE_FAILURES: Final = _counter("store_failures", "Times that the store refused.", "failures")
+DELIVERIES: Final = _counter(
+    "deliveries",
+    "Tries to deliver a message.",
+    "tries",
+    {"channel": None, "outcome": ("sent", "failed", "dead")},
+)
+DELIVERY_SECONDS: Final = _timing("delivery", "Time that one try to deliver took.", {"channel": None})
+OUTBOX_PENDING: Final = _gauge(
+    "outbox_pending", "Messages due and not yet delivered (at most the bound of one look).", "messages"
+)
+SNAPSHOTS: Final = _counter("snapshots", "Snapshots saved.", "snapshots")
+SNAPSHOT_BYTES: Final = _gauge("snapshot_bytes", "Size of the latest snapshot.", "bytes")
+RECOVERY_SECONDS: Final = _gauge("recovery_seconds", "Time that the latest recovery took.", "seconds")
+RULES: Final = _gauge("rules", "Rules by whether they are active.", "rules", {"state": ("active", "refused")})
+APPS: Final = _gauge("registry_apps", "Apps in the registry.", "apps")
+FORGOTTEN: Final = _counter(
+    "forgotten", "Things given up because a detector's bound was met.", "things", {"detector": None}
+)
+RETENTION_ROWS: Final = _counter("retention_removed", "Rows removed because their time was over.", "rows")
+JOBS_RUN: Final = _counter(
+    "jobs", "Runs of scheduled jobs.", "runs", {"job": None, "outcome": ("done", "failed", "missed")}
+)
+LIBRARY_WARNINGS: Final = _counter("library_warnings", "Warnings of libraries.", "warnings")
+LINES_SUPPRESSED: Final = _counter(
+    "log_lines_suppressed", "Log lines left out by the limit.", "lines", {"happening": None}
+)
+LINES_LOST: Final = _counter("log_lines_lost", "Log lines that could not be written.", "lines")
+
+CATALOGUE: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+
+def metrics_table() -> str:
+    """The catalogue as a Markdown table, for the documentation."""
+    rows = ["| metric | type | labels | unit | meaning |", "| --- | --- | --- | --- | --- |"]
+    for metric in sorted(CATALOGUE, key=lambda metric: metric.name):
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.unit} | {metric.meaning} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,156 @@
+"""What happens beside the stream: loading, snapshots, jobs, deliveries, and the log's own troubles; one record each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from monitor.telemetry import metrics
+from monitor.telemetry.happening import Happening, Level
+
+if TYPE_CHECKING:
+    from monitor.telemetry.meter import Meter
+
+
+class SnapshotSaved(Happening, frozen=True, kw_only=True):
+    turn: int
+    bytes: int
+    seconds: float
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.SNAPSHOTS)
+        meter.set(metrics.SNAPSHOT_BYTES, self.bytes)
+
+
+class RecoveryDone(Happening, frozen=True, kw_only=True):
+    turn: int
+    events: int
+    seconds: float
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.RECOVERY_SECONDS, self.seconds)
+
+
+class RulesLoaded(Happening, frozen=True, kw_only=True):
+    rules: int
+    refused: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.RULES, self.rules, state="active")
+        meter.set(metrics.RULES, self.refused, state="refused")
+
+
+class RegistryLoaded(Happening, frozen=True, kw_only=True):
+    apps: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.APPS, self.apps)
+
+
+class RetentionRan(Happening, frozen=True, kw_only=True):
+    segments: int
+    rows: int
+    bytes: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.RETENTION_ROWS, self.rows)
+
+
+class JobDone(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "debug"
+    job: str
+    seconds: float
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.JOBS_RUN, job=self.job, outcome="done")
+
+
+class JobFailed(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "error"
+    job: str
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.JOBS_RUN, job=self.job, outcome="failed")
+
+
+class JobMissed(Happening, frozen=True, kw_only=True):
+    """A job's hour came and went: the machine slept, or the run before was still at it."""
+
+    level: ClassVar[Level] = "warning"
+    job: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.JOBS_RUN, job=self.job, outcome="missed")
+
+
+class DeliverySent(Happening, frozen=True, kw_only=True):
+    channel: str
+    message: str
+    attempt: int
+    seconds: float
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.DELIVERIES, channel=self.channel, outcome="sent")
+        meter.observe(metrics.DELIVERY_SECONDS, self.seconds, channel=self.channel)
+
+
+class DeliveryFailed(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "warning"
+    channel: str
+    message: str
+    attempt: int
+    error: str
+    retry_s: float
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.DELIVERIES, channel=self.channel, outcome="failed")
+
+
+class DeliveryDead(Happening, frozen=True, kw_only=True):
+    """A message was given up: somebody was not told."""
+
+    level: ClassVar[Level] = "error"
+    channel: str
+    message: str
+    attempt: int
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.DELIVERIES, channel=self.channel, outcome="dead")
+
+
+class OutboxLooked(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "debug"
+    due: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.OUTBOX_PENDING, self.due)
+
+
+class OutboxStalled(Happening, frozen=True, kw_only=True):
+    """The store could not be asked, or told of a receipt; the worker tries again."""
+
+    level: ClassVar[Level] = "warning"
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.STORE_FAILURES)
+
+
+class LibraryWarned(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "warning"
+    library: str
+    message: str
+    error: str = ""
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.LIBRARY_WARNINGS)
+
+
+class LinesSuppressed(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "warning"
+    happening: str
+    lines: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.LINES_SUPPRESSED, self.lines, happening=self.happening)

@@ -1,0 +1,290 @@
+"""The one function: findings in, decisions out, with a word on every finding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from detectors.finding import Entity, Finding, Scope, Severity
+from playbooks import incident as incidents
+from playbooks.action import Action, describe
+from playbooks.decision import Considered, Decision, DecisionState, Mode, Reason, Tier, decision_id
+from playbooks.guards import Proposal, objection, shortened
+from playbooks.history import History, outranks
+from playbooks.incident import NOUNS, Incident
+from playbooks.known import Known, Outcome
+from playbooks.ladder import Footing, Playbook, Step, first_match
+from playbooks.risk import MICROSECONDS, Risk, raise_by
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from playbooks.policy import Policy
+
+_DAY_US = 86_400 * MICROSECONDS
+_LETS_LOWER_STEP_ACT = frozenset({Reason.HELD_EVIDENCE, Reason.HELD_APPROVAL})
+
+
+def decide(findings: Sequence[Finding], known: Known, policy: Policy, *, now: int | None) -> Outcome:
+    """Weigh findings in the order given, each once, and say what shall be done.
+
+    `now` is the clock of live decisions, in microseconds; None is replay: each finding is decided at its own time.
+    The same arguments give the same outcome, and cutting the findings anywhere (with `known.carry` between) changes
+    nothing. The caller gives each finding id once, at its creation; evidence that grows later is no new finding.
+    """
+    weighing = _Weighing(known, policy, now)
+    considered = [weighing.consider(finding) for finding in findings]
+    return Outcome(
+        risks=list(weighing.risks.values()),
+        incidents=list(weighing.touched.values()),
+        decisions=list(weighing.history.changed.values()),
+        considered=considered,
+    )
+
+
+def decide_again(
+    findings: Sequence[Finding], policy: Policy, *, now: int | None, without_rule: str, known: Known | None = None
+) -> Outcome:
+    """What findings would have led to had a rule never spoken: what undoing the rule must come to."""
+    kept = [finding for finding in findings if finding.rule.id != without_rule]
+    return decide(kept, known or Known(), policy, now=now)
+
+
+class _Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding with all that its decision rests on."""
+
+    finding: Finding
+    incident: Incident
+    playbook: Playbook
+    mode: Mode
+    clock: int
+
+
+class _Result(msgspec.Struct, frozen=True):
+    """What became of one proposed act: the decision that stands for it, and why."""
+
+    decision: Decision
+    reason: Reason
+    detail: str
+
+
+class _Weighing:
+    """One call's working memory: what is known, and what the findings so far have changed."""
+
+    def __init__(self, known: Known, policy: Policy, now: int | None) -> None:
+        self.known = known
+        self.policy = policy
+        self.now = now
+        self.history = History(known)
+        self.risks: dict[Entity, Risk] = {}
+        self.touched: dict[str, Incident] = {}
+        self._incidents: dict[Entity, Incident] = {}
+        self._playbooks: dict[tuple[str, Scope, Severity, str, tuple[str, ...]], Playbook | None] = {}
+
+    def consider(self, finding: Finding) -> Considered:
+        """Count one finding and do what it gives cause for."""
+        clock = finding.time if self.now is None else self.now
+        excepted = self.policy.exceptions.until(finding.rule.id, finding.entity, finding.owner, clock)
+        if excepted is not None:
+            detail = f"Rule {finding.rule.id} does not apply to {_named(finding.entity)}: an exception says so."
+            return _considered(finding, None, None, Reason.RULE_EXCEPTED, detail)
+        score = self._raise_risk(finding)
+        incident = self._join_incident(finding, score)
+        playbook = self._playbook_for(finding)
+        if playbook is None:
+            detail = f"No playbook speaks of such a finding about {_named(finding.entity)}; it is in its incident."
+            return _considered(finding, incident, None, Reason.NO_PLAYBOOK, detail)
+        mode = Mode.SHADOW if playbook.mode is Mode.SHADOW else Mode.REPLAY if self.now is None else Mode.LIVE
+        case = _Case(finding=finding, incident=incident, playbook=playbook, mode=mode, clock=clock)
+        footing = self._footing(case)
+        results = self._climb(case, playbook.reached(footing))
+        if not results:
+            detail = (
+                f"Risk {footing.risk:.0f} of 100, with {footing.findings:,} in the incident, reaches no step of playbook "
+                f"{playbook.name} at which something is done."
+            )
+            return _considered(finding, incident, None, Reason.RISK_BELOW_STEP, detail)
+        chosen = _telling(results)
+        return _considered(finding, incident, chosen.decision.id, chosen.reason, chosen.detail)
+
+    def _raise_risk(self, finding: Finding) -> float:
+        config = self.policy.risk
+        weight = config.weight(finding)
+        if finding.owner is not None and finding.entity.scope is not Scope.DEVELOPER:
+            self._raise(Entity(Scope.DEVELOPER, finding.owner), weight * config.owner_share, finding.time)
+        return self._raise(finding.entity, weight, finding.time)
+
+    def _raise(self, entity: Entity, weight: float, at: int) -> float:
+        risk = self.risks.get(entity) or self.known.risks.get(entity) or Risk(entity=entity, score=0.0, at=at)
+        raised = raise_by(risk, weight, at, self.policy.risk.half_life_s)
+        self.risks[entity] = raised
+        return raised.score
+
+    def _join_incident(self, finding: Finding, score: float) -> Incident:
+        """The finding's incident, with it. One that is too old for the open incident has its own, and leaves it open."""
+        config = self.policy.incident
+        current = self._incidents.get(finding.entity) or self.known.incidents.get(finding.entity)
+        if current is not None and incidents.belongs(current, finding, config.gap_s):
+            incident = incidents.join(current, finding, score, config)
+        else:
+            incident = incidents.open_incident(finding, score, config)
+        if current is None or incident.id == current.id or incident.last_finding >= current.last_finding:
+            self._incidents[finding.entity] = incident
+        self.touched[incident.id] = incident
+        return incident
+
+    def _playbook_for(self, finding: Finding) -> Playbook | None:
+        kind = (finding.rule.id, finding.entity.scope, finding.severity, finding.kind, finding.tags)
+        if kind not in self._playbooks:
+            self._playbooks[kind] = first_match(self.policy.playbooks, finding)
+        return self._playbooks[kind]
+
+    def _footing(self, case: _Case) -> Footing:
+        """How the entity stands now, seen by the playbook: its risk, its incident, and its earlier acts."""
+        finding, playbook = case.finding, case.playbook
+        owner = _owner(finding)
+        self.history.take_up(finding.entity, owner)
+        counted = owner if playbook.per_owner else None
+        offences = self.history.offences(finding.entity, counted, playbook.origin, case.mode)
+        since = finding.time - playbook.memory_days * _DAY_US
+        repeats_most = max(step.when.repeats for step in playbook.steps)
+        missed_most = max(step.when.deadlines_missed for step in playbook.steps)
+        return Footing(
+            risk=case.incident.risk,
+            findings=case.incident.findings,
+            repeats=offences.repeats(since, finding.time, repeats_most),
+            deadlines_missed=offences.deadlines_missed(since, finding.time, missed_most),
+        )
+
+    def _climb(self, case: _Case, steps: list[Step]) -> list[_Result]:
+        """Do what the highest step says. Where evidence or approval holds all of it back, the step below acts too."""
+        results: list[_Result] = []
+        for step in steps:
+            here = [self._propose(case, action) for action in step.actions]
+            results += here
+            if any(result.reason not in _LETS_LOWER_STEP_ACT for result in here):
+                break
+        return results
+
+    def _propose(self, case: _Case, action: Action) -> _Result:
+        """Decide on one act: in force, held, or nothing because something says it already."""
+        action = shortened(action, case.incident)
+        proposed = _decision(case, action)
+        standing = self.history.in_force(proposed)
+        if standing is not None and not outranks(proposed, standing):
+            return _Result(
+                standing, Reason.ALREADY_DECIDED, f"The same act is in force already: {standing.explanation}"
+            )
+        above = self.history.above(proposed)
+        if above is not None:
+            return _Result(above, Reason.ALREADY_DECIDED, f"A higher act is in force already: {above.explanation}")
+        lifted = self.history.lifted(proposed)
+        if lifted is not None and not outranks(proposed, lifted):
+            return _Result(lifted, Reason.ALREADY_DECIDED, f"A person has lifted this act: {lifted.explanation}")
+        proposal = Proposal(
+            finding=case.finding,
+            incident=case.incident,
+            action=action,
+            mode=case.mode,
+            clock=case.clock,
+            spent=self.history.spent,
+        )
+        objected = objection(proposal, self.policy)
+        if objected is not None:
+            return self._hold(proposed, *objected)
+        self.history.put_in_force(proposed)
+        self._reach(case, proposed.tier)
+        return _Result(proposed, Reason.PLAYBOOK, proposed.explanation)
+
+    def _hold(self, proposed: Decision, reason: Reason, because: str) -> _Result:
+        """Keep a proposed act for a person to see; the same question is not asked twice."""
+        waiting = self.history.waiting(proposed)
+        if waiting is not None and waiting.reason is reason and not outranks(proposed, waiting):
+            return _Result(waiting, reason, f"Held already: {waiting.explanation}")
+        held = msgspec.structs.replace(
+            proposed,
+            reason=reason,
+            state=DecisionState.AWAITING_APPROVAL if reason is Reason.HELD_APPROVAL else DecisionState.HELD,
+            explanation=f"{proposed.explanation[:-1]}; held, for {because}.",
+        )
+        self.history.hold(held)
+        return _Result(held, reason, held.explanation)
+
+    def _reach(self, case: _Case, tier: Tier) -> None:
+        """Note in the incident the highest rung put in force."""
+        incident = self.touched[case.incident.id]
+        if tier.rank > Tier(incident.tier).rank:
+            incident = msgspec.structs.replace(incident, tier=tier.value)
+            self.touched[incident.id] = incident
+            if self._incidents[incident.entity].id == incident.id:
+                self._incidents[incident.entity] = incident
+
+
+def _owner(finding: Finding) -> str | None:
+    """The developer behind a finding: the app's, or the one it is about."""
+    return finding.entity.value if finding.entity.scope is Scope.DEVELOPER else finding.owner
+
+
+def _named(entity: Entity) -> str:
+    return f"{NOUNS[entity.scope].lower()} {entity.value}"
+
+
+def _decision(case: _Case, action: Action) -> Decision:
+    """The decision that an action would be, put in force at the case's clock."""
+    finding, incident = case.finding, case.incident
+    return Decision(
+        id=decision_id(incident.id, action.act, action.aim, finding.id),
+        time=case.clock,
+        scope=finding.entity.scope,
+        value=finding.entity.value,
+        type=action.act,
+        tier=action.tier,
+        target=action.aim,
+        parameters=action.parameters,
+        duration_s=action.duration_s,
+        expires=case.clock + action.duration_s * MICROSECONDS,
+        origin=case.playbook.origin,
+        reason=Reason.PLAYBOOK,
+        explanation=_explanation(case, action),
+        incident=incident.id,
+        finding=finding.id,
+        rule=finding.rule.id,
+        mode=case.mode,
+        state=DecisionState.ACTIVE,
+        owner=_owner(finding),
+    )
+
+
+def _explanation(case: _Case, action: Action) -> str:
+    """One sentence for people: what was seen, by which rule, how often, and what follows."""
+    finding, incident = case.finding, case.incident
+    count = finding.evidence.count
+    times = "in 1 event" if count == 1 else f"in {count:,} events"
+    earlier = incident.findings - 1
+    others = f" and {earlier:,} earlier finding{'' if earlier == 1 else 's'}" if earlier else ""
+    return (
+        f"{NOUNS[finding.entity.scope]} {finding.entity.value}: {finding.title.rstrip('.')} "
+        f"(rule {finding.rule.id}, {times}{others}), risk {incident.risk:.0f} of 100; "
+        f"by playbook {case.playbook.name}: {describe(action)}."
+    )
+
+
+def _telling(results: list[_Result]) -> _Result:
+    """The result that says most about a finding: what was put in force, else what was held, else what stood already."""
+    by_news = sorted(
+        results, key=lambda result: (result.reason is not Reason.PLAYBOOK, result.reason is Reason.ALREADY_DECIDED)
+    )
+    return by_news[0]
+
+
+def _considered(
+    finding: Finding, incident: Incident | None, decision: str | None, reason: Reason, detail: str
+) -> Considered:
+    return Considered(
+        finding=finding.id,
+        incident=None if incident is None else incident.id,
+        decision=decision,
+        reason=reason,
+        detail=detail,
+    )

@@ -1,0 +1,43 @@
+from typing import get_args
+
+import pytest
+
+from playbooks.action import Action, Ban, Captcha, ForceUpdate, FunctionBan, Remove, Throttle, Warn, describe
+from playbooks.decision import Act
+from playbooks.testing import check_action
+
+ACTIONS = [
+    Warn(duration_s=86_400),
+    Throttle(duration_s=86_400, target="login", limit=60, per_s=60),
+    Throttle(duration_s=60, limit=1, per_s=1),
+    Captcha(duration_s=3_600),
+    FunctionBan(duration_s=259_200, target="share"),
+    ForceUpdate(duration_s=86_400, version="latest"),
+    Remove(duration_s=604_800),
+    Ban(duration_s=7_776_000),
+]
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=describe)
+def test_every_action_keeps_the_laws(action):
+    check_action(action)
+
+
+def test_every_action_is_in_the_battery_and_every_act_has_an_action():
+    assert {type(action) for action in ACTIONS} == set(get_args(Action))
+    assert {action.type for action in ACTIONS} == set(Act)
+
+
+@pytest.mark.parametrize("duration_s", [0, -1, 366 * 86_400])
+def test_an_action_without_an_end_cannot_be_made(duration_s):
+    with pytest.raises(ValueError, match="duration_s"):
+        Ban(duration_s=duration_s)
+
+
+def test_a_throttle_lets_something_through():
+    with pytest.raises(ValueError, match="limit"):
+        Throttle(duration_s=60, limit=0, per_s=1)
+
+
+def test_an_action_is_described_in_plain_words():
+    assert describe(ACTIONS[1]) == "login limited to 60 in 1 minute, for 24 hours"

@@ -1,0 +1,21 @@
+import pytest
+
+from playbooks.duration import duration_text, parse_duration_s
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1_800), ("24h", 86_400), ("7d", 604_800)])
+def test_durations_are_read_as_people_write_them(text, seconds):
+    assert parse_duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "0d", "0s", "permanent", "-1d", "", "7", "1w", "366d", "٣d", "1.5h", " 7d"])
+def test_nothing_is_permanent_and_nothing_is_guessed(text):
+    with pytest.raises(ValueError, match="is"):
+        parse_duration_s(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(86_400, "24 hours"), (259_200, "3 days"), (60, "1 minute"), (61, "61 seconds")]
+)
+def test_durations_are_said_in_the_unit_that_fits(seconds, text):
+    assert duration_text(seconds) == text
