@@ -139,11 +139,10 @@ def finding_id(rule_id: str, entity: Entity, time: int) -> str:
 
 
 def merge(earlier: Finding, later: Finding, ids_max: int = EVIDENCE_IDS_MAX) -> Finding:
-    """Two parts of one finding (same id) as one. `earlier` was processed first; its values and version stay."""
+    """Two parts of one finding (same id) as one. `earlier` was processed first; its time, values and version stay."""
     ids = earlier.evidence.event_ids + later.evidence.event_ids
     return msgspec.structs.replace(
         earlier,
-        time=min(earlier.time, later.time),
         first_event=min(earlier.first_event, later.first_event),
         last_event=max(earlier.last_event, later.last_event),
         evidence=Evidence(

@@ -145,7 +145,8 @@ def _watermarks(times: Sequence[int], lateness_us: int) -> list[int]:
     for time, following in pairwise([*times, None]):
         latest = max(latest, time or 0)
         reached = latest - lateness_us
-        watermarks.append(reached - 1 if following == reached else reached)
+        passed = watermarks[-1] if watermarks else 0
+        watermarks.append(max(passed, reached - 1 if following == reached else reached))
     return watermarks
 
 

@@ -6,6 +6,7 @@ it is sent again, and the receiver recognises it by the key.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Final, Protocol
 from monitor.durable import boundary
 from monitor.notifiers import Notifier, NotifierError, Patience, Receipt
 from monitor.stores import Message, StoreError
+from monitor.stores.record import NotFound
 from monitor.telemetry import Telemetry
 from monitor.telemetry.upkeep import DeliveryDead, DeliveryFailed, DeliverySent, OutboxLooked, OutboxStalled
 
@@ -130,7 +132,8 @@ class OutboxWorker:
 
     def _record_receipts(self) -> None:
         for key, receipt in list(self._unrecorded.items()):
-            self._store.message_sent(key, receipt.detail, self._clock())
+            with contextlib.suppress(NotFound):  # its row is gone, and with it the need for a receipt
+                self._store.message_sent(key, receipt.detail, self._clock())
             del self._unrecorded[key]
 
     def _round(self, due: Sequence[Due]) -> bool:

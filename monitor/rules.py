@@ -125,7 +125,9 @@ def main() -> int:
 def _files(folder: RuleFolder, problems: list[RuleProblem]) -> Iterator[_File]:
     """The rule files of a folder, in a fixed order; links that lead elsewhere are as good as files."""
     if not folder.path.is_dir():
-        problems.append(RuleProblem(str(folder.path), 0, "", "is no folder that can be read; make it or take it off the list"))
+        problems.append(
+            RuleProblem(str(folder.path), 0, "", "is no folder that can be read; make it or take it off the list")
+        )
         return
     paths = sorted(path for suffix in ("*.yml", "*.yaml") for path in folder.path.rglob(suffix) if path.is_file())
     if len(paths) > FILES_MAX:
@@ -152,7 +154,9 @@ def _manifest(folder: RuleFolder, problems: list[RuleProblem]) -> Mapping[str, A
     try:
         manifest: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
-        problems.append(RuleProblem(str(path), 0, "", f"cannot be read, so no rule of this folder is taken as tested: {error}"))
+        problems.append(
+            RuleProblem(str(path), 0, "", f"cannot be read, so no rule of this folder is taken as tested: {error}")
+        )
         return {}
     return manifest
 

@@ -71,7 +71,7 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
-class _Unfit(ValueError):
+class _Unfit(ValueError):  # noqa: N818 - named for what happened
     """Why a snapshot cannot be taken."""
 
 
@@ -134,7 +134,7 @@ class SnapshotFolder:
         yield from sorted((path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
 
     def _prune(self) -> None:
-        for path in [*self._newest_first()][KEPT:] + [*self.folder.glob("*.part")]:
+        for path in [*[*self._newest_first()][KEPT:], *self.folder.glob("*.part")]:
             shutil.rmtree(path, ignore_errors=True)  # what stays is deleted after the next snapshot
 
 

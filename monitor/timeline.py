@@ -31,7 +31,6 @@ class ClockState(msgspec.Struct, frozen=True):
     clock: int | None = None
     ahead: int = 0  # events in a row that were ahead
     ahead_min: int = 0  # the earliest of them
-    time_max: int = 0  # of all events so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,6 @@ def stamp(frame: pl.DataFrame, state: ClockState, bounds: Bounds) -> tuple[pl.Da
     is_future = times > clock + bounds.skew
     happened = np.where(is_future, clock, times)
     arrived = np.where(frame["event.ingested"].is_not_null().to_numpy(), np.minimum(told, clock), clock)
-    state = msgspec.structs.replace(state, time_max=max(state.time_max, int(happened.max())))
     columns = {TIME: happened, ARRIVAL: arrived, CLOCK: clock, FUTURE: is_future}
     return frame.with_columns(pl.Series(name, values) for name, values in columns.items()), state
 
@@ -92,7 +90,7 @@ def _run(told: Array, state: ClockState, step: int) -> tuple[Array, ClockState]:
                 clock, ahead = ahead_min, 0
             out[row] = clock
             row += 1
-    return out, ClockState(clock, ahead, ahead_min, state.time_max)
+    return out, ClockState(clock, ahead, ahead_min)
 
 
 def label(frame: pl.DataFrame, watermark: int, others: int | None, bounds: Bounds) -> tuple[pl.DataFrame, int]:

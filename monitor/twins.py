@@ -43,6 +43,9 @@ TWIN_BYTES_MAX: Final = 16 << 20
 FAILURES_MAX: Final = 50
 """Lines told one by one of each file of a twin."""
 
+REASON_CHARACTERS_MAX: Final = 500
+"""Of why a line does not match; conditions can be long."""
+
 HIT: Final = "hit.jsonl"
 MISS: Final = "miss.jsonl"
 APPS: Final = "apps.jsonl"
@@ -82,7 +85,9 @@ def run_twin(rules: Sequence[Rule], own: frozenset[str], folder: Path) -> list[T
     """
     missing = [name for name in (HIT, MISS) if not (folder / name).is_file()]
     if missing:
-        return [TwinFailure(str(folder / name), 0, "is not there; a rule without a twin is refused") for name in missing]
+        return [
+            TwinFailure(str(folder / name), 0, "is not there; a rule without a twin is refused") for name in missing
+        ]
     failures: list[TwinFailure] = []
     needed = frozenset(INDEX).union(*(rule.needs for rule in rules))
     registry, problems = _registry(folder / APPS)
@@ -96,7 +101,8 @@ def run_twin(rules: Sequence[Rule], own: frozenset[str], folder: Path) -> list[T
         if not frame.height:
             failures.append(TwinFailure(str(folder / name), 0, "has no events"))
     twin = _Twin(hit, miss)
-    told = [rule for rule in rules if rule.id in own and not rule.silent]
+    mine = [rule for rule in rules if rule.id in own]
+    told = [rule for rule in mine if not rule.silent] or mine  # a file may hold only what other files count
     if any(rule.is_correlation for rule in told):
         failures.extend(_windows(rules, [rule for rule in told if rule.is_correlation], twin, folder))
     else:
@@ -136,18 +142,18 @@ def _lines(told: Sequence[Rule], twin: _Twin, folder: Path) -> Iterator[TwinFail
     matched = {int(row) for rows in hits.values() for row in rows}
     unmatched = [row for row in range(twin.hit.height) if row not in matched]
     for row in unmatched[:FAILURES_MAX]:
-        reason = "; ".join(why_not(rule, twin.hit, row) for rule in told)
+        reason = "; ".join(why_not(rule, twin.hit, row) for rule in told)[:REASON_CHARACTERS_MAX]
         yield TwinFailure(str(folder / HIT), _line(twin.hit, row), f"must match and does not: {reason}")
     for rule in told:
         if twin.hit.height and rule.id not in hits and not unmatched:
             yield TwinFailure(str(folder / HIT), 0, f"no line matches {rule.title!r}")
         for row in Matcher([rule]).match(twin.miss).get(rule.id, [])[:FAILURES_MAX]:
-            yield TwinFailure(str(folder / MISS), _line(twin.miss, int(row)), f"must not match and does: {rule.title!r}")
+            yield TwinFailure(
+                str(folder / MISS), _line(twin.miss, int(row)), f"must not match and does: {rule.title!r}"
+            )
 
 
-def _windows(
-    rules: Sequence[Rule], told: Sequence[Rule], twin: _Twin, folder: Path
-) -> Iterator[TwinFailure]:
+def _windows(rules: Sequence[Rule], told: Sequence[Rule], twin: _Twin, folder: Path) -> Iterator[TwinFailure]:
     """The whole of each file, for rules that count events."""
     fired = _fired(rules, twin.hit)
     for rule in told:
@@ -196,13 +202,18 @@ def _events(path: Path, needed: frozenset[str], registry: Registry) -> tuple[pl.
     lines = [(number, line) for number, line in enumerate(path.read_bytes().split(b"\n"), start=1) if line.strip()]
     data = b"".join(line + b"\n" for _, line in lines)
     fields = frozenset(name for name in needed if not name.startswith(("app.", "catalogue."))) | registry.fields(needed)
-    decoded = NdjsonDecoder().decode(RawBatch(partition="twin", format="ndjson", data=data, start=0, end=len(data)), fields)
+    decoded = NdjsonDecoder().decode(
+        RawBatch(partition="twin", format="ndjson", data=data, start=0, end=len(data)), fields
+    )
     starts: dict[int, int] = {}
     offset = 0
     for number, line in lines:
         starts[offset] = number
         offset += len(line) + 1
-    bad = [TwinFailure(str(path), starts[letter.position], f"is no event: {letter.detail}") for letter in decoded.dead_letters]
+    bad = [
+        TwinFailure(str(path), starts[letter.position], f"is no event: {letter.detail}")
+        for letter in decoded.dead_letters
+    ]
     time = pl.col("@timestamp")
     frame = decoded.frame.with_columns(
         time.alias(TIME),

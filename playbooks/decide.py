@@ -217,7 +217,8 @@ class _Weighing:
         if tier.rank > Tier(incident.tier).rank:
             incident = msgspec.structs.replace(incident, tier=tier.value)
             self.touched[incident.id] = incident
-            if self._incidents[incident.entity].id == incident.id:
+            current = self._incidents.get(incident.entity)
+            if current is not None and current.id == incident.id:
                 self._incidents[incident.entity] = incident
 
 
@@ -257,15 +258,16 @@ def _decision(case: _Case, action: Action) -> Decision:
 
 
 def _explanation(case: _Case, action: Action) -> str:
-    """One sentence for people: what was seen, by which rule, how often, and what follows."""
+    """One sentence for people: what was seen, by which rule, and what follows.
+
+    How many events there were is not in it: they go on coming, and the sentence must not depend on when it is said.
+    """
     finding, incident = case.finding, case.incident
-    count = finding.evidence.count
-    times = "in 1 event" if count == 1 else f"in {count:,} events"
     earlier = incident.findings - 1
-    others = f" and {earlier:,} earlier finding{'' if earlier == 1 else 's'}" if earlier else ""
+    others = f", after {earlier:,} earlier finding{'' if earlier == 1 else 's'}" if earlier else ""
     return (
         f"{NOUNS[finding.entity.scope]} {finding.entity.value}: {finding.title.rstrip('.')} "
-        f"(rule {finding.rule.id}, {times}{others}), risk {incident.risk:.0f} of 100; "
+        f"(rule {finding.rule.id}{others}), risk {incident.risk:.0f} of 100; "
         f"by playbook {case.playbook.name}: {describe(action)}."
     )
 

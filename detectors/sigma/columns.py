@@ -8,7 +8,7 @@ because a request body may be such a list and rules look for text in bodies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,8 +29,14 @@ Truth = npt.NDArray[np.bool_]
 SAMPLE_ROWS: Final = 1_000
 """Rows looked at to guess whether a column repeats itself."""
 
-TEXT, FOLDED, NUMBER = "text", "folded", "number"
-"""The forms of a column's values that predicates ask about."""
+SMALL_MAX: Final = 512
+"""Distinct values up to which a column is small enough to be asked value by value."""
+
+TEXT, FOLDED = "text", "folded"
+"""The forms of a column's texts: as they stand, and without case."""
+
+IPV4: Final = r"\A(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\z"
+"""An address of the fourth version; leading zeros are read as octal by some and not by others, so they make it none."""
 
 
 @dataclass(slots=True)
@@ -47,6 +53,10 @@ class Column:
     texts: pl.Series
     owners: Rows | None
     _frame: pl.DataFrame | None = None
+    _places: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    _numbers: tuple[npt.NDArray[Any], Truth] | None = None
+    _addresses: npt.NDArray[np.int64] | None = None
+    _wide: list[int] | None = None
 
     def frame(self, form: str) -> pl.DataFrame:
         """The elements in the forms made so far, this one among them."""
@@ -54,19 +64,56 @@ class Column:
         if frame is None:
             frame = pl.DataFrame({TEXT: self.texts})
         if form not in frame.columns:
-            frame = frame.with_columns(fold(pl.col(TEXT)).alias(FOLDED) if form == FOLDED else self._numbers())
+            frame = frame.with_columns(fold(pl.col(TEXT)).alias(FOLDED))
         self._frame = frame
         return frame
 
-    def _numbers(self) -> pl.Series | pl.Expr:
-        if self.owners is None and self.values.dtype in (pl.Int64, pl.Float64):
-            return self.values.alias(NUMBER)
-        number = pl.col(TEXT).cast(pl.Float64, strict=False)
-        return pl.when(number.is_finite()).then(number).alias(NUMBER)
+    def small(self, form: str) -> dict[str, list[int]] | None:
+        """Where each text stands among the elements, when there are few: no engine beats a look into a dictionary."""
+        if len(self.texts) > SMALL_MAX:
+            return None
+        if form not in self._places:
+            places: dict[str, list[int]] = {}
+            for place, text in enumerate(self.frame(form).get_column(form).to_list()):
+                if text is not None:
+                    places.setdefault(text, []).append(place)
+            self._places[form] = places
+        return self._places[form]
 
-    def truth(self, elements: pl.Series) -> Truth:
+    @property
+    def numbers(self) -> tuple[npt.NDArray[Any], Truth]:
+        """The elements as numbers, and which of them are numbers at all."""
+        if self._numbers is None:
+            if self.owners is None and self.values.dtype in (pl.Int64, pl.Float64):
+                series = self.values
+            else:
+                series = self.texts.cast(pl.Float64, strict=False)
+            valid = series.is_not_null() & (
+                series.is_finite().fill_null(value=False) if series.dtype == pl.Float64 else True
+            )
+            self._numbers = series.fill_null(0).to_numpy(), valid.to_numpy()
+        return self._numbers
+
+    @property
+    def addresses(self) -> npt.NDArray[np.int64]:
+        """The elements as Internet addresses of the fourth version, as numbers; -1 where they are none."""
+        if self._addresses is None:
+            parts = self.texts.str.extract_groups(IPV4).struct.unnest()
+            octets = [parts[name].cast(pl.Int64) for name in parts.columns]
+            number = octets[0] * 2**24 + octets[1] * 2**16 + octets[2] * 2**8 + octets[3]
+            valid = (octets[0] < 256) & (octets[1] < 256) & (octets[2] < 256) & (octets[3] < 256)
+            self._addresses = number.set(~valid, -1).fill_null(-1).to_numpy()
+        return self._addresses
+
+    @property
+    def wide_addresses(self) -> list[int]:
+        """The elements that may be addresses of the sixth version: few, so they are looked at one by one."""
+        if self._wide is None:
+            self._wide = self.texts.str.contains(":", literal=True).fill_null(value=False).arg_true().to_list()
+        return self._wide
+
+    def truth(self, answers: Truth) -> Truth:
         """An answer per element as an answer per value, with "no" at the end for rows without a value."""
-        answers = elements.fill_null(value=False).to_numpy()
         truth = np.zeros(self.size + 1, dtype=np.bool_)
         if self.owners is None:
             truth[: self.size] = answers

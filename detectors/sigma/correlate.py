@@ -31,7 +31,7 @@ from detectors.finding import (
     Sighting,
     finding_id,
 )
-from detectors.sigma.entity import DEFAULT_SCOPES, FIELD_SCOPES, entity_of, texts_at
+from detectors.sigma.entity import DEFAULT_SCOPES, FIELD_SCOPES, entity_of, facts_at, optional, texts_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ class Correlator:
             schema={"rule": pl.String(), "stamp": pl.String()},
         )
         events = events.join(stamps, on=["rule", "stamp"], how="semi", maintain_order="left")
-        self._waiting = events.filter(pl.col("waiting")).drop("waiting")
+        self._waiting = SCHEMA.to_frame()
         self._inside = events.filter(~pl.col("waiting")).drop("waiting")
         self._kept = self._inside.height
 
@@ -233,7 +233,7 @@ def _events(frame: pl.DataFrame, rule: Rule, place: int, rows: Rows) -> pl.DataF
     keys = pl.DataFrame(list(names.values())) if names else pl.DataFrame({"": [""] * len(at)}, schema={"": pl.String()})
     value = texts_at(frame, window.value[place], at) if window.value else pl.Series([""] * len(at), dtype=pl.String)
     wanted = [TIME, HASH, "event.id", "miniprogram.developer_id", *(SCOPE_FIELDS[one] for one in _scopes(rule, place))]
-    facts = frame.select(dict.fromkeys(name for name in wanted if name in frame.columns)).select(pl.all().gather(at))
+    facts = facts_at(frame, wanted, at)
     scope, entity = entity_of(facts.columns, _scopes(rule, place))
     events = facts.select(
         row=at,
@@ -243,8 +243,8 @@ def _events(frame: pl.DataFrame, rule: Rule, place: int, rows: Rows) -> pl.DataF
         time=pl.col(TIME),
         hash=pl.col(HASH),
         value=value,
-        id=_optional(facts, "event.id"),
-        owner=_optional(facts, "miniprogram.developer_id"),
+        id=optional(facts, "event.id"),
+        owner=optional(facts, "miniprogram.developer_id"),
         scope=scope,
         entity=entity,
     )
@@ -259,10 +259,6 @@ def _scopes(rule: Rule, place: int) -> list[Scope]:
     if rule.entity in named:
         named = [rule.entity] if rule.entity else named
     return [*named[:1], *DEFAULT_SCOPES]
-
-
-def _optional(frame: pl.DataFrame, name: str) -> pl.Expr:
-    return pl.col(name).cast(pl.String) if name in frame.columns else pl.lit(None, dtype=pl.String)
 
 
 def _finding(rule: Rule, events: pl.DataFrame, place: int, start: int, count: int) -> Finding:

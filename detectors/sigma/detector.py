@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import polars as pl
 
 from detectors.event import MICROSECONDS, TIME, Batch
@@ -19,7 +20,7 @@ from detectors.finding import (
     finding_id,
 )
 from detectors.sigma.correlate import WINDOW_EVENTS_MAX, Correlator
-from detectors.sigma.entity import DEFAULT_SCOPES, entity_of, texts_at
+from detectors.sigma.entity import DEFAULT_SCOPES, entity_of, facts_at, optional, texts_at
 from detectors.sigma.match import Matcher
 
 if TYPE_CHECKING:
@@ -80,61 +81,72 @@ class SigmaDetector:
 
     def _single(self, frame: pl.DataFrame, matches: Mapping[str, Rows]) -> list[Sighting]:
         """One finding for each rule, entity and minute, over all rows that the rule is true of."""
-        hits = [
-            _hits(frame, place, rule, matches[rule.id])
-            for place, rule in enumerate(self._speaking)
-            if rule.id in matches
-        ]
-        if not hits:
+        places = [place for place, rule in enumerate(self._speaking) if rule.id in matches]
+        if not places:
             return []
+        hits = pl.concat([self._hits(frame, scope, some, matches) for scope, some in self._by_entity(places).items()])
         grouped = (
-            pl.concat(hits)
+            hits.sort("rule", "row")
             .with_columns(minute=pl.col("time") // MINUTE)
             .group_by("rule", "scope", "entity", "minute", maintain_order=True)
             .agg(
                 pl.col("row").first(),
                 pl.len().alias("count"),
+                pl.col("time").first(),
                 pl.col("time").min().alias("first"),
                 pl.col("time").max().alias("last"),
                 pl.col("id").head(EVIDENCE_IDS_MAX).alias("ids"),
                 pl.col("owner").first(),
             )
         )
-        sightings: list[Sighting] = []
-        for part in grouped.partition_by("rule", maintain_order=True):
-            rule = self._speaking[part["rule"][0]]
-            values = _values(frame, rule, part.get_column("row"))
-            for fact, shown in zip(part.iter_rows(named=True), values, strict=True):
-                sightings.append(Sighting(fact["row"], _finding(rule, fact, shown)))
-        return sightings
+        values = self._values(frame, grouped)
+        return [
+            Sighting(fact["row"], _finding(self._speaking[fact["rule"]], fact, shown))
+            for fact, shown in zip(grouped.iter_rows(named=True), values, strict=True)
+        ]
 
+    def _by_entity(self, places: Sequence[int]) -> dict[Scope | None, list[int]]:
+        groups: dict[Scope | None, list[int]] = {}
+        for place in places:
+            groups.setdefault(self._speaking[place].entity, []).append(place)
+        return groups
 
-def _hits(frame: pl.DataFrame, place: int, rule: Rule, rows: Rows) -> pl.DataFrame:
-    """A rule's rows with whom they are about."""
-    scopes = [rule.entity, *DEFAULT_SCOPES] if rule.entity else list(DEFAULT_SCOPES)
-    wanted = [TIME, "event.id", "miniprogram.developer_id", *(SCOPE_FIELDS[scope] for scope in scopes)]
-    at = pl.Series("row", rows, dtype=pl.UInt32)
-    facts = frame.select(dict.fromkeys(name for name in wanted if name in frame.columns)).select(pl.all().gather(at))
-    scope, entity = entity_of(facts.columns, scopes)
-    missing = pl.lit(None, dtype=pl.String)
-    return facts.select(
-        rule=pl.lit(place, dtype=pl.UInt32),
-        row=at,
-        time=pl.col(TIME),
-        id=pl.col("event.id") if "event.id" in facts.columns else missing,
-        owner=pl.col("miniprogram.developer_id") if "miniprogram.developer_id" in facts.columns else missing,
-        scope=scope,
-        entity=entity,
-    )
+    def _hits(
+        self, frame: pl.DataFrame, entity: Scope | None, places: Sequence[int], matches: Mapping[str, Rows]
+    ) -> pl.DataFrame:
+        """The rows of rules that are about the same kind of entity, with who that is."""
+        scopes = list(dict.fromkeys([entity, *DEFAULT_SCOPES] if entity else DEFAULT_SCOPES))
+        rows = [matches[self._speaking[place].id] for place in places]
+        at = pl.Series("row", np.concatenate(rows), dtype=pl.UInt32)
+        rules = np.repeat(np.array(places, dtype=np.uint32), [len(some) for some in rows])
+        wanted = [TIME, "event.id", "miniprogram.developer_id", *(SCOPE_FIELDS[scope] for scope in scopes)]
+        facts = facts_at(frame, wanted, at)
+        who, value = entity_of(facts.columns, scopes)
+        return facts.select(
+            rule=pl.Series(rules),
+            row=at,
+            time=pl.col(TIME),
+            id=optional(facts, "event.id"),
+            owner=optional(facts, "miniprogram.developer_id"),
+            scope=who,
+            entity=value,
+        )
 
-
-def _values(frame: pl.DataFrame, rule: Rule, rows: pl.Series) -> list[dict[str, str]]:
-    """What the rule's fields said at some rows; fields the event does not carry are left out."""
-    columns = {name: texts_at(frame, name, rows).str.head(VALUE_CHARACTERS_MAX).to_list() for name in rule.fields}
-    return [
-        {name: texts[place] for name, texts in columns.items() if texts[place] is not None}
-        for place in range(len(rows))
-    ]
+    def _values(self, frame: pl.DataFrame, grouped: pl.DataFrame) -> list[dict[str, str]]:
+        """What each finding's rule looked at, as it stood in the finding's first event; a field is read for all at once."""
+        rules, rows = grouped.get_column("rule").to_list(), grouped.get_column("row").to_list()
+        asking: dict[str, list[int]] = {}
+        for place, rule in enumerate(rules):
+            for name in self._speaking[rule].fields:
+                asking.setdefault(name, []).append(place)
+        values: list[dict[str, str]] = [{} for _ in rows]
+        for name in sorted(asking):
+            at = pl.Series([rows[place] for place in asking[name]], dtype=pl.UInt32)
+            texts = texts_at(frame, name, at).str.head(VALUE_CHARACTERS_MAX).to_list()
+            for place, text in zip(asking[name], texts, strict=True):
+                if text is not None:
+                    values[place][name] = text
+        return values
 
 
 def _finding(rule: Rule, fact: Mapping[str, Any], values: dict[str, str]) -> Finding:
@@ -142,7 +154,7 @@ def _finding(rule: Rule, fact: Mapping[str, Any], values: dict[str, str]) -> Fin
     ids = tuple(one for one in fact["ids"] if one is not None)
     return Finding(
         id=finding_id(rule.id, entity, fact["minute"]),
-        time=fact["first"],
+        time=fact["time"],
         first_event=fact["first"],
         last_event=fact["last"],
         detector="sigma",

@@ -38,3 +38,15 @@ def texts_at(frame: pl.DataFrame, field: str, rows: pl.Series) -> pl.Series:
     if field.startswith(ARGUMENTS + ".") and ARGUMENTS in frame.columns:
         return nested(frame.get_column(ARGUMENTS).gather(rows), field[len(ARGUMENTS) + 1 :])
     return pl.Series(field, [None] * len(rows), dtype=pl.String)
+
+
+def facts_at(frame: pl.DataFrame, fields: Sequence[str], rows: pl.Series) -> pl.DataFrame:
+    """Those of the fields that the batch has, at some rows."""
+    return pl.DataFrame(
+        [frame.get_column(name).gather(rows) for name in dict.fromkeys(fields) if name in frame.columns]
+    )
+
+
+def optional(frame: pl.DataFrame, field: str) -> pl.Expr:
+    """A field as text, missing in every row where the batch has no such column."""
+    return pl.col(field).cast(pl.String) if field in frame.columns else pl.lit(None, dtype=pl.String)

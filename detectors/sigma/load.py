@@ -28,6 +28,9 @@ RULES_MAX: Final = 20_000
 BEHAVIOUR_MAX: Final = 99
 """Highest number of a behaviour."""
 
+EXACT_MAX: Final = 2**53
+"""From here on a float no longer holds every whole number."""
+
 OWN_KEYS: Final = ("behaviour", "entity", "proof", "response")
 """What a rule may say to us under ``custom: miniwatch:``."""
 
@@ -87,7 +90,7 @@ def _stateless(document: Document) -> Rule:
     ):
         if word in content:
             raise RuleRefusedError(f"found the key {word!r}; {hint}")
-    parsed = SigmaRule.from_dict(_renamed(content), collect_errors=True, policy=POLICY)
+    parsed = SigmaRule.from_dict(_readable(content), collect_errors=True, policy=POLICY)
     if parsed.errors:
         raise RuleRefusedError("; ".join(str(error) for error in parsed.errors))
     source = parsed.logsource
@@ -190,14 +193,21 @@ def _own(content: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _renamed(value: Any) -> Any:
-    """The rule with ``utf16le``, a newer word of the specification, by its older name ``wide``."""
+def _readable(value: Any, key: str = "") -> Any:
+    """The rule in words that pySigma reads rightly.
+
+    ``utf16le``, a newer word of the specification, by its older name ``wide``. A whole number too large for a float
+    would lose its last digits, so it is compared as the text it is.
+    """
     if isinstance(value, dict):
-        return {_renamed_key(key): _renamed(one) for key, one in value.items()}
-    return [_renamed(one) for one in value] if isinstance(value, list) else value
+        return {_readable_key(name): _readable(one, str(name)) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_readable(one, key) for one in value]
+    large = type(value) is int and abs(value) >= EXACT_MAX and "|" not in key
+    return str(value) if large else value
 
 
-def _renamed_key(key: Any) -> Any:
+def _readable_key(key: Any) -> Any:
     if not isinstance(key, str) or "utf16le" not in key:
         return key
     return "|".join("wide" if part == "utf16le" and place else part for place, part in enumerate(key.split("|")))

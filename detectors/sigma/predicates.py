@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import operator
 from functools import reduce
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
-from detectors.sigma.columns import FOLDED, NUMBER, TEXT, Column, Columns, Truth
+from detectors.sigma.columns import FOLDED, TEXT, Column, Columns, Truth
 from detectors.sigma.condition import Op, Predicate
 
 if TYPE_CHECKING:
@@ -19,103 +19,102 @@ if TYPE_CHECKING:
 LITERALS_MAX: Final = 3
 """Up to so many literals are looked for one by one; more are looked for in one pass."""
 
-EXACT_MAX: Final = 2**53
-"""Above it a float no longer holds every whole number, so equality is asked of the text."""
-
-_COMPARE: Final[dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = {
-    "==": lambda left, right: left == right,
-    "!=": lambda left, right: left != right,
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
+_COMPARE: Final[dict[str, Callable[[Any, Any], Truth]]] = {
+    "==": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
 }
 
 
 def answer(predicate: Predicate, column: Column) -> Truth:
     """Which of a column's values the predicate is true of (`Column.truth`)."""
-    if predicate.op is Op.PRESENT:
-        return column.present
-    if predicate.op is Op.NETWORK:
-        return column.truth(_in_networks(column.frame(TEXT).get_column(TEXT), predicate.operands))
-    if predicate.op is Op.TIME and column.values.dtype != pl.Int64:
-        return np.zeros(column.size + 1, dtype=np.bool_)
-    form = _form(predicate)
-    return column.truth(column.frame(form).select(_question(predicate, form)).to_series())
-
-
-def _form(predicate: Predicate) -> str:
-    if predicate.op is Op.NUMBER:
-        return TEXT if _beyond_exact(predicate) else NUMBER
-    if predicate.op is Op.TIME:
-        return NUMBER
-    return TEXT if predicate.cased else FOLDED
-
-
-def _beyond_exact(predicate: Predicate) -> bool:
-    return predicate.detail == "==" and abs(float(predicate.operands[0])) >= EXACT_MAX
-
-
-def _question(predicate: Predicate, form: str) -> pl.Expr:
-    value = pl.col(form)
-    operands = predicate.operands
     match predicate.op:
+        case Op.PRESENT:
+            return column.present
+        case Op.NETWORK:
+            return column.truth(_in_networks(column, predicate.operands))
         case Op.NUMBER:
-            if form == TEXT:
-                return value == str(operands[0])
-            return _COMPARE[predicate.detail](value, _literal(operands[0]))
+            numbers, valid = column.numbers
+            return column.truth(_COMPARE[predicate.detail](numbers, predicate.operands[0]) & valid)
         case Op.TIME:
-            part, _, comparison = predicate.detail.partition(" ")
-            moment = value.cast(pl.Datetime("us", "UTC")).dt
-            return _COMPARE[comparison](getattr(moment, part)(), pl.lit(operands[0]))
+            return column.truth(_at(column, predicate))
+    form = TEXT if predicate.cased else FOLDED
+    places = column.small(form)
+    if places is not None and predicate.op is not Op.PATTERN:
+        return column.truth(_one_by_one(predicate, places, len(column.texts)))
+    texts = column.frame(form).select(_question(predicate, pl.col(form)).fill_null(value=False))
+    return column.truth(texts.to_series().to_numpy())
+
+
+def _one_by_one(predicate: Predicate, places: dict[str, list[int]], size: int) -> Truth:
+    """Answers for a column of few values."""
+    operands = tuple(str(operand) for operand in predicate.operands)
+    match predicate.op:
         case Op.EQUAL:
-            return value == operands[0] if len(operands) == 1 else value.is_in(list(operands))
+            found = [text for text in operands if text in places]
         case Op.STARTS:
-            return _either([value.str.starts_with(str(text)) for text in operands])
+            found = [text for text in places if text.startswith(operands)]
         case Op.ENDS:
-            return _either([value.str.ends_with(str(text)) for text in operands])
+            found = [text for text in places if text.endswith(operands)]
+        case _:
+            found = [text for text in places if any(operand in text for operand in operands)]
+    truth = np.zeros(size, dtype=np.bool_)
+    truth[[place for text in found for place in places[text]]] = True
+    return truth
+
+
+def _question(predicate: Predicate, value: pl.Expr) -> pl.Expr:
+    """A question about texts as an expression on all of them."""
+    operands = [str(operand) for operand in predicate.operands]
+    match predicate.op:
+        case Op.EQUAL:
+            return value == operands[0] if len(operands) == 1 else value.is_in(operands)
+        case Op.STARTS:
+            return _either([value.str.starts_with(text) for text in operands])
+        case Op.ENDS:
+            return _either([value.str.ends_with(text) for text in operands])
         case Op.CONTAINS:
             if len(operands) > LITERALS_MAX:
-                return value.str.contains_any([str(text) for text in operands])
-            return _either([value.str.contains(str(text), literal=True) for text in operands])
+                return value.str.contains_any(operands)
+            return _either([value.str.contains(text, literal=True) for text in operands])
         case Op.PATTERN:
-            return _either([value.str.contains(str(text)) for text in operands])
+            return _either([value.str.contains(text) for text in operands])
     raise AssertionError(predicate)
-
-
-def _literal(number: str | float) -> pl.Expr:
-    """A number that any numeric column can be compared with: whole numbers too large for one become floats."""
-    return pl.lit(number if isinstance(number, int) and abs(number) < 2**63 else float(number))
 
 
 def _either(questions: Sequence[pl.Expr]) -> pl.Expr:
     return reduce(operator.or_, questions)
 
 
-_IPV4: Final = r"\A(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}\z"
+def _at(column: Column, predicate: Predicate) -> Truth:
+    """A part of a time, in UTC, compared with a number."""
+    if column.values.dtype != pl.Int64:
+        return np.zeros(len(column.texts), dtype=np.bool_)
+    part, _, comparison = predicate.detail.partition(" ")
+    moments = column.values.cast(pl.Datetime("us", "UTC")).dt
+    numbers = getattr(moments, part)().cast(pl.Int64)
+    return (
+        _COMPARE[comparison](numbers.fill_null(0).to_numpy(), predicate.operands[0]) & numbers.is_not_null().to_numpy()
+    )
 
 
-def _in_networks(texts: pl.Series, operands: Sequence[object]) -> pl.Series:
+def _in_networks(column: Column, operands: Sequence[object]) -> Truth:
     """Whether each text is an address in one of the networks.
 
     Addresses of the fourth version, nearly all, are compared as numbers in one go; the others one by one, and one of
     the sixth that merely wraps one of the fourth counts as that.
     """
     networks = [ipaddress.ip_network(str(operand)) for operand in operands]
-    common = texts.str.contains(_IPV4).fill_null(value=False)
-    parts = texts.filter(common).str.split_exact(".", 3).struct.unnest()
-    octets = [parts[name].cast(pl.Int64) for name in parts.columns]
-    numbers = octets[0] * 2**24 + octets[1] * 2**16 + octets[2] * 2**8 + octets[3]
-    valid = (octets[0] < 256) & (octets[1] < 256) & (octets[2] < 256) & (octets[3] < 256)
-    inside = pl.repeat(value=False, n=len(numbers), dtype=pl.Boolean, eager=True)
+    numbers = column.addresses
+    inside = np.zeros(len(numbers), dtype=np.bool_)
     for network in networks:
         if network.version == 4:
-            inside |= numbers.is_between(int(network.network_address), int(network.broadcast_address))
-    result = common.scatter(common.arg_true(), inside & valid)
-    rare = texts.str.contains(":", literal=True).fill_null(value=False).arg_true()
-    if len(rare):
-        result = result.scatter(rare, [_holds(networks, text) for text in texts.gather(rare).to_list()])
-    return result
+            inside |= (numbers >= int(network.network_address)) & (numbers <= int(network.broadcast_address))
+    for place in column.wide_addresses:
+        inside[place] = _holds(networks, column.texts[place])
+    return inside
 
 
 def _holds(networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network], text: str) -> bool:

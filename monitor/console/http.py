@@ -80,7 +80,7 @@ class HttpServer:
         self._health = health
         self._bounds = bounds or Bounds()
         self._socket: socket.socket | None = None
-        self._server = uvicorn.Server(_settings(WithoutBodies(self._app())))
+        self._server = uvicorn.Server(_settings(SmallRequests(self._app())))
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     @property
@@ -132,16 +132,21 @@ class HttpServer:
         return _json(not reasons, {"status": "not-ready" if reasons else "ready", "reasons": reasons})
 
 
-class WithoutBodies:
-    """Refuses requests that bring a body before a byte of it is read."""
+class SmallRequests:
+    """Refuses requests that bring a body, before a byte of it is read, and those with more headers than anyone needs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope.get("headers") or ())
+        status = 0
         if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
-            refusal = Response("no bodies here\n", 413, {**_HEADERS, "Connection": "close"}, "text/plain")
+            status = 413
+        elif sum(len(name) + len(value) for name, value in headers.items()) > HEADER_BYTES_MAX:
+            status = 431
+        if status:
+            refusal = Response("too large\n", status, {**_HEADERS, "Connection": "close"}, "text/plain")
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -290,7 +290,9 @@ def _join(frames: Sequence[pl.DataFrame], shape: Shape) -> pl.DataFrame:
     if not frames:
         return pl.DataFrame(schema=schema)
     whole = [
-        frame.with_columns(pl.lit(None, dtype=schema[path]).alias(path) for path in shape.loose if path not in frame.columns)
+        frame.with_columns(
+            pl.lit(None, dtype=schema[path]).alias(path) for path in shape.loose if path not in frame.columns
+        )
         for frame in frames
     ]
     joined = pl.concat([frame.select(list(schema)) for frame in whole], rechunk=True)

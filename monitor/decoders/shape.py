@@ -130,7 +130,8 @@ def line_type(shape: Shape, numeric: frozenset[str]) -> Any:
         if node.field is None:
             keys = list(node.below)
             members = [
-                (f"k{index}", type_of(f"{name}_{index}", node.below[key]) | None, None) for index, key in enumerate(keys)
+                (f"k{index}", type_of(f"{name}_{index}", node.below[key]) | None, None)
+                for index, key in enumerate(keys)
             ]
             rename = {f"k{index}": key for index, key in enumerate(keys)}
             return msgspec.defstruct(name, members, rename=rename, gc=False)

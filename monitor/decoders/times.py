@@ -37,7 +37,11 @@ def instant(value: str | float | None) -> int | None:
     if offset >= timedelta(hours=24):
         return None
     moment_us = (moment - _EPOCH) // timedelta(microseconds=1) + (1_000_000 if leap else 0)
-    micros = moment_us + int(((fraction or "") + "000000")[:6]) - (-1 if sign == "-" else 1) * (offset // timedelta(microseconds=1))
+    micros = (
+        moment_us
+        + int(((fraction or "") + "000000")[:6])
+        - (-1 if sign == "-" else 1) * (offset // timedelta(microseconds=1))
+    )
     return micros if 0 <= micros < _LATEST else None
 
 

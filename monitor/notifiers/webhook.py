@@ -126,7 +126,7 @@ class Webhook:
         if not text:
             return None
         try:
-            wait_s = float(int(text))
+            wait_s = float(min(int(text), 10**9))
         except ValueError:
             try:
                 until = parsedate_to_datetime(text).replace(tzinfo=UTC).timestamp()

@@ -6,9 +6,8 @@ addresses) is invented; addresses and hosts are of the ranges set aside for docu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -16,6 +15,9 @@ from monitor.simulate.bad import BadKind, bad_lines
 from monitor.simulate.misbehaviour import KINDS, Label
 from monitor.simulate.signing import keys
 from monitor.simulate.simulation import Simulation, world_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 START: Final = datetime(2026, 3, 2, tzinfo=UTC)
 Loudness = Literal["loud", "quiet"]
@@ -69,9 +71,7 @@ def labels_ndjson(truth: list[Label]) -> bytes:
     return b"".join(msgspec.json.encode(label) + b"\n" for label in truth)
 
 
-def registry(
-    seed: int, events: int, apps: int = 200, start: datetime = START, duration_s: int = 86_400
-) -> list[bytes]:
+def registry(seed: int, events: int, apps: int = 200, start: datetime = START, duration_s: int = 86_400) -> list[bytes]:
     """The apps of the same run as lines for ``miniwatch apps import``, without line ends."""
     return simulation(seed, events, apps, start, duration_s, frozenset()).world.registry()
 

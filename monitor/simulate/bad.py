@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 LINE_BYTES_MAX: Final = 1_048_576  # the usual limit of a line; a line too long is just above it
 DEPTHS: Final = (1_500, 6_000, 40_000)
@@ -28,7 +30,9 @@ class BadKind(StrEnum):
     BAD_TIMESTAMP = "bad-timestamp"
 
 
-def _line(number: int, *, time: bytes = b'"@timestamp":"2026-03-02T00:00:00.000Z",', event: bytes = b"", rest: bytes = b"") -> bytes:
+def _line(
+    number: int, *, time: bytes = b'"@timestamp":"2026-03-02T00:00:00.000Z",', event: bytes = b"", rest: bytes = b""
+) -> bytes:
     """An event that would be good, but for what is passed."""
     told = event or b'"event":{"id":"bad%08x","dataset":"miniprogram.api","action":"showToast"}' % number
     return b"{" + time + told + b',"miniprogram":{"app_id":"wx0000000000000bad"}' + rest + b"}"
@@ -36,7 +40,9 @@ def _line(number: int, *, time: bytes = b'"@timestamp":"2026-03-02T00:00:00.000Z
 
 def _broken(number: int) -> bytes:
     whole = _line(number)
-    return (whole[: 20 + number % (len(whole) - 25)], whole[:-1] + b',"x":}', whole + b"}", whole[:-1] + b",}")[number % 4]
+    return (whole[: 20 + number % (len(whole) - 25)], whole[:-1] + b',"x":}', whole + b"}", whole[:-1] + b",}")[
+        number % 4
+    ]
 
 
 def _not_an_object(number: int) -> bytes:
@@ -44,7 +50,12 @@ def _not_an_object(number: int) -> bytes:
 
 
 def _wrong_type(number: int) -> bytes:
-    wrong = (b'"event":"login"', b'"event":{"id":{"a":%d}}' % number, b'"event":{"id":"bad%08x","dataset":["a"]}' % number, b'"event":{"action":{}}')
+    wrong = (
+        b'"event":"login"',
+        b'"event":{"id":{"a":%d}}' % number,
+        b'"event":{"id":"bad%08x","dataset":{"a":1}}' % number,
+        b'"event":{"action":{}}',
+    )
     return _line(number, event=wrong[number % 4])
 
 

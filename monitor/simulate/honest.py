@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,10 @@ import polars as pl
 from monitor.simulate.letters import Integers, chance, hexadecimal, letters, scramble, texts
 from monitor.simulate.people import AGENTS, who
 from monitor.simulate.signing import payment_key, signed
-from monitor.simulate.steps import StepTable
 from monitor.simulate.world import CATEGORIES, SESSION_S_MAX, World
+
+if TYPE_CHECKING:
+    from monitor.simulate.steps import StepTable
 
 STREAM: Final = 10
 EVENTS_PER_SESSION: Final = 25  # an underestimate: enough sessions are drawn at once
@@ -90,7 +92,11 @@ def _rows(world: World, table: StepTable, rng: np.random.Generator, visits: Visi
     step = table.begins[script][page] + within
     visit = visit_of_page[page]
     refuses = _refuses(visits)[visit]
-    kept = (rng.random(len(step)) < table.chances[step]) & ~(table.agreed[step] & refuses) & ~(table.refused[step] & ~refuses)
+    kept = (
+        (rng.random(len(step)) < table.chances[step])
+        & ~(table.agreed[step] & refuses)
+        & ~(table.refused[step] & ~refuses)
+    )
     page, step, visit = page[kept], step[kept], visit[kept]
     elapsed = np.cumsum(table.gaps_ms[step] * rng.lognormal(0.0, 0.5, len(step)))
     starts = np.searchsorted(visit, np.arange(len(visits.app)))
@@ -128,7 +134,9 @@ def _filled(name: str) -> pl.Expr:
     return pl.when(tail.is_null()).then(pl.col(f"{name}_head")).otherwise(with_number)
 
 
-def _told(world: World, table: StepTable, rng: np.random.Generator, visits: Visits, rows: Rows, part: int) -> pl.DataFrame:
+def _told(
+    world: World, table: StepTable, rng: np.random.Generator, visits: Visits, rows: Rows, part: int
+) -> pl.DataFrame:
     """The columns of laid-out rows."""
     count = len(rows.step)
     base = who(world, visits.app, visits.person, visits.number, visits.begin)
@@ -156,7 +164,11 @@ def _told(world: World, table: StepTable, rng: np.random.Generator, visits: Visi
 def _columns(frame: pl.DataFrame) -> pl.DataFrame:
     client = ~pl.col("server")
     network = pl.col("host").is_not_null()
-    failed = (network & (pl.col("_status") != SUCCESS)) | (pl.col("scope").is_not_null() & pl.col("_denied")) | (pl.col("pay") == "cancel")
+    failed = (
+        (network & (pl.col("_status") != SUCCESS))
+        | (pl.col("scope").is_not_null() & pl.col("_denied"))
+        | (pl.col("pay") == "cancel")
+    )
     lost = network & client & (pl.col("_status") == 504)
     frame = frame.with_columns(
         pl.concat_str(pl.col("host"), pl.lit("."), pl.col("_slug"), pl.lit(".example")).alias("url.domain"),
@@ -225,7 +237,12 @@ def _arguments(requests: pl.Expr) -> pl.Expr:
 
 def _complaint(lost: pl.Expr, failed: pl.Expr) -> pl.Expr:
     """What the failed call says."""
-    text = pl.when(lost).then(pl.lit(":fail timeout")).when(pl.col("scope").is_not_null() & failed).then(pl.lit(":fail auth deny"))
+    text = (
+        pl.when(lost)
+        .then(pl.lit(":fail timeout"))
+        .when(pl.col("scope").is_not_null() & failed)
+        .then(pl.lit(":fail auth deny"))
+    )
     text = text.when(pl.col("pay") == "cancel").then(pl.lit(":fail cancel"))
     return pl.concat_str("action", text).alias("error.message")
 
@@ -251,10 +268,17 @@ def _with_payments(world: World, frame: pl.DataFrame, words: npt.NDArray[np.uint
         pl.col("user.id").alias("payment.payer_id"),
         pl.col("_merchant").alias("payment.merchant_id"),
         pl.when(later).then(pl.lit("SUCCESS")).alias("payment.state"),
-        pl.when(later).then(pl.concat_str(pl.lit("4200"), digits.cast(pl.String).str.zfill(18))).alias("payment.transaction_id"),
+        pl.when(later)
+        .then(pl.concat_str(pl.lit("4200"), digits.cast(pl.String).str.zfill(18)))
+        .alias("payment.transaction_id"),
     )
     notices = paid.filter(pl.col("pay") == "notify")
-    named = {"time": "_time", "order": "payment.order_id", "transaction": "payment.transaction_id", "amount": "payment.amount"}
+    named = {
+        "time": "_time",
+        "order": "payment.order_id",
+        "transaction": "payment.transaction_id",
+        "amount": "payment.amount",
+    }
     named |= {"payer": "payment.payer_id", "merchant": "payment.merchant_id"}
     proofs = signed(notices.select(**named), payment_key(world.seed)).with_columns(notices["_index"])
     paid = paid.select("_index", *(name for name in paid.columns if name.startswith("payment.")))

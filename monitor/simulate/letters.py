@@ -15,7 +15,9 @@ Bytes = npt.NDArray[np.uint8]
 
 ALPHABET: Final = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
 HEX: Final = np.array([list(f"{byte:02x}".encode()) for byte in range(256)], dtype=np.uint8)
-CLOCK: Final = np.array([list(f"{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}".encode()) for n in range(86_400)], dtype=np.uint8)
+CLOCK: Final = np.array(
+    [list(f"{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}".encode()) for n in range(86_400)], dtype=np.uint8
+)
 MILLIS: Final = np.array([list(f"{n:03}".encode()) for n in range(1_000)], dtype=np.uint8)
 LETTERS_PER_WORD: Final = 10  # six bits each, of sixty-four
 
@@ -68,6 +70,8 @@ def instants(micros: Integers) -> pl.Series:
     days, rest = np.divmod(micros // 1_000, 86_400_000)
     seconds, millis = np.divmod(rest, 1_000)
     known, which = np.unique(days, return_inverse=True)
-    dates = np.array([list(f"{np.datetime64(int(day), 'D')}T".encode()) for day in known], dtype=np.uint8).reshape(-1, 11)
+    dates = np.array([list(f"{np.datetime64(int(day), 'D')}T".encode()) for day in known], dtype=np.uint8).reshape(
+        -1, 11
+    )
     dot, end = constant(b".", len(micros)), constant(b"Z", len(micros))
     return texts(np.hstack([dates[which], CLOCK[seconds], dot, MILLIS[millis], end]))

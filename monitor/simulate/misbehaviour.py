@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -14,7 +13,11 @@ from monitor.simulate import misbehaviour_runtime as runtime
 from monitor.simulate import misbehaviour_session as session
 from monitor.simulate.letters import hexadecimal, instants, scramble, texts
 from monitor.simulate.stage import Incident, Stage
-from monitor.simulate.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monitor.simulate.world import World
 
 KINDS: Final[dict[str, tuple[int, Callable[[Stage], Incident]]]] = {
     "plain-http": (15, runtime.plain_http),
@@ -89,7 +92,9 @@ def staged(world: World, kinds: frozenset[str], *, loud: bool) -> tuple[pl.DataF
             if kind not in kinds:
                 continue
             number = turn * len(KINDS) + place
-            stage = Stage(world, world.generator(STREAM, number), int(unpopular[number % len(unpopular)]), number, loud=loud)
+            stage = Stage(
+                world, world.generator(STREAM, number), int(unpopular[number % len(unpopular)]), number, loud=loud
+            )
             incident = stage_it(stage)
             if incident.frame.height > left:
                 continue

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from detectors.event import MICROSECONDS
 from monitor.simulate.people import openids
 from monitor.simulate.signing import token
-from monitor.simulate.stage import Incident, Stage
+
+if TYPE_CHECKING:
+    from monitor.simulate.stage import Incident, Stage
 
 LOCATION = "scope.userLocation"
 GRANTED = {"miniprogram.scope": LOCATION, "miniprogram.permission": "granted"}
@@ -20,9 +24,15 @@ def undeclared_privacy(stage: Stage) -> Incident:
     times = stage.times(len(people), 3_600, 36_000)
     refused = {"event.outcome": "failure", "event.provider": "wx.errno"}
     location = stage.call(times, people, "getLocation", '{"type":"wgs84"}', "permission", refused | {"miniprogram.scope": LOCATION, "error.code": "112", "error.message": "getLocation:fail api scope is not declared in the privacy agreement"})  # fmt: skip
-    private = refused | {"error.code": "104", "error.message": "chooseContact:fail privacy permission is not authorized"}
+    private = refused | {
+        "error.code": "104",
+        "error.message": "chooseContact:fail privacy permission is not authorized",
+    }
     contact = stage.call(times + 400_000, people, "chooseContact", "{}", "permission", private, tapped=False)
-    missing = refused | {"event.provider": "wx.errmsg", "error.message": "startLocationUpdate:fail the api need to be declared in the requiredPrivateInfos field in app.json/ext.json"}
+    missing = refused | {
+        "event.provider": "wx.errmsg",
+        "error.message": "startLocationUpdate:fail the api need to be declared in the requiredPrivateInfos field in app.json/ext.json",
+    }
     update = stage.call(times + 900_000, people, "startLocationUpdate", "{}", "permission", missing, tapped=False)
     return stage.of_app(location, contact, update)
 
@@ -32,9 +42,16 @@ def use_after_revocation(stage: Stage) -> Incident:
     stage.app_where(declares=True, scope=LOCATION)
     people = stage.strangers(stage.pick(25, 3))
     times = stage.times(len(people), 7_200, 20_000)
-    revoked = stage.pushed(times, people, "user_authorization_revoke", {"miniprogram.scope": LOCATION, "miniprogram.api_args": '{"RevokeInfo":"13"}'})
+    revoked = stage.pushed(
+        times,
+        people,
+        "user_authorization_revoke",
+        {"miniprogram.scope": LOCATION, "miniprogram.api_args": '{"RevokeInfo":"13"}'},
+    )
     later = times + (stage.rng.uniform(60, 3_000, len(people)) * 1_000).astype(np.int64) * 1_000
-    used = stage.call(later, people, "getLocation", '{"type":"gcj02"}', "permission", {"miniprogram.scope": LOCATION}, tapped=False)
+    used = stage.call(
+        later, people, "getLocation", '{"type":"gcj02"}', "permission", {"miniprogram.scope": LOCATION}, tapped=False
+    )
     return stage.of_app(revoked, used)
 
 
@@ -44,8 +61,22 @@ def covert_location(stage: Stage) -> Incident:
     frames = []
     for person in stage.strangers(stage.pick(6, 2)):
         times = stage.steady(stage.pick(90, 30), stage.pick(10, 28), 1.5, night=True)
-        hidden = GRANTED | {"miniprogram.foreground": False, "miniprogram.phase": "onHide", "miniprogram.user_gesture_age_ms": 600_000 + np.arange(len(times)) * 10_000}
-        frames.append(stage.call(times, int(person), "getLocation", '{"type":"gcj02","isHighAccuracy":true}', "permission", hidden, tapped=False))
+        hidden = GRANTED | {
+            "miniprogram.foreground": False,
+            "miniprogram.phase": "onHide",
+            "miniprogram.user_gesture_age_ms": 600_000 + np.arange(len(times)) * 10_000,
+        }
+        frames.append(
+            stage.call(
+                times,
+                int(person),
+                "getLocation",
+                '{"type":"gcj02","isHighAccuracy":true}',
+                "permission",
+                hidden,
+                tapped=False,
+            )
+        )
     return stage.of_app(*frames)
 
 
@@ -55,9 +86,13 @@ def exfiltration(stage: Stage) -> Incident:
     people = stage.strangers(stage.pick(80, 8))
     times = stage.times(len(people), 3_600, 40_000)
     read = stage.call(times, people, "getLocation", '{"type":"gcj02"}', "permission", GRANTED)
-    sent_bytes = stage.rng.integers(20_000, 90_000, len(people)) if stage.loud else stage.rng.integers(900, 2_000, len(people))
+    sent_bytes = (
+        stage.rng.integers(20_000, 90_000, len(people)) if stage.loud else stage.rng.integers(900, 2_000, len(people))
+    )
     after = times + (stage.rng.uniform(0.3, 2.5, len(people)) * 1_000).astype(np.int64) * 1_000
-    sent = stage.request(after, people, f"sync.{stage.slug}.example", "/c", {"http.request.bytes": sent_bytes}, method="POST")
+    sent = stage.request(
+        after, people, f"sync.{stage.slug}.example", "/c", {"http.request.bytes": sent_bytes}, method="POST"
+    )
     return stage.of_app(read, sent)
 
 
@@ -68,7 +103,10 @@ def collusion(stage: Stage) -> Incident:
     receiver = stage.other_app()
     ids = openids(stage.world, np.full(len(people), stage.app), people)
     target = stage.world.apps["app_id"][receiver]
-    extra = [f'{{"openid":"{one}","phone":"138{10_000_000 + int(person) % 89_999_999}"}}' for one, person in zip(ids, people, strict=True)]
+    extra = [
+        f'{{"openid":"{one}","phone":"138{10_000_000 + int(person) % 89_999_999}"}}'
+        for one, person in zip(ids, people, strict=True)
+    ]
     args = [f'{{"appId":"{target}","path":"pages/index/index","extraData":{one}}}' for one in extra]
     fields = {"miniprogram.target_app_id": target, "miniprogram.extra_data": extra}
     return stage.of_app(stage.call(times, people, "navigateToMiniProgram", args, "api", fields))
@@ -82,7 +120,11 @@ def clipboard_abuse(stage: Stage) -> Incident:
     frames = [read]
     for turn in range(stage.pick(6, 2)):
         later = times + (turn + 1) * 3 * MICROSECONDS
-        frames.append(stage.call(later, people, "setClipboardData", '{"data":"复制这段话打开应用领红包 ￥x8Kd2￥"}', "api", tapped=False))
+        frames.append(
+            stage.call(
+                later, people, "setClipboardData", '{"data":"复制这段话打开应用领红包 ￥x8Kd2￥"}', "api", tapped=False
+            )
+        )
     return stage.of_app(*frames)
 
 
@@ -119,8 +161,21 @@ def secrets_in_logs(stage: Stage) -> Incident:
     times = stage.times(count, 7_200, 40_000)
     secret = token(f"secret {stage.number}").encode().hex()[:32]
     messages = [_leak(stage.number, index, secret) for index in range(count)]
-    logged = stage.events(times, people, "log", "console.log", {"log.level": "debug", "message": messages, "miniprogram.page": "pages/user/user"})
+    logged = stage.events(
+        times,
+        people,
+        "log",
+        "console.log",
+        {"log.level": "debug", "message": messages, "miniprogram.page": "pages/user/user"},
+    )
     path = f"/sns/jscode2session?appid={stage.app_id}&secret={secret}&grant_type=authorization_code"
-    refused = {"event.outcome": "failure", "event.provider": "wx.errmsg", "error.message": "request:fail url not in domain list", "http.response.status_code": None}
-    direct = stage.request(times[: stage.pick(5, 1)] + MICROSECONDS, people[: stage.pick(5, 1)], "api.weixin.qq.com", path, refused)
+    refused = {
+        "event.outcome": "failure",
+        "event.provider": "wx.errmsg",
+        "error.message": "request:fail url not in domain list",
+        "http.response.status_code": None,
+    }
+    direct = stage.request(
+        times[: stage.pick(5, 1)] + MICROSECONDS, people[: stage.pick(5, 1)], "api.weixin.qq.com", path, refused
+    )
     return stage.of_app(logged, direct)

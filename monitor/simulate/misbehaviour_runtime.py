@@ -7,14 +7,21 @@ import numpy as np
 from detectors.event import MICROSECONDS
 from monitor.simulate.stage import Incident, Stage, together
 
-NOT_LISTED = {"event.outcome": "failure", "event.provider": "wx.errmsg", "error.message": "request:fail url not in domain list", "http.response.status_code": None}
+NOT_LISTED = {
+    "event.outcome": "failure",
+    "event.provider": "wx.errmsg",
+    "error.message": "request:fail url not in domain list",
+    "http.response.status_code": None,
+}
 
 
 def plain_http(stage: Stage) -> Incident:
     """15: sends its requests without encryption."""
     people = stage.strangers(stage.pick(120, 4))
     times = stage.times(len(people), 7_200, 40_000)
-    return stage.of_app(stage.request(times, people, f"api.{stage.slug}.example", "/api/v1/report", scheme="http", method="POST"))
+    return stage.of_app(
+        stage.request(times, people, f"api.{stage.slug}.example", "/api/v1/report", scheme="http", method="POST")
+    )
 
 
 def off_list_host(stage: Stage) -> Incident:
@@ -43,7 +50,15 @@ def page_forgery(stage: Stage) -> Incident:
     }
     target = str(stage.world.apps["app_id"][victim])
     args = [f'{{"appId":"{target}","path":"pages/pay/confirm?{query}"}}' for query in queries]
-    sent = stage.call(times, people, "navigateToMiniProgram", args, "api", {"miniprogram.target_app_id": target, "miniprogram.query": queries}, tapped=stage.loud)
+    sent = stage.call(
+        times,
+        people,
+        "navigateToMiniProgram",
+        args,
+        "api",
+        {"miniprogram.target_app_id": target, "miniprogram.query": queries},
+        tapped=stage.loud,
+    )
     shown = stage.events(times + 350_000, people, "lifecycle", "App.onShow", entry, app=victim)
     return stage.of_app(sent, shown)
 
@@ -54,7 +69,13 @@ def content_switch(stage: Stage) -> Incident:
     times = stage.times(len(people), 7_200, 40_000)
     switch = stage.request(times, people, f"api.{stage.slug}.example", "/switch.json?v=2")
     host = f"fun-{stage.number:03}.stray.example"
-    view = {"miniprogram.page": "pages/index/index", "url.full": f"https://{host}/lobby", "url.scheme": "https", "url.domain": host, "url.path": "/lobby"}
+    view = {
+        "miniprogram.page": "pages/index/index",
+        "url.full": f"https://{host}/lobby",
+        "url.scheme": "https",
+        "url.domain": host,
+        "url.path": "/lobby",
+    }
     shown = stage.events(times + 600_000, people, "network", "web-view", view)
     led = stage.call(times + 900_000, people, "redirectTo", '{"url":"/pages/w/w?u=lobby"}', "api", tapped=False)
     return stage.of_app(switch, shown.filter(shown["host.os.name"] == "Android"), led)
@@ -69,7 +90,9 @@ def induced_sharing(stage: Stage) -> Incident:
     who = np.repeat(people, turns)
     page = {"miniprogram.page": "pages/gate/gate", "miniprogram.phase": "event", "miniprogram.foreground": True}
     shared = stage.events(times, who, "lifecycle", "onShareAppMessage", page)
-    told = stage.call(times + 1_500_000, who, "showModal", '{"title":"再分享到 3 个群即可查看"}', "api", page, tapped=False)
+    told = stage.call(
+        times + 1_500_000, who, "showModal", '{"title":"再分享到 3 个群即可查看"}', "api", page, tapped=False
+    )
     return stage.of_app(shared, told)
 
 
@@ -86,19 +109,34 @@ def sandbox_escape(stage: Stage) -> Incident:
     frames = []
     for index, (api, args, code) in enumerate(attempts):
         times = stage.times(len(people), 3_600, 20_000) + index * MICROSECONDS
-        failed = {"event.outcome": "failure", "event.provider": "wx.errno", "error.code": code, "error.message": f"{api.rpartition('.')[2]}:fail permission denied"}
+        failed = {
+            "event.outcome": "failure",
+            "event.provider": "wx.errno",
+            "error.code": code,
+            "error.message": f"{api.rpartition('.')[2]}:fail permission denied",
+        }
         frames.append(stage.call(times, people, api, args, "storage", failed, tapped=False))
     return stage.of_app(*frames)
 
 
 def hidden_api(stage: Stage) -> Incident:
     """17: calls names that no documentation has."""
-    names = ("invokeNativeComponent", "private_openUrl", "openWeAppUrlInternal", "getInstallState_host", "launchApplicationDirectly")
+    names = (
+        "invokeNativeComponent",
+        "private_openUrl",
+        "openWeAppUrlInternal",
+        "getInstallState_host",
+        "launchApplicationDirectly",
+    )
     people = stage.strangers(stage.pick(15, 1))
     frames = []
     for index, name in enumerate(names[: stage.pick(5, 2)]):
         times = stage.times(len(people), 3_600, 30_000) + index * MICROSECONDS
-        failed = {"event.outcome": "failure", "event.provider": "wx.errmsg", "error.message": f"{name}:fail no permission"}
+        failed = {
+            "event.outcome": "failure",
+            "event.provider": "wx.errmsg",
+            "error.message": f"{name}:fail no permission",
+        }
         frames.append(stage.call(times, people, name, '{"data":"{}"}', "api", failed, tapped=False))
     return stage.of_app(*frames)
 
@@ -110,7 +148,9 @@ def debug_in_production(stage: Stage) -> Incident:
     times = stage.times(count, 3_600, 30_000)
     ending = ["devtools" if index % 2 else "0" for index in range(count)]
     referrers = [f"https://servicewechat.com/{stage.app_id}/{one}/page-frame.html" for one in ending]
-    asked = stage.access(times, tester, [f"/api/v1/items/{n}" for n in range(1_000, 1_000 + count)], {"http.request.referrer": referrers})
+    asked = stage.access(
+        times, tester, [f"/api/v1/items/{n}" for n in range(1_000, 1_000 + count)], {"http.request.referrer": referrers}
+    )
     switched = stage.call(times[:: stage.pick(10, 5)] + MICROSECONDS, tester, "setEnableDebug", '{"enableDebug":true}')
     return Incident("DeviceId", str(switched["device.id"][0]), together(asked, switched))
 
@@ -129,9 +169,20 @@ def injection(stage: Stage) -> Incident:
     attacker, address = int(stage.strangers(1)[0]), stage.address()
     times = stage.times(count, 1_200, 30_000)
     status = stage.rng.choice([200, 400, 403, 500], count)
-    fields = {"source.ip": address, "http.response.status_code": status, "event.outcome": np.where(status >= 400, "failure", "success")}
+    fields = {
+        "source.ip": address,
+        "http.response.status_code": status,
+        "event.outcome": np.where(status >= 400, "failure", "success"),
+    }
     probed = stage.access(times, attacker, [payloads[index % len(payloads)] for index in range(count)], fields)
-    page = stage.call(times[:: stage.pick(10, 5)] + MICROSECONDS, attacker, "navigateTo", '{"url":"/pages/w/w?u=<script>alert(1)</script>"}', "api", {"source.ip": address})
+    page = stage.call(
+        times[:: stage.pick(10, 5)] + MICROSECONDS,
+        attacker,
+        "navigateTo",
+        '{"url":"/pages/w/w?u=<script>alert(1)</script>"}',
+        "api",
+        {"source.ip": address},
+    )
     return Incident("Ip", address, together(probed, page))
 
 
@@ -151,7 +202,17 @@ def resource_abuse(stage: Stage) -> Incident:
         }
         warned = {"miniprogram.api_args": '{"level":15}', "miniprogram.foreground": True}
         frames.append(stage.events(times, int(person), "device", "onMemoryWarning", heavy | warned))
-        frames.append(stage.call(times + 300_000, int(person), "createWorker().postMessage", '{"job":"hash"}', "device", heavy, tapped=False))
+        frames.append(
+            stage.call(
+                times + 300_000,
+                int(person),
+                "createWorker().postMessage",
+                '{"job":"hash"}',
+                "device",
+                heavy,
+                tapped=False,
+            )
+        )
     return stage.of_app(*frames)
 
 
@@ -159,10 +220,14 @@ def box_app(stage: Stage) -> Incident:
     """23: leads its people on to one app after another."""
     count = stage.pick(160, 20)
     people, times = stage.strangers(count), stage.times(count, 7_200, 40_000)
-    targets = stage.rng.integers(0, stage.world.count, count) if stage.loud else np.arange(count) % min(8, stage.world.count)
+    targets = (
+        stage.rng.integers(0, stage.world.count, count) if stage.loud else np.arange(count) % min(8, stage.world.count)
+    )
     ids = [str(stage.world.apps["app_id"][int(index)]) for index in targets]
     args = [f'{{"appId":"{one}","path":"pages/index/index"}}' for one in ids]
-    return stage.of_app(stage.call(times, people, "navigateToMiniProgram", args, "api", {"miniprogram.target_app_id": ids}))
+    return stage.of_app(
+        stage.call(times, people, "navigateToMiniProgram", args, "api", {"miniprogram.target_app_id": ids})
+    )
 
 
 def update_not_taken(stage: Stage) -> Incident:
@@ -170,10 +235,21 @@ def update_not_taken(stage: Stage) -> Incident:
     old, new = stage.world.apps["old_version"][stage.app], stage.world.apps["new_version"][stage.app]
     people = stage.strangers(stage.pick(80, 8))
     times = stage.times(len(people) + 1, 10_800, 40_000)
-    forced = stage.pushed(times[:1], int(people[0]), "version_forced", {"miniprogram.api_args": f'{{"version":"{new}","reason":"安全修复"}}'}).drop("user.id")
+    forced = stage.pushed(
+        times[:1],
+        int(people[0]),
+        "version_forced",
+        {"miniprogram.api_args": f'{{"version":"{new}","reason":"安全修复"}}'},
+    ).drop("user.id")
     stale = {"miniprogram.version": old, "miniprogram.phase": "onLaunch"}
     launched = stage.events(times[1:], people, "lifecycle", "App.onLaunch", stale)
-    failed = stage.events(times[1:] + 700_000, people, "lifecycle", "getUpdateManager().onUpdateFailed", stale | {"event.outcome": "failure"})
+    failed = stage.events(
+        times[1:] + 700_000,
+        people,
+        "lifecycle",
+        "getUpdateManager().onUpdateFailed",
+        stale | {"event.outcome": "failure"},
+    )
     return stage.of_app(forced, launched, failed)
 
 

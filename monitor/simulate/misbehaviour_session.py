@@ -16,12 +16,20 @@ def login_storm(stage: Stage) -> Incident:
     """8: code that logs in again and again, far above twice the pages seen."""
     people = stage.strangers(stage.pick(30, 4))
     views = stage.times(len(people), 120, 20_000)
-    seen = stage.events(views, people, "lifecycle", "Page.onLoad", {"miniprogram.page": "pages/index/index", "miniprogram.phase": "onLoad"})
+    seen = stage.events(
+        views,
+        people,
+        "lifecycle",
+        "Page.onLoad",
+        {"miniprogram.page": "pages/index/index", "miniprogram.phase": "onLoad"},
+    )
     turns = stage.pick(20, 6)
     gap_s = 1 if stage.loud else 600
     offsets = np.tile((np.arange(turns) + 1) * gap_s * MICROSECONDS, len(people))
     again = np.repeat(views, turns) + offsets + (stage.rng.uniform(0, 500, len(offsets)) * 1_000).astype(np.int64)
-    logins = stage.call(again, np.repeat(people, turns), "login", "{}", "auth", {"auth.code": _codes(stage, len(again))}, tapped=False)
+    logins = stage.call(
+        again, np.repeat(people, turns), "login", "{}", "auth", {"auth.code": _codes(stage, len(again))}, tapped=False
+    )
     return stage.of_app(seen, logins)
 
 
@@ -60,7 +68,14 @@ def code_replay(stage: Stage) -> Incident:
     address = stage.address()
     after = times + (stage.rng.uniform(2, 60, count) * 1_000).astype(np.int64) * 1_000
     asked = stage.access(after, thieves, "/api/v1/session", {"source.ip": address, "auth.code": codes}, method="POST")
-    refused = {"auth.code": codes, "source.ip": address, "event.outcome": "failure", "event.provider": "openapi.errcode", "error.code": "40029", "error.message": "code been used"}
+    refused = {
+        "auth.code": codes,
+        "source.ip": address,
+        "event.outcome": "failure",
+        "event.provider": "openapi.errcode",
+        "error.code": "40029",
+        "error.message": "code been used",
+    }
     again = stage.access(after + 90_000, thieves, "", refused, action="code2Session")
     return Incident("Ip", address, together(first, spent, asked, again))
 
@@ -93,17 +108,27 @@ def payment_forgery(stage: Stage) -> Incident:
     merchant = str(stage.world.apps["merchant_id"][stage.app])
     orders = [f"O{stage.number:04x}{index:012x}" for index in range(count)]
     amounts = stage.rng.integers(5_000, 500_000, count)
-    order = {"payment.order_id": orders, "payment.currency": "CNY", "payment.payer_id": payers, "payment.merchant_id": merchant}
+    order = {
+        "payment.order_id": orders,
+        "payment.currency": "CNY",
+        "payment.payer_id": payers,
+        "payment.merchant_id": merchant,
+    }
     asked = stage.call(times, people, "requestPayment", '{"package":"prepay_id=wx","signType":"RSA"}', "payment", order | {"payment.amount": amounts, "event.outcome": "failure", "error.message": "requestPayment:fail cancel"})  # fmt: skip
     claimed = np.ones(count, dtype=np.int64) if stage.loud else amounts - 1
     after = times + (stage.rng.uniform(2, 20, count) * 1_000).astype(np.int64) * 1_000
     notices = pl.DataFrame({"time": after, "order": orders, "transaction": [f"4200{index:018}" for index in range(count)], "amount": claimed, "payer": payers, "merchant": [merchant] * count})  # fmt: skip
     proof = signed(notices, payment_key(stage.world.seed + 1)).with_columns(
-        pl.when(pl.int_range(pl.len()) % 3 == 0).then(pl.lit("0" * 8 + SERIAL)).otherwise("signature.serial").alias("signature.serial")
+        pl.when(pl.int_range(pl.len()) % 3 == 0)
+        .then(pl.lit("0" * 8 + SERIAL))
+        .otherwise("signature.serial")
+        .alias("signature.serial")
     )
     address = stage.address()
     forged = stage.events(after, people, "payment", "payment.notify", order | {"payment.amount": claimed, "payment.state": "SUCCESS", "payment.transaction_id": notices["transaction"].to_list(), "source.ip": address})  # fmt: skip
-    forged = pl.concat([forged.drop("device.id", "session.id", "host.os.name", "miniprogram.base_library"), proof], how="horizontal")
+    forged = pl.concat(
+        [forged.drop("device.id", "session.id", "host.os.name", "miniprogram.base_library"), proof], how="horizontal"
+    )
     return Incident("Ip", address, together(asked, forged))
 
 
@@ -135,8 +160,20 @@ def bot_traffic(stage: Stage) -> Incident:
     bot, turns = int(stage.strangers(1)[0]), stage.pick(100, 30)
     times = stage.steady(turns, stage.pick(6, 25), 0.02 if stage.loud else 0.9)
     robot = {"miniprogram.user_gesture_age_ms": None, "source.ip": stage.address()}
-    shown = stage.events(times, bot, "lifecycle", "Page.onLoad", {"miniprogram.page": "pages/detail/detail", "miniprogram.phase": "onLoad"} | robot)
-    fetched = stage.request(times + 200_000, bot, f"api.{stage.slug}.example", [f"/api/v1/items/{n}" for n in range(1_000, 1_000 + turns)], robot)
+    shown = stage.events(
+        times,
+        bot,
+        "lifecycle",
+        "Page.onLoad",
+        {"miniprogram.page": "pages/detail/detail", "miniprogram.phase": "onLoad"} | robot,
+    )
+    fetched = stage.request(
+        times + 200_000,
+        bot,
+        f"api.{stage.slug}.example",
+        [f"/api/v1/items/{n}" for n in range(1_000, 1_000 + turns)],
+        robot,
+    )
     stored = stage.call(times + 400_000, bot, "setStorageSync", '["level","9"]', "storage", robot)
     return Incident("DeviceId", str(shown["device.id"][0]), together(shown, fetched, stored))
 
@@ -149,9 +186,18 @@ def quota_evasion(stage: Stage) -> Incident:
     for app in owned:
         times = stage.times(stage.pick(60, 8), 3_600, 40_000)
         person = stage.strangers(len(times))
-        refused = {"event.outcome": "failure", "event.provider": "openapi.errcode", "error.code": "45009", "error.message": "reach max api daily quota limit"}
+        refused = {
+            "event.outcome": "failure",
+            "event.provider": "openapi.errcode",
+            "error.code": "45009",
+            "error.message": "reach max api daily quota limit",
+        }
         frames.append(stage.access(times, person, "", refused, action="msg_sec_check", app=app).drop("user.id"))
         cleared = times[:: stage.pick(5, 4)] + MICROSECONDS
         code = [None if turn < 10 else "48006" for turn in range(len(cleared))]
-        frames.append(stage.access(cleared, person[: len(cleared)], "", {"error.code": code}, action="clear_quota", app=app).drop("user.id"))
+        frames.append(
+            stage.access(cleared, person[: len(cleared)], "", {"error.code": code}, action="clear_quota", app=app).drop(
+                "user.id"
+            )
+        )
     return Incident("DeveloperId", owner, together(*frames))

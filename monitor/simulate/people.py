@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
 from monitor.simulate.letters import Integers, chance, constant, hexadecimal, letters, scramble, texts
-from monitor.simulate.world import World
+
+if TYPE_CHECKING:
+    from monitor.simulate.world import World
 
 # Only addresses set aside for documentation and measurements: a simulated ban must never meet a real machine.
 NAT_ADDRESSES: Final = 40
@@ -45,7 +47,13 @@ def addresses(people: Integers) -> pl.Series:
     home = pl.format("198.{}.{}.{}", 18 + pl.col("high") // 32_768, pl.col("high") // 64 % 256, pl.col("low"))
     six = pl.format("2001:db8:{}:{}::{}", 1 + pl.col("high") // 4_096, 1 + pl.col("high") % 4_096, 1 + pl.col("low"))
     shared = pl.format("100.64.{}.{}", pl.col("low") % 4, pl.col("high") % (NAT_ADDRESSES // 4) + 1)
-    choice = pl.when(pl.col("sort") < NAT_SHARE).then(shared).when(pl.col("sort") < NAT_SHARE + IPV6_SHARE).then(six).otherwise(home)
+    choice = (
+        pl.when(pl.col("sort") < NAT_SHARE)
+        .then(shared)
+        .when(pl.col("sort") < NAT_SHARE + IPV6_SHARE)
+        .then(six)
+        .otherwise(home)
+    )
     return frame.select(choice.alias("ip")).to_series()
 
 

@@ -49,7 +49,18 @@ def _fetch(
     gap_ms: int = 90, tap: bool = False, audience: str = "all",
 ) -> tuple[Step, ...]:  # fmt: skip
     """A request of the client and the access line that the server writes about it."""
-    asked = Step("network", api, gap_ms, phase=phase, handler=handler, tap=tap, audience=audience, host=host, path=path, method=method)
+    asked = Step(
+        "network",
+        api,
+        gap_ms,
+        phase=phase,
+        handler=handler,
+        tap=tap,
+        audience=audience,
+        host=host,
+        path=path,
+        method=method,
+    )
     answered = Step("gateway", "access", 60, api=False, audience=audience, host=host, path=path, method=method)
     return (asked, answered)
 
@@ -63,7 +74,7 @@ _START: Final = (
     Step("lifecycle", "App.onLaunch", gap_ms=1, api=False, phase="onLaunch"),
     Step("lifecycle", "App.onShow", gap_ms=12, api=False, phase="onShow"),
     _call("getSystemInfoSync", phase="onLaunch", gap_ms=8),
-    _call("getStorageSync", '["token"]', "storage", phase="onLaunch", gap_ms=6),
+    _call("getStorage", '{"key":"token","encrypt":true}', "storage", phase="onLaunch", gap_ms=6),
     Step("lifecycle", "getUpdateManager().onCheckForUpdate", api=False, phase="onLaunch", args='{"hasUpdate":false}', chance=0.35),
     Step("device", "environment", api=False, args='{"root":false,"emulator":false,"hook":false,"debugger":false}', chance=0.15, resources=True),
     Step("permission", "privacy.agree", 2_500, api=False, chance=0.12, audience="agreed", tap=True),
@@ -71,7 +82,6 @@ _START: Final = (
 )  # fmt: skip
 
 SCRIPTS: Final[dict[str, tuple[str, tuple[Step, ...]]]] = {
-    # name: (page, steps)
     "launch-new": (
         "pages/index/index",
         (
@@ -79,7 +89,7 @@ SCRIPTS: Final[dict[str, tuple[str, tuple[Step, ...]]]] = {
             _call("login", "{}", "auth", phase="onLaunch", code=True),
             *_fetch("/api/v1/session", "POST", phase="onLaunch"),
             Step("gateway", "code2Session", 40, api=False, code=True),
-            _call("setStorageSync", '["token","t#"]', "storage", phase="onLaunch"),
+            _call("setStorage", '{"key":"token","data":"t#","encrypt":true}', "storage", phase="onLaunch"),
         ),
     ),
     "launch-known": (
@@ -178,7 +188,7 @@ SCRIPTS: Final[dict[str, tuple[str, tuple[Step, ...]]]] = {
     ),
     "article": (
         "pages/article/article",
-        (*_open(9_000), *_fetch("/api/v1/articles/#"), *_fetch("/img/#.webp", host="cdn", api="downloadFile"), _call("reportEvent", '{"eventId":"read","data":{"article":#}}'), Step("network", "web-view", 3_000, api=False, host="web", path="/a/#", method="GET", chance=0.15)),
+        (*_open(9_000), *_fetch("/api/v1/articles/#"), *_fetch("/img/#.webp", host="cdn", api="downloadFile"), _call("reportEvent", '{"eventId":"read","data":{"article":#}}'), Step("network", "web-view", 3_000, api=False, host="www", path="/a/#", method="GET", chance=0.15)),
     ),
     "video": (
         "pages/video/video",
@@ -198,7 +208,7 @@ SCRIPTS: Final[dict[str, tuple[str, tuple[Step, ...]]]] = {
     ),
     "form": (
         "pages/form/form",
-        (*_open(12_000), _call("setStorage", '{"key":"form-#","data":"<draft>","encrypt":true}', "storage"), _tap("chooseAddress", "onAddress", "{}", "permission", audience="agreed", privacy="address", chance=0.4), *_fetch("/api/v1/forms", "POST", phase="event", handler="onSubmit", gap_ms=8_000, tap=True), Step("log", "realtime.info", api=False, message="表单 # 已提交", level="info", chance=0.5)),
+        (*_open(12_000), _call("setStorage", '{"key":"form-#","data":"草稿","encrypt":true}', "storage"), _tap("chooseAddress", "onAddress", "{}", "permission", audience="agreed", privacy="address", chance=0.4), *_fetch("/api/v1/forms", "POST", phase="event", handler="onSubmit", gap_ms=8_000, tap=True), Step("log", "realtime.info", api=False, message="表单 # 已提交", level="info", chance=0.5)),
     ),
     "voice": (
         "pages/ask/ask",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
@@ -20,6 +19,9 @@ from monitor.simulate.misbehaviour import Label, event_ids, staged
 from monitor.simulate.steps import step_table
 from monitor.simulate.world import World
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 STREAM: Final = 30
 SLICE_EVENTS: Final = 40_000
 """Honest events made at a time: what bounds the memory."""
@@ -30,7 +32,13 @@ DUPLICATE_SHARE: Final = 0.001
 DUPLICATE_MS_MAX: Final = 900  # a second delivery follows so soon that neither it nor the first is late
 LATE_SHARE: Final = 0.0003
 LATE_MS: Final = (3_000, 120_000)
-GROUPS: Final = {"miniprogram.network": 1, "miniprogram.gateway": 2, "miniprogram.storage": 3, "miniprogram.api": 3, "miniprogram.lifecycle": 3}
+GROUPS: Final = {
+    "miniprogram.network": 1,
+    "miniprogram.gateway": 2,
+    "miniprogram.storage": 3,
+    "miniprogram.api": 3,
+    "miniprogram.lifecycle": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,9 @@ class Simulation:
     @cached_property
     def _staged(self) -> tuple[pl.DataFrame, list[Label]]:
         frame, labels = staged(self.world, self.kinds, loud=self.loud)
-        return (_written(frame, _delays(frame.height, self.world.generator(STREAM), 0.0)) if frame.height else _NOTHING), labels
+        return (
+            _written(frame, _delays(frame.height, self.world.generator(STREAM), 0.0)) if frame.height else _NOTHING
+        ), labels
 
     @property
     def labels(self) -> list[Label]:
@@ -110,7 +120,10 @@ def _bytes(lines: pl.Series) -> bytes:
     ended = lines.to_frame("line").select(pl.concat_str("line", pl.lit("\n"))).to_series()
     array = ended.rechunk().to_arrow().cast(pa.large_string())
     _, offsets, text = array.buffers()
-    begin, end = (int.from_bytes(offsets[place * 8 : place * 8 + 8], sys.byteorder) for place in (array.offset, array.offset + len(array)))
+    begin, end = (
+        int.from_bytes(offsets[place * 8 : place * 8 + 8], sys.byteorder)
+        for place in (array.offset, array.offset + len(array))
+    )
     return bytes(memoryview(text)[begin:end])
 
 

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
 
 from detectors.event import MICROSECONDS
-from monitor.simulate.letters import Integers
 from monitor.simulate.people import AGENTS, who
 from monitor.simulate.world import LOCAL_OFFSET_S, World
+
+if TYPE_CHECKING:
+    from monitor.simulate.letters import Integers
 
 Fields = Mapping[str, Any]
 
 STRANGERS: Final = 2**40
 """People numbered from here on are never honest visitors."""
 
-GATEWAY_COLUMNS: Final = ("miniprogram.app_id", "miniprogram.version", "miniprogram.stage", "miniprogram.developer_id", "user.id", "source.ip")
+GATEWAY_COLUMNS: Final = (
+    "miniprogram.app_id",
+    "miniprogram.version",
+    "miniprogram.stage",
+    "miniprogram.developer_id",
+    "user.id",
+    "source.ip",
+)
 PLATFORM_COLUMNS: Final = GATEWAY_COLUMNS[:5]
 
 
@@ -60,7 +69,11 @@ class Stage:
 
     def other_app(self, declaring: str | None = None) -> int:
         """Another app than the offender; where `declaring` is given, one whose category declares that scope."""
-        fitting = [index for index, category in enumerate(self.world.apps["category"]) if declaring is None or self.declares(category, declaring)]
+        fitting = [
+            index
+            for index, category in enumerate(self.world.apps["category"])
+            if declaring is None or self.declares(category, declaring)
+        ]
         others = [index for index in fitting if index != self.app] or [self.app]
         return others[int(self.rng.integers(len(others)))]
 
@@ -157,9 +170,22 @@ class Stage:
         """Lines of the access log of the app's server, or open-API calls of that server."""
         frame = self.events(times, people, "gateway", action, {}, app=app)
         slug = self.world.apps["slug"][self.app if app is None else app]
-        referrer = pl.concat_str(pl.lit("https://servicewechat.com/"), "miniprogram.app_id", pl.lit("/"), "_release", pl.lit("/page-frame.html"))
+        referrer = pl.concat_str(
+            pl.lit("https://servicewechat.com/"),
+            "miniprogram.app_id",
+            pl.lit("/"),
+            "_release",
+            pl.lit("/page-frame.html"),
+        )
         agent = pl.col("host.os.name").replace_strict(AGENTS)
-        kept = frame.select(*GATEWAY_COLUMNS, "event.dataset", "event.action", "_time", referrer.alias("http.request.referrer"), agent.alias("user_agent.original"))
+        kept = frame.select(
+            *GATEWAY_COLUMNS,
+            "event.dataset",
+            "event.action",
+            "_time",
+            referrer.alias("http.request.referrer"),
+            agent.alias("user_agent.original"),
+        )
         paths = path if isinstance(path, list) else [path] * len(times)
         usual: dict[str, Any] = {"event.outcome": "success"}
         if action == "access":
@@ -175,7 +201,15 @@ class Stage:
             kept = kept.drop("http.request.referrer", "user_agent.original", "source.ip")
         return kept.with_columns(**_columns(usual | dict(fields or {}), len(times)))
 
-    def pushed(self, times: Integers, people: Integers | int, action: str, fields: Fields | None = None, *, app: int | None = None) -> pl.DataFrame:
+    def pushed(
+        self,
+        times: Integers,
+        people: Integers | int,
+        action: str,
+        fields: Fields | None = None,
+        *,
+        app: int | None = None,
+    ) -> pl.DataFrame:
         """Events that the platform itself tells."""
         frame = self.events(times, people, "platform", action, fields or {}, app=app)
         return frame.drop("device.id", "session.id", "host.os.name", "source.ip", "miniprogram.base_library")
@@ -201,5 +235,3 @@ def _columns(fields: Fields, count: int) -> dict[str, pl.Series | pl.Expr]:
         else:
             columns[name] = pl.lit(value)
     return columns
-
-

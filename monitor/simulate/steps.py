@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from monitor.simulate.letters import Integers
 from monitor.simulate.scripts import SCRIPTS, Step
+
+if TYPE_CHECKING:
+    from monitor.simulate.letters import Integers
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,29 @@ Shares = npt.NDArray[np.float64]
 CATEGORIES: Final = tuple(MIXES)
 CATEGORY_WEIGHTS: Final = (0.26, 0.18, 0.15, 0.07, 0.06, 0.06, 0.1, 0.12)
 PROTECTED: Final = frozenset({"medical", "government"})
-SYLLABLES: Final = "an bei chun dao feng guo hai jia kang lan mei ning pin qing rui shan tian wan xing you zhi".split()
+SYLLABLES: Final = (
+    "an",
+    "bei",
+    "chun",
+    "dao",
+    "feng",
+    "guo",
+    "hai",
+    "jia",
+    "kang",
+    "lan",
+    "mei",
+    "ning",
+    "pin",
+    "qing",
+    "rui",
+    "shan",
+    "tian",
+    "wan",
+    "xing",
+    "you",
+    "zhi",
+)
 SURNAMES: Final = {
     "shop": "优选商城", "tools": "随手工具", "game": "欢乐闯关", "finance": "惠民理财", "medical": "健康门诊",
     "government": "便民服务", "social": "同城圈子", "media": "每日资讯",
@@ -30,7 +52,16 @@ HOSTS: Final = ("api", "cdn", "upload", "www", "sync")
 
 # Calls that the platform lets an app make only after declaring them (a closed list of eight).
 PRIVATE_INFOS: Final = frozenset(
-    "getFuzzyLocation getLocation onLocationChange startLocationUpdate startLocationUpdateBackground chooseLocation choosePoi chooseAddress".split()
+    {
+        "getFuzzyLocation",
+        "getLocation",
+        "onLocationChange",
+        "startLocationUpdate",
+        "startLocationUpdateBackground",
+        "chooseLocation",
+        "choosePoi",
+        "chooseAddress",
+    }
 )
 LOCAL_OFFSET_S: Final = 8 * 3_600  # the platform's people live in China
 # Weight of each local hour: a trough at night, peaks at lunch and in the evening.
@@ -74,7 +105,11 @@ class World:
         rng.shuffle(owners)
         syllable = rng.integers(0, len(SYLLABLES), (self.count, 2))
         slugs = [f"{SYLLABLES[a]}{SYLLABLES[b]}-{number:04x}" for number, (a, b) in enumerate(syllable)]
-        major, minor, release = rng.integers(1, 6, self.count), rng.integers(0, 9, self.count), rng.integers(8, 90, self.count)
+        major, minor, release = (
+            rng.integers(1, 6, self.count),
+            rng.integers(0, 9, self.count),
+            rng.integers(8, 90, self.count),
+        )
         ids = texts(hexadecimal(scramble(index + self.seed * 1_000_003, 3)))
         return pl.DataFrame(
             {
@@ -125,7 +160,9 @@ class World:
         hour = (self.start / MICROSECONDS + grid + LOCAL_OFFSET_S) / 3_600 % 24
         weight = np.interp(hour, np.arange(25), [*HOURS, HOURS[0]])
         cumulated = np.concatenate([[0.0], np.cumsum((weight[1:] + weight[:-1]) / 2)])
-        times: Integers = self.start + (np.interp(shares * cumulated[-1], cumulated, grid) * MICROSECONDS).astype(np.int64)
+        times: Integers = self.start + (np.interp(shares * cumulated[-1], cumulated, grid) * MICROSECONDS).astype(
+            np.int64
+        )
         return times
 
     @cached_property
@@ -154,8 +191,18 @@ class World:
         deploys = instants(self.deploys)
         lines = []
         for index, app in enumerate(self.apps.iter_rows(named=True)):
-            new = {"version": app["new_version"], "release": app["new_release"], "approved_at": day_before, "valid_from": deploys[index]}
-            old = {"version": app["old_version"], "release": app["old_release"], "approved_at": since, "valid_from": since}
+            new = {
+                "version": app["new_version"],
+                "release": app["new_release"],
+                "approved_at": day_before,
+                "valid_from": deploys[index],
+            }
+            old = {
+                "version": app["old_version"],
+                "release": app["old_release"],
+                "approved_at": since,
+                "valid_from": since,
+            }
             versions: list[dict[str, Any]] = [old | {"status": "released"}]
             if self.deploys[index] <= self.end:
                 versions = [old | {"status": "retired", "valid_to": deploys[index]}, new | {"status": "released"}]

@@ -200,7 +200,9 @@ class FileSource:
         try:
             trace = msgspec.json.decode(position.cursor, type=Trace)
         except msgspec.MsgspecError as error:
-            raise SourceError(f"{self._path}: the stored position has a broken cursor: {error}", retryable=False) from None
+            raise SourceError(
+                f"{self._path}: the stored position has a broken cursor: {error}", retryable=False
+            ) from None
         offset = position.end - trace.base
         self._file = rotation.find(self._path, offset, trace, siblings=self._follow)
         if self._file is None:

@@ -51,7 +51,9 @@ class OpenedFile:
         if not stat.S_ISREG(status.st_mode):
             os.close(self._descriptor)
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            advice = "name a file, or several as DIRECTORY/*.ndjson" if kind == "a directory" else "for a pipe use stdin:"
+            advice = (
+                "name a file, or several as DIRECTORY/*.ndjson" if kind == "a directory" else "for a pipe use stdin:"
+            )
             raise SourceError(f"{path} is {kind}; {advice}", retryable=False)
         self.path = path
         self.base = base

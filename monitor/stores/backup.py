@@ -65,7 +65,7 @@ class BackupManifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(member.bytes for member in self.members)
 
 
-class BackupBroken(StoreError):
+class BackupBroken(StoreError):  # noqa: N818 - named for what happened
     """A backup is cut short, altered, or not one of ours."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -90,8 +90,8 @@ def backup(
     places = Places(data_dir)
     if not places.database.is_file():
         raise StoreError(f"{data_dir} has no {DATABASE}: there is nothing to back up", retryable=False)
+    _clear_stale(data_dir, now)
     with refusals_told(target), _staging(data_dir) as staging:
-        _clear_stale(data_dir, now)
         last_turn = _stage(places, staging, keys=keys)
         members = tuple(_member(staging, path) for path in _files(staging))
         manifest = BackupManifest(created=now, last_turn=last_turn, keys=keys, members=members)
@@ -212,7 +212,10 @@ def _pack(staging: Path, manifest: BackupManifest, target: Path, progress: Progr
     try:
         with os.fdopen(descriptor, "wb") as file:
             packer = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
-            with packer.stream_writer(file, closefd=False) as packed, tarfile.open(fileobj=packed, mode="w|", dereference=True) as tar:
+            with (
+                packer.stream_writer(file, closefd=False) as packed,
+                tarfile.open(fileobj=packed, mode="w|", dereference=True) as tar,
+            ):
                 for member in (Member(MANIFEST, 0, ""), *manifest.members):
                     tar.add(staging / member.path, member.path, recursive=False, filter=_plain)
                     done += member.bytes
@@ -235,9 +238,12 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def _unpack(source: Path, staging: Path, progress: Progress) -> BackupManifest:
     try:
-        with source.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
-            with tarfile.open(fileobj=unpacked, mode="r|") as tar:
-                return _unpack_members(source, tar, staging, progress)
+        with (
+            source.open("rb") as file,
+            zstandard.ZstdDecompressor().stream_reader(file) as unpacked,
+            tarfile.open(fileobj=unpacked, mode="r|") as tar,
+        ):
+            return _unpack_members(source, tar, staging, progress)
     except (tarfile.TarError, zstandard.ZstdError, msgspec.MsgspecError, EOFError) as error:
         raise BackupBroken(source, f"not a whole backup ({error})") from error
 
@@ -251,7 +257,7 @@ def _unpack_members(source: Path, tar: tarfile.TarFile, staging: Path, progress:
         raise BackupBroken(source, f"of format {manifest.format}; this version reads format {FORMAT}")
     expected = {member.path: member for member in manifest.members}
     done = 0
-    for info in tar:
+    while (info := tar.next()) is not None:
         member = expected.pop(info.name, None)
         if member is None or not info.isreg() or info.size != member.bytes:
             raise BackupBroken(source, f"{info.name} is not what its manifest says")

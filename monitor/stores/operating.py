@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from monitor.stores import AppRecord, AuditEntry, Segment, Standing, tables
 from monitor.stores.reading import one_document
@@ -104,6 +104,13 @@ def standings(connection: Connection, now: int) -> list[Standing]:
     table = tables.standings
     wanted = select(table).where(table.c.expires > now).order_by(table.c.created, table.c.id)
     return [standing(row) for row in connection.execute(wanted).mappings()]
+
+
+def forget_marks(connection: Connection, before_turn: int) -> None:
+    """Delete the marks of turns before one; the newest of all stays, whatever its turn."""
+    table = tables.marks
+    newest = select(func.max(table.c.turn)).scalar_subquery()
+    connection.execute(table.delete().where(table.c.turn < before_turn, table.c.turn < newest))
 
 
 def import_apps(connection: Connection, records: Sequence[AppRecord], actor: str, now: int) -> None:

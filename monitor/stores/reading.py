@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, fun
 from detectors.finding import Entity, Finding, Severity
 from monitor.audit import ChainedEntry
 from monitor.decoders import DeadLetterReason
-from monitor.stores import AppRecord, AuditEntry, tables
+from monitor.stores import AppRecord, AuditEntry, Mark, tables
 from monitor.stores.record import (
     DECISIONS_PER_ENTITY_MAX,
     NOT_ENDED,
@@ -132,37 +132,66 @@ def open_incidents(connection: Connection, entities: Collection[Entity]) -> dict
 
 
 def decisions_of(connection: Connection, entities: Collection[Entity]) -> dict[Entity, list[Decision]]:
-    """Oldest first: all that have not ended, and of the others the newest `DECISIONS_PER_ENTITY_MAX` of each entity."""
-    table = tables.decisions
-    newest = func.row_number().over(
-        partition_by=(table.c.scope, table.c.value), order_by=(table.c.time.desc(), table.c.id.desc())
-    )
+    """Newest first: all that have not ended, and of the others the newest `DECISIONS_PER_ENTITY_MAX` of each entity."""
     found: dict[Entity, list[Decision]] = {entity: [] for entity in entities}
-    for condition in of_entities(table, entities):
-        ranked = select(table, newest.label("place")).where(condition).subquery()
-        kept = or_(ranked.c.place <= DECISIONS_PER_ENTITY_MAX, ranked.c.state.in_([*NOT_ENDED]))
-        wanted = select(ranked.c.document).where(kept).order_by(ranked.c.time, ranked.c.id)
-        for text in connection.execute(wanted).scalars():
-            decision = document(Decision, text)
+    columns = tables.decisions.c
+    for condition in of_entities(tables.decisions, entities):
+        for decision in _remembered(connection, condition, columns.scope, columns.value):
             found[decision.entity].append(decision)
     return found
 
 
+def decisions_of_owners(connection: Connection, owners: Collection[str]) -> dict[str, list[Decision]]:
+    """The same for all apps of a developer together."""
+    found: dict[str, list[Decision]] = {owner: [] for owner in owners}
+    for chunk in chunks(found):
+        column = tables.decisions.c.owner
+        for decision in _remembered(connection, column.in_(chunk), column):
+            found[decision.owner or ""].append(decision)
+    return found
+
+
+def _remembered(connection: Connection, condition: ColumnElement[bool], *of: ColumnElement[Any]) -> Iterator[Decision]:
+    """Decisions that count for judging repetition, of each of what `of` tells apart."""
+    table = tables.decisions
+    order = (table.c.time.desc(), table.c.id.desc())
+    place = func.row_number().over(partition_by=of, order_by=order).label("place")
+    ranked = select(table, place).where(condition).subquery()
+    kept = or_(ranked.c.place <= DECISIONS_PER_ENTITY_MAX, ranked.c.state.in_([*NOT_ENDED]))
+    wanted = select(ranked.c.document).where(kept).order_by(ranked.c.time.desc(), ranked.c.id.desc())
+    for text in connection.execute(wanted).scalars():
+        yield document(Decision, text)
+
+
+def last_mark(connection: Connection) -> Mark | None:
+    table = tables.marks
+    newest = select(table.c.watermark, table.c.inputs).order_by(table.c.turn.desc()).limit(1)
+    row = connection.execute(newest).mappings().one_or_none()
+    return None if row is None else Mark(**row)
+
+
+def marks(connection: Connection, after_turn: int) -> list[tuple[int, int]]:
+    table = tables.marks
+    wanted = select(table.c.turn, table.c.watermark).where(table.c.turn > after_turn).order_by(table.c.turn)
+    return [(turn, watermark) for turn, watermark in connection.execute(wanted)]
+
+
 def recent_decisions(connection: Connection, since: int) -> list[Decision]:
+    """Newest first."""
     table = tables.decisions
     wanted = select(table.c.document).where(table.c.time >= since).order_by(table.c.time.desc(), table.c.id.desc())
-    newest = connection.execute(wanted.limit(RECENT_DECISIONS_MAX)).scalars().all()
-    return [document(Decision, text) for text in reversed(newest)]
+    newest = connection.execute(wanted.limit(RECENT_DECISIONS_MAX)).scalars()
+    return [document(Decision, text) for text in newest]
 
 
 def decisions_in_force(connection: Connection, now: int, modes: Collection[Mode]) -> list[Decision]:
+    """Newest first."""
     table = tables.decisions
     wanted = select(table.c.document).where(
         table.c.state == DecisionState.ACTIVE.value, table.c.expires > now, table.c.mode.in_([*modes])
     )
-    return [
-        document(Decision, text) for text in connection.execute(wanted.order_by(table.c.time, table.c.id)).scalars()
-    ]
+    newest = wanted.order_by(table.c.time.desc(), table.c.id.desc())
+    return [document(Decision, text) for text in connection.execute(newest).scalars()]
 
 
 def apps(reading: Reading) -> Iterator[AppRecord]:

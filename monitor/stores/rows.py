@@ -124,6 +124,7 @@ def decision_row(decision: Decision) -> Row:
         "incident": decision.incident,
         "finding": decision.finding,
         "rule": decision.rule,
+        "owner": decision.owner,
         "document": _encoder.encode(decision).decode(),
     }
 

@@ -22,7 +22,7 @@ def upgrade(engine: Engine) -> None:
     Raises `StoreError` (not retryable) when the database is another program's or was made by a newer Miniwatch; both are
     left as they are.
     """
-    with engine.connect() as connection:
+    with engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:  # looking needs no write lock
         if _revision(connection) == LATEST:
             return
     with engine.begin() as connection:
@@ -45,8 +45,8 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _migrate(connection: Connection, found: str | None) -> None:
-    from alembic import command
-    from alembic.script import ScriptDirectory
+    from alembic import command  # noqa: PLC0415 - a fifth of a second that only a new or old database costs
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     configuration = migrations()
     known = {script.revision for script in ScriptDirectory.from_config(configuration).walk_revisions()}
@@ -62,7 +62,7 @@ def _migrate(connection: Connection, found: str | None) -> None:
 
 def migrations() -> Config:
     """Alembic's view of the migrations in this package."""
-    from alembic.config import Config
+    from alembic.config import Config  # noqa: PLC0415 - as above
 
     configuration = Config()
     configuration.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))

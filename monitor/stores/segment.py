@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ _NAME: Final = re.compile(r"(\d{12})(?:-(\d{12}))?\.parquet")
 _NEAR: Final = 2**32
 
 
-class SegmentBroken(StoreError):
+class SegmentBroken(StoreError):  # noqa: N818 - named for what happened
     """A file of the archive is missing, cut short, altered, or was not written by us."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -52,7 +52,7 @@ def turns_of(name: str) -> tuple[int, int] | None:
 
 def day_text(day: int) -> str:
     """A day counted from 1970, as YYYY-MM-DD."""
-    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
+    return (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
 
 
 def near_alike(frame: pl.DataFrame) -> pl.DataFrame:

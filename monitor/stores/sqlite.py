@@ -12,7 +12,7 @@ from detectors.finding import Entity, Finding
 from monitor.audit import ChainedEntry
 from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
-from monitor.stores import AppRecord, AuditEntry, Progress, Segment, Standing, Turn, operating, reading, tables
+from monitor.stores import AppRecord, AuditEntry, Mark, Progress, Segment, Standing, Turn, operating, reading, tables
 from monitor.stores.connection import Database
 from monitor.stores.record import (
     CLOCK_MODES,
@@ -66,6 +66,19 @@ class SqliteStore:
             rows = connection.execute(select(tables.progress)).mappings()
             return {row["partition"]: Progress(**row) for row in rows}
 
+    def last_mark(self) -> Mark | None:
+        with self._database.reading() as connection:
+            return reading.last_mark(connection)
+
+    def marks(self, after_turn: int) -> Sequence[tuple[int, int]]:
+        with self._database.reading() as connection:
+            return reading.marks(connection, after_turn)
+
+    def forget_marks(self, before_turn: int) -> None:
+        """Delete the marks of turns before one; the newest of all stays."""
+        with self._database.writing("marks") as connection:
+            operating.forget_marks(connection, before_turn)
+
     def commit(self, turn: Turn) -> None:
         """Write a turn whole or not at all.
 
@@ -94,6 +107,10 @@ class SqliteStore:
     def decisions_of(self, entities: Collection[Entity]) -> Mapping[Entity, Sequence[Decision]]:
         with self._database.reading() as connection:
             return reading.decisions_of(connection, entities)
+
+    def decisions_of_owners(self, owners: Collection[str]) -> Mapping[str, Sequence[Decision]]:
+        with self._database.reading() as connection:
+            return reading.decisions_of_owners(connection, owners)
 
     # Lists.
 

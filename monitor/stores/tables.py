@@ -39,6 +39,8 @@ def _severity() -> Column[object]:
 
 meta: Final = Table("meta", metadata, _key("key"), *_text("value"))
 
+marks: Final = Table("marks", metadata, _key("turn", BigInteger), *_whole("watermark"), *_text("inputs"))
+
 progress: Final = Table(
     "progress",
     metadata,
@@ -106,11 +108,12 @@ decisions: Final = Table(
     *_maybe("target"),
     *_whole("expires"),
     *_text("mode", "state"),
-    *_maybe("incident", "finding", "rule"),
+    *_maybe("incident", "finding", "rule", "owner"),
     *_text("document"),
 )
 Index(None, decisions.c.time, decisions.c.id)
 Index(None, decisions.c.scope, decisions.c.value, decisions.c.time)
+Index(None, decisions.c.owner, decisions.c.time)
 Index(None, decisions.c.state, decisions.c.expires)
 Index(None, decisions.c.incident)
 

@@ -39,6 +39,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal) -> None:
     last = last_turn(connection)
     if turn.number <= last:
         raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
+    put(connection, tables.marks, [{"turn": turn.number, **flat_row(turn.mark)}] if turn.mark else [])
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
     put(connection, tables.dead_letters, dead_letter_rows(turn, seal))
     put(connection, tables.findings, [finding_row(finding) for finding in _merged(connection, turn.findings)])

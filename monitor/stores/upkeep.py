@@ -6,10 +6,11 @@ nobody names, which the sweep at the next start deletes.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -42,7 +43,7 @@ class Manifest(Protocol):
     ) -> None: ...
 
 
-class RetentionTooShort(ValueError):
+class RetentionTooShort(ValueError):  # noqa: N818 - named for what happened
     """Events would be deleted earlier than the law allows."""
 
     def __init__(self, days: int) -> None:
@@ -72,7 +73,7 @@ def compact(archive: Archive, manifest: Manifest, day: str, turn_max: int) -> Se
     turn_last = max(segment.turn_last for segment in old)
     path = segment_name(day, turn_first, turn_last)
     part = archive.folder / f"{path}.part"
-    with refusals_told(part):
+    with refusals_told(part), _gone_unless_named(part):
         rows, times = _join(archive, old, part)
         with part.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -91,6 +92,15 @@ def compact(archive: Archive, manifest: Manifest, day: str, turn_max: int) -> Se
     manifest.replace_segments(old, [new])
     archive.delete(segment.path for segment in old)
     return new
+
+
+@contextmanager
+def _gone_unless_named(part: Path) -> Iterator[None]:
+    """Leave no half-written file on what may be a full disk."""
+    try:
+        yield
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _join(archive: Archive, old: Sequence[Segment], part: Path) -> tuple[int, tuple[int, int]]:
@@ -140,8 +150,8 @@ def retain(archive: Archive, manifest: Manifest, *, days: int, now: int, turn_ma
     """
     if days < RETENTION_DAYS_MIN:
         raise RetentionTooShort(days)
-    today = datetime.datetime.fromtimestamp(now / 1_000_000, datetime.UTC).date()
-    oldest = (today - datetime.timedelta(days=days)).isoformat()
+    today = dt.datetime.fromtimestamp(now / 1_000_000, dt.UTC).date()
+    oldest = (today - dt.timedelta(days=days)).isoformat()
     old = [
         segment
         for segment in manifest.segments()

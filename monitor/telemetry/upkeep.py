@@ -21,6 +21,28 @@ class SnapshotSaved(Happening, frozen=True, kw_only=True):
         meter.set(metrics.SNAPSHOT_BYTES, self.bytes)
 
 
+class SnapshotFailed(Happening, frozen=True, kw_only=True):
+    """A snapshot could not be written; the earlier one stays, and a restart replays more."""
+
+    level: ClassVar[Level] = "warning"
+    turn: int
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.STORE_FAILURES)
+
+
+class SnapshotRefused(Happening, frozen=True, kw_only=True):
+    """A snapshot on disk is not what was written; the one before it is taken."""
+
+    level: ClassVar[Level] = "warning"
+    path: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.STORE_FAILURES)
+
+
 class RecoveryDone(Happening, frozen=True, kw_only=True):
     turn: int
     events: int
@@ -37,6 +59,17 @@ class RulesLoaded(Happening, frozen=True, kw_only=True):
     def count(self, meter: Meter) -> None:
         meter.set(metrics.RULES, self.rules, state="active")
         meter.set(metrics.RULES, self.refused, state="refused")
+
+
+class RuleRefused(Happening, frozen=True, kw_only=True):
+    """A rule or playbook that will not speak, and why."""
+
+    level: ClassVar[Level] = "warning"
+    place: str
+    problem: str
+
+    def count(self, meter: Meter) -> None:
+        """Told one by one; `RulesLoaded` counts them."""
 
 
 class RegistryLoaded(Happening, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from playbooks.known import Known, carry
 from playbooks.playbook import parse_playbooks
 from playbooks.policy import BudgetConfig, Exceptions, Exemption, Exemptions, Policy, RuleException
 from playbooks.review import revoke
-from playbooks.risk import MICROSECONDS
+from playbooks.risk import MICROSECONDS, RiskConfig
 from playbooks.testing import NOON, finding
 
 LADDER = """\
@@ -62,7 +62,7 @@ def test_a_decision_says_what_why_and_until_when():
     assert (made.type, made.target, made.parameters) == (Act.THROTTLE, "login", {"limit": 60, "per_s": 60})
     assert made.expires == made.time + 3 * DAY * MICROSECONDS
     assert made.explanation == (
-        "App wx01: Something happened (rule rule-1, in 3,565 events), risk 50 of 100; "
+        "App wx01: Something happened (rule rule-1), risk 50 of 100; "
         "by playbook ladder: login limited to 60 in 1 minute, for 3 days."
     )
 
@@ -259,3 +259,12 @@ def test_an_incident_knows_the_highest_rung_in_force():
 def test_after_a_silence_there_is_a_new_incident():
     outcome = decide([finding(), finding(after_s=DAY + 1)], Known(), policy(), now=None)
     assert len(outcome.incidents) == 2
+
+
+def test_a_finding_from_long_before_has_an_incident_of_its_own_and_leaves_the_open_one():
+    rules = policy(risk=RiskConfig(half_life_s=1_000 * DAY))
+    known = carry(Known(), decide([finding()], Known(), rules, now=None))
+    outcome = decide([finding(after_s=-3 * DAY, severity="high"), finding(after_s=1)], known, rules, now=None)
+    old, current = outcome.incidents
+    assert (old.findings, old.tier) == (1, "throttle")
+    assert (current.id, current.findings) == (known.incidents[current.entity].id, 2)

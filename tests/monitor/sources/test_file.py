@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def read_all(source, bytes_max=1 << 20):
             batches.append(batch)
     source.close()
     return batches
+
+
+def read_until_error(source):
+    batches = []
+    try:
+        while batch := source.read(10_000, 0):
+            batches.append(batch)
+    except SourceError as error:
+        return batches, error
+    return batches, None
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -89,14 +100,13 @@ def test_a_compressed_file_cut_short_gives_its_whole_lines_then_an_error(tmp_pat
     path.write_bytes(pack(content)[:-5000])
     source = FileSource(path)
     source.open(None)
-    got = b""
-    with pytest.raises(SourceError, match=r"ends too early.*sound copy") as caught:
-        while batch := source.read(10_000, 0):
-            got += batch.data
+    batches, error = read_until_error(source)
+    got = b"".join(batch.data for batch in batches)
     assert content.startswith(got)
     assert got.endswith(b"\n")
     assert len(got) > len(content) * 0.8
-    assert str(path) in str(caught.value)
+    assert re.search(r"ends too early.*sound copy", str(error))
+    assert str(path) in str(error)
 
 
 @pytest.mark.parametrize("form", ["gzip", "zstd"])
@@ -109,13 +119,12 @@ def test_damage_in_the_middle_costs_nothing_before_it_and_a_sound_copy_goes_on(t
     path.write_bytes(packed[:middle] + bytes(50) + b"\xff" * 50 + packed[middle + 100 :])
     source = FileSource(path)
     source.open(None)
-    batches = []
-    with pytest.raises(SourceError, match="damaged"):
-        while batch := source.read(10_000, 0):
-            batches.append(batch)
+    batches, error = read_until_error(source)
+    assert "damaged" in str(error)
     got = b"".join(batch.data for batch in batches)
     assert len(got) > len(content) * 0.25
-    sound = len(os.path.commonprefix([content, got]))  # damage may show late: only the checksum at the end tells
+    sound = next((at for at, pair in enumerate(zip(content, got, strict=False)) if pair[0] != pair[1]), len(got))
+    # Damage may show late: only the checksum at the end tells.
     path.write_bytes(packed)
     last = [batch for batch in batches if batch.end <= sound][-1]
     source.open(Position(last.partition, last.end, last.cursor))

@@ -148,7 +148,7 @@ def bounded(line):
 @settings(max_examples=250, deadline=None)
 @given(STEPS)
 def test_nothing_is_lost_and_nothing_comes_twice_in_any_order_of_rotation_and_restart(steps):
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         log = Log(folder, line_bytes_max=1000)
         log.write(b"the beginning\n")
         log.read()
@@ -236,6 +236,15 @@ def test_truncation_while_nobody_read_is_seen_though_the_file_has_grown_beyond(l
     assert log.path.stat().st_ino == inode
     log.start(last)
     assert log.read().data == b"a different beginning, and longer\n"
+
+
+def test_a_new_file_that_begins_like_the_old_one_is_known_by_what_was_read_last(log):
+    banner = b"# the same long banner\n" * 100
+    log.write(banner + b"one\n")
+    last = log.read()
+    log.path.write_bytes(banner + b"two\nthree\n")
+    log.start(last)
+    assert log.read().data == banner + b"two\nthree\n"
 
 
 def test_deleted_and_made_again_the_new_file_is_read_after_the_rest_of_the_old(log):

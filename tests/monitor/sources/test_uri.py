@@ -46,7 +46,8 @@ def test_an_absolute_address_may_have_an_empty_host(folder):
         assert partitions(folder, uri) == ["a.ndjson"]
 
 
-def test_parameters_reach_the_source(folder):
+@pytest.mark.usefixtures("folder")
+def test_parameters_reach_the_source():
     (source,) = parse_source("file:a.ndjson?follow&format=combined", run="r")
     assert isinstance(source, FileSource)
     source.open(None)

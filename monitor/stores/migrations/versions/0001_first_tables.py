@@ -71,11 +71,13 @@ def upgrade() -> None:
         sa.Column("incident", sa.Text(), nullable=True),
         sa.Column("finding", sa.Text(), nullable=True),
         sa.Column("rule", sa.Text(), nullable=True),
+        sa.Column("owner", sa.Text(), nullable=True),
         sa.Column("document", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_decisions"),
     )
     op.create_index("ix_decisions_incident", "decisions", ["incident"])
     op.create_index("ix_decisions_scope_value_time", "decisions", ["scope", "value", "time"])
+    op.create_index("ix_decisions_owner_time", "decisions", ["owner", "time"])
     op.create_index("ix_decisions_state_expires", "decisions", ["state", "expires"])
     op.create_index("ix_decisions_time_id", "decisions", ["time", "id"])
     op.create_table(
@@ -117,6 +119,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_incidents_opened_id", "incidents", ["opened", "id"])
     op.create_index("ix_incidents_scope_value_state", "incidents", ["scope", "value", "state"])
+    op.create_table(
+        "marks",
+        sa.Column("turn", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("watermark", sa.BigInteger(), nullable=False),
+        sa.Column("inputs", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("turn", name="pk_marks"),
+    )
     op.create_table(
         "meta",
         sa.Column("key", sa.Text(), nullable=False),
@@ -196,6 +205,7 @@ def downgrade() -> None:
     op.drop_table("progress")
     op.drop_table("outbox")
     op.drop_table("meta")
+    op.drop_table("marks")
     op.drop_table("incidents")
     op.drop_table("findings")
     op.drop_table("decisions")

@@ -1,0 +1,433 @@
+"""The composition root: a configuration becomes a daemon. Parts are opened first to last and closed last to first."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from detectors.finding import Entity, Scope, Severity
+from detectors.sigma import SigmaDetector
+from monitor import __version__
+from monitor.config import Config
+from monitor.console.http import Bounds as HealthBounds
+from monitor.console.http import Health, HttpServer
+from monitor.decoders import Decoder
+from monitor.decoders.combined import CombinedDecoder
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.door import Door, PeopleHash
+from monitor.intake import Intake
+from monitor.notifiers import Notifier, Patience
+from monitor.notifiers.webhook import Webhook
+from monitor.outbox import OutboxWorker
+from monitor.pipeline import KEPT, Channel, Pipeline, Settings
+from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_playbooks
+from monitor.registry import Registry
+from monitor.rules import LoadedRules, RuleFolder, builtin_folder, load_rules
+from monitor.schedule import Schedule
+from monitor.sealing import Seal, key_at
+from monitor.snapshots import SnapshotFolder
+from monitor.sources import Source
+from monitor.sources.uri import parse_source
+from monitor.stores import Progress, StandingKind, StoreError
+from monitor.stores.archive import Archive
+from monitor.stores.places import Places
+from monitor.stores.sqlite import SqliteStore
+from monitor.stores.upkeep import compact, retain
+from monitor.telemetry import Telemetry, happenings, upkeep
+from monitor.timeline import Bounds
+from playbooks.decision import Tier
+from playbooks.incident import IncidentConfig
+from playbooks.policy import BudgetConfig, Exceptions, Exemption, Exemptions, Policy, RuleException
+from playbooks.risk import RiskConfig
+
+EXPIRY_S: Final = 10.0
+COMPACTION_S: Final = 600.0
+REGISTRY_S: Final = 10.0
+POLICY_S: Final = 1.0
+"""How old what operators have laid down may be when a finding is decided."""
+
+
+def wall_clock() -> int:
+    """Microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class AlreadyRunning(Exception):
+    """Another daemon works on the same data folder."""
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold a data folder for one daemon; the lock is gone with the process, however it ends."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(f"another miniwatch runs on {path.parent}; stop it, or use another data_dir") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an installation keeps: its record, its archive and its keys. Commands open it beside a running daemon."""
+
+    places: Places
+    seal: Seal
+    store: SqliteStore
+    archive: Archive
+
+    @staticmethod
+    def open(data_dir: Path) -> Kept:
+        """Open or make everything below the data folder; raises `StoreError` or `SealError`."""
+        places = Places(data_dir)
+        seal = Seal(key_at(places.seal_key))
+        return Kept(places, seal, SqliteStore(places.database, seal=seal), Archive(places.archive, KEPT))
+
+    def people(self, config: Config) -> PeopleHash:
+        """The keyed hash for people: the configured key, or the installation's own."""
+        if config.people.key is not None:
+            return PeopleHash(bytes.fromhex(config.people.key.get_secret_value()))
+        return PeopleHash(key_at(self.places.people_key))
+
+
+def rules_of(config: Config) -> LoadedRules:
+    """The rules that a configuration names."""
+    builtin = [builtin_folder()] if config.rules.builtin else []
+    return load_rules([*builtin, *(RuleFolder(folder) for folder in config.rules.folders)])
+
+
+def playbooks_of(config: Config) -> LoadedPlaybooks:
+    """The playbooks that a configuration names; the operator's are asked before those of the program, by priority."""
+    builtin = [builtin_playbooks()] if config.playbooks.builtin else []
+    return load_playbooks([*config.playbooks.folders, *builtin])
+
+
+def sources_of(config: Config, run: str) -> list[tuple[Source, bool]]:
+    """The sources that a configuration names, and whether people are hashed in them already; raises `SourceError`."""
+    found = []
+    for named in config.sources:
+        limit = config.decode.line_bytes_max
+        parsed = parse_source(named.uri, run=run, format=named.format, line_bytes_max=limit)
+        found += [(source, named.hashed) for source in parsed]
+    return found
+
+
+class Rulings:
+    """The policy: what the configuration says for good, and what operators have laid down, read again when it is old."""
+
+    def __init__(self, config: Config, playbooks: LoadedPlaybooks, store: SqliteStore, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._clock = clock
+        self._read_at = float("-inf")
+        self.protected: frozenset[Entity] = frozenset()
+        found = playbooks.playbooks
+        if config.mode == "shadow":
+            found = tuple(playbook.in_shadow() for playbook in found)
+        self._policy = Policy(
+            playbooks=found, risk=risk_config(config), incident=incident_config(config), budget=budget_config(config)
+        )
+        self._current = self._policy
+
+    def __call__(self) -> Policy:
+        if time.monotonic() - self._read_at > POLICY_S:
+            self._current = self._with_standings()
+            self._read_at = time.monotonic()
+        return self._current
+
+    def _with_standings(self) -> Policy:
+        exemptions, exceptions = [], []
+        for standing in self._store.standings(self._clock()):
+            scope = Scope(standing.scope)
+            if standing.kind is StandingKind.EXCEPTION and standing.rule is not None:
+                exceptions.append(
+                    RuleException(rule=standing.rule, scope=scope, value=standing.value, expires=standing.expires)
+                )
+            else:
+                exemptions.append(Exemption(scope=scope, value=standing.value, expires=standing.expires))
+        return Policy(
+            playbooks=self._policy.playbooks,
+            risk=self._policy.risk,
+            incident=self._policy.incident,
+            budget=self._policy.budget,
+            exemptions=Exemptions(exemptions),
+            exceptions=Exceptions(exceptions),
+            protected=self.protected,
+        )
+
+
+def risk_config(config: Config) -> RiskConfig:
+    keys = config.risk
+    return RiskConfig(
+        half_life_s=int(keys.half_life_h * 3600),
+        owner_share=keys.owner_share,
+        **{severity.value: getattr(keys, severity.value) for severity in Severity},
+    )
+
+
+def incident_config(config: Config) -> IncidentConfig:
+    due = {f"{severity.value}_due_s": int(getattr(config.incidents.due_h, severity.value) * 3600) for severity in Severity}
+    return IncidentConfig(gap_s=int(config.incidents.gap_h * 3600), **due)
+
+
+def budget_config(config: Config) -> BudgetConfig:
+    tiers = [tier.value for tier in Tier if tier is not Tier.OBSERVE]
+    return BudgetConfig(**{f"{name}_per_hour": getattr(config.budgets, f"{name}_per_h") for name in (*tiers, "all")})
+
+
+@dataclass(slots=True)
+class Daemon:
+    """One run: opened by `open_daemon`, then `run` until told to stop or all is read."""
+
+    config: Config
+    kept: Kept
+    pipeline: Pipeline
+    telemetry: Telemetry
+    rules: LoadedRules
+    playbooks: LoadedPlaybooks
+    outbox: OutboxWorker
+    schedule: Schedule
+    http: HttpServer | None
+    stopping: threading.Event
+    heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
+
+    def run(self, progress: Callable[[Pipeline], None] | None = None) -> None:
+        """Work until `stop`, or until every source has ended. Raises what cannot be retried."""
+        settings = self.pipeline.settings
+        self.pipeline.recover()
+        if not settings.until_end:
+            self.outbox.start()
+            self.schedule.start()
+        reason = "all sources have ended"
+        while True:
+            self.heartbeat[0] = time.monotonic()
+            if self.stopping.is_set():
+                reason = "it was asked to"
+                break
+            if not self.pipeline.turn():
+                break
+            if progress is not None:
+                progress(self.pipeline)
+            if settings.deliver and settings.channels:
+                self.outbox.wake()
+        self.pipeline.finish()
+        if settings.until_end and settings.deliver:
+            self.outbox.deliver_all(wait_s=60.0)
+        self.telemetry.emit(happenings.Stopped(reason=reason, turns=self.pipeline.turn_number))
+
+    def stop(self, *_: Any) -> None:
+        """Finish the turn under way and leave. Safe from signal handlers and other threads."""
+        self.stopping.set()
+
+    def obey_signals(self) -> None:
+        """SIGTERM and SIGINT stop the daemon in order."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+
+
+@contextmanager
+def open_daemon(
+    config: Config,
+    telemetry: Telemetry,
+    *,
+    until_end: bool = False,
+    deliver: bool | None = None,
+    clock: Callable[[], int] = wall_clock,
+) -> Iterator[Daemon]:
+    """Put the daemon together. `deliver` None: live runs deliver, runs to the end do not."""
+    with ExitStack() as closing:
+        places = Places(config.data_dir)
+        closing.enter_context(only_one(places.lock))
+        kept = Kept.open(config.data_dir)
+        closing.callback(kept.store.close)
+        kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
+        rules, playbooks = rules_of(config), playbooks_of(config)
+        for problem in (*rules.problems, *playbooks.problems):
+            telemetry.emit(upkeep.RuleRefused(place=_place(problem), problem=str(problem)))
+        telemetry.emit(upkeep.RulesLoaded(rules=len(rules.rules), refused=len(rules.problems)))
+        registry = RegistryHolder(kept.store, telemetry)
+        rulings = Rulings(config, playbooks, kept.store, clock)
+        rulings.protected = registry.protected
+        delivering = deliver if deliver is not None else not until_end
+        notifiers = {f"webhook:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
+        outbox = OutboxWorker(kept.store, notifiers, clock, telemetry)
+        closing.callback(outbox.stop)
+        stopping = threading.Event()
+        pipeline = Pipeline(
+            intakes=_intakes(config, kept),
+            detectors=[SigmaDetector(rules.rules, config.rules.window_events_max)],
+            registry=registry,
+            policy=rulings,
+            store=kept.store,
+            archive=kept.archive,
+            snapshots=SnapshotFolder(places.snapshots),
+            telemetry=telemetry,
+            clock=clock,
+            settings=_settings(config, until_end=until_end, deliver=delivering),
+            stopping=stopping.is_set,
+        )
+        for intake in pipeline.intakes:
+            closing.callback(intake.source.close)
+        schedule = Schedule(telemetry, time.monotonic)
+        closing.callback(schedule.stop)
+        daemon = Daemon(
+            config, kept, pipeline, telemetry, rules, playbooks, outbox, schedule, None, stopping
+        )
+        _schedule_jobs(daemon, registry, rulings, clock)
+        if config.http.listen and not until_end:
+            bounds = HealthBounds(
+                alive_s_max=config.http.alive_s_max, lag_bytes_max=config.http.ready_lag_bytes_max
+            )
+            daemon.http = HttpServer(config.http.listen, telemetry, lambda: health_of(daemon), bounds)
+            daemon.http.start()
+            closing.callback(daemon.http.stop)
+        names = tuple(intake.partition for intake in pipeline.intakes)
+        telemetry.emit(
+            happenings.Started(version=__version__, mode=config.mode, data_dir=str(config.data_dir), sources=names)
+        )
+        yield daemon
+
+
+def _place(problem: Any) -> str:
+    return f"{getattr(problem, 'path', getattr(problem, 'file', ''))}:{problem.line}"
+
+
+def _settings(config: Config, *, until_end: bool, deliver: bool) -> Settings:
+    clock = config.clock
+    return Settings(
+        bounds=Bounds(clock.lateness_s_max, clock.skew_s_max, clock.step_s_max),
+        rows_max=config.batch.rows_max,
+        bytes_max=config.batch.bytes_max,
+        wait_s=config.batch.wait_ms_max / 1000,
+        window_events=config.duplicates.window_events,
+        snapshot_s=config.snapshots.every_s,
+        idle_s=max(1.0, clock.lateness_s_max),
+        until_end=until_end,
+        deliver=deliver,
+        channels=tuple(Channel(f"webhook:{keys.name}", Severity(keys.min_severity)) for keys in config.webhooks),
+    )
+
+
+def _webhook(keys: Any, clock: Callable[[], int]) -> Notifier:
+    secret = keys.secret.get_secret_value().encode() if keys.secret is not None else None
+    patience = Patience(
+        attempts_max=keys.attempts_max, backoff_s_min=keys.backoff_s_min, backoff_s_max=keys.backoff_s_max
+    )
+    return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=patience)
+
+
+def _intakes(config: Config, kept: Kept) -> Sequence[Intake]:
+    people = kept.people(config)
+    bounds = Bounds(config.clock.lateness_s_max, config.clock.skew_s_max, config.clock.step_s_max)
+    limit = config.dead_letters.bytes_max
+    intakes = []
+    for source, hashed in sources_of(config, run=uuid.uuid4().hex[:12]):
+        ndjson = NdjsonDecoder(dead_letter_bytes_max=limit)
+        named = source.format if hasattr(source, "format") else "ndjson"
+        decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if named == "combined" else ndjson
+        door = Door(people, ndjson, hashed=hashed)
+        intakes.append(Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0)))
+    return intakes
+
+
+class RegistryHolder:
+    """The registry as it stands; read again when operators have imported apps."""
+
+    def __init__(self, store: SqliteStore, telemetry: Telemetry) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self._version: tuple[int, int] = (-1, -1)
+        self.protected: frozenset[Entity] = frozenset()
+        self._registry = Registry(())
+        self.refresh()
+
+    def __call__(self) -> Registry:
+        return self._registry
+
+    def refresh(self) -> None:
+        """Take up what was imported since; the present registry stays in use until the new one is whole."""
+        version = self._store.apps_version()
+        if version == self._version:
+            return
+        registry = Registry(list(self._store.apps()))
+        self.protected = frozenset(Entity(Scope.APP, app) for app in registry.protected())
+        self._registry, self._version = registry, version
+        self._telemetry.emit(upkeep.RegistryLoaded(apps=len(registry)))
+
+
+def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, clock: Callable[[], int]) -> None:
+    kept, config, schedule = daemon.kept, daemon.config, daemon.schedule
+
+    def expire() -> None:
+        ended = kept.store.expire_decisions(clock())
+        if ended:
+            daemon.telemetry.emit(happenings.DecisionsExpired(decisions=len(ended)))
+
+    def tidy() -> None:
+        done = daemon.pipeline.snapshot_turn
+        for day in sorted({segment.day for segment in kept.store.segments()}):
+            compact(kept.archive, kept.store, day, done)
+
+    def forget() -> None:
+        done = daemon.pipeline.snapshot_turn
+        gone = retain(kept.archive, kept.store, days=config.retention.events_days, now=clock(), turn_max=done)
+        letters = clock() - config.retention.dead_letters_days * 86_400_000_000
+        kept.store.forget_dead_letters(letters, config.dead_letters.rows_max)
+        kept.store.forget_findings(clock() - config.retention.findings_days * 86_400_000_000)
+        kept.store.forget_messages(letters)
+        daemon.telemetry.emit(upkeep.RetentionRan(segments=gone.segments, rows=gone.rows, bytes=gone.bytes))
+
+    def learn() -> None:
+        registry.refresh()
+        rulings.protected = registry.protected
+
+    schedule.every("expire decisions", EXPIRY_S, expire)
+    schedule.every("compact archive", COMPACTION_S, tidy)
+    schedule.every("refresh registry", REGISTRY_S, learn)
+    schedule.every("check ledger", REGISTRY_S, lambda: check_ledger(daemon))
+    schedule.every("tell what was left out", REGISTRY_S, daemon.telemetry.tick)
+    schedule.daily("retention", config.retention.hour_utc, forget)
+
+
+def check_ledger(daemon: Daemon) -> None:
+    """Received must be processed and dead-lettered, whatever happened; what is not is told."""
+    off = {name: imbalance(progress) for name, progress in daemon.kept.store.progress().items()}
+    for name, by in off.items():
+        if by:
+            daemon.telemetry.emit(happenings.LedgerImbalance(source=name, imbalance=by))
+    if not any(off.values()):
+        daemon.telemetry.emit(happenings.LedgerBalanced())
+
+
+def imbalance(progress: Progress) -> int:
+    """Events of a partition that are unaccounted for; nothing is in flight in what is committed."""
+    return progress.received - progress.processed - progress.dead_lettered
+
+
+def health_of(daemon: Daemon) -> Health:
+    """How the daemon is, for probes and for `doctor`."""
+    pipeline = daemon.pipeline
+    stalled = pipeline.stalled
+    age = 0.0 if stalled is not None else time.monotonic() - daemon.heartbeat[0]
+    return Health(
+        heartbeat_age_s=age,
+        store_stalled=stalled,
+        failing_sources=dict(pipeline.failures),
+        lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
+        others=("stopping",) if daemon.stopping.is_set() else (),
+    )
+
+
+__all__ = ["AlreadyRunning", "Daemon", "Kept", "StoreError", "open_daemon", "playbooks_of", "rules_of", "sources_of"]

@@ -1,0 +1,195 @@
+"""One partition on its way to columns, and several of them merged by their clocks into one stream.
+
+A raw batch is decoded once and then taken in pieces (`Lot.take`): as many rows as a turn may have, or as the other
+partitions' clocks allow. What a restart needs to cut the same pieces is stored with the position: the clock as it stood at
+the beginning of the lot, and up to which row the lot was taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors.event import FUTURE, HASH, LINE, PARTITION, POSITION, TIME
+from monitor.decoders import DeadLetter, Decoder
+from monitor.door import Door
+from monitor.sources import Position, RawBatch, Source
+from monitor.stores import Progress
+from monitor.timeline import CLOCK, Bounds, ClockState, stamp
+
+_HASH_SEED: Final = 11
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What is stored beside a partition's position: its clock where the position is, and how far the lot after it was taken."""
+
+    clock: ClockState = ClockState()
+    taken: int = -1  # lines that begin before this position are accounted for; -1: none after the position
+    time_max: int = 0
+
+
+@dataclass(slots=True)
+class Lot:
+    """A decoded raw batch, taken row by row."""
+
+    raw: RawBatch
+    frame: pl.DataFrame
+    letters: Sequence[DeadLetter]
+    before: ClockState
+    after: ClockState
+    row: int = 0
+    letter: int = 0
+
+    def last_clock(self, rows_max: int) -> int | None:
+        """The clock at the end of what could be taken now; None when no row is left."""
+        end = min(self.row + rows_max, self.frame.height)
+        return int(self.frame[CLOCK][end - 1]) if end > self.row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows and dead letters taken for one turn, and the partition's account with them."""
+
+    frame: pl.DataFrame
+    letters: Sequence[DeadLetter]
+    progress: Progress
+    bytes: int
+
+
+@dataclass(slots=True)
+class Intake:
+    """A source with its decoder, its door, its clock and its account."""
+
+    source: Source
+    decoder: Decoder
+    door: Door
+    bounds: Bounds
+    progress: Progress
+    place: Place = Place()
+    lot: Lot | None = None
+
+    def open(self, stored: Progress | None) -> None:
+        """Go on from what was committed."""
+        if stored is not None:
+            self.progress = stored
+            self.place = msgspec.json.decode(stored.clock, type=Place) if stored.clock else Place()
+            self.source.open(Position(stored.partition, stored.end, stored.cursor))
+        else:
+            self.source.open(None)
+
+    @property
+    def partition(self) -> str:
+        return self.source.partition
+
+    @property
+    def exhausted(self) -> bool:
+        return self.source.ended and self.lot is None
+
+    def fill(self, raw: RawBatch, fields: frozenset[str]) -> None:
+        """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped."""
+        admitted = self.door.admit(self.decoder.decode(raw, fields), fields)
+        frame, after = stamp(admitted.frame, self.place.clock, self.bounds)
+        letters = admitted.dead_letters
+        if self.place.taken >= 0:
+            frame = frame.filter(pl.col(POSITION) >= self.place.taken)
+            letters = [letter for letter in letters if letter.position >= self.place.taken]
+        self.lot = Lot(raw, _named(frame, self.partition), letters, self.place.clock, after)
+
+    def take(self, rows: int) -> Piece:
+        """The next rows of the lot with the dead letters among them, and the partition's progress once they are committed."""
+        lot = self.lot
+        if lot is None:
+            raise AssertionError("nothing was read")
+        frame = lot.frame.slice(lot.row, rows)
+        lot.row += frame.height
+        is_last = lot.row >= lot.frame.height
+        bound = lot.raw.end + 1 if is_last else int(lot.frame[POSITION][lot.row])
+        first = lot.letter
+        while lot.letter < len(lot.letters) and lot.letters[lot.letter].position < bound:
+            lot.letter += 1
+        letters = lot.letters[first : lot.letter]
+        time_max = max(self.place.time_max, _time_max(frame))
+        begun = lot.raw.start if self.place.taken < 0 else self.place.taken
+        self.place = Place(lot.after, -1, time_max) if is_last else Place(lot.before, bound, time_max)
+        self.progress = self._counted(frame, letters, lot.raw, is_last=is_last)
+        if is_last:
+            self.lot = None
+        return Piece(frame, letters, self.progress, (lot.raw.end if is_last else bound) - begun)
+
+    def _counted(self, frame: pl.DataFrame, letters: Sequence[DeadLetter], raw: RawBatch, *, is_last: bool) -> Progress:
+        earlier = self.progress
+        return msgspec.structs.replace(
+            earlier,
+            end=raw.end if is_last else earlier.end,
+            cursor=raw.cursor if is_last else earlier.cursor,
+            clock=msgspec.json.encode(self.place),
+            received=earlier.received + frame.height + len(letters),
+            processed=earlier.processed + frame.height,
+            dead_lettered=earlier.dead_lettered + len(letters),
+            future=earlier.future + int(frame[FUTURE].sum()),
+        )
+
+
+def _time_max(frame: pl.DataFrame) -> int:
+    return int(frame[TIME].to_numpy().max(initial=0))
+
+
+def _named(frame: pl.DataFrame, partition: str) -> pl.DataFrame:
+    """Rows with their partition, their content hash, and an event id where they brought none."""
+    own = hashlib.sha256(partition.encode()).hexdigest()[:12] + "-"
+    return frame.with_columns(
+        pl.lit(partition).alias(PARTITION),
+        pl.col(LINE).hash(_HASH_SEED).alias(HASH),
+    ).with_columns(
+        pl.col("event.id").fill_null(pl.concat_str(pl.lit(own), pl.col(POSITION).cast(pl.String))),
+    )
+
+
+def merge_ready(intakes: Sequence[Intake], rows_max: int) -> Mapping[str, int]:
+    """How many rows of each partition's lot may be taken now, so that the whole comes in the order of (clock, partition).
+
+    A row may be taken when no partition that still gives can bring one before it. The partition whose window of rows ends first
+    always gives all of it, so every turn makes progress. Every intake that is not exhausted must have a lot.
+    """
+    windows = [(intake, intake.lot.last_clock(rows_max) if intake.lot else None) for intake in intakes]
+    ends = sorted(
+        (clock, intake.partition)
+        for intake, clock in windows
+        if clock is not None and not _gives_no_more(intake, rows_max)
+    )
+    ready: dict[str, int] = {}
+    for intake, clock in windows:
+        lot = intake.lot
+        if lot is None:
+            continue
+        if clock is None:
+            ready[intake.partition] = 0
+            continue
+        others = [end for end in ends if end[1] != intake.partition]
+        window = lot.frame[CLOCK].slice(lot.row, rows_max).to_numpy()
+        if not others:
+            ready[intake.partition] = len(window)
+            continue
+        limit, name = others[0]
+        side = "right" if intake.partition < name else "left"
+        ready[intake.partition] = int(np.searchsorted(window, limit, side=side))
+    return ready
+
+
+def _gives_no_more(intake: Intake, rows_max: int) -> bool:
+    lot = intake.lot
+    return intake.source.ended and lot is not None and lot.row + rows_max >= lot.frame.height
+
+
+def merged(pieces: Sequence[Piece]) -> pl.DataFrame:
+    """Rows of several partitions in one order."""
+    if len(pieces) == 1:
+        return pieces[0].frame
+    joined = pl.concat([piece.frame for piece in pieces])
+    return joined.sort([CLOCK, PARTITION, POSITION], maintain_order=True)

@@ -1,0 +1,514 @@
+"""The stream's way, a turn at a time: source → decode → detect → decide → record → commit. Delivery works off the outbox.
+
+A turn is one transaction. What it changes is made first and written whole; a disk or database that refuses is asked again
+with the same turn, and nothing is read meanwhile. Recovery loads the newest snapshot and feeds the detectors what the
+archive holds after it, without effects.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+from detectors.detector import Detector
+from detectors.event import DUPLICATE, INDEX, INTERNAL, LATE, LINE, PARTITION, PEOPLE, Batch
+from detectors.finding import Entity, Finding, Scope, Severity, Sighting
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.duplicates import CONFLICT, Duplicates
+from monitor.intake import Intake, Piece, merge_ready, merged
+from monitor.notifiers.alert import alert_body
+from monitor.registry import Registry
+from monitor.snapshots import SnapshotFolder
+from monitor.sources import RawBatch, SourceError
+from monitor.stores import Mark, Message, Progress, Store, StoreError, Turn
+from monitor.stores.archive import Archive
+from monitor.telemetry import Telemetry, happenings, upkeep
+from monitor.timeline import Bounds, label
+from playbooks.decide import decide
+from playbooks.decision import Decision, DecisionState, Mode
+from playbooks.incident import Incident
+from playbooks.known import Known, Outcome
+from playbooks.policy import Policy
+
+KEPT: Final = ("redaction.kinds", "auth.code", "auth.token", "miniprogram.api", "url.domain", "error.code")
+"""Columns of the archive beside the index fields: what the door found, and what people filter by most."""
+
+BEGINNING: Final = -(2**62)
+"""A watermark before every event."""
+
+RETRY_S: Final = (0.2, 10.0)
+"""First and longest pause before a refused write is tried again."""
+
+HOUR_US: Final = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Who is told of incidents from some severity on: an outbox channel."""
+
+    name: str
+    min_severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the pipeline needs to know of the configuration."""
+
+    bounds: Bounds = Bounds()
+    rows_max: int = 50_000
+    bytes_max: int = 32 << 20
+    wait_s: float = 0.2
+    window_events: int = 1_000_000
+    snapshot_s: float = 30.0
+    idle_s: float = 3.0
+    until_end: bool = False
+    deliver: bool = True
+    channels: tuple[Channel, ...] = ()
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """The parts, put together by `monitor.app`; `turn` is called until it says that all is done."""
+
+    intakes: Sequence[Intake]
+    detectors: Sequence[Detector]
+    registry: Callable[[], Registry]
+    policy: Callable[[], Policy]
+    store: Store
+    archive: Archive
+    snapshots: SnapshotFolder
+    telemetry: Telemetry
+    clock: Callable[[], int]
+    settings: Settings
+    stopping: Callable[[], bool] = lambda: False
+    turn_number: int = 0
+    watermark: int = BEGINNING
+    stalled: str | None = None
+    failures: dict[str, str] = field(default_factory=dict)
+    _duplicates: Duplicates = field(init=False)
+    _stages: dict[str, float] = field(default_factory=dict)
+    snapshot_turn: int = -1
+    _snapshot_at: float = 0.0
+    _heard_at: float = 0.0
+    _next: int = 0
+    _forgotten: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._duplicates = Duplicates(self.settings.window_events)
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Every column that detectors ask for, the registry's included."""
+        return frozenset().union(*(detector.needs for detector in self.detectors))
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """What is decoded of every line."""
+        own = frozenset(name for name in self.needed if not name.startswith(("app.", "catalogue.")))
+        return own | Registry.fields(self.needed) | {*INDEX, *PEOPLE, *KEPT}
+
+    # Starting
+
+    def recover(self) -> None:
+        """Take up where the last committed turn ended: positions from the record, memory from snapshot and archive."""
+        begun = time.monotonic()
+        self.turn_number = self.store.last_turn()
+        snapshot, refused = self.snapshots.load(self.turn_number)
+        for refusal in refused:
+            self.telemetry.emit(upkeep.SnapshotRefused(path=str(refusal.path), reason=refusal.reason))
+        if snapshot is not None:
+            for detector in self.detectors:
+                if detector.name in snapshot.states:
+                    detector.restore(snapshot.states[detector.name])
+            self._duplicates.restore(dict(snapshot.extra))
+        self.snapshot_turn = snapshot.turn if snapshot is not None else 0
+        events = self._replay(self.snapshot_turn)
+        stored = self.store.progress()
+        for intake in self.intakes:
+            intake.open(stored.get(intake.partition))
+        self.watermark = self._watermark_at_start()
+        self._snapshot_at = self._heard_at = time.monotonic()
+        seconds = time.monotonic() - begun
+        self.telemetry.emit(upkeep.RecoveryDone(turn=self.turn_number, events=events, seconds=seconds))
+
+    def _watermark_at_start(self) -> int:
+        """That of the same stream's last turn; for other inputs, the time of the one that is least far."""
+        mark = self.store.last_mark()
+        if mark is not None and mark.inputs == self._inputs():
+            return mark.watermark
+        reached = [intake.place.time_max or BEGINNING for intake in self.intakes]
+        return min(reached, default=BEGINNING)
+
+    def _inputs(self) -> str:
+        return "\n".join(sorted(intake.partition for intake in self.intakes))
+
+    def _replay(self, after_turn: int) -> int:
+        """Feed the memory what was committed after a snapshot; its sightings were acted on then."""
+        marks = dict(self.store.marks(after_turn))
+        events = 0
+        for frame in self.archive.replay(self.store.segments(), after_turn):
+            turn = int(frame["_turn"][0])
+            for quiet in sorted(number for number in marks if number < turn):
+                self._observe(Batch(self._columns(frame.clear()), marks.pop(quiet)))
+            events += frame.height
+            self._duplicates.mark(frame.drop(DUPLICATE))
+            last = marks.pop(turn, int(frame["_watermark"].max()))  # type: ignore[call-overload]
+            self._observe(Batch(self._columns(frame), last))
+        for quiet in sorted(marks):
+            self._observe(Batch(self._columns(self._no_rows()), marks[quiet]))
+        return events
+
+    def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """An archived frame with all columns that detectors need, decoded from its lines."""
+        held = {*INDEX, *KEPT, *INTERNAL}
+        data = ("\n".join(frame[LINE]) + "\n").encode() if frame.height else b""
+        decoded = NdjsonDecoder().decode(RawBatch("archive", "ndjson", data, 0, len(data)), self.fields).frame
+        added = [decoded[name] for name in decoded.columns if name not in held]
+        whole = frame.select(name for name in frame.columns if name in held).with_columns(added)
+        return self.registry().join(whole, self.needed)
+
+    def _no_rows(self) -> pl.DataFrame:
+        schema: dict[str, Any] = {**INTERNAL, **dict.fromkeys((*INDEX, *KEPT), pl.String)}
+        return pl.DataFrame(schema=schema)
+
+    # Going
+
+    def turn(self) -> bool:
+        """Read, decide and commit once; false when nothing more will come."""
+        self._stages = {}
+        pieces = self._read()
+        if pieces:
+            self._heard_at = time.monotonic()
+            self._commit(pieces)
+        elif all(intake.exhausted for intake in self.intakes):
+            return False
+        elif time.monotonic() - self._heard_at > self.settings.idle_s:
+            self.tick()
+        self._maybe_snapshot()
+        return True
+
+    def tick(self) -> None:
+        """No event came for a while, or none will: let event time come up to the latest event, so that windows close."""
+        reached = max((intake.place.time_max for intake in self.intakes), default=0)
+        if reached > self.watermark and reached:
+            self._commit((), reached)
+
+    def finish(self) -> None:
+        """The input has ended or the daemon stops: keep the memory."""
+        if self.settings.until_end and all(intake.exhausted for intake in self.intakes):
+            self.tick()
+        if self.snapshot_turn != self.turn_number:
+            self._save_snapshot()
+
+    def _read(self) -> Sequence[Piece]:
+        """Pieces for one turn: of all partitions in the order of their clocks, or of one."""
+        if self.settings.until_end:
+            return self._read_merged()
+        for offset in range(len(self.intakes)):
+            intake = self.intakes[(self._next + offset) % len(self.intakes)]
+            if intake.lot is None:
+                self._fill(intake, 0.0 if len(self.intakes) > 1 else self.settings.wait_s)
+            if intake.lot is not None:
+                self._next = (self._next + offset + 1) % len(self.intakes)
+                return [intake.take(self.settings.rows_max)]
+        if len(self.intakes) > 1:
+            time.sleep(min(self.settings.wait_s, 0.05))
+        return ()
+
+    def _read_merged(self) -> Sequence[Piece]:
+        going = [intake for intake in self.intakes if not intake.exhausted]
+        for intake in going:
+            if intake.lot is None:
+                self._fill(intake, self.settings.wait_s)
+        if any(intake.lot is None and not intake.exhausted for intake in going):
+            return ()
+        with_lot = [intake for intake in going if intake.lot is not None]
+        ready = merge_ready(with_lot, max(self.settings.rows_max // max(len(with_lot), 1), 1))
+        return [
+            intake.take(ready[intake.partition])
+            for intake in with_lot
+            if ready[intake.partition] or intake.lot is None or intake.lot.row >= intake.lot.frame.height
+        ]
+
+    def _fill(self, intake: Intake, wait_s: float) -> None:
+        try:
+            with self._timed("read"):
+                raw = intake.source.read(self.settings.bytes_max, wait_s)
+        except SourceError as error:
+            if not error.retryable:
+                raise
+            if self.failures.get(intake.partition) != str(error):
+                self.telemetry.emit(
+                    happenings.SourceFailed(source=intake.partition, error=str(error), retryable=True)
+                )
+            self.failures[intake.partition] = str(error)
+            time.sleep(min(wait_s, 1.0))
+            return
+        self.failures.pop(intake.partition, None)
+        if raw is not None:
+            with self._timed("decode"):
+                intake.fill(raw, self.fields)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stages[stage] = self._stages.get(stage, 0.0) + time.perf_counter() - begun
+
+    # One turn
+
+    def _commit(self, pieces: Sequence[Piece], watermark: int | None = None) -> None:
+        """Detect, decide, record and commit what was read; with `watermark`, only let time come that far."""
+        frame, watermark = self._labelled(pieces, watermark)
+        with self._timed("detect"):
+            watched = frame.filter(~pl.col(DUPLICATE)) if frame.height else frame
+            joined = self.registry().join(watched, self.needed)
+            sightings = self._observe(Batch(joined, watermark))
+        progress = [self._counted(piece.progress, frame) for piece in pieces]
+        number = self.turn_number + 1
+        with self._timed("decide"):
+            findings = [sighting.finding for sighting in sightings]
+            fresh = self._retried(lambda: self._fresh(findings))
+            outcome = self._retried(lambda: self._decided(fresh))
+        with self._timed("archive"):
+            segments = self._retried(lambda: self.archive.write(number, watched)) if watched.height else ()
+        turn = Turn(
+            number=number,
+            time=self.clock(),
+            mark=Mark(watermark=watermark, inputs=self._inputs()),
+            progress=progress,
+            dead_letters=[letter for piece in pieces for letter in piece.letters],
+            findings=findings,
+            risks=outcome.risks,
+            incidents=outcome.incidents,
+            decisions=outcome.decisions,
+            considered=outcome.considered,
+            messages=self._messages(outcome, fresh),
+            segments=segments,
+        )
+        with self._timed("commit"):
+            self._retried(lambda: self.store.commit(turn))
+        self.turn_number, self.watermark = number, watermark
+        self._tell(turn, pieces, frame, fresh)
+
+    def _labelled(self, pieces: Sequence[Piece], watermark: int | None) -> tuple[pl.DataFrame, int]:
+        if not pieces:
+            assert watermark is not None  # noqa: S101 - a tick says how far
+            return self._no_rows().with_columns(pl.lit(None, pl.Boolean).alias(CONFLICT)), watermark
+        whole = merged(pieces)
+        if not whole.height:
+            return whole.with_columns(pl.lit(None, pl.Boolean).alias(name) for name in (DUPLICATE, CONFLICT, LATE)), self.watermark
+        others = None if self.settings.until_end else self._others(pieces)
+        frame, reached = label(whole, self.watermark, others, self.settings.bounds)
+        return self._duplicates.mark(frame), reached
+
+    def _others(self, pieces: Sequence[Piece]) -> int | None:
+        """How far the least of the other partitions is; those without news for a while do not hold time up."""
+        reading = {piece.progress.partition for piece in pieces}
+        times = [
+            intake.place.clock.clock - self.settings.bounds.lateness
+            for intake in self.intakes
+            if intake.partition not in reading and intake.place.clock.clock is not None and intake.lot is not None
+        ]
+        return min(times, default=None)
+
+    def _observe(self, batch: Batch) -> list[Sighting]:
+        """What all detectors see, in an order that does not depend on how the stream is cut."""
+        sightings = [sighting for detector in self.detectors for sighting in detector.observe(batch)]
+        sightings.sort(key=lambda sighting: (sighting.row, sighting.finding.id))
+        return sightings
+
+    def _counted(self, progress: Progress, frame: pl.DataFrame) -> Progress:
+        """The partition's account with its late and duplicate events."""
+        own = frame.filter(pl.col(PARTITION) == progress.partition) if frame.height else frame
+        late, duplicate = (int(own[name].sum() or 0) for name in (LATE, DUPLICATE))
+        counted = msgspec.structs.replace(
+            progress, late=progress.late + late, duplicate=progress.duplicate + duplicate
+        )
+        for intake in self.intakes:
+            if intake.partition == progress.partition:
+                intake.progress = counted
+        return counted
+
+    def _fresh(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Those findings that are new: risk and playbooks count each once."""
+        first = {finding.id: finding for finding in reversed(findings)}
+        known = self.store.known_findings(first) if first else set()
+        return [finding for finding in findings if finding.id not in known and first[finding.id] is finding]
+
+    def _decided(self, fresh: Sequence[Finding]) -> Outcome:
+        if not fresh:
+            return Outcome(risks=[], incidents=[], decisions=[], considered=[])
+        owners = {finding.owner for finding in fresh if finding.owner is not None}
+        owners |= {finding.entity.value for finding in fresh if finding.entity.scope is Scope.DEVELOPER}
+        entities = {finding.entity for finding in fresh} | {Entity(Scope.DEVELOPER, owner) for owner in owners}
+        now = None if self.settings.until_end else self.clock()
+        since = (now if now is not None else min(finding.time for finding in fresh)) - HOUR_US
+        known = Known(
+            risks=self.store.risks(entities),
+            incidents=self.store.open_incidents(entities),
+            decisions=self.store.decisions_of(entities),
+            owners=self.store.decisions_of_owners(owners),
+            recent=self.store.recent_decisions(since),
+        )
+        return decide(fresh, known, self.policy(), now=now)
+
+    def _messages(self, outcome: Outcome, fresh: Sequence[Finding]) -> list[Message]:
+        """An alert for every incident in which something was decided or that is new, to every channel it concerns."""
+        if not self.settings.deliver or not self.settings.channels:
+            return []
+        decisions = _by_incident(outcome.decisions)
+        by_id = {finding.id: finding for finding in fresh}
+        findings: dict[str, list[Finding]] = {}
+        for word in outcome.considered:
+            if word.incident is not None:
+                findings.setdefault(word.incident, []).append(by_id[word.finding])
+        messages = []
+        for incident in outcome.incidents:
+            decided = decisions.get(incident.id, [])
+            is_new = incident.findings == len(findings.get(incident.id, ()))
+            if not (decided or is_new):
+                continue
+            body = alert_body(incident, decided, findings.get(incident.id, ()))
+            occasion = decided[-1].id if decided else "opened"
+            messages += [
+                Message(
+                    key=f"{channel.name}:{incident.id}:{occasion}", channel=channel.name, body=body, created=self.clock()
+                )
+                for channel in self.settings.channels
+                if incident.severity.rank >= channel.min_severity.rank
+            ]
+        return messages
+
+    def _retried(self, step: Callable[[], Any]) -> Any:
+        """Do it, however long the store refuses; says so once, and again when it is over. A stop ends the waiting."""
+        pause_s, begun = RETRY_S[0], time.monotonic()
+        while True:
+            try:
+                result = step()
+            except StoreError as error:
+                if not error.retryable or self.stopping():
+                    raise
+                if self.stalled is None:
+                    self.telemetry.emit(happenings.StoreStalled(error=str(error), retry_s=pause_s))
+                self.stalled = str(error)
+                time.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_S[1])
+                continue
+            if self.stalled is not None:
+                self.stalled = None
+                self.telemetry.emit(happenings.StoreResumed(stalled_s=time.monotonic() - begun))
+            return result
+
+    # Memory
+
+    def _maybe_snapshot(self) -> None:
+        if self.snapshot_turn != self.turn_number and time.monotonic() - self._snapshot_at >= self.settings.snapshot_s:
+            self._save_snapshot()
+
+    def _save_snapshot(self) -> None:
+        begun = time.monotonic()
+        states: Mapping[str, Any] = {detector.name: detector.snapshot() for detector in self.detectors}
+        try:
+            row = self.snapshots.save(self.turn_number, states, self._duplicates.snapshot())
+            self.store.forget_marks(self.snapshot_turn)
+        except StoreError as error:  # the next one may succeed; until then a restart replays more
+            self.telemetry.emit(upkeep.SnapshotFailed(turn=self.turn_number, error=str(error)))
+            self._snapshot_at = time.monotonic()
+            return
+        self.snapshot_turn, self._snapshot_at = self.turn_number, time.monotonic()
+        seconds = time.monotonic() - begun
+        self.telemetry.emit(upkeep.SnapshotSaved(turn=self.turn_number, bytes=row.bytes, seconds=seconds))
+
+    # Telling
+
+    def _tell(self, turn: Turn, pieces: Sequence[Piece], frame: pl.DataFrame, fresh: Sequence[Finding]) -> None:
+        emit = self.telemetry.emit
+        for piece in pieces:
+            self._tell_piece(turn, piece)
+        late, duplicate = int(frame[LATE].sum() or 0), int(frame[DUPLICATE].sum() or 0)
+        source = pieces[0].progress.partition if pieces else ""
+        if late:
+            emit(happenings.LateEvents(source=source, events=late))
+        if duplicate:
+            emit(happenings.DuplicateEvents(source=source, events=duplicate))
+        for finding in fresh:
+            emit(
+                happenings.FindingMade(
+                    finding=finding.id,
+                    rule=finding.rule.id,
+                    kind=finding.kind,
+                    severity=finding.severity,
+                    scope=finding.entity.scope,
+                    value=finding.entity.value,
+                    title=finding.title,
+                )
+            )
+        for word in turn.considered:
+            emit(happenings.FindingConsidered(finding=word.finding, reason=word.reason))
+        for decision in turn.decisions:
+            self._tell_decision(decision)
+        for detector in self.detectors:
+            forgotten = detector.forgotten - self._forgotten.get(detector.name, 0)
+            if forgotten:
+                emit(happenings.DetectorForgot(detector=detector.name, things=forgotten))
+            self._forgotten[detector.name] = detector.forgotten
+
+    def _tell_piece(self, turn: Turn, piece: Piece) -> None:
+        source = piece.progress.partition
+        self.telemetry.emit(
+            happenings.TurnCommitted(
+                turn=turn.number,
+                source=source,
+                received=piece.frame.height + len(piece.letters),
+                processed=piece.frame.height,
+                bytes=piece.bytes,
+                stages_s=self._stages,
+                watermark=self.watermark,
+                lag_bytes=next(i.source.lag_bytes for i in self.intakes if i.partition == source),
+            )
+        )
+        letters: dict[str, list[int]] = {}
+        for letter in piece.letters:
+            letters.setdefault(letter.reason, []).append(letter.position)
+        for reason, positions in letters.items():
+            self.telemetry.emit(
+                happenings.DeadLettered(source=source, reason=reason, lines=len(positions), position=positions[0])
+            )
+
+    def _tell_decision(self, decision: Decision) -> None:
+        self.telemetry.emit(
+            happenings.DecisionMade(
+                decision=decision.id,
+                type=decision.type,
+                tier=decision.tier,
+                mode=decision.mode,
+                state=decision.state,
+                reason=decision.reason,
+                scope=decision.scope,
+                value=decision.value,
+                rule=decision.rule,
+            )
+        )
+        if decision.state in (DecisionState.HELD, DecisionState.AWAITING_APPROVAL):
+            self.telemetry.emit(
+                happenings.Held(
+                    decision=decision.id, type=decision.type, reason=decision.reason, explanation=decision.explanation
+                )
+            )
+
+
+def _by_incident(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
+    grouped: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        if decision.incident is not None:
+            grouped.setdefault(decision.incident, []).append(decision)
+    return grouped

@@ -1,0 +1,44 @@
+"""Playbook files: those that come with the program and those in the operator's folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from playbooks.ladder import Playbook
+from playbooks.playbook import parse_playbooks
+from playbooks.reading import Problem
+
+PLAYBOOK_BYTES_MAX: Final = 1 << 18
+
+
+class LoadedPlaybooks(msgspec.Struct, frozen=True):
+    """The playbooks that may speak, in the order in which they are asked, and what is wrong with the other files."""
+
+    playbooks: tuple[Playbook, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def builtin_playbooks() -> Path:
+    """The folder of the playbooks that come with the program."""
+    return Path(str(resources.files("playbooks"))) / "library"
+
+
+def load_playbooks(folders: Sequence[Path]) -> LoadedPlaybooks:
+    """All ``*.yaml`` below some folders; a file that cannot be read costs itself only."""
+    sources: list[tuple[str, str]] = []
+    problems: list[Problem] = []
+    for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
+        try:
+            if path.stat().st_size > PLAYBOOK_BYTES_MAX:
+                raise OSError(f"larger than {PLAYBOOK_BYTES_MAX} bytes")  # noqa: TRY301 - told like the others
+            sources.append((str(path), path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            advice = "Correct it, or take it out of the folder."
+            problems.append(Problem(str(path), 1, str(error), "a readable file of UTF-8 text", advice))
+    playbooks, found = parse_playbooks(sources)
+    return LoadedPlaybooks(playbooks, tuple([*problems, *found]))

@@ -1,0 +1,1 @@
+"""The schema's steps, from nothing to now; Alembic runs them."""

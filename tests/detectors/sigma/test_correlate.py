@@ -1,0 +1,267 @@
+"""Windows over time: edges, ties, groups, and the same findings as counting by hand, however the stream is cut."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import polars as pl
+import pytest
+from detectors.event import END_OF_TIME, MICROSECONDS, Batch
+from detectors.finding import Entity, Scope
+from detectors.sigma import SigmaDetector
+from detectors.testing import FIRST_TIME, batch, check_detector, cut, pieces, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+BASE = "5d2b1c1e-0000-4000-8000-000000000001"
+OTHER = "5d2b1c1e-0000-4000-8000-000000000002"
+COUNT = "5d2b1c1e-0000-4000-8000-000000000003"
+APP, USER, DOMAIN = "miniprogram.app_id", "user.id", "url.domain"
+
+
+def rules(sigma, condition=None, kind="event_count", groups=(APP,), span="10s", bases=("login",), **correlation) -> SigmaDetector:
+    login = sigma.text({"s": {"event.action": "login"}}, id=BASE, name="login")
+    pay = sigma.text({"s": {"event.action": ["pay", "login"]}}, id=OTHER, name="pay")
+    more = {"type": kind, "rules": list(bases), "group-by": list(groups), "timespan": span, "condition": condition or {"gte": 3}, **correlation}
+    count = sigma.text({"s": {"x": "x"}}, id=COUNT)
+    header = "\n".join(line for line in count.splitlines() if line.startswith(("title", "id")))
+    return sigma.load(login, *([pay] if "pay" in bases else []), f"{header}\ncorrelation: {more!r}\n")
+
+
+def at(second: float, app: str | None = "wx1", action: str = "login", **more) -> dict:
+    time_ms = FIRST_TIME // 1_000 + round(second * 1_000)
+    return {"@timestamp": time_ms, "event.dataset": "miniprogram.auth", "event.action": action, APP: app, **more}
+
+
+def crossings(detector: SigmaDetector, *batches: Batch) -> list[tuple[float, str, int]]:
+    """(second, entity, count) of each window's finding, in order."""
+    found = [finding for _, finding in run(detector, batches).values() if finding.rule.id == COUNT]
+    return [((one.time - FIRST_TIME) / MICROSECONDS, one.entity.value, one.evidence.count) for one in found]
+
+
+def test_a_window_fires_at_the_event_that_crosses_its_threshold_and_not_again_while_above(sigma):
+    one = batch(*(at(second) for second in (0, 1, 2, 3, 4)))
+    assert crossings(rules(sigma), one) == [(2, "wx1", 3)]
+
+
+def test_a_window_fires_again_only_after_it_has_fallen_below(sigma):
+    one = batch(*(at(second) for second in (0, 1, 2, 11.5, 11.6, 30)))
+    assert crossings(rules(sigma), one) == [(2, "wx1", 3), (11.6, "wx1", 3)]
+
+
+@pytest.mark.parametrize(("last", "fires"), [(9.999999, True), (10, False)])
+def test_an_event_exactly_one_span_ago_is_out_of_the_window(sigma, last, fires):
+    one = batch(at(0), at(5), {**at(0), "@timestamp": FIRST_TIME / 1_000 + last * 1_000})
+    assert bool(crossings(rules(sigma), one)) is fires
+
+
+def test_events_of_one_instant_are_counted_one_by_one(sigma):
+    one = batch(*(at(0, **{"event.id": str(place)}) for place in range(5)))
+    assert crossings(rules(sigma), one) == [(0, "wx1", 3)]
+
+
+def test_groups_do_not_see_each_other_and_events_without_the_group_take_no_part(sigma):
+    one = batch(at(0), at(1, "wx2"), at(2, None), at(3), at(4, "wx2"), at(5, None), at(6, None), at(7, "wx2"))
+    assert crossings(rules(sigma), one) == [(7, "wx2", 3)]
+
+
+def test_without_a_group_all_events_are_counted_together(sigma):
+    one = batch(at(0), at(1, "wx2"), at(2, "wx3"))
+    assert crossings(rules(sigma, groups=()), one) == [(2, "wx3", 3)]
+
+
+def test_no_event_enters_before_the_watermark_has_reached_it(sigma):
+    detector = rules(sigma)
+    assert crossings(detector, batch(*(at(second) for second in (0, 1, 2)), lateness_s=5)) == []
+    sightings = detector.observe(batch(at(7, "wx9"), lateness_s=5))
+    assert [(one.row, one.finding.evidence.count) for one in sightings] == [(0, 3)]
+
+
+def test_a_window_is_known_at_the_row_whose_watermark_has_reached_it(sigma):
+    one = batch(at(0), at(1), at(2), at(3, "a"), at(4.5, "b"), at(5, "c"), lateness_s=2)
+    assert [one.row for one in rules(sigma).observe(one)] == [4]
+    tick = batch(at(0), at(1), at(2), lateness_s=2, watermark=END_OF_TIME)
+    assert [one.row for one in rules(sigma).observe(tick)] == [3]
+
+
+def test_a_batch_without_rows_only_moves_the_watermark(sigma):
+    detector = rules(sigma)
+    assert detector.observe(batch(at(0), at(1), at(2), lateness_s=60)) == []
+    sightings = detector.observe(Batch(pl.DataFrame(), END_OF_TIME))
+    assert [(one.row, one.finding.last_event - FIRST_TIME) for one in sightings] == [(0, 2 * MICROSECONDS)]
+
+
+def test_a_late_event_meets_stateless_rules_only(sigma):
+    events = batch(at(0), at(1), at(1.5), **{"_late": [False, False, True]})
+    assert crossings(rules(sigma), events) == []
+    assert len(rules(sigma, generate=True).observe(events)) == 1
+
+
+def test_an_event_hit_by_two_base_rules_counts_once(sigma):
+    one = batch(at(0), at(1, action="pay"), at(2))
+    assert crossings(rules(sigma, bases=("login", "pay")), one) == [(2, "wx1", 3)]
+
+
+def test_base_rules_speak_themselves_only_when_the_rule_says_generate(sigma):
+    one = batch(at(0), at(1), at(2))
+    assert {sighting.finding.rule.id for sighting in rules(sigma, generate=True).observe(one)} == {BASE, COUNT}
+    spoken = {sighting.finding.rule.id for sighting in rules(sigma).observe(one)}
+    assert spoken == {COUNT}
+
+
+def test_an_alias_lets_rules_group_by_fields_of_their_own(sigma):
+    aliases = {"who": {"login": USER, "pay": "payment.payer_id"}}
+    detector = rules(sigma, groups=("who",), bases=("login", "pay"), aliases=aliases)
+    events = [at(0, user={"id": "u"}), at(1, action="pay", payment={"payer_id": "u"}), at(2, action="pay", payment={"payer_id": "u"})]
+    assert crossings(detector, batch(*events)) == [(2, "wx1", 3)]
+
+
+@pytest.mark.parametrize(
+    ("groups", "entity"),
+    [
+        ((USER, APP), Entity(Scope.USER, "u")),
+        (("url.path", APP, USER), Entity(Scope.APP, "wx1")),
+        (("url.path",), Entity(Scope.APP, "wx1")),
+        ((), Entity(Scope.APP, "wx1")),
+    ],
+)
+def test_a_window_is_about_the_first_group_that_names_somebody(sigma, groups, entity):
+    one = batch(*(at(second, **{USER: "u", "url.path": "/"}) for second in range(3)))
+    (sighting,) = rules(sigma, groups=groups).observe(one)
+    assert sighting.finding.entity == entity
+
+
+def test_the_finding_names_the_window_its_groups_and_its_events(sigma):
+    one = batch(*(at(i / 10, **{"event.id": f"e{i}", "miniprogram.developer_id": "dev"}) for i in range(30)))
+    (sighting,) = rules(sigma, {"gte": 25}).observe(one)
+    finding = sighting.finding
+    assert finding.evidence.event_ids == tuple(f"e{i}" for i in range(20))
+    assert (finding.evidence.count, finding.evidence.truncated, finding.owner) == (25, True, "dev")
+    assert finding.evidence.values == {APP: "wx1", "count": "25"}
+    assert (finding.first_event, finding.last_event - FIRST_TIME) == (FIRST_TIME, 2_400_000)
+
+
+def test_distinct_values_are_counted_while_they_are_in_the_window(sigma):
+    detector = rules(sigma, {"gte": 3, "field": DOMAIN}, kind="value_count")
+    named = [(0, "a"), (1, "b"), (2, "a"), (3, None), (10.5, "c"), (11, "b"), (12.5, "d")]
+    one = batch(*(at(second, **{DOMAIN: name}) for second, name in named))
+    assert crossings(detector, one) == [(10.5, "wx1", 3), (11, "wx1", 3), (12.5, "wx1", 3)]
+
+
+def test_what_must_be_forgotten_is_counted_and_is_the_oldest(sigma):
+    detector = SigmaDetector(rules(sigma).rules, window_events_max=2)
+    first = batch(at(0), at(1), at(2, "wx2"), lateness_s=60)
+    assert detector.observe(first) == []
+    assert detector.forgotten == 1
+    later = batch(at(3), at(4, "wx2"), watermark=END_OF_TIME)
+    assert crossings(detector, later) == []
+
+
+def test_windows_begin_empty_when_a_rule_has_changed(sigma):
+    before, same, changed = rules(sigma), rules(sigma), rules(sigma, {"gte": 2})
+    before.observe(batch(at(0), at(1)))
+    same.restore(before.snapshot())
+    changed.restore(before.snapshot())
+    assert len(same.observe(batch(at(2)))) == 1
+    assert changed.observe(batch(at(2))) == []
+
+
+def test_a_snapshot_of_something_else_is_refused(sigma):
+    with pytest.raises(ValueError, match="not a snapshot"):
+        rules(sigma).restore({"windows": pl.DataFrame({"a": [1]}), "counts": pl.DataFrame({"forgotten": [0]})})
+    with pytest.raises(ValueError, match="not a snapshot"):
+        rules(sigma).restore({})
+
+
+# The reference: every window recounted from all its events.
+
+HOLDS = {"gt": lambda a, b: a > b, "gte": lambda a, b: a >= b, "lt": lambda a, b: a < b, "lte": lambda a, b: a <= b,
+         "eq": lambda a, b: a == b, "neq": lambda a, b: a != b}  # fmt: skip
+
+
+def by_hand(batches: list[Batch], condition: dict, span_us: int, distinct: bool) -> list[tuple[int, str, int]]:
+    """The crossings (time, app, events in the window), the slow way."""
+    rows = [{APP: None, DOMAIN: None, **row} for one in batches for row in one.frame.iter_rows(named=True)]
+    rows = [row for row in rows if row["event.action"] == "login" and not row["_late"] and row[APP] is not None]
+    rows = [row for row in rows if not distinct or row[DOMAIN] is not None]
+    rows.sort(key=lambda row: (row[APP], row["_time"], row["_hash"], row["event.id"]))
+    ((operator, threshold),) = ((key, value) for key, value in condition.items() if key != "field")
+    found = []
+    for app, group in groupby(rows, key=lambda row: row[APP]):
+        seen: list[dict] = []
+        for row in group:
+            inside = [one for one in seen if one["_time"] > row["_time"] - span_us]
+            seen.append(row)
+
+            def count(events: list[dict]) -> int:
+                return len({one[DOMAIN] for one in events}) if distinct else len(events)
+
+            now, earlier = count([*inside, row]), count(inside)
+            if HOLDS[operator](now, threshold) and not (inside and HOLDS[operator](earlier, threshold)):
+                found.append((row["_time"], app, len(inside) + 1))
+    return sorted(found)
+
+
+steps = st.tuples(
+    st.integers(-4, 6),  # half seconds after the event before
+    st.sampled_from(["wx1", "wx1", "wx2", None]),
+    st.sampled_from(["login", "login", "login", "other"]),
+    st.sampled_from(["a", "b", "c", None]),
+)
+
+
+@st.composite
+def streams(draw) -> list[Batch]:
+    """A stream in batches, out of order within and beyond the lateness, ended or not."""
+    second, events = 10.0, []
+    for place, (step, app, action, domain) in enumerate(draw(st.lists(steps, min_size=1, max_size=25))):
+        second = max(0.0, second + step / 2)
+        events.append(at(second, app, action, **{DOMAIN: domain, "event.id": f"{place:03}"}))
+    whole = batch(*events, lateness_s=draw(st.sampled_from([0, 1, 2, 5])))
+    whole = Batch(whole.frame, draw(st.sampled_from([whole.watermark, END_OF_TIME])))
+    return pieces([whole], draw(st.integers(1, 30)))
+
+
+conditions = st.tuples(st.sampled_from(sorted(HOLDS)), st.integers(0, 5))
+
+
+@settings(max_examples=60, deadline=None)
+@given(streams(), conditions, st.booleans())
+def test_windows_fire_exactly_where_counting_by_hand_says(sigma, batches, condition, distinct):
+    operator, threshold = condition
+    detector = _rules(sigma, operator, threshold, distinct)
+    closed = [*batches, Batch(pl.DataFrame(), END_OF_TIME)]
+    sightings = [sighting.finding for one in closed for sighting in detector.observe(one)]
+    found = sorted((one.time, one.entity.value, one.evidence.count) for one in sightings)
+    assert found == by_hand(batches, {operator: threshold}, 5 * MICROSECONDS, distinct)
+
+
+@settings(max_examples=40, deadline=None)
+@given(streams(), conditions, st.booleans())
+def test_cutting_replaying_and_resuming_change_nothing(sigma, batches, condition, distinct):
+    operator, threshold = condition
+    check_detector(lambda: _rules(sigma, operator, threshold, distinct, generate=True), batches)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(steps, min_size=2, max_size=20), st.randoms(use_true_random=False), st.booleans())
+def test_order_within_the_lateness_does_not_matter(sigma, drawn, random, distinct):
+    events = [at(place % 7, app, action, **{DOMAIN: domain, "event.id": str(place)}) for place, (_, app, action, domain) in enumerate(drawn)]
+    shuffled = random.sample(events, len(events))
+    one, other = (batch(*order, lateness_s=60, watermark=END_OF_TIME) for order in (events, shuffled))
+    found, again = (
+        sorted((sight.finding.id, sight.finding.evidence) for sight in _rules(sigma, "gte", 2, distinct).observe(each)) for each in (one, other)
+    )
+    assert [first for first, _ in found] == [first for first, _ in again]
+    assert found == again
+
+
+def _rules(sigma, operator: str, threshold: int, distinct: bool, **more) -> SigmaDetector:
+    condition = {operator: threshold, **({"field": DOMAIN} if distinct else {})}
+    return rules(sigma, condition, "value_count" if distinct else "event_count", span="5s", **more)
+
+
+def test_cutting_keeps_the_watermark_of_each_row():
+    one = batch(at(0), at(1), at(2), lateness_s=1)
+    first, second = cut(one, 1)
+    assert (first.watermark, second.watermark) == (one.frame["_watermark"][0], one.watermark)

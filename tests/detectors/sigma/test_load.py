@@ -1,0 +1,128 @@
+"""Which rules are taken, which are refused, and what their authors are told."""
+
+from __future__ import annotations
+
+import pytest
+from detectors.finding import Scope, Severity
+from detectors.sigma import parse_rules
+
+ID = "5d2b1c1e-0000-4000-8000-00000000000"
+
+
+def problems(text: str) -> list[str]:
+    return [str(problem) for problem in parse_rules([("rules/a.yml", text)]).problems]
+
+
+def one(detection: str = "s: {a: b}\n  condition: s", head: str = f"id: {ID}1", more: str = "", logsource: str = "product: miniprogram") -> str:
+    return f"title: a rule\n{head}\nlogsource: {{{logsource}}}\ndetection:\n  {detection}\n{more}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (one(head="status: test"), "found no id"),
+        (one(head="id: seven"), "must be an UUID"),
+        (one(head="id: 7"), "not a Sigma rule"),
+        (one(more="custom: {miniwatch: {entiti: AppId}}"), "found entiti under custom.miniwatch; it takes: behaviour, entity"),
+        (one(more="custom: {miniwatch: {entity: App}}"), "entity: 'App'; use one of: AppId"),
+        (one(more="custom: {miniwatch: {entity: Range}}"), "entity: 'Range'"),
+        (one(more="custom: {miniwatch: {behaviour: 8}}"), "write a list of numbers"),
+        (one(more="custom: {miniwatch: {proof: 'yes'}}"), "proof: true"),
+        (one("s: {a: b}\n  condition: t"), "names 't', which is no detection of the rule; there are: s"),
+        (one("s: {a: b}\n  condition: 1 of x*"), "fits no detection"),
+        (one("s: {a: b}\n  condition: s | count() > 5"), "pipe syntax"),
+        (one("s: {a: b}\n  condition: s and"), "Expected"),
+        (one("s: {a: b}"), "at least one condition"),
+        (one("s: {a|within: b}\n  condition: s"), "Unknown modifier"),
+        (one("s: {a|re: '(?<=a)b'}\n  condition: s"), "look-around"),
+        (one("s: {a|re: '" + "a" * 2001 + "'}\n  condition: s"), "at most 2000"),
+        (one("s: {a|re: 'a{1000}{1000}'}\n  condition: s"), "size limit"),
+        (one("s: {a|expand: '%users%'}\n  condition: s"), "placeholder %users%"),
+        (one("s: {a|re|expand: '%users%'}\n  condition: s"), "placeholder"),
+        (one("s: {a|cidr: 10.0.0.0/33}\n  condition: s"), "CIDR"),
+        (one("s: {a|gt: x}\n  condition: s"), "incompatible"),
+        (one("s: {a|hour: 3}\n  condition: s"), "need a time"),
+        (one("s: {a: {b: c}}\n  condition: s"), "Unsupported type"),
+        (one(logsource="product: miniprogram, service: netwrk"), "use one of: api, network"),
+        (one(logsource="definition: x"), "log source"),
+        (one(more="filter: {}"), "filters are not supported"),
+        (one(more="title: again"), "'title' twice"),
+        (one(more="x: &x {a: 1}\ny: {<<: *x}"), "merge key"),
+        ("- a\n- b", "found a list"),
+        ("title: [", "not readable as YAML"),
+        ("a: " + "[" * 60 + "]" * 60, "nested deeper"),
+        ("a: &a x\nb: [" + "*a, " * 101 + "]", "more than 100 YAML aliases"),
+        ("a: !!python/object/apply:os.system [ls]", "not readable as YAML"),
+        ("a: " + "x" * 300_000, "a rule has at most"),
+    ],
+)  # fmt: skip
+def test_a_bad_rule_is_refused_with_its_place_and_what_to_do(text, said):
+    (problem,) = problems("# a comment\n\n" + text)
+    assert problem.startswith("rules/a.yml:") and said in problem
+
+
+def test_aliases_that_multiply_are_refused_before_they_do():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
+    (problem,) = problems("\n".join(lines))
+    assert "aliases that expand" in problem
+
+
+def test_a_problem_names_the_line_where_the_rule_begins_and_the_others_go_on():
+    text = "\n---\n".join([one(), one(head="id: bad"), one(head=f"id: {ID}2")])
+    found = parse_rules([("a.yml", text)])
+    assert [rule.line for rule in found.rules] == [1, 17]
+    assert [(problem.line, problem.rule) for problem in found.problems] == [(9, "bad")]
+
+
+def test_an_id_used_twice_is_a_problem_of_the_second_rule():
+    found = parse_rules([("a.yml", one()), ("b.yml", one())])
+    assert [rule.path for rule in found.rules] == ["a.yml"]
+    assert "again, first at a.yml:1" in str(found.problems[0])
+
+
+def test_a_rule_says_who_it_is_about_and_what_it_proves():
+    more = "custom: {miniwatch: {entity: OpenId, behaviour: [8, 9], proof: true, response: ask}}\nlevel: high\ntags: [attack.t1059]\nfalsepositives: [tests]"
+    (rule,) = parse_rules([("a.yml", one(more=more))]).rules
+    assert (rule.entity, rule.entity_field, rule.proof, rule.response) == (Scope.USER, "user.id", True, "ask")
+    assert (rule.severity, rule.tags, rule.false_positives) == (Severity.HIGH, ("behaviour.8", "behaviour.9", "attack.t1059"), ("tests",))
+
+
+def test_the_version_follows_the_content_and_not_its_layout():
+    versions = {parse_rules([("a.yml", text)]).rules[0].version for text in (one(), "# new\n" + one() + "\n\n", one().replace("{a: b}", "{'a': b}"))}
+    changed = parse_rules([("a.yml", one("s: {a: c}\n  condition: s"))]).rules[0].version
+    assert len(versions) == 1 and changed not in versions and len(changed) == 16
+
+
+def test_a_rule_needs_the_columns_that_carry_its_fields():
+    (rule,) = parse_rules([("a.yml", one("s: {miniprogram.api_args.url: x, http.request.headers.x.y: z, a|fieldref: app.declared_domains}\n  condition: s"))]).rules
+    assert rule.fields == ("miniprogram.api_args.url", "http.request.headers.x.y", "a", "app.declared_domains") or len(rule.fields) == 4
+    assert {"miniprogram.api_args", "http.request.headers.x.y", "a", "app.declared_domains", "miniprogram.app_id"} <= rule.needs
+    assert "miniprogram.api_args.url" not in rule.needs
+
+
+def window(**changes: str) -> str:
+    keys = {"type": "event_count", "rules": f"[{ID}1]", "group-by": "[user.id]", "timespan": "5m", "condition": "{gte: 3}"} | changes
+    body = "\n".join(f"  {key}: {value}" for key, value in keys.items())
+    return f"{one()}\n---\ntitle: many\nid: {ID}9\ncorrelation:\n{body}\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"type": "temporal"}, "supported are event_count and value_count"),
+        ({"type": "value_sum", "condition": "{gte: 3, field: a}"}, "supported are event_count and value_count"),
+        ({"type": "value_count"}, "without field reference"),
+        ({"rules": "[nobody]"}, "no rule that loaded"),
+        ({"rules": f"[{ID}9]"}, "correlations of correlations are not supported"),
+        ({"timespan": "5 minutes"}, "Timespan"),
+        ({"timespan": "2y"}, "at most"),
+        ({"condition": "{gte: 3, lte: 5}"}, "exactly one"),
+        ({"condition": "{gte: many}"}, "no valid"),
+        ({"group-by": "[who]", "aliases": "{who: {other: user.id}}"}, "does not say which field"),
+    ],
+)
+def test_a_window_that_cannot_be_honoured_is_refused_and_its_base_stays_silent(changes, said):
+    found = parse_rules([("a.yml", window(**changes))])
+    assert said in str(found.problems[0])
+    assert [rule.silent for rule in found.rules] == [f"{ID}1" in changes.get("rules", ID + "1")]

@@ -1,0 +1,137 @@
+import polars as pl
+import pytest
+
+from detectors.event import INTERNAL
+from monitor import durable
+from monitor.audit import verify
+from monitor.stores import StoreError, Turn, upkeep
+from monitor.stores.archive import DAY_US, Archive
+from monitor.stores.segment import TURN, SegmentBroken
+from monitor.testing import MemoryStore
+
+DAY = 20_454  # 2026-01-01
+
+
+def events(turn, days=1, count=20):
+    numbers = range(turn * 1000, turn * 1000 + count)
+    frame = pl.DataFrame(
+        {
+            "_time": [DAY * DAY_US + n for n in numbers],
+            "_arrival": [(DAY + n % days) * DAY_US + n for n in numbers],
+            "_line": [f"line {n}" for n in numbers],
+            "miniprogram.app_id": [f"wx{n * 7919 % 5}" for n in numbers],
+        }
+    )
+    return frame.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in INTERNAL.items() if name not in frame)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return Archive(tmp_path / "archive")
+
+
+def store_of(archive, turns, days=1):
+    store = MemoryStore()
+    for turn in range(1, turns + 1):
+        store.commit(Turn(number=turn, segments=archive.write(turn, events(turn, days))))
+    return store
+
+
+def lines(frames):
+    return [line for frame in frames for line in frame["_line"]]
+
+
+def test_a_joined_day_replays_and_scans_as_before(archive, monkeypatch):
+    monkeypatch.setattr(upkeep, "GROUP_ROWS", 50)
+    store = store_of(archive, 12, days=2)
+    before = lines(archive.replay(store.segments(), 4))
+    joined = upkeep.compact(archive, store, "2026-01-01", turn_max=9)
+    assert joined in store.segments("2026-01-01")
+    assert (joined.path, joined.rows) == ("2026-01-01/000000000001-000000000009.parquet", 90)
+    assert len(store.segments("2026-01-01")) == 4
+    assert lines(archive.replay(store.segments(), 4)) == before
+    assert lines(archive.scan(store.segments("2026-01-01"), where=pl.col(TURN) == 3)) == lines(
+        [events(3, 2).gather_every(2)]
+    )
+    assert list(archive.check(store.segments())) == []
+    assert archive.sweep(store.segments(), 12) == []
+
+
+def test_a_joined_day_can_be_joined_again(archive):
+    store = store_of(archive, 4)
+    upkeep.compact(archive, store, "2026-01-01", turn_max=2)
+    upkeep.compact(archive, store, "2026-01-01", turn_max=4)
+    assert [segment.path for segment in store.segments()] == ["2026-01-01/000000000001-000000000004.parquet"]
+    assert lines(archive.replay(store.segments())) == lines(events(turn) for turn in range(1, 5))
+
+
+def test_one_file_is_not_joined(archive):
+    assert upkeep.compact(archive, store_of(archive, 1), "2026-01-01", turn_max=1) is None
+
+
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        "write:segment",
+        "fsync:segment",
+        "rename:segment",
+        "rename:segment:done",
+        "commit:segments",
+        "commit:segments:done",
+    ],
+)
+def test_a_join_that_stops_anywhere_loses_and_doubles_nothing(archive, monkeypatch, boundary):
+    store = store_of(archive, 5)
+
+    def refuse(name):
+        if name == boundary:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable, "observer", refuse)
+    with pytest.raises(StoreError):
+        upkeep.compact(archive, store, "2026-01-01", turn_max=5)
+    monkeypatch.undo()
+    archive.sweep(store.segments(), 5)
+    assert lines(archive.replay(store.segments())) == lines(events(turn) for turn in range(1, 6))
+    assert upkeep.compact(archive, store, "2026-01-01", turn_max=5) or boundary == "commit:segments:done"
+
+
+def test_a_broken_file_is_named_and_stays_as_it_is(archive):
+    store = store_of(archive, 3)
+    (archive.folder / "2026-01-01" / "000000000002.parquet").write_bytes(b"PAR1")
+    with pytest.raises(SegmentBroken, match="000000000002"):
+        upkeep.compact(archive, store, "2026-01-01", turn_max=3)
+    assert len(store.segments()) == 3
+    assert [path.suffix for path in sorted((archive.folder / "2026-01-01").iterdir())] == [".parquet"] * 3
+
+
+def test_retention_deletes_whole_days_and_says_so_in_the_audit(archive):
+    store = store_of(archive, 2, days=3)
+    day_181 = (DAY + 182) * DAY_US
+    deleted = upkeep.retain(archive, store, days=180, now=day_181)
+    assert (deleted.days, deleted.events) == (("2026-01-01", "2026-01-02"), 26)
+    assert {segment.day for segment in store.segments()} == {"2026-01-03"}
+    assert [path.name for path in archive.folder.iterdir()] == ["2026-01-03"]
+    (link,) = store.audit_entries()
+    assert (link.entry.action, link.entry.subject) == ("archive.delete", "2026-01-01 to 2026-01-02")
+    assert verify(store.audit_entries()).broken is None
+
+
+def test_the_day_that_is_180_days_old_is_kept(archive):
+    store = store_of(archive, 1)
+    assert upkeep.retain(archive, store, days=180, now=(DAY + 180) * DAY_US + DAY_US - 1) == upkeep.Deleted()
+    assert upkeep.retain(archive, store, days=180, now=(DAY + 181) * DAY_US).events == 20
+
+
+def test_what_recovery_needs_is_kept(archive):
+    store = store_of(archive, 3)
+    upkeep.retain(archive, store, days=180, now=(DAY + 400) * DAY_US, turn_max=2)
+    assert [segment.turn_last for segment in store.segments()] == [3]
+
+
+@pytest.mark.parametrize("days", [179, 0, -1])
+def test_less_than_half_a_year_is_refused(archive, days):
+    store = store_of(archive, 1)
+    with pytest.raises(upkeep.RetentionTooShort, match="at least 180 days"):
+        upkeep.retain(archive, store, days=days, now=(DAY + 4000) * DAY_US)
+    assert len(store.segments()) == 1

@@ -1,0 +1,158 @@
+"""What the daemon says of itself: lines and metrics from one place, both within bounds."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from monitor.telemetry import Telemetry
+from monitor.telemetry.happenings import DeadLettered, FindingMade, LateEvents, StoreStalled, TurnCommitted
+from monitor.telemetry.lines import VALUE_CHARACTERS_MAX, line_writer
+from monitor.telemetry.meter import NAMES_MAX
+from monitor.telemetry.metrics import CATALOGUE, metrics_table
+
+
+class Talk:
+    """A telemetry whose lines and seconds a test can see and set."""
+
+    def __init__(self, **options):
+        self.stream = io.StringIO()
+        self.now = 0.0
+        self.telemetry = Telemetry(stream=self.stream, monotonic=lambda: self.now, **options)
+
+    def lines(self) -> list[dict]:
+        return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.telemetry.registry.get_sample_value(name, labels)
+
+
+def _dead_letter(position: int = 0) -> DeadLettered:
+    return DeadLettered(source="stdin:", reason="broken-json", lines=2, position=position)
+
+
+def test_a_happening_gives_its_line_and_its_metric():
+    talk = Talk()
+    talk.telemetry.emit(_dead_letter(7))
+    [line] = talk.lines()
+    assert (line["event"], line["level"], line["position"]) == ("dead_lettered", "warning", 7)
+    assert line["timestamp"].endswith("Z")
+    assert talk.value("miniwatch_events_dead_lettered_total", reason="broken-json") == 2
+
+
+def test_a_turn_counts_its_events_and_its_stages():
+    talk = Talk()
+    talk.telemetry.emit(
+        TurnCommitted(
+            turn=1,
+            source="stdin:",
+            received=3,
+            processed=2,
+            bytes=10,
+            stages_s={"decode": 0.2},
+            watermark=5_000_000,
+            lag_bytes=9,
+        )
+    )
+    assert talk.value("miniwatch_events_received_total", source="stdin:") == 3
+    assert talk.value("miniwatch_stage_seconds_sum", stage="decode") == 0.2
+    assert talk.value("miniwatch_watermark_seconds", source="stdin:") == 5
+    assert talk.lines() == []  # debug, and neither told nor counted as left out at level info
+
+
+def test_lines_beyond_the_limit_are_told_as_a_number_and_never_silent():
+    talk = Talk(lines_per_s_max=3)
+    for position in range(10):
+        talk.telemetry.emit(_dead_letter(position))
+    assert len(talk.lines()) == 3
+    talk.now = 1.0
+    talk.telemetry.tick()
+    assert talk.lines()[-1]["lines"] == 7
+    assert talk.value("miniwatch_events_dead_lettered_total", reason="broken-json") == 20
+    assert talk.value("miniwatch_log_lines_suppressed_total", happening="dead_lettered") == 7
+
+
+def test_the_last_number_is_told_at_the_end():
+    talk = Talk(lines_per_s_max=1)
+    talk.telemetry.emit(_dead_letter())
+    talk.telemetry.emit(_dead_letter())
+    talk.telemetry.close()
+    assert (talk.lines()[-1]["event"], talk.lines()[-1]["lines"]) == ("lines_suppressed", 1)
+
+
+def test_names_beyond_the_bound_and_words_outside_their_set_are_other():
+    talk = Talk()
+    for number in range(NAMES_MAX + 50):
+        talk.telemetry.emit(LateEvents(source=f"file:{number}", events=1))
+    made = FindingMade(finding="f", rule="r", kind="divine", severity="high", scope="AppId", value="wx1", title="T")
+    talk.telemetry.emit(made)
+    assert talk.value("miniwatch_events_late_total", source="other") == 50
+    assert talk.value("miniwatch_events_late_total", source="file:0") == 1
+    assert talk.value("miniwatch_findings_total", severity="high", kind="other") == 1
+
+
+def test_the_page_of_metrics_parses_and_names_everything_by_prometheus_practice():
+    page = generate_latest(Talk().telemetry.registry).decode()
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    for metric in CATALOGUE:
+        name = metric.name.removesuffix("_total") if metric.kind == "counter" else metric.name
+        assert families[name].type == metric.kind
+        assert metric.name.startswith("miniwatch_")
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert f"| `{metric.name}` | {metric.kind} |" in metrics_table()
+
+
+def test_metrics_with_known_labels_are_there_from_the_start():
+    talk = Talk()
+    assert talk.value("miniwatch_ledger_imbalance") == 0
+    assert talk.value("miniwatch_events_dead_lettered_total", reason="too-deep") == 0
+    assert talk.value("process_cpu_seconds_total") is not None
+
+
+def test_secrets_are_never_written_whatever_they_hide_in():
+    stream = io.StringIO()
+    fields = {"webhook_secret": "s1", "headers": {"Authorization": "s2"}, "given": SecretStr("s3"), "message": "m"}
+    line_writer("info", "json", stream)("info", "told", fields)
+    line = json.loads(stream.getvalue())
+    assert [line["webhook_secret"], line["headers"]["Authorization"], line["given"]] == ["<secret>"] * 3
+    assert line["message"] == "m"
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_no_text_can_forge_a_line_or_drive_a_terminal(log_format: str):
+    talk = Talk(log_format=log_format)
+    talk.telemetry.emit(StoreStalled(error="x\n2026 [info] all is well\x1b[2J\u202e", retry_s=1))
+    text = talk.stream.getvalue()
+    assert text.count("\n") == 1
+    assert not {"\x1b", "\u202e"} & set(text)
+
+
+def test_a_text_without_end_is_cut():
+    talk = Talk()
+    talk.telemetry.emit(StoreStalled(error="x" * 10_000, retry_s=1))
+    assert len(talk.lines()[0]["error"]) < VALUE_CHARACTERS_MAX + 30
+
+
+def test_a_log_that_cannot_be_written_is_counted_and_stops_nothing():
+    talk = Talk()
+    talk.stream.close()
+    talk.telemetry.emit(_dead_letter())
+    assert talk.value("miniwatch_log_lines_lost_total") == 1
+
+
+def test_warnings_of_libraries_become_lines_of_ours():
+    talk, root = Talk(), logging.getLogger()
+    before = (root.handlers[:], root.level)
+    try:
+        talk.telemetry.adopt_library_lines()
+        logging.getLogger("somebody").warning("beware of %s", "this")
+    finally:
+        root.handlers[:], level = before
+        root.setLevel(level)
+    assert talk.lines()[0]["message"] == "beware of this"

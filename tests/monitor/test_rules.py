@@ -1,0 +1,186 @@
+"""Rules from folders: tested before they are taken, one bad file never stopping the others."""
+
+import json
+import shutil
+
+import pytest
+
+from monitor.rules import MANIFEST, RuleFolder, builtin_folder, load_rules, run_builtin_twins
+
+ID = "7b1d3c52-64ce-4b0f-9a87-0f5f0f2d{:04d}"
+RULE = """
+title: Rule {number}
+id: {id}
+logsource: {{product: miniprogram, service: log}}
+detection:
+  selection: {{message|contains: {word}}}
+  expected: {{log.level: debug}}
+  condition: selection and not expected
+"""
+COUNTED = """
+---
+title: Counting {number}
+id: {id}
+correlation:
+  type: event_count
+  rules: [{base}]
+  group-by: [miniprogram.app_id]
+  timespan: 1m
+  condition: {{gte: 3}}
+"""
+
+
+def line(message, second=0, **keys):
+    event = {"@timestamp": f"2026-03-02T08:00:{second:02d}Z", "event.dataset": "miniprogram.log", "message": message}
+    return json.dumps({**event, "miniprogram.app_id": "wx1", **keys})
+
+
+def write(folder, name="alpha", number=1, hit=("an alpha",), miss=("a beta",), text=None, word="alpha"):
+    (folder / name).mkdir(parents=True)
+    (folder / f"{name}.yml").write_text(text or RULE.format(number=number, id=ID.format(number), word=word))
+    for file, messages in (("hit", hit), ("miss", miss)):
+        lines = [one if one.startswith("{") else line(one) for one in messages]
+        (folder / name / f"{file}.jsonl").write_text("".join(one + "\n" for one in lines))
+    return folder / f"{name}.yml"
+
+
+def load(folder):
+    return load_rules([RuleFolder(folder)])
+
+
+def test_a_rule_whose_twin_agrees_is_taken(tmp_path):
+    write(tmp_path / "sub")
+    loaded = load(tmp_path)
+    assert [rule.title for rule in loaded.rules] == ["Rule 1"]
+    assert loaded.problems == ()
+
+
+def test_a_rule_without_a_twin_is_refused(tmp_path):
+    shutil.rmtree(write(tmp_path).with_suffix(""))
+    loaded = load(tmp_path)
+    assert loaded.rules == ()
+    assert {problem.path.rpartition("/")[2] for problem in loaded.problems} == {"hit.jsonl", "miss.jsonl"}
+    assert "a rule without a twin is refused" in str(loaded.problems[0])
+
+
+def test_a_line_that_should_match_is_told_with_the_part_that_failed(tmp_path):
+    write(tmp_path, hit=("an alpha", "", "a gamma"))
+    (problem,) = [one for one in load(tmp_path).problems if one.line == 3]
+    assert problem.path.endswith("alpha/hit.jsonl")
+    assert "message contains 'alpha' (found 'a gamma')" in problem.message
+
+
+def test_an_exclusion_that_applied_is_told(tmp_path):
+    write(tmp_path, hit=(line("an alpha", **{"log.level": "debug"}),))
+    assert "excluded because log.level is 'debug'" in load(tmp_path).problems[0].message
+
+
+def test_a_line_that_should_not_match_is_told(tmp_path):
+    write(tmp_path, miss=("a beta", "an alpha again"))
+    (problem,) = load(tmp_path).problems
+    assert (problem.line, "must not match and does" in problem.message) == (2, True)
+
+
+def test_a_line_that_is_no_event_is_told(tmp_path):
+    write(tmp_path, hit=("an alpha", "{broken"))
+    (problem,) = load(tmp_path).problems
+    assert (problem.line, "is no event" in problem.message) == (2, True)
+
+
+def test_an_empty_twin_proves_nothing(tmp_path):
+    write(tmp_path, miss=())
+    assert "has no events" in load(tmp_path).problems[0].message
+
+
+def counting(number=2):
+    base = RULE.format(number=number, id=ID.format(number), word="alpha")
+    return base + COUNTED.format(number=number, id=ID.format(number + 100), base=ID.format(number))
+
+
+def test_a_counting_rule_is_judged_by_its_whole_twin(tmp_path):
+    many = [line("an alpha", second) for second in range(3)]
+    write(tmp_path, text=counting(), hit=many, miss=many[:2])
+    loaded = load(tmp_path)
+    assert (len(loaded.rules), loaded.problems) == (2, ())
+
+
+def test_a_counting_rule_that_stays_silent_says_what_it_could_count(tmp_path):
+    few = [line("an alpha", second) for second in range(2)]
+    write(tmp_path, text=counting(), hit=few, miss=few)
+    assert "must fire and does not; 2 of 2 events match" in load(tmp_path).problems[0].message
+
+
+@pytest.mark.parametrize("text", ["title: [", "just text", "title: x\nlogsource: {}\n", "\x00", "- 1\n- 2\n"])
+def test_a_malformed_file_never_stops_the_others(tmp_path, text):
+    write(tmp_path, "good")
+    write(tmp_path, "bad", text=text)
+    loaded = load(tmp_path)
+    assert [rule.title for rule in loaded.rules] == ["Rule 1"]
+    assert loaded.problems[0].path.endswith("bad.yml")
+
+
+def test_bytes_that_are_no_text_cost_their_file_only(tmp_path):
+    write(tmp_path, "good")
+    (tmp_path / "bad.yml").write_bytes(b"\xff\xfe\x00")
+    assert (len(load(tmp_path).rules), len(load(tmp_path).problems)) == (1, 1)
+
+
+def test_what_counts_a_refused_rule_is_refused_with_it(tmp_path):
+    write(tmp_path, "base", number=3, hit=("a beta",))
+    three = [line("an alpha", second) for second in range(3)]
+    text = COUNTED.format(number=4, id=ID.format(4), base=ID.format(3))
+    write(tmp_path, "count", number=4, text=text, hit=three, miss=three[:1])
+    loaded = load(tmp_path)
+    assert loaded.rules == ()
+    assert any("which was refused" in problem.message for problem in loaded.problems)
+
+
+def test_a_folder_that_is_not_there_is_a_problem(tmp_path):
+    assert "is no folder" in load(tmp_path / "nowhere").problems[0].message
+
+
+def test_registry_lines_of_a_twin_are_joined(tmp_path):
+    text = RULE.format(number=5, id=ID.format(5), word="alpha").replace("log.level: debug", "app.category: tools")
+    path = write(tmp_path, text=text)
+    assert load(tmp_path).problems == ()
+    (path.with_suffix("") / "apps.jsonl").write_text(
+        '{"app_id":"wx1","category":"tools","as_of":"2026-01-01T00:00:00Z"}\n'
+    )
+    assert "excluded because app.category is 'tools'" in load(tmp_path).problems[0].message
+
+
+def test_all_rules_that_come_with_the_program_are_taken():
+    loaded = load_rules([builtin_folder()])
+    assert loaded.problems == ()
+    assert len({rule.path for rule in loaded.rules}) >= 24
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """A folder of one rule that was tested when the program was made."""
+    rules, twins = tmp_path / "rules", tmp_path / "twins"
+    write(twins)
+    rules.mkdir()
+    (twins / "alpha.yml").rename(rules / "alpha.yml")
+    manifest, failures = run_builtin_twins(rules, twins)
+    assert failures == []
+    (rules / MANIFEST).write_text(json.dumps(manifest))
+    return rules
+
+
+def test_a_shipped_rule_runs_without_its_twin_being_there(shipped):
+    loaded = load_rules([RuleFolder(shipped, builtin=True)])
+    assert (len(loaded.rules), loaded.problems) == (1, ())
+
+
+def test_a_shipped_rule_that_was_changed_since_is_refused(shipped):
+    path = shipped / "alpha.yml"
+    path.write_text(path.read_text().replace("contains: alpha", "contains: beta"))
+    loaded = load_rules([RuleFolder(shipped, builtin=True)])
+    assert loaded.rules == ()
+    assert "has changed since its twin was last run" in loaded.problems[0].message
+
+
+def test_without_a_manifest_no_shipped_rule_runs(shipped):
+    (shipped / MANIFEST).unlink()
+    assert load_rules([RuleFolder(shipped, builtin=True)]).rules == ()
