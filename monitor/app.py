@@ -37,7 +37,7 @@ from monitor.sealing import Seal, key_at
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.sources.uri import parse_source
-from monitor.stores import Progress, StandingKind, StoreError
+from monitor.stores import Progress, StandingKind
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
 from monitor.stores.sqlite import SqliteStore
@@ -335,8 +335,7 @@ def _intakes(config: Config, kept: Kept) -> Sequence[Intake]:
     intakes = []
     for source, hashed in sources_of(config, run=uuid.uuid4().hex[:12]):
         ndjson = NdjsonDecoder(dead_letter_bytes_max=limit)
-        named = source.format if hasattr(source, "format") else "ndjson"
-        decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if named == "combined" else ndjson
+        decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
         door = Door(people, ndjson, hashed=hashed)
         intakes.append(Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0)))
     return intakes
@@ -387,7 +386,7 @@ def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, c
         kept.store.forget_dead_letters(letters, config.dead_letters.rows_max)
         kept.store.forget_findings(clock() - config.retention.findings_days * 86_400_000_000)
         kept.store.forget_messages(letters)
-        daemon.telemetry.emit(upkeep.RetentionRan(segments=gone.segments, rows=gone.rows, bytes=gone.bytes))
+        daemon.telemetry.emit(upkeep.RetentionRan(segments=len(gone.days), rows=gone.events, bytes=gone.bytes))
 
     def learn() -> None:
         registry.refresh()
@@ -429,5 +428,3 @@ def health_of(daemon: Daemon) -> Health:
         others=("stopping",) if daemon.stopping.is_set() else (),
     )
 
-
-__all__ = ["AlreadyRunning", "Daemon", "Kept", "StoreError", "open_daemon", "playbooks_of", "rules_of", "sources_of"]

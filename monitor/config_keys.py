@@ -104,7 +104,6 @@ class BatchKeys(Keys):
 
 class DecodeKeys(Keys):
     line_bytes_max: Annotated[int, Field(ge=KIB, le=64 * MIB)] = MIB
-    depth_max: Annotated[int, Field(ge=4, le=512)] = 64
 
 
 class ClockKeys(Keys):

@@ -177,8 +177,8 @@ def merge_ready(intakes: Sequence[Intake], rows_max: int) -> Mapping[str, int]:
             ready[intake.partition] = len(window)
             continue
         limit, name = others[0]
-        side = "right" if intake.partition < name else "left"
-        ready[intake.partition] = int(np.searchsorted(window, limit, side=side))
+        before = window <= limit if intake.partition < name else window < limit
+        ready[intake.partition] = int(np.count_nonzero(before))
     return ready
 
 

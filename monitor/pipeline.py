@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from detectors.detector import Detector
-from detectors.event import DUPLICATE, INDEX, INTERNAL, LATE, LINE, PARTITION, PEOPLE, Batch
+from detectors.event import DTYPES, DUPLICATE, INDEX, INTERNAL, LATE, LINE, PARTITION, PEOPLE, Batch, kind_of
 from detectors.finding import Entity, Finding, Scope, Severity, Sighting
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.duplicates import CONFLICT, Duplicates
@@ -158,7 +158,7 @@ class Pipeline:
                 self._observe(Batch(self._columns(frame.clear()), marks.pop(quiet)))
             events += frame.height
             self._duplicates.mark(frame.drop(DUPLICATE))
-            last = marks.pop(turn, int(frame["_watermark"].max()))  # type: ignore[call-overload]
+            last = marks.pop(turn, int(frame["_watermark"].to_numpy().max()))
             self._observe(Batch(self._columns(frame), last))
         for quiet in sorted(marks):
             self._observe(Batch(self._columns(self._no_rows()), marks[quiet]))
@@ -174,8 +174,7 @@ class Pipeline:
         return self.registry().join(whole, self.needed)
 
     def _no_rows(self) -> pl.DataFrame:
-        schema: dict[str, Any] = {**INTERNAL, **dict.fromkeys((*INDEX, *KEPT), pl.String)}
-        return pl.DataFrame(schema=schema)
+        return pl.DataFrame(schema={**{name: DTYPES[kind_of(name)] for name in sorted(self.fields)}, **INTERNAL})
 
     # Going
 

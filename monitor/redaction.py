@@ -100,7 +100,8 @@ Hash = Callable[[str], str]
 def suspects(lines: pl.Series) -> np.ndarray[Any, Any]:
     """Which lines could hold a secret: a telling word, or a run of digits as long as a phone's, an ID's or a card's."""
     words: np.ndarray[Any, Any] = lines.str.contains_any(list(_WORDS), ascii_case_insensitive=True).to_numpy()
-    return words | _digit_runs(lines)
+    runs: np.ndarray[Any, Any] = words | _digit_runs(lines)
+    return runs
 
 
 def _digit_runs(lines: pl.Series) -> np.ndarray[Any, Any]:
@@ -140,12 +141,14 @@ def _runs_in(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     first = data[starts] - 48
     card = (length >= 16) & (length < 20) & (first >= 4) & (first <= 6)
     starts = starts[((length == 11) & (first == 1)) | (length == 17) | (length == 18) | card]
-    return starts[~_is_letter(data[starts - 1])]
+    free: np.ndarray[Any, Any] = starts[~_is_letter(data[starts - 1])]
+    return free
 
 
 def _is_letter(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     lower = data | 32
-    return (lower >= 97) & (lower <= 122)
+    letter: np.ndarray[Any, Any] = (lower >= 97) & (lower <= 122)
+    return letter
 
 
 def redact(lines: pl.Series, hash_of: Hash) -> pl.DataFrame:

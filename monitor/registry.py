@@ -154,6 +154,12 @@ class Registry:
         """How many apps are registered."""
         return self._ranges.height
 
+    def protected(self) -> list[str]:
+        """Apps whose newest line says that nothing may be done to them automatically."""
+        newest = self._ranges.select("app", (pl.col("after") - 1).alias("row"))
+        flags = self._table["app.protected"].gather(newest["row"])
+        return newest["app"].filter(flags.fill_null(value=False)).to_list()
+
     @staticmethod
     def fields(needed: frozenset[str]) -> frozenset[str]:
         """The event fields that `join` must find in a frame to add these columns."""

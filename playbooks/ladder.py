@@ -106,6 +106,10 @@ class Playbook(msgspec.Struct, frozen=True, kw_only=True):
         """How its decisions name it."""
         return f"playbook:{self.name}"
 
+    def in_shadow(self) -> Playbook:
+        """The same, but what it decides is only recorded."""
+        return msgspec.structs.replace(self, mode=Mode.SHADOW)
+
     def reached(self, footing: Footing) -> list[Step]:
         """The steps reached, highest first."""
         return [step for step in reversed(self.steps) if step.when.reached(footing)]

@@ -110,7 +110,7 @@ class Correlator:
             schema={"rule": pl.String(), "stamp": pl.String()},
         )
         events = events.join(stamps, on=["rule", "stamp"], how="semi", maintain_order="left")
-        self._waiting = SCHEMA.to_frame()
+        self._waiting = events.filter(pl.col("waiting")).drop("waiting")
         self._inside = events.filter(~pl.col("waiting")).drop("waiting")
         self._kept = self._inside.height
 

@@ -268,8 +268,8 @@ def _time(value: Any, name: str) -> int | None:
         return None
     micros = instant(value)
     if micros is None:
-        shown = str(value)[:60]
-        detail = f"{name} is {shown!r}; RFC 3339 with a zone, or milliseconds since 1970, is expected"
+        what = "a text that is no time" if isinstance(value, str) else "a number that is no time"
+        detail = f"{name} is {what}; RFC 3339 with a zone, or milliseconds since 1970, is expected"
         raise Refused(DeadLetterReason.BAD_TIMESTAMP, detail)
     return micros
 

@@ -69,7 +69,8 @@ class Shape:
 @lru_cache(maxsize=64)
 def shape_of(fields: frozenset[str]) -> Shape:
     """The shape for a set of fields."""
-    known, loose = [], []
+    known: list[str] = []
+    loose: list[str] = []
     for path in sorted(fields):
         is_prefix = any(other.startswith(path + ".") for other in fields)
         is_under = any(path.startswith(other + ".") for other in fields)

@@ -51,6 +51,8 @@ class Source(Protocol):
     It never raises for bad content; `SourceError` says that the source itself cannot be read.
     """
 
+    format: str  # of its lines
+
     @property
     def partition(self) -> str: ...
 

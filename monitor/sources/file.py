@@ -57,7 +57,7 @@ class FileSource:
         if follow and self._path.suffix in SUFFIXES:
             raise SourceError(f"{self._path} is compressed and cannot be followed; leave out ?follow", retryable=False)
         self._follow = follow
-        self._format = format
+        self.format = format
         self._line_bytes_max = line_bytes_max
         self._quiet_s = quiet_s
         self._quiet_since: float | None = None
@@ -227,7 +227,7 @@ class FileSource:
             if data := cut.data[: cut.end - cut.start]:  # without the newline that `finish` added
                 file.set_mark(cut.start - file.base + len(data), data)
             cursor = msgspec.json.encode(file.trace(cut.end - file.base))
-            batch = RawBatch(self.partition, self._format, cut.data, cut.start, cut.end, cursor, cut.oversized)
+            batch = RawBatch(self.partition, self.format, cut.data, cut.start, cut.end, cursor, cut.oversized)
             self._ready.append(batch)
 
     def _guarded(self, step: Callable[[], bool]) -> bool:

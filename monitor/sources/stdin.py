@@ -36,7 +36,7 @@ class StdinSource:
     ) -> None:
         self._stream = stream
         self._run = run
-        self._format = format
+        self.format = format
         self._line_bytes_max = line_bytes_max
         self._cutter = LineCutter(0, line_bytes_max)
         self._ready: deque[Cut] = deque()
@@ -68,7 +68,7 @@ class StdinSource:
         if not self._ready:
             return None
         cut = self._ready.popleft()
-        return RawBatch(self.partition, self._format, cut.data, cut.start, cut.end, b"", cut.oversized)
+        return RawBatch(self.partition, self.format, cut.data, cut.start, cut.end, b"", cut.oversized)
 
     def close(self) -> None:
         """Nothing to let go: the stream is the caller's."""

@@ -10,6 +10,8 @@ ARCHIVE: Final = "archive"
 SNAPSHOTS: Final = "snapshots"
 KEYS: Final = "keys"
 SEAL_KEY: Final = "seal.key"
+PEOPLE_KEY: Final = "people.key"
+LOCK: Final = "run.lock"
 
 
 class Places:
@@ -22,3 +24,5 @@ class Places:
         self.snapshots: Final = root / SNAPSHOTS
         self.keys: Final = root / KEYS
         self.seal_key: Final = root / KEYS / SEAL_KEY
+        self.people_key: Final = root / KEYS / PEOPLE_KEY
+        self.lock: Final = root / LOCK

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from detectors.finding import Entity, Finding
 from monitor.audit import ChainedEntry
@@ -204,6 +204,27 @@ class SqliteStore:
 
     def apps(self) -> Iterator[AppRecord]:
         return reading.apps(self._database.reading)
+
+    def apps_version(self) -> tuple[int, int]:
+        """How many registry lines there are and the newest one's time: changes with every import."""
+        columns = tables.apps.c
+        with self._database.reading() as connection:
+            lines, newest = connection.execute(select(func.count(), func.max(columns.as_of)).select_from(tables.apps)).one()
+            return int(lines), int(newest or 0)
+
+    def forget_findings(self, before: int) -> int:
+        """Delete findings whose last event was before a time, and what became of them."""
+        old = select(tables.findings.c.id).where(tables.findings.c.last_event < before)
+        with self._database.writing("retention") as connection:
+            connection.execute(tables.considered.delete().where(tables.considered.c.finding.in_(old)))
+            return connection.execute(tables.findings.delete().where(tables.findings.c.last_event < before)).rowcount
+
+    def forget_dead_letters(self, before: int, rows_max: int) -> int:
+        """Delete dead letters older than a time, and the oldest of those above a number."""
+        table = tables.dead_letters
+        first_kept = select(table.c.id).order_by(table.c.id.desc()).offset(rows_max - 1).limit(1).scalar_subquery()
+        with self._database.writing("retention") as connection:
+            return connection.execute(table.delete().where((table.c.time < before) | (table.c.id < first_kept))).rowcount
 
     def mark_replayed(self, keys: Collection[str], now: int) -> int:
         with self._database.writing("operator") as connection:

@@ -41,3 +41,9 @@ def test_every_rule_that_speaks_says_whom_it_accuses_and_what_to_do():
             assert len(rule.description) > 80, rule.path
             assert any(tag.startswith("behaviour.") for tag in rule.tags), rule.path
             assert rule.severity is not Severity.INFORMATIONAL, rule.path
+
+
+def test_every_rule_that_counts_does_so_for_whom_it_accuses():
+    for rule in load_rules([builtin_folder()]).rules:
+        if rule.window is not None:
+            assert rule.entity_field in {field for group in rule.window.groups for field in group.fields}, rule.path

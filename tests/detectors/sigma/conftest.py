@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from detectors.sigma import SigmaDetector, parse_rules
 from detectors.testing import batch
 

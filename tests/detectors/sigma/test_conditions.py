@@ -101,7 +101,11 @@ def test_a_value_inside_the_arguments_is_read_by_its_path(sigma, key, value, fou
 
 def test_arguments_without_the_value_are_as_a_missing_field(sigma):
     key = f"{ARGUMENTS}.url|contains"
-    assert sigma.hits({"s": {key: "x"}, "condition": "not s"}, {ARGUMENTS: {}}, {}, {ARGUMENTS: {"url": "x"}}) == [True, True, False]
+    assert sigma.hits({"s": {key: "x"}, "condition": "not s"}, {ARGUMENTS: {}}, {}, {ARGUMENTS: {"url": "x"}}) == [
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_a_keyword_is_found_in_a_line_whose_letters_are_escaped(sigma):
 
     detector = sigma.load(sigma.text({"s": ["Ärger"]}))
     line = '{"event.dataset":"miniprogram.log","a":"\\u00C4rger"}'
-    assert detector.matches(batch({"event.dataset": "miniprogram.log"}, **{"_line": [line]}))
+    assert detector.matches(batch({"event.dataset": "miniprogram.log"}, _line=[line]))
 
 
 DOMAINS = "app.declared_domains"
@@ -146,7 +150,11 @@ def test_a_registry_list_is_asked_for_membership(sigma):
     ]
     member = {"s": {"url.domain|fieldref": DOMAINS}}
     assert sigma.hits(member, *events) == [True, False, False, False, False]
-    undeclared = {"s": {"url.domain|exists": True, DOMAINS + "|exists": True}, "m": member["s"], "condition": "s and not m"}
+    undeclared = {
+        "s": {"url.domain|exists": True, DOMAINS + "|exists": True},
+        "m": member["s"],
+        "condition": "s and not m",
+    }
     assert sigma.hits(undeclared, *events) == [False, True, True, False, False]
     assert sigma.hits({"s": {DOMAINS: "B.example"}}, *events) == [True, True, False, False, False]
     assert sigma.hits({"s": {DOMAINS + "|endswith": ".example"}}, *events) == [True, True, False, False, True]
@@ -181,8 +189,17 @@ def test_a_rule_meets_the_events_of_its_logsource_only(sigma, logsource, dataset
 def test_web_rules_name_fields_as_web_logs_do(sigma):
     event = {"event.dataset": "miniprogram.gateway", "url.path": "/admin", "http.response.status_code": 404,
              "user_agent.original": "sqlmap/1", "http.request.method": "GET", "source.ip": "10.0.0.1"}  # fmt: skip
-    detection = {"cs-uri-stem": "/admin", "sc-status": 404, "c-useragent|startswith": "sqlmap", "cs-method": "get", "c-ip|cidr": "10.0.0.0/8"}
-    assert sigma.hits({"s": detection}, event, {**event, "url.path": "/"}, logsource={"category": "webserver"}) == [True, False]
+    detection = {
+        "cs-uri-stem": "/admin",
+        "sc-status": 404,
+        "c-useragent|startswith": "sqlmap",
+        "cs-method": "get",
+        "c-ip|cidr": "10.0.0.0/8",
+    }
+    assert sigma.hits({"s": detection}, event, {**event, "url.path": "/"}, logsource={"category": "webserver"}) == [
+        True,
+        False,
+    ]
 
 
 def test_a_rule_about_a_field_that_no_event_has_is_never_true(sigma):

@@ -6,12 +6,13 @@ from itertools import groupby
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from detectors.event import END_OF_TIME, MICROSECONDS, Batch
 from detectors.finding import Entity, Scope
 from detectors.sigma import SigmaDetector
 from detectors.testing import FIRST_TIME, batch, check_detector, cut, pieces, run
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 BASE = "5d2b1c1e-0000-4000-8000-000000000001"
 OTHER = "5d2b1c1e-0000-4000-8000-000000000002"
@@ -19,10 +20,19 @@ COUNT = "5d2b1c1e-0000-4000-8000-000000000003"
 APP, USER, DOMAIN = "miniprogram.app_id", "user.id", "url.domain"
 
 
-def rules(sigma, condition=None, kind="event_count", groups=(APP,), span="10s", bases=("login",), **correlation) -> SigmaDetector:
+def rules(
+    sigma, condition=None, kind="event_count", groups=(APP,), span="10s", bases=("login",), **correlation
+) -> SigmaDetector:
     login = sigma.text({"s": {"event.action": "login"}}, id=BASE, name="login")
     pay = sigma.text({"s": {"event.action": ["pay", "login"]}}, id=OTHER, name="pay")
-    more = {"type": kind, "rules": list(bases), "group-by": list(groups), "timespan": span, "condition": condition or {"gte": 3}, **correlation}
+    more = {
+        "type": kind,
+        "rules": list(bases),
+        "group-by": list(groups),
+        "timespan": span,
+        "condition": condition or {"gte": 3},
+        **correlation,
+    }
     count = sigma.text({"s": {"x": "x"}}, id=COUNT)
     header = "\n".join(line for line in count.splitlines() if line.startswith(("title", "id")))
     return sigma.load(login, *([pay] if "pay" in bases else []), f"{header}\ncorrelation: {more!r}\n")
@@ -92,7 +102,7 @@ def test_a_batch_without_rows_only_moves_the_watermark(sigma):
 
 
 def test_a_late_event_meets_stateless_rules_only(sigma):
-    events = batch(at(0), at(1), at(1.5), **{"_late": [False, False, True]})
+    events = batch(at(0), at(1), at(1.5), _late=[False, False, True])
     assert crossings(rules(sigma), events) == []
     assert len(rules(sigma, generate=True).observe(events)) == 1
 
@@ -112,7 +122,11 @@ def test_base_rules_speak_themselves_only_when_the_rule_says_generate(sigma):
 def test_an_alias_lets_rules_group_by_fields_of_their_own(sigma):
     aliases = {"who": {"login": USER, "pay": "payment.payer_id"}}
     detector = rules(sigma, groups=("who",), bases=("login", "pay"), aliases=aliases)
-    events = [at(0, user={"id": "u"}), at(1, action="pay", payment={"payer_id": "u"}), at(2, action="pay", payment={"payer_id": "u"})]
+    events = [
+        at(0, user={"id": "u"}),
+        at(1, action="pay", payment={"payer_id": "u"}),
+        at(2, action="pay", payment={"payer_id": "u"}),
+    ]
     assert crossings(detector, batch(*events)) == [(2, "wx1", 3)]
 
 
@@ -246,11 +260,15 @@ def test_cutting_replaying_and_resuming_change_nothing(sigma, batches, condition
 @settings(max_examples=40, deadline=None)
 @given(st.lists(steps, min_size=2, max_size=20), st.randoms(use_true_random=False), st.booleans())
 def test_order_within_the_lateness_does_not_matter(sigma, drawn, random, distinct):
-    events = [at(place % 7, app, action, **{DOMAIN: domain, "event.id": str(place)}) for place, (_, app, action, domain) in enumerate(drawn)]
+    events = [
+        at(place % 7, app, action, **{DOMAIN: domain, "event.id": str(place)})
+        for place, (_, app, action, domain) in enumerate(drawn)
+    ]
     shuffled = random.sample(events, len(events))
     one, other = (batch(*order, lateness_s=60, watermark=END_OF_TIME) for order in (events, shuffled))
     found, again = (
-        sorted((sight.finding.id, sight.finding.evidence) for sight in _rules(sigma, "gte", 2, distinct).observe(each)) for each in (one, other)
+        sorted((sight.finding.id, sight.finding.evidence) for sight in _rules(sigma, "gte", 2, distinct).observe(each))
+        for each in (one, other)
     )
     assert [first for first, _ in found] == [first for first, _ in again]
     assert found == again

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from detectors.event import Batch
 from detectors.finding import Entity, Scope, finding_id
 from detectors.sigma import SigmaDetector, explain, parse_rules
 from detectors.testing import FIRST_TIME, batch, check_detector, check_replay, check_resume, check_split, run
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 APP = "miniprogram.app_id"
 RULE = {"s": {"message|contains": "bad"}}
@@ -24,9 +25,21 @@ def said(detector: SigmaDetector, *events: dict) -> list:
 def test_hits_of_one_rule_entity_and_minute_are_one_finding(sigma):
     detector = sigma.load(sigma.text(RULE, custom={"miniwatch": {"entity": "AppId"}}))
     seconds = [0, 59, 60, 61, 61]
-    events = [{"@timestamp": FIRST_TIME // 1000 + s * 1000, "message": f"bad {s}", APP: "wx1" if i < 4 else "wx2", "event.id": str(i)} for i, s in enumerate(seconds)]
+    events = [
+        {
+            "@timestamp": FIRST_TIME // 1000 + s * 1000,
+            "message": f"bad {s}",
+            APP: "wx1" if i < 4 else "wx2",
+            "event.id": str(i),
+        }
+        for i, s in enumerate(seconds)
+    ]
     found = said(detector, *events)
-    assert [(one.entity.value, one.evidence.count, one.evidence.event_ids) for one in found] == [("wx1", 2, ("0", "1")), ("wx1", 2, ("2", "3")), ("wx2", 1, ("4",))]
+    assert [(one.entity.value, one.evidence.count, one.evidence.event_ids) for one in found] == [
+        ("wx1", 2, ("0", "1")),
+        ("wx1", 2, ("2", "3")),
+        ("wx2", 1, ("4",)),
+    ]
     first = found[0]
     assert first.id == finding_id(first.rule.id, Entity(Scope.APP, "wx1"), FIRST_TIME // 60_000_000)
     assert (first.time, first.first_event, first.last_event) == (FIRST_TIME, FIRST_TIME, FIRST_TIME + 59_000_000)
@@ -43,12 +56,16 @@ def test_hits_of_one_rule_entity_and_minute_are_one_finding(sigma):
     ],
 )
 def test_a_finding_is_about_whom_the_rule_says_or_the_first_that_is_known(sigma, event, entity):
-    (finding,) = said(sigma.load(sigma.text(RULE, custom={"miniwatch": {"entity": "OpenId"}})), {"message": "bad", **event})
+    (finding,) = said(
+        sigma.load(sigma.text(RULE, custom={"miniwatch": {"entity": "OpenId"}})), {"message": "bad", **event}
+    )
     assert finding.entity == entity
 
 
 def test_evidence_counts_all_and_names_the_first_twenty(sigma):
-    (finding,) = said(sigma.load(sigma.text(RULE)), *({"message": "bad" + "x" * 300, APP: "a", "event.id": f"{i}"} for i in range(30)))
+    (finding,) = said(
+        sigma.load(sigma.text(RULE)), *({"message": "bad" + "x" * 300, APP: "a", "event.id": f"{i}"} for i in range(30))
+    )
     assert (finding.evidence.count, finding.evidence.truncated) == (30, True)
     assert finding.evidence.event_ids == tuple(str(i) for i in range(20))
     assert len(finding.evidence.values["message"]) == 200
@@ -56,7 +73,9 @@ def test_evidence_counts_all_and_names_the_first_twenty(sigma):
 
 def test_sightings_come_in_the_order_of_rows(sigma):
     detector = sigma.load(sigma.text(RULE), sigma.text({"s": {"message": "*"}}, title="any"))
-    whole = batch(*({"event.dataset": "miniprogram.log", "message": text, APP: text} for text in ("ok", "bad", "ok", "bad2")))
+    whole = batch(
+        *({"event.dataset": "miniprogram.log", "message": text, APP: text} for text in ("ok", "bad", "ok", "bad2"))
+    )
     rows = [one.row for one in detector.observe(whole)]
     assert rows == [0, 1, 1, 3, 3]
 
@@ -69,13 +88,24 @@ def test_no_row_is_read_that_is_not_there(sigma):
 
 
 MESSAGES = st.sampled_from(["bad", "so bad", "good", None])
-EVENTS = st.lists(st.tuples(MESSAGES, st.sampled_from(["wx1", "wx2", None]), st.integers(0, 150)), min_size=1, max_size=15)
+EVENTS = st.lists(
+    st.tuples(MESSAGES, st.sampled_from(["wx1", "wx2", None]), st.integers(0, 150)), min_size=1, max_size=15
+)
 
 
 @settings(max_examples=25, deadline=None)
 @given(EVENTS)
 def test_single_events_keep_the_laws(sigma, drawn):
-    events = [{"event.dataset": "miniprogram.log", "message": m, APP: a, "@timestamp": FIRST_TIME // 1000 + s * 1000, "event.id": str(i)} for i, (m, a, s) in enumerate(drawn)]
+    events = [
+        {
+            "event.dataset": "miniprogram.log",
+            "message": m,
+            APP: a,
+            "@timestamp": FIRST_TIME // 1000 + s * 1000,
+            "event.id": str(i),
+        }
+        for i, (m, a, s) in enumerate(drawn)
+    ]
     check_detector(lambda: sigma.load(sigma.text(RULE)), [batch(*events)])
 
 
@@ -104,7 +134,10 @@ def test_a_broken_law_is_seen(sigma, bug, check):
     base = sigma.text(RULE, name="base")
     count = "title: many\nid: 5d2b1c1e-0000-4000-8000-000000000009\ncorrelation: {type: event_count, rules: [base], timespan: 1m, condition: {gte: 2}, generate: true}"
     rules = parse_rules([("a.yml", base + "\n---\n" + count)]).rules
-    whole = [batch(*({"event.dataset": "miniprogram.log", "message": "bad", APP: f"wx{i}"} for i in range(4))) for _ in range(2)]
+    whole = [
+        batch(*({"event.dataset": "miniprogram.log", "message": "bad", APP: f"wx{i}"} for i in range(4)))
+        for _ in range(2)
+    ]
     check(lambda: SigmaDetector(rules), whole[:1])
     broken = type("Broken", (Planted,), {"bug": bug})
     with pytest.raises(AssertionError, match=bug):
@@ -115,7 +148,10 @@ def test_a_broken_law_is_seen(sigma, bug, check):
 def test_an_explanation_says_what_was_asked_and_found(sigma):
     detection = {"s": {"message|contains": "bad"}, "f": {"log.level": "debug"}, "condition": "s and not f"}
     (rule,) = sigma.load(sigma.text(detection)).rules
-    whole = batch({"event.dataset": "miniprogram.log", "message": "so BAD"}, {"event.dataset": "other", "message": "bad", "log.level": "debug"})
+    whole = batch(
+        {"event.dataset": "miniprogram.log", "message": "so BAD"},
+        {"event.dataset": "other", "message": "bad", "log.level": "debug"},
+    )
     assert explain(rule, whole, 0).lines() == [
         "yes  all of",
         "  yes  event.dataset is miniprogram.* (found 'miniprogram.log')",
@@ -124,4 +160,4 @@ def test_an_explanation_says_what_was_asked_and_found(sigma):
         "      no   log.level is 'debug' (the event has no such field)",
         "    yes  message contains 'bad' (found 'so BAD')",
     ]
-    assert [line[:6].strip() for line in explain(rule, whole, 1).lines()[:3]] == ["no", "no", "no"]
+    assert [line.split()[0] for line in explain(rule, whole, 1).lines()[:3]] == ["no", "no", "no"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from detectors.finding import Scope, Severity
 from detectors.sigma import parse_rules
 
@@ -13,7 +14,12 @@ def problems(text: str) -> list[str]:
     return [str(problem) for problem in parse_rules([("rules/a.yml", text)]).problems]
 
 
-def one(detection: str = "s: {a: b}\n  condition: s", head: str = f"id: {ID}1", more: str = "", logsource: str = "product: miniprogram") -> str:
+def one(
+    detection: str = "s: {a: b}\n  condition: s",
+    head: str = f"id: {ID}1",
+    more: str = "",
+    logsource: str = "product: miniprogram",
+) -> str:
     return f"title: a rule\n{head}\nlogsource: {{{logsource}}}\ndetection:\n  {detection}\n{more}"
 
 
@@ -58,7 +64,8 @@ def one(detection: str = "s: {a: b}\n  condition: s", head: str = f"id: {ID}1", 
 )  # fmt: skip
 def test_a_bad_rule_is_refused_with_its_place_and_what_to_do(text, said):
     (problem,) = problems("# a comment\n\n" + text)
-    assert problem.startswith("rules/a.yml:") and said in problem
+    assert problem.startswith("rules/a.yml:")
+    assert said in problem
 
 
 def test_aliases_that_multiply_are_refused_before_they_do():
@@ -85,24 +92,57 @@ def test_a_rule_says_who_it_is_about_and_what_it_proves():
     more = "custom: {miniwatch: {entity: OpenId, behaviour: [8, 9], proof: true, response: ask}}\nlevel: high\ntags: [attack.t1059]\nfalsepositives: [tests]"
     (rule,) = parse_rules([("a.yml", one(more=more))]).rules
     assert (rule.entity, rule.entity_field, rule.proof, rule.response) == (Scope.USER, "user.id", True, "ask")
-    assert (rule.severity, rule.tags, rule.false_positives) == (Severity.HIGH, ("behaviour.8", "behaviour.9", "attack.t1059"), ("tests",))
+    assert (rule.severity, rule.tags, rule.false_positives) == (
+        Severity.HIGH,
+        ("behaviour.8", "behaviour.9", "attack.t1059"),
+        ("tests",),
+    )
 
 
 def test_the_version_follows_the_content_and_not_its_layout():
-    versions = {parse_rules([("a.yml", text)]).rules[0].version for text in (one(), "# new\n" + one() + "\n\n", one().replace("{a: b}", "{'a': b}"))}
+    versions = {
+        parse_rules([("a.yml", text)]).rules[0].version
+        for text in (one(), "# new\n" + one() + "\n\n", one().replace("{a: b}", "{'a': b}"))
+    }
     changed = parse_rules([("a.yml", one("s: {a: c}\n  condition: s"))]).rules[0].version
-    assert len(versions) == 1 and changed not in versions and len(changed) == 16
+    assert len(versions) == 1
+    assert changed not in versions
+    assert len(changed) == 16
 
 
 def test_a_rule_needs_the_columns_that_carry_its_fields():
-    (rule,) = parse_rules([("a.yml", one("s: {miniprogram.api_args.url: x, http.request.headers.x.y: z, a|fieldref: app.declared_domains}\n  condition: s"))]).rules
-    assert rule.fields == ("miniprogram.api_args.url", "http.request.headers.x.y", "a", "app.declared_domains") or len(rule.fields) == 4
-    assert {"miniprogram.api_args", "http.request.headers.x.y", "a", "app.declared_domains", "miniprogram.app_id"} <= rule.needs
+    (rule,) = parse_rules(
+        [
+            (
+                "a.yml",
+                one(
+                    "s: {miniprogram.api_args.url: x, http.request.headers.x.y: z, a|fieldref: app.declared_domains}\n  condition: s"
+                ),
+            )
+        ]
+    ).rules
+    assert (
+        rule.fields == ("miniprogram.api_args.url", "http.request.headers.x.y", "a", "app.declared_domains")
+        or len(rule.fields) == 4
+    )
+    assert {
+        "miniprogram.api_args",
+        "http.request.headers.x.y",
+        "a",
+        "app.declared_domains",
+        "miniprogram.app_id",
+    } <= rule.needs
     assert "miniprogram.api_args.url" not in rule.needs
 
 
 def window(**changes: str) -> str:
-    keys = {"type": "event_count", "rules": f"[{ID}1]", "group-by": "[user.id]", "timespan": "5m", "condition": "{gte: 3}"} | changes
+    keys = {
+        "type": "event_count",
+        "rules": f"[{ID}1]",
+        "group-by": "[user.id]",
+        "timespan": "5m",
+        "condition": "{gte: 3}",
+    } | changes
     body = "\n".join(f"  {key}: {value}" for key, value in keys.items())
     return f"{one()}\n---\ntitle: many\nid: {ID}9\ncorrelation:\n{body}\n"
 
