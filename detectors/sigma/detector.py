@@ -153,7 +153,7 @@ def _finding(rule: Rule, fact: Mapping[str, Any], values: dict[str, str]) -> Fin
     entity = Entity(Scope(fact["scope"]), fact["entity"])
     ids = tuple(one for one in fact["ids"] if one is not None)
     return Finding(
-        id=finding_id(rule.id, entity, fact["row"]),
+        id=finding_id(rule.id, entity, fact["minute"]),
         time=fact["time"],
         first_event=fact["first"],
         last_event=fact["last"],
