@@ -60,7 +60,11 @@ _KEYED: Final = {
 """Keys, in lower case, whose texts are secrets or people, and as what they count; ``code`` and ``token`` are ``auth.*``."""
 
 _WORDS: Final = (
-    "session",
+    "session_key",
+    "sessionkey",
+    "session=",
+    'session\\"',
+    '"session":"',
     "access_token",
     "accesstoken",
     "authorization",
@@ -86,6 +90,8 @@ _MATCH: Final = (
     rf'|(?i-u:\b(?:{_KEYS})\b)(?:\\*["\'])? *[:=] *(?:\\*["\'])?(?:Bearer )?[A-Za-z0-9_.~+/=%@!#$^*-]+'
     r'|(?:"[a-z_]+": ?)?(?:^|[^0-9A-Za-z_.])(?:1[3-9][0-9]{9}|[0-9]{16,19}|[0-9]{17}[Xx])(?:$|[^0-9A-Za-z_])'
 )
+_KEYED_MATCH: Final = re.compile(rf'({_KEYS})((?:\\*["\'])? *[:=] *(?:\\*["\'])?(?:Bearer )?)(.+)', re.IGNORECASE | re.DOTALL)
+_DIGITS_MATCH: Final = re.compile(r'("([a-z_]+)": ?)?([^0-9]*)([0-9]{11,19}[Xx]?)([^0-9]*)', re.DOTALL)
 _PYTHON_MATCH: Final = re.compile(_MATCH.replace("(?i-u:", "(?i:"), re.ASCII)
 _DONE: Final = re.compile(r"<[a-z_]+:[0-9a-f]{8}>|[0-9a-f]{32}")
 _COUNTS: Final = frozenset(

@@ -95,9 +95,8 @@ def _at(column: Column, predicate: Predicate) -> Truth:
     part, _, comparison = predicate.detail.partition(" ")
     moments = column.values.cast(pl.Datetime("us", "UTC")).dt
     numbers = getattr(moments, part)().cast(pl.Int64)
-    return (
-        _COMPARE[comparison](numbers.fill_null(0).to_numpy(), predicate.operands[0]) & numbers.is_not_null().to_numpy()
-    )
+    valid: Truth = numbers.is_not_null().to_numpy()
+    return _COMPARE[comparison](numbers.fill_null(0).to_numpy(), predicate.operands[0]) & valid
 
 
 def _in_networks(column: Column, operands: Sequence[object]) -> Truth:

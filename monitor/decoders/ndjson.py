@@ -36,6 +36,7 @@ DEAD_LETTER_BYTES_MAX: Final = 65_536
 # Letters written as \uXXXX: nobody needs to, and a key spelt so would hide from a search of the text.
 _ODD_ESCAPE: Final = r"\\u(?:00[4-7][0-9A-Fa-f]|00[23][0-9A-Fa-f]|[dD][89a-fA-F])"
 _ODD_NUMBER: Final = r"[:\[,]\s*-?(?:NaN|Inf)"
+_SPACED_COLON: Final = ('" :', '"\t:')  # a key may stand before it in a way that a search for ``"key":`` misses
 _TYPE_CHANGE: Final = re.compile(r"Column\((.*)\) changed from (?:string to number|number to string)")
 _ROW: Final = re.compile(r"in row (\d+)")
 
@@ -116,13 +117,14 @@ def _triage(lines: pl.Series, shape: Shape) -> tuple[np.ndarray[Any, Any], bool]
     if (lines.str.len_bytes() > 2 * DEPTH_MAX).any():
         odd |= _deep(line).fill_null(value=False)
     leaves = sorted({f'"{keys[-1]}"' for path in shape.loose for keys in shape.places[path]})
-    unusual = lines.filter(lines.str.contains_any(["\\u", "NaN", "Inf", *shape.dotted, *leaves]))
+    dotted = [*shape.dotted, *_SPACED_COLON]
+    unusual = lines.filter(lines.str.contains_any(["\\u", "NaN", "Inf", *dotted, *leaves]))
     if not len(unusual):
         return frame.select(odd)[LINE].to_numpy(), False
     closer = line.str.contains(_ODD_ESCAPE) | line.str.contains(_ODD_NUMBER)
     if leaves:
         closer |= line.str.contains_any(leaves)
-    is_dotted = bool(shape.dotted) and bool(unusual.str.contains_any(list(shape.dotted)).any())
+    is_dotted = bool(unusual.str.contains_any(dotted).any())
     return frame.select(odd | closer.fill_null(value=False))[LINE].to_numpy(), is_dotted
 
 

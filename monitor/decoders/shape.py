@@ -62,7 +62,7 @@ class Shape:
     loose: tuple[str, ...]
     root: Node
     places: Mapping[str, tuple[tuple[str, ...], ...]]  # field → its spellings
-    dotted: tuple[str, ...]  # what a line holds that spells a known field with dots: ``"user.``
+    dotted: tuple[str, ...]  # what a line holds that spells a known field with dots: ``"user.id":``
     nested: Node  # `root` without the dotted spellings
 
 
@@ -92,7 +92,7 @@ def shape_of(fields: frozenset[str]) -> Shape:
 def _dotted(node: Node) -> Iterator[str]:
     for key, below in node.below.items():
         if "." in key:
-            yield f'"{key.partition(".")[0]}.'
+            yield f'"{key}":'
         yield from _dotted(below)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import ClassVar
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,8 +83,6 @@ def test_sightings_come_in_the_order_of_rows(sigma):
 
 
 def test_no_row_is_read_that_is_not_there(sigma):
-    import polars as pl
-
     assert sigma.load(sigma.text(RULE)).observe(Batch(pl.DataFrame(), 0)) == []
     assert SigmaDetector([]).observe(batch({"event.dataset": "miniprogram.log"})) == []
 
@@ -113,7 +113,7 @@ class Planted(SigmaDetector):
     """A detector that breaks one law."""
 
     bug = ""
-    runs = Counter()
+    runs: ClassVar[Counter] = Counter()
 
     def observe(self, one):
         sightings = super().observe(one)
@@ -141,8 +141,7 @@ def test_a_broken_law_is_seen(sigma, bug, check):
     check(lambda: SigmaDetector(rules), whole[:1])
     broken = type("Broken", (Planted,), {"bug": bug})
     with pytest.raises(AssertionError, match=bug):
-        for _ in range(3):
-            check(lambda: broken(rules), whole[:1])
+        check(lambda: broken(rules), whole[:1])
 
 
 def test_an_explanation_says_what_was_asked_and_found(sigma):
