@@ -244,9 +244,13 @@ def open_daemon(
     *,
     until_end: bool = False,
     deliver: bool | None = None,
+    sources: Sequence[tuple[Source, bool]] | None = None,
     clock: Callable[[], int] = wall_clock,
 ) -> Iterator[Daemon]:
-    """Put the daemon together. `deliver` None: live runs deliver, runs to the end do not."""
+    """Put the daemon together. `deliver` None: live runs deliver, runs to the end do not.
+
+    `sources`, each with whether people are hashed in it already, stand for those of the configuration.
+    """
     with ExitStack() as closing:
         places = Places(config.data_dir)
         closing.enter_context(only_one(places.lock))
@@ -266,7 +270,7 @@ def open_daemon(
         closing.callback(outbox.stop)
         stopping = threading.Event()
         pipeline = Pipeline(
-            intakes=_intakes(config, kept),
+            intakes=_intakes(config, kept, sources),
             detectors=[SigmaDetector(rules.rules, config.rules.window_events_max)],
             registry=registry,
             policy=rulings,
@@ -328,12 +332,13 @@ def _webhook(keys: Any, clock: Callable[[], int]) -> Notifier:
     return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=patience)
 
 
-def _intakes(config: Config, kept: Kept) -> Sequence[Intake]:
+def _intakes(config: Config, kept: Kept, sources: Sequence[tuple[Source, bool]] | None) -> Sequence[Intake]:
     people = kept.people(config)
     bounds = Bounds(config.clock.lateness_s_max, config.clock.skew_s_max, config.clock.step_s_max)
     limit = config.dead_letters.bytes_max
     intakes = []
-    for source, hashed in sources_of(config, run=uuid.uuid4().hex[:12]):
+    found = sources_of(config, run=uuid.uuid4().hex[:12]) if sources is None else sources
+    for source, hashed in found:
         ndjson = NdjsonDecoder(dead_letter_bytes_max=limit)
         decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
         door = Door(people, ndjson, hashed=hashed)

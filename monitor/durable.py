@@ -49,6 +49,7 @@ def publish(part: Path, path: Path, kind: str) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
+    boundary("fsync:folder")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

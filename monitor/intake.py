@@ -115,8 +115,10 @@ class Intake:
             lot.letter += 1
         letters = lot.letters[first : lot.letter]
         time_max = max(self.place.time_max, _time_max(frame))
-        begun = lot.raw.start if self.place.taken < 0 else self.place.taken
-        self.place = Place(lot.after, -1, time_max) if is_last else Place(lot.before, bound, time_max)
+        begun = lot.raw.start if self.place.taken < 0 else min(self.place.taken, lot.raw.end)
+        # A lot may be shorter than that of an earlier run with other bounds, and end before what was taken then.
+        beyond = self.place.taken if self.place.taken > lot.raw.end else -1
+        self.place = Place(lot.after, beyond, time_max) if is_last else Place(lot.before, bound, time_max)
         self.progress = self._counted(frame, letters, lot.raw, is_last=is_last)
         if is_last:
             self.lot = None
@@ -155,9 +157,12 @@ def merge_ready(intakes: Sequence[Intake], rows_max: int) -> Mapping[str, int]:
     """How many rows of each partition's lot may be taken now, so that the whole comes in the order of (clock, partition).
 
     A row may be taken when no partition that still gives can bring one before it. The partition whose window of rows ends first
-    always gives all of it, so every turn makes progress. Every intake that is not exhausted must have a lot.
+    always gives all of it, so every turn makes progress. A lot of dead letters alone does not say how far its partition is: it
+    is taken by itself, so that what comes after it is seen first. Every intake that is not exhausted must have a lot.
     """
     windows = [(intake, intake.lot.last_clock(rows_max) if intake.lot else None) for intake in intakes]
+    if any(clock is None and intake.lot and not intake.source.ended for intake, clock in windows):
+        return {intake.partition: 0 for intake, _ in windows}
     ends = sorted(
         (clock, intake.partition)
         for intake, clock in windows

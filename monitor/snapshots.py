@@ -181,7 +181,7 @@ def _manifest(folder: Path, *, verify: bool) -> SnapshotRow:
         row = msgspec.json.decode(envelope.manifest, type=SnapshotRow)
     except FileNotFoundError:
         raise _Unfit(f"it has no {MANIFEST}") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _Unfit(f"{MANIFEST} is damaged or foreign ({error})") from error
     if row.format != FORMAT:
         raise _Unfit(f"of format {row.format}; this version reads format {FORMAT}")

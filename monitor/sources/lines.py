@@ -52,7 +52,7 @@ class LineCutter:
             cuts.append(self._end_skipped(self.held_bytes + begin - 1, newline=1))
         last = block.rfind(b"\n", begin) + 1
         if last > begin:
-            whole = b"".join([*self._held, block[begin:last]])
+            whole = b"".join([*self._held, memoryview(block)[begin:last]])  # one copy, not two
             self._held, self.held_bytes = [], 0
             cuts.extend(self._cut(whole))
             begin = last

@@ -103,6 +103,13 @@ def one_document(connection: Connection, kind: type[_Document], table: Table, ke
     return None if row is None else document(kind, row["document"])
 
 
+def starting(connection: Connection, table: Table, column: str, prefix: str, limit: int) -> list[str]:
+    """The first few different values of a text column that begin like that."""
+    of = table.c[column]
+    wanted = select(of).distinct().where(of.startswith(prefix, autoescape=True), of >= prefix).order_by(of).limit(limit)
+    return list(connection.execute(wanted).scalars())
+
+
 def known(connection: Connection, table: Table, keys: Collection[str]) -> set[str]:
     """Which of these ids there are."""
     found: set[str] = set()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from monitor.durable import boundary
 from monitor.stores import StoreError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def upgrade(engine: Engine) -> None:
         found = _revision(connection)  # asked again: another process may have been first
         if found != LATEST:
             _migrate(connection, found)
+            boundary("commit:schema")
+    boundary("commit:schema:done")
 
 
 def _revision(connection: Connection) -> str | None:

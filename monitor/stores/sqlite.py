@@ -33,6 +33,9 @@ from playbooks.risk import Risk
 BUSY_TIMEOUT_S: Final = 5.0
 """How long another process's write is waited for."""
 
+STARTING_MAX: Final = 10
+"""Ids given for the beginning of one: enough to tell people that it is not unique."""
+
 
 class SqliteStore:
     """A `Record` in a SQLite file (WAL, fsynced at every commit), for several threads and processes at once.
@@ -145,6 +148,16 @@ class SqliteStore:
         with self._database.reading() as connection:
             row = reading.one(connection, tables.dead_letters, key)
             return None if row is None else reading.dead_letter(row)
+
+    def ids_starting(self, kind: str, prefix: str, limit: int = STARTING_MAX) -> list[str]:
+        """Ids of a table ("findings", "standings" …) that begin like that: what people write of an id."""
+        with self._database.reading() as connection:
+            return reading.starting(connection, tables.metadata.tables[kind], "id", prefix, limit)
+
+    def rules_starting(self, prefix: str, limit: int = STARTING_MAX) -> list[str]:
+        """Ids of rules with findings that begin like that."""
+        with self._database.reading() as connection:
+            return reading.starting(connection, tables.findings, "rule", prefix, limit)
 
     def unseal(self, row: DeadLetterRow) -> DeadLetter:
         """A dead letter with its raw bytes; raises `sealing.SealError` when the key is not the one it was sealed with."""

@@ -1,0 +1,59 @@
+# Everything is done in an environment of its own, .venv, made from the hashed lock. `make help` lists the words.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip
+DEMO := var/demo
+RULES_TESTED := detectors/rules/tested.json
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock twins kill-demo native wheel clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# The environment is made again when the lock changes. pip fetches one tool, uv, by its hash; uv does the rest in seconds.
+$(VENV)/.made: requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Miniwatch needs Python 3.11 or later; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(UV) sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.txt
+	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(MAKE) --no-print-directory native || echo "The native kernel was not built; Miniwatch works without it, only slower."
+	@touch $@
+
+run: $(VENV)/.made ## Simulate a day of a platform, watch it, and tell what was found
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	$(BIN)/miniwatch simulate --seed 2026 --events 300000 --output-file $(DEMO)/day.ndjson --registry $(DEMO)/apps.ndjson --labels $(DEMO)/truth.ndjson
+	$(BIN)/miniwatch apps import $(DEMO)/apps.ndjson --data-dir $(DEMO)/data
+	$(BIN)/miniwatch run --until-end --source file:$(DEMO)/day.ndjson --data-dir $(DEMO)/data
+
+test: $(VENV)/.made ## All tests but the slow ones
+	$(BIN)/pytest -m "not slow and not live" -n 2 --dist loadfile
+
+check: $(VENV)/.made ## Everything a machine can check: format, lint, types, contracts, tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory test
+
+bench: $(VENV)/.made ## Measure the whole path and its stages on this machine
+	$(BIN)/python tests/bench/whole_path.py
+
+kill-demo: $(VENV)/.made ## Kill the daemon twenty times in the middle of its work; the account stays balanced
+	$(BIN)/python tests/journeys/kill_demo.py
+
+twins: $(VENV)/.made ## Run every built-in rule on its twin, and note which content passed
+	$(BIN)/python -m monitor.rules
+
+wheel: $(VENV)/.made ## Build wheel and sdist into dist/
+	$(BIN)/python -m hatchling build
+
+lock: $(VENV)/.made ## Resolve the dependencies anew, with hashes
+	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/run.txt
+	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --extra dev -o requirements/dev.txt
+	echo uv | $(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements/uv.txt
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) build dist var

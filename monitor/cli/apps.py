@@ -1,0 +1,151 @@
+"""``miniwatch apps``: what operators told us about each app."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from typer import Argument, Option
+
+from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
+from monitor.cli.moments import now_us, short, stamp
+from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
+from monitor.cli.printing import Column, limit_of, write_one, write_rows
+
+apps = group("The registry: category, developer, declared domains and permissions of each app.")
+
+Row = dict[str, Any]
+COLUMNS: Final[list[Column[Row]]] = [
+    ("APP", lambda row: row["app_id"]),
+    ("NAME", lambda row: row.get("name")),
+    ("CATEGORY", lambda row: row.get("category")),
+    ("DEVELOPER", lambda row: row.get("developer_id")),
+    ("PROTECTED", lambda row: "yes" if row.get("protected") else ""),
+    ("AS OF (UTC)", lambda row: row["as_of"][:19].replace("T", " ")),
+]
+
+
+@apps.command("import", epilog="Example: miniwatch apps import apps.ndjson")
+def import_apps(
+    file: Annotated[
+        Path, Argument(metavar="FILE", help="One app a line, as JSON; - for standard input.", show_default=False)
+    ],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Take up registry lines. Good ones are taken, bad ones told; a running daemon sees them within seconds."""
+    from monitor.cli.opening import actor, record
+    from monitor.registry import parse_registry
+
+    now = now_us()
+    if str(file) == "-":
+        records, problems = parse_registry(sys.stdin.buffer, now)
+    else:
+        with file.open("rb") as lines:
+            records, problems = parse_registry(lines, now)
+    with record(config, data_dir, make=True) as opened:
+        if records:
+            opened.store.import_apps(records, actor(), now)
+    for problem in problems:
+        say(f"{file}:{problem.line}: {problem.message}")
+    say(f"{len(records)} lines taken, {len(problems)} refused.")
+    if problems:
+        leave(FOUND_PROBLEMS)
+
+
+@apps.command("list", epilog="Example: miniwatch apps list --protected")
+def list_apps(
+    developer: Annotated[str | None, Option("--developer", metavar="ID", help="Of this developer.")] = None,
+    category: Annotated[str | None, Option("--category", metavar="NAME", help="Of this category.")] = None,
+    protected: Annotated[bool, Option("--protected", help="Only those that nothing is done to automatically.")] = False,
+    limit: Limit = None,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List registered apps by id, each with its newest line."""
+    from monitor.cli.opening import record
+
+    def wanted(row: Row) -> bool:
+        return (
+            (developer is None or row.get("developer_id") == developer)
+            and (category is None or row.get("category") == category)
+            and (not protected or bool(row.get("protected")))
+        )
+
+    with record(config, data_dir) as opened:
+        limit = limit_of(output, limit)
+        rows = (row for row in _newest(opened.store.apps()) if wanted(row))
+        write_rows(output, _first(rows, limit), COLUMNS, limit=limit)
+
+
+@apps.command("show", epilog="Example: miniwatch apps show wx0123456789abcdef")
+def show_app(
+    app: Annotated[str, Argument(metavar="APP_ID", show_default=False)],
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what is registered about an app, its risk, and what happened to it lately."""
+    import msgspec
+
+    from detectors.finding import Entity, Scope
+    from monitor.cli.opening import record
+    from monitor.cli.telling import decision_text
+    from monitor.stores.record import Query
+
+    with record(config, data_dir) as opened:
+        entity = Entity(Scope.APP, app)
+        lines = [row for row in opened.store.apps() if row.app_id == app]
+        risk = opened.store.risks([entity]).get(entity)
+        mine = Query(scope=Scope.APP, value=app, limit=10)
+        incidents = [
+            f"{row.id[:12]}: {row.title} ({row.severity}, {row.state})" for row in opened.store.incidents(mine)
+        ]
+        decisions = [decision_text(row) for row in opened.store.decisions(mine)]
+    if not lines and risk is None and not incidents:
+        raise Refused(f"nothing is known of an app {app}: it is not registered, and nothing was found about it", USAGE)
+    document = _row(lines[-1]) if lines else {"app_id": app}
+    told: list[tuple[str, object]] = [
+        *((name.replace("_", " "), _told(value)) for name, value in document.items()),
+        ("earlier lines", [short(row.as_of) for row in lines[:-1]]),
+        ("risk", f"{risk.score:.0f} of 100 at {short(risk.at)} UTC" if risk else "none"),
+        ("incidents", incidents),
+        ("decisions", decisions),
+    ]
+    risk_told = {"score": risk.score, "at": stamp(risk.at)} if risk else None
+    write_one(output, {**document, "risk": msgspec.to_builtins(risk_told)}, told)
+
+
+def _newest(records: Iterator[Any]) -> Iterator[Row]:
+    """The newest line of each app; lines come by app and time."""
+    last = None
+    for record in records:
+        if last is not None and last.app_id != record.app_id:
+            yield _row(last)
+        last = record
+    if last is not None:
+        yield _row(last)
+
+
+def _row(record: Any) -> Row:
+    import msgspec
+
+    document: Row = msgspec.json.decode(record.document)
+    return {**document, "app_id": record.app_id, "as_of": stamp(record.as_of)}
+
+
+def _first(rows: Iterator[Row], limit: int | None) -> Iterator[Row]:
+    from itertools import islice
+
+    return islice(rows, limit)
+
+
+def _told(value: object) -> object:
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return ("yes" if value else "no") if isinstance(value, bool) else value

@@ -1,0 +1,168 @@
+"""``miniwatch check``: everything that would keep the daemon from doing what is wanted, all at once."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
+from monitor.cli.options import ConfigFile, DataDir
+from monitor.cli.printing import Column, visible, write_rows, write_text
+
+if TYPE_CHECKING:
+    from monitor.config import Config, Problem, Setting
+
+
+def check(
+    verbose: Annotated[
+        bool, Option("--verbose", "-v", help="Print every effective setting and where it came from.")
+    ] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Check configuration, rules, playbooks, sources, data folder and keys: all problems at once. Exits 1 when there are any."""
+    from monitor.cli.opening import config_file, configuration
+    from monitor.config import ConfigError
+
+    problems: list[Problem] = []
+    loaded = None
+    try:
+        loaded = configuration(config, data_dir)
+    except ConfigError as error:
+        problems += error.problems
+    if loaded is not None:
+        problems += problems_of(loaded)
+        if verbose:
+            _settings(loaded)
+    for problem in problems:
+        write_text(visible(problem))
+    if loaded is None:
+        say("Rules, playbooks and sources are checked once the configuration can be read.")
+    if problems:
+        say(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}.")
+        leave(FOUND_PROBLEMS)
+    file = config_file(config)
+    say(f"All is well: {file or 'the built-in defaults'}, its rules, playbooks, sources and keys.")
+
+
+def problems_of(config: Config) -> list[Problem]:
+    """What is wrong with the things that a readable configuration names."""
+    return [
+        *_sources(config),
+        *_rules(config),
+        *_playbooks(config),
+        *_data_dir(config.data_dir),
+        *key_problems(config.data_dir),
+        *_listening(config),
+    ]
+
+
+def _sources(config: Config) -> Iterator[Problem]:
+    from monitor.config import Problem
+    from monitor.sources import SourceError
+    from monitor.sources.uri import parse_source
+
+    for number, named in enumerate(config.sources):
+        place = f"sources[{number}].uri"
+        try:
+            found = [source.partition for source in parse_source(named.uri, run="check", format=named.format)]
+        except SourceError as error:
+            yield Problem(place, str(error), "a source that can be read", "correct the URI")
+            continue
+        for path in (Path(name.removeprefix("file:")) for name in found if name.startswith("file:")):
+            if path.exists() and not os.access(path, os.R_OK):
+                yield Problem(
+                    place, f"{path}, which may not be read", "a readable file", "give this user the right to read it"
+                )
+
+
+def _rules(config: Config) -> Iterator[Problem]:
+    from monitor.app import rules_of
+    from monitor.config import Problem
+
+    loaded = rules_of(config)
+    for problem in loaded.problems:
+        found = f"rule {problem.rule or 'file'}: {problem.message}"
+        remedy = "correct it; `miniwatch rules test FILE` shows whether it does what its twin says"
+        yield Problem(f"{problem.path}:{problem.line}", found, "a rule that can be used and is tested", remedy)
+    if not loaded.rules:
+        yield Problem(
+            "rules", "no rule at all", "rules to look for abuse with", "set rules.builtin = true, or name folders"
+        )
+
+
+def _playbooks(config: Config) -> Iterator[Problem]:
+    from monitor.app import playbooks_of
+    from monitor.config import Problem
+
+    for problem in playbooks_of(config).problems:
+        yield Problem(f"{problem.file}:{problem.line}", problem.found, problem.expected, problem.advice.rstrip("."))
+
+
+def _data_dir(folder: Path) -> Iterator[Problem]:
+    from monitor.config import Problem
+
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        yield Problem("data_dir", f"{nearest}, which is a file", "a folder", "name another, or move the file away")
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        remedy = "give this user the right to write there, or name another folder"
+        yield Problem("data_dir", f"{nearest}, which may not be written", "a folder that can be written", remedy)
+
+
+def key_problems(folder: Path) -> Iterator[Problem]:
+    """Keys that are none, cannot be read, or can be read by others."""
+    from monitor.config import Problem
+    from monitor.sealing import SealError, key_at
+    from monitor.stores.places import Places
+
+    places = Places(folder)
+    for path in (places.seal_key, places.people_key):
+        if not path.is_file():
+            continue  # made at first start
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            yield Problem(str(path), f"a key open to others (mode {mode:03o})", "mode 600", f"run chmod 600 {path}")
+        try:
+            key_at(path)
+        except (SealError, OSError) as error:
+            yield Problem(
+                str(path), str(error), "the key that was made here", "restore it from a backup made with --keys"
+            )
+
+
+def _listening(config: Config) -> Iterator[Problem]:
+    """Whether the address for probes is free; a running daemon of ours may well hold it."""
+    from monitor.cli.health import is_running
+    from monitor.config import Problem
+    from monitor.config_keys import split_listen
+
+    if not config.http.listen or is_running(config.data_dir):
+        return
+    host, port = split_listen(config.http.listen)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as error:
+        found = f"{config.http.listen}: {error.strerror or error}"
+        yield Problem("http.listen", found, "an address that is free", 'choose another port, or "" for no server')
+
+
+def _settings(config: Config) -> None:
+    from monitor.cli.options import Form
+
+    columns: list[Column[Setting]] = [
+        ("KEY", lambda row: row.key),
+        ("VALUE", lambda row: row.value),
+        ("FROM", lambda row: row.origin),
+    ]
+    write_rows(Form.TABLE, config.describe(), columns)

@@ -1,0 +1,140 @@
+"""``miniwatch deadletters``: lines that could not become events."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+from typer import Argument, Option
+
+from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
+from monitor.cli.lists import Id
+from monitor.cli.moments import now_us, short
+from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, Since, Until, group
+from monitor.cli.printing import Column, at, limit_of, visible, wire, write_one, write_rows
+
+if TYPE_CHECKING:
+    from monitor.cli.opening import Opened
+    from monitor.stores.record import DeadLetterRow
+
+deadletters = group("Lines that could not become events, kept sealed with the reason.")
+
+COLUMNS: Final[list[Column[DeadLetterRow]]] = [
+    ("ID", lambda row: row.id),
+    ("TIME (UTC)", at("time")),
+    ("REASON", lambda row: row.reason.value),
+    ("BYTES", lambda row: row.length),
+    ("POSITION", lambda row: row.position),
+    ("SOURCE", lambda row: row.partition),
+    ("REPLAYED (UTC)", at("replayed")),
+    ("DETAIL", lambda row: row.detail),
+]
+ReasonWord = Annotated[str | None, Option("--reason", metavar="WORD", help="With this reason: broken-json, too-long …")]
+Partition = Annotated[str | None, Option("--source", metavar="NAME", help="Of this source, as the ledger names it.")]
+
+
+@deadletters.command("list", epilog="Example: miniwatch deadletters list --reason broken-json")
+def list_dead_letters(
+    since: Since = None,
+    until: Until = None,
+    reason: ReasonWord = None,
+    source: Partition = None,
+    limit: Limit = None,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List dead letters, newest first, without their content."""
+    from monitor.cli.filters import query_of, word
+    from monitor.cli.opening import record
+    from monitor.decoders import DeadLetterReason
+
+    with record(config, data_dir) as opened:
+        limit = limit_of(output, limit)
+        reason = word(reason, [each.value for each in DeadLetterReason], "--reason") if reason else None
+        query = query_of(opened, since=since, until=until, reason=reason, partition=source, limit=limit)
+        write_rows(output, opened.store.dead_letters(query), COLUMNS, limit=limit)
+
+
+@deadletters.command("show", epilog="Example: miniwatch deadletters show 000000007-00001 --raw")
+def show_dead_letter(
+    key: Id,
+    raw: Annotated[
+        bool, Option("--raw", help="Unseal the line and show it: it may hold personal data, and reading it is audited.")
+    ] = False,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show one dead letter; with --raw, the line itself."""
+    from monitor.cli.opening import actor, record
+    from monitor.stores import AuditEntry
+
+    with record(config, data_dir) as opened:
+        row = _row(opened, key)
+        lines: list[tuple[str, object]] = [
+            ("Dead letter", row.id),
+            ("Came", f"{short(row.time)} UTC"),
+            ("Source", f"{row.partition}, at {row.position}"),
+            ("Reason", row.reason.value),
+            ("Detail", row.detail),
+            ("Length", f"{row.length} bytes"),
+            ("Replayed", f"{short(row.replayed)} UTC" if row.replayed is not None else "no"),
+        ]
+        told = wire(row)
+        if raw:
+            text = opened.store.unseal(row).raw.decode("utf-8", "backslashreplace")
+            who = actor()
+            opened.store.audit(
+                AuditEntry(
+                    time=now_us(), actor=who, action="dead-letter.read", subject=row.id, reason="asked for its content"
+                )
+            )
+            told, lines = {**told, "raw": text}, [*lines, ("Content", visible(text))]
+        write_one(output, told, lines)
+
+
+@deadletters.command("replay", epilog="Example: miniwatch deadletters replay --reason wrong-type")
+def replay_dead_letters(
+    keys: Annotated[
+        list[str] | None,
+        Argument(metavar="[ID]...", help="Which; without any, all that the filters leave.", show_default=False),
+    ] = None,
+    reason: ReasonWord = None,
+    source: Partition = None,
+    hashed: Annotated[bool, Option("--hashed", help="People in these lines are keyed hashes already.")] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Decode dead letters again; those that are events now are processed, once no daemon runs. Exits 1 when some fail still."""
+    from monitor.cli.filters import query_of, word
+    from monitor.cli.opening import configuration, record
+    from monitor.cli.replaying import decodable, process
+    from monitor.decoders import DeadLetterReason
+
+    loaded = configuration(config, data_dir)
+    with record(config, data_dir) as opened:
+        reason = word(reason, [each.value for each in DeadLetterReason], "--reason") if reason else None
+        query = query_of(opened, reason=reason, partition=source)
+        rows = [_row(opened, key) for key in keys] if keys else list(opened.store.dead_letters(query))
+        fit, unfit = decodable(
+            opened.store, [row for row in rows if row.replayed is None], loaded.dead_letters.bytes_max
+        )
+    for row, why in unfit[:20]:
+        say(f"{row.id}: {visible(why)}")
+    if len(unfit) > 20:
+        say(f"… and {len(unfit) - 20} more that are no events still.")
+    done = process(loaded, fit, hashed=hashed) if fit else 0
+    say(f"{done} became events, {len(unfit)} are dead letters still.")
+    if unfit:
+        leave(FOUND_PROBLEMS)
+
+
+def _row(opened: Opened, key: str) -> DeadLetterRow:
+    from monitor.cli.opening import whole_id
+
+    whole = whole_id(opened.store.ids_starting("dead_letters", key), "dead letter", key, "deadletters list")
+    row = opened.store.dead_letter(whole)
+    assert row is not None  # noqa: S101 - its id was found a moment ago
+    return row

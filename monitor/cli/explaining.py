@@ -1,0 +1,171 @@
+"""``miniwatch explain``: the story behind an id, in a screen."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from monitor.cli.leaving import USAGE, Refused
+from monitor.cli.lists import Id
+from monitor.cli.moments import now_us, short, span
+from monitor.cli.options import ConfigFile, DataDir
+from monitor.cli.printing import write_pairs, write_text
+from monitor.cli.telling import decision_lines, decision_text, entity_text, finding_lines, incident_lines
+
+if TYPE_CHECKING:
+    from monitor.cli.opening import Opened
+    from playbooks.decision import Decision
+
+KINDS: Final = ("finding", "incident", "decision")
+OTHERS_MAX: Final = 6
+"""Of each kind of further thing about the same entity."""
+
+FINDINGS_MAX: Final = 2000
+"""Findings of an incident that are looked at, the newest."""
+
+HELD: Final = {
+    "held-exempt": "An exemption protects this entity. `miniwatch allowlists list` shows which, and until when.",
+    "held-evidence": "Removal and more need a rule marked as proof, an integrity check, or findings of two kinds of "
+    "detector. One kind of rule saw this, however often: a person has to judge it.",
+    "held-approval": "A ban is never automatic: a second person has to agree.",
+    "held-budget": "More acts of this kind came up in the hour than the budgets of the configuration allow, so that a "
+    "faulty rule cannot act on everyone.",
+    "held-protected": "The registry marks this app as protected: nothing is done to it automatically.",
+}
+"""Why something was held, in full."""
+
+
+def explain(key: Id, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Tell the story of a finding, incident, decision or event: why, by which rule, until when, who may lift it."""
+    from monitor.cli.opening import record
+
+    with record(config, data_dir) as opened:
+        found = [(kind, each) for kind in KINDS for each in opened.store.ids_starting(f"{kind}s", key)]
+        exact = [pair for pair in found if pair[1] == key]
+        if len(exact or found) > 1:
+            several = ", ".join(f"{kind} {each}" for kind, each in found[:5])
+            raise Refused(f"{key} is the beginning of several ids: {several}; write more of it", USAGE)
+        if not found:
+            _explain_event(opened, key)
+            return
+        kind, whole = (exact or found)[0]
+        {"finding": _explain_finding, "incident": _explain_incident, "decision": _explain_decision}[kind](opened, whole)
+
+
+def _explain_finding(opened: Opened, key: str) -> None:
+    row = opened.store.finding(key)
+    assert row is not None  # noqa: S101 - its id was found a moment ago
+    write_pairs(finding_lines(row))
+    word = opened.store.considered(key)
+    if word is not None:
+        _headed(
+            "What became of it",
+            [(word.reason.value, word.detail), ("incident", word.incident), ("decision", word.decision)],
+        )
+        decision = opened.store.decision(word.decision) if word.decision else None
+        if decision is not None:
+            _headed("What was decided", _fate(decision))
+    _others(opened, row.entity.scope, row.entity.value, but=key)
+
+
+def _explain_incident(opened: Opened, key: str) -> None:
+    from monitor.stores.record import Query
+
+    row = opened.store.incident(key)
+    assert row is not None  # noqa: S101 - as above
+    write_pairs(incident_lines(row))
+    findings: dict[str, list[Any]] = {}
+    for finding in opened.store.findings(Query(incident=key, limit=FINDINGS_MAX)):
+        findings.setdefault(finding.rule.id, []).append(finding)
+    seen = [
+        (
+            f"{len(each)}x {each[0].severity.value}",
+            f"{each[0].title} (rule {rule[:8]}, last {short(each[0].time)}, such as {each[0].id[:12]})",
+        )
+        for rule, each in sorted(findings.items(), key=lambda item: -len(item[1]))
+    ]
+    _headed("What was seen", seen)
+    for decision in opened.store.decisions(Query(incident=key, limit=OTHERS_MAX)):
+        _headed(f"What was decided: {decision_text(decision)}", [("why", decision.explanation), *_fate(decision)])
+    _others(opened, row.entity.scope, row.entity.value, but=key)
+
+
+def _explain_decision(opened: Opened, key: str) -> None:
+    row = opened.store.decision(key)
+    assert row is not None  # noqa: S101 - as above
+    write_pairs(decision_lines(row))
+    _headed("What that means", _fate(row))
+    finding = opened.store.finding(row.finding) if row.finding else None
+    if finding is not None:
+        _headed("The finding behind it", finding_lines(finding))
+    _others(opened, row.scope, row.value, but=key)
+
+
+def _explain_event(opened: Opened, key: str) -> None:
+    import polars as pl
+
+    from monitor.cli.events import event_lines, event_starting
+    from monitor.stores.record import Query
+
+    frame = event_starting(opened, key)
+    if frame is None:
+        raise Refused(f"nothing here has an id that begins with {key}", USAGE)
+    line = frame["_line"][0].encode()
+    write_pairs(event_lines(frame, line))
+    event, at = frame["event.id"][0], frame["_time"][0]
+    day = 86_400_000_000
+    near = opened.store.findings(Query(since=at - day, until=at + day))
+    named = [row for row in near if event in row.evidence.event_ids]
+    told = [(row.severity.value, f"{row.title}, {entity_text(row.entity)} (finding {row.id[:12]})") for row in named]
+    _headed(
+        "Findings that name it",
+        told or [("none", "`miniwatch rules explain RULE EVENT` says why a rule did not see it")],
+    )
+    app = frame.select(pl.col("miniprogram.app_id")).item()
+    if app is not None:
+        _others(opened, "AppId", app, but="")
+
+
+def _fate(row: Decision) -> list[tuple[str, object]]:
+    """Where a decision stands, until when, and who may lift it."""
+    now = now_us()
+    lines: list[tuple[str, object]] = []
+    if row.mode == "replay":
+        lines.append(("mode", "replay: what would have been decided then; nothing is enforced"))
+    elif row.mode == "shadow":
+        lines.append(("mode", "shadow: decided and recorded; nothing is enforced"))
+    if row.reason in HELD:
+        lines.append(("held", HELD[row.reason]))
+    left = f", {span(now, row.expires)} from now" if row.expires > now and row.mode != "replay" else ""
+    lines.append(("state", f"{row.state.value}; it ends at {short(row.expires)} UTC{left}"))
+    if row.mode != "replay" and row.state.value in ("active", "held", "awaiting-approval", "proposed"):
+        lines.append(
+            ("who may lift it", f'any operator, with a reason: miniwatch decisions revoke {row.id[:12]} --reason "…"')
+        )
+    return lines
+
+
+def _others(opened: Opened, scope: str, value: str, *, but: str) -> None:
+    """What else is known about the same entity."""
+    from detectors.finding import Entity, Scope
+    from monitor.stores.record import Query
+
+    entity = Entity(Scope(scope), value)
+    risk = opened.store.risks([entity]).get(entity)
+    about = Query(scope=scope, value=value, limit=OTHERS_MAX + 1)
+    words = [row for row in opened.store.standings(now_us()) if (row.scope, row.value) == (scope, value)]
+    told: list[tuple[str, object]] = [
+        ("risk", f"{risk.score:.0f} of 100 at {short(risk.at)} UTC" if risk else ""),
+        ("standing words", [f"{row.kind.value} until {short(row.expires)} UTC by {row.actor}: {row.reason}" for row in words]),
+        ("incidents", [f"{row.id[:12]}: {row.title} ({row.state.value}, risk {row.risk:.0f})" for row in opened.store.incidents(about) if row.id != but]),
+        ("decisions", [decision_text(row) for row in opened.store.decisions(about) if row.id != but]),
+        ("findings", [f"{row.id[:12]}: {row.severity.value}, {row.title}, {short(row.time)}" for row in opened.store.findings(about) if row.id != but]),
+    ]  # fmt: skip
+    _headed(f"What else there is about {scope} {value}", told)
+
+
+def _headed(title: str, lines: list[tuple[str, object]]) -> None:
+    if any(value not in (None, "", [], ()) for _, value in lines):
+        write_text(f"\n{title}")
+        write_pairs([(f"  {name}", value) for name, value in lines])

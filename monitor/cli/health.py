@@ -1,0 +1,269 @@
+"""``miniwatch doctor``: what is wrong with an installation, and what to do."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from typer import Option
+
+from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
+from monitor.cli.moments import MICROSECONDS, now_us, span
+from monitor.cli.options import ConfigFile, DataDir, Form, Output
+from monitor.cli.printing import Column, write_rows
+
+if TYPE_CHECKING:
+    from monitor.cli.opening import Opened
+    from monitor.config import Config
+
+DISK_FREE_BYTES_MIN: Final = 1 << 30
+DISK_FREE_SHARE_MIN: Final = 0.05
+OUTBOX_AGE_S_MAX: Final = 900
+"""A message that has been due for longer than this is stalled."""
+
+SNAPSHOT_AGES_MAX: Final = 10
+"""So many times the interval of snapshots may pass without one while the daemon runs."""
+
+SHARE_MAX: Final = 0.01
+"""Of dead letters, late events and events from the future: above it, something upstream is wrong."""
+
+SKEW_US: Final = 60 * MICROSECONDS
+
+State = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What one look at the installation showed."""
+
+    what: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+COLUMNS: Final[list[Column[Sign]]] = [
+    ("WHAT", lambda row: row.what),
+    ("STATE", lambda row: row.state),
+    ("FOUND", lambda row: row.found),
+    ("WHAT TO DO", lambda row: row.advice),
+]
+
+
+def doctor(
+    deep: Annotated[
+        bool, Option("--deep", help="Read every byte of database and archive; takes as long as that takes.")
+    ] = False,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Look an installation over: what is wrong, and what to do. Exits 1 when there are problems."""
+    from monitor.cli.opening import configuration
+
+    signs = list(_signs(configuration(config, data_dir), config, data_dir, deep=deep))
+    write_rows(output, signs if output is Form.TABLE else [asdict(sign) for sign in signs], COLUMNS)
+    problems = sum(sign.state == "problem" for sign in signs)
+    warnings = sum(sign.state == "warning" for sign in signs)
+    say(f"{problems} problems, {warnings} warnings." if problems or warnings else "All is well.")
+    if problems:
+        leave(FOUND_PROBLEMS)
+
+
+def is_running(data_dir: Path) -> bool:
+    """Whether a daemon holds the data folder; asked without touching its lock."""
+    from monitor.stores.places import Places
+
+    try:
+        inode = Places(data_dir).lock.stat().st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return any(f":{inode} " in line and "FLOCK" in line and "WRITE" in line for line in locks.splitlines())
+
+
+def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Sign]:
+    from monitor.cli.checking import problems_of
+    from monitor.cli.opening import record
+    from monitor.stores import StoreError
+    from monitor.stores.places import Places
+
+    for problem in problems_of(config):
+        yield Sign("configuration", "problem", f"{problem.place}: {problem.found}", problem.remedy)
+    places = Places(config.data_dir)
+    if not places.database.is_file():
+        yield Sign(
+            "data folder", "warning", f"{config.data_dir} is empty", "run miniwatch once, or name the right --data-dir"
+        )
+        return
+    running = is_running(config.data_dir)
+    yield Sign("daemon", "ok", "runs" if running else "does not run")
+    yield _disk(config.data_dir)
+    yield _database(places.database, deep=deep)
+    try:
+        with record(file, data_dir) as opened:
+            looks: list[Callable[[], Iterator[Sign]]] = [
+                lambda: _archive(opened, deep=deep),
+                lambda: _accounts(opened),
+                lambda: _outbox(opened),
+                lambda: _snapshots(opened, running=running),
+                lambda: _clocks(opened),
+                lambda: _audit(places.database),
+            ]
+            for look in looks:
+                yield from look()
+    except StoreError as error:
+        yield Sign(
+            "database", "problem", str(error), "restore a backup: miniwatch restore FILE --data-dir EMPTY_FOLDER"
+        )
+
+
+def _disk(folder: Path) -> Sign:
+    usage = shutil.disk_usage(folder)
+    found = f"{usage.free / (1 << 30):.1f} GiB free of {usage.total / (1 << 30):.1f}"
+    if usage.free < DISK_FREE_BYTES_MIN or usage.free < usage.total * DISK_FREE_SHARE_MIN:
+        return Sign("disk", "problem", found, "make room: a full disk stops the daemon until there is some")
+    return Sign("disk", "ok", found)
+
+
+def _database(path: Path, *, deep: bool) -> Sign:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+            verdict = connection.execute("PRAGMA integrity_check(1)" if deep else "PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        return Sign("database", "problem", f"{path}: {error}", "restore a backup")
+    if verdict != "ok":
+        return Sign("database", "problem", f"damaged: {verdict}", "stop the daemon and restore a backup")
+    return Sign("database", "ok", f"whole, schema {schema}, {path.stat().st_size / (1 << 20):.1f} MiB")
+
+
+def _archive(opened: Opened, *, deep: bool) -> Iterator[Sign]:
+    segments = opened.store.segments()
+    archive = opened.archive()
+    bad = [f"{each}" for each in archive.check(segments)] if deep else []
+    for segment in () if deep else segments:
+        path = archive.folder / segment.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != segment.bytes:
+            bad.append(f"{path}: {'is missing' if size is None else f'has {size} bytes, not {segment.bytes}'}")
+    still = {segment.path for segment in opened.store.segments()}
+    bad = [each for each in bad if any(path in each for path in still)]  # others were joined or deleted meanwhile
+    if bad:
+        advice = "restore a backup; until then, lists pass over these files and recovery refuses"
+        yield Sign("archive", "problem", f"{len(bad)} of {len(segments)} files: {bad[0]}", advice)
+    else:
+        rows = sum(segment.rows for segment in segments)
+        yield Sign("archive", "ok", f"{len(segments)} files, {rows:,} events, as the manifest says")
+
+
+def _accounts(opened: Opened) -> Iterator[Sign]:
+    from monitor.cli.ledger import account, total
+
+    accounts = [account(each) for each in opened.store.progress().values()]
+    off = [f"{each['partition']} by {each['imbalance']}" for each in accounts if each["imbalance"]]
+    if off:
+        yield Sign(
+            "ledger",
+            "problem",
+            f"does not balance: {', '.join(off)}",
+            "keep this data folder and report it: it is a mistake of ours",
+        )
+        return
+    whole = total(accounts)
+    received = whole["received"]
+    yield Sign("ledger", "ok", f"balances: {received:,} lines")
+    if whole["dead_lettered"] > received * SHARE_MAX:
+        found = f"{whole['dead_lettered']:,} of {received:,} lines are dead letters"
+        yield Sign("senders", "warning", found, "miniwatch deadletters list says why")
+    if whole["late"] > received * SHARE_MAX:
+        yield Sign(
+            "senders",
+            "warning",
+            f"{whole['late']:,} of {received:,} events are late",
+            "raise clock.lateness_s_max, or send sooner",
+        )
+    if whole["future"] > received * SHARE_MAX:
+        found = f"{whole['future']:,} of {received:,} events are from the future"
+        yield Sign("senders", "warning", found, "set the senders' clocks, or raise clock.skew_s_max")
+
+
+def _outbox(opened: Opened) -> Iterator[Sign]:
+    now = now_us()
+    states = opened.store.counts().messages_by_state
+    stalled = opened.store.due_messages(now - OUTBOX_AGE_S_MAX * MICROSECONDS, 1000)
+    if states.get("dead"):
+        yield Sign(
+            "alerts",
+            "problem",
+            f"{states['dead']} were given up",
+            "look at the receiver and at webhooks in the configuration",
+        )
+    if stalled:
+        error = stalled[0].last_error
+        found = f"{len(stalled)} are due for more than {OUTBOX_AGE_S_MAX // 60} minutes{f', last error: {error}' if error else ''}"
+        yield Sign("alerts", "problem", found, "start the daemon, or look at the receiver")
+    if not states.get("dead") and not stalled:
+        yield Sign("alerts", "ok", f"{states.get('sent', 0)} sent, {states.get('pending', 0)} waiting")
+
+
+def _snapshots(opened: Opened, *, running: bool) -> Iterator[Sign]:
+    from monitor.snapshots import SnapshotFolder
+
+    last = opened.store.last_turn()
+    folder = opened.places.snapshots
+    newest = SnapshotFolder(folder).newest() if folder.is_dir() else None
+    if newest is None:
+        state: State = "warning" if last else "ok"
+        yield Sign(
+            "snapshot",
+            state,
+            "none",
+            "a restart replays the whole archive; stop the daemon in order once" if last else "",
+        )
+        return
+    turn, age = int(newest.name), now_us() - newest.stat().st_mtime_ns // 1000
+    found = f"of turn {turn}, the record ends with {last}"
+    if turn > last:
+        yield Sign(
+            "snapshot", "problem", found, "the database is older than the snapshots: restore both from one backup"
+        )
+    elif running and turn < last and age > SNAPSHOT_AGES_MAX * opened.config.snapshots.every_s * MICROSECONDS:
+        yield Sign("snapshot", "warning", f"{found}, {span(0, age)} old", "look for snapshot_failed in the log")
+    else:
+        yield Sign("snapshot", "ok", found)
+
+
+def _clocks(opened: Opened) -> Iterator[Sign]:
+    """Whether this machine's clock was ever ahead of what it is now."""
+    now = now_us()
+    written = opened.places.database.stat().st_mtime_ns // 1000
+    newest = max((entry.entry.time for entry in opened.store.audit_entries()), default=0)
+    ahead = max(written, newest) - now
+    if ahead > SKEW_US:
+        found = f"what is kept here was written {span(0, ahead)} in the future"
+        yield Sign("clock", "problem", found, "set this machine's clock: expiry of decisions depends on it")
+    else:
+        yield Sign("clock", "ok", "not behind what was written")
+
+
+def _audit(database: Path) -> Iterator[Sign]:
+    from monitor.audit import verify_file
+
+    verdict = verify_file(database)
+    if verdict.broken is not None:
+        yield Sign(
+            "audit",
+            "problem",
+            f"the chain breaks at entry {verdict.broken}",
+            "the record was altered: compare with a backup",
+        )
+    else:
+        yield Sign("audit", "ok", f"{verdict.entries} entries, unbroken")

@@ -1,0 +1,128 @@
+"""``miniwatch backup``, ``restore``, ``audit`` and ``version``."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from monitor.cli.leaving import FOUND_PROBLEMS, Refused, leave, say
+from monitor.cli.moments import now_us, short
+from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
+from monitor.cli.printing import Column, limit_of, write_one, write_rows, write_text
+from monitor.cli.progress import bar
+
+audit = group("Who changed what, when and why, in a chain that shows when it was altered.")
+
+
+def backup(
+    target: Annotated[
+        Path, Argument(metavar="TARGET", help="The file to write, such as miniwatch.backup.", show_default=False)
+    ],
+    keys: Annotated[
+        bool,
+        Option(
+            "--keys",
+            help="With the keys: needed to read sealed values elsewhere. Keep such a file as safe as the keys.",
+        ),
+    ] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the whole installation into one file, while the daemon runs."""
+    from monitor.cli.opening import configuration
+    from monitor.stores.backup import backup as back_up
+
+    folder = configuration(config, data_dir).data_dir
+    with bar("backing up") as shown:
+        made = back_up(folder, target, now=now_us(), keys=keys, progress=lambda done, total: shown(done, total=total))
+    without = "" if keys else ", without the keys"
+    say(f"{target}: {len(made.members)} files, {made.bytes:,} bytes, up to turn {made.last_turn}{without}.")
+
+
+def restore(
+    source: Annotated[
+        Path, Argument(metavar="SOURCE", help="A file that `miniwatch backup` wrote.", show_default=False)
+    ],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Put a backup back into an empty data folder; every byte is verified before it counts."""
+    from monitor.cli.opening import configuration
+    from monitor.stores.backup import restore as put_back
+
+    folder = configuration(config, data_dir).data_dir
+    with bar("restoring") as shown:
+        made = put_back(source, folder, progress=lambda done, total: shown(done, total=total))
+    say(f"{folder}: {len(made.members)} files, up to turn {made.last_turn}, as of {short(made.created)} UTC.")
+    if not made.keys:
+        say(f"The backup has no keys: copy them to {folder / 'keys'} before the first start, or new ones are made.")
+
+
+@audit.command("list", epilog="Example: miniwatch audit list -o ndjson")
+def list_audit(
+    limit: Limit = None, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None
+) -> None:
+    """List the entries, oldest first; a table shows the last ones."""
+    from collections import deque
+
+    from monitor.audit import ChainedEntry
+    from monitor.cli.opening import record
+    from monitor.cli.printing import wire
+
+    columns: list[Column[ChainedEntry]] = [
+        ("NR", lambda row: row.seq),
+        ("TIME (UTC)", lambda row: short(row.entry.time)),
+        ("WHO", lambda row: row.entry.actor),
+        ("WHAT", lambda row: row.entry.action),
+        ("ON", lambda row: row.entry.subject),
+        ("WHY", lambda row: row.entry.reason),
+    ]
+    with record(config, data_dir) as opened:
+        limit = limit_of(output, limit)
+        entries = opened.store.audit_entries()
+        rows = deque(entries, maxlen=limit) if limit is not None else entries
+        if output is Form.TABLE:
+            write_rows(output, rows, columns, limit=limit)
+        else:
+            told = ({"seq": row.seq, **wire(row.entry), "previous": row.previous, "hash": row.hash} for row in rows)
+            write_rows(output, told, [])
+
+
+@audit.command("verify", epilog="Example: miniwatch audit verify --data-dir /srv/copy")
+def verify_audit(output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Verify the whole chain, offline. Exits 1 when it was altered; compare the head with a copy kept elsewhere."""
+    from monitor.audit import verify_file
+    from monitor.cli.opening import configuration
+    from monitor.stores.places import Places
+
+    path = Places(configuration(config, data_dir).data_dir).database
+    if not path.is_file():
+        raise Refused(f"there is no {path}")
+    try:
+        verdict = verify_file(path)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    told = {"entries": verdict.entries, "head": verdict.head, "broken": verdict.broken}
+    broken = f"broken at entry {verdict.broken}: it, or one before it, was altered" if verdict.broken else "unbroken"
+    write_one(output, told, [("Audit chain", broken), ("Entries", verdict.entries), ("Head", verdict.head)])
+    if verdict.broken is not None:
+        leave(FOUND_PROBLEMS)
+
+
+def version(output: Output = Form.TABLE) -> None:
+    """Print the version, and those of what it stands on."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    from monitor import __version__
+
+    told = {"miniwatch": __version__, "python": platform.python_version()}
+    told |= {name: version_of(name) for name in ("polars", "pysigma", "sqlalchemy", "msgspec")}
+    if output is Form.TABLE:
+        write_text("\n".join(f"{name} {number}" for name, number in told.items()))
+    else:
+        write_one(output, told, [])

@@ -1,0 +1,210 @@
+"""Lists of what the record holds: findings, incidents and decisions, each with `list` and `show`."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from monitor.cli.leaving import say
+from monitor.cli.moments import now_us
+from monitor.cli.options import (
+    App,
+    ConfigFile,
+    DataDir,
+    Form,
+    Limit,
+    Output,
+    ReasonText,
+    RuleId,
+    ScopeName,
+    SeverityWord,
+    Since,
+    Until,
+    Value,
+    group,
+)
+from monitor.cli.printing import limit_of, write_one, write_rows
+from monitor.cli.telling import (
+    DECISION_COLUMNS,
+    FINDING_COLUMNS,
+    INCIDENT_COLUMNS,
+    decision_lines,
+    decision_text,
+    finding_lines,
+    incident_lines,
+)
+
+if TYPE_CHECKING:
+    from monitor.cli.opening import Opened
+
+Id = Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
+StateWord = Annotated[str | None, Option("--state", metavar="STATE", help="In this state.")]
+IncidentId = Annotated[str | None, Option("--incident", metavar="ID", help="Of this incident.")]
+
+findings = group("What detectors saw, about whom.")
+incidents = group("Findings about one entity that belong together, with a deadline.")
+decisions = group("What was decided, why, and until when.")
+
+
+@findings.command("list", epilog="Example: miniwatch findings list --severity high --since 2h")
+def list_findings(
+    since: Since = None,
+    until: Until = None,
+    app: App = None,
+    scope: ScopeName = None,
+    value: Value = None,
+    rule: RuleId = None,
+    severity: SeverityWord = None,
+    incident: IncidentId = None,
+    limit: Limit = None,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List findings, newest first."""
+    from monitor.cli.filters import query_of
+    from monitor.cli.opening import record
+
+    with record(config, data_dir) as opened:
+        limit = limit_of(output, limit)
+        incident = _whole(opened, "incident", incident)
+        query = query_of(
+            opened,
+            app=app, rule=rule, since=since, until=until, scope=scope, value=value, severity=severity, incident=incident, limit=limit,
+        )  # fmt: skip
+        write_rows(output, opened.store.findings(query), FINDING_COLUMNS, limit=limit)
+
+
+@findings.command("show", epilog="Example: miniwatch findings show 3fa4c1")
+def show_finding(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Show one finding with its evidence; `miniwatch explain ID` tells what became of it."""
+    from monitor.cli.opening import record
+
+    with record(config, data_dir) as opened:
+        row = opened.store.finding(_found(opened, "finding", key))
+        assert row is not None  # noqa: S101 - its id was found a moment ago
+        write_one(output, row, finding_lines(row))
+
+
+@incidents.command("list", epilog="Example: miniwatch incidents list --state open --severity medium")
+def list_incidents(
+    since: Since = None,
+    until: Until = None,
+    app: App = None,
+    scope: ScopeName = None,
+    value: Value = None,
+    severity: SeverityWord = None,
+    state: StateWord = None,
+    limit: Limit = None,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List incidents, the last opened first."""
+    from monitor.cli.filters import query_of, word
+    from monitor.cli.opening import record
+    from playbooks.incident import IncidentState
+
+    with record(config, data_dir) as opened:
+        limit = limit_of(output, limit)
+        state = word(state, [each.value for each in IncidentState], "--state") if state else None
+        query = query_of(
+            opened,
+            app=app,
+            since=since,
+            until=until,
+            scope=scope,
+            value=value,
+            severity=severity,
+            state=state,
+            limit=limit,
+        )
+        write_rows(output, opened.store.incidents(query), INCIDENT_COLUMNS, limit=limit)
+
+
+@incidents.command("show", epilog="Example: miniwatch incidents show 91bd")
+def show_incident(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Show one incident with its decisions; `miniwatch explain ID` tells the whole story."""
+    from monitor.cli.opening import record
+    from monitor.stores.record import Query
+
+    with record(config, data_dir) as opened:
+        row = opened.store.incident(_found(opened, "incident", key))
+        assert row is not None  # noqa: S101 - as above
+        acts = [decision_text(each) for each in opened.store.decisions(Query(incident=row.id, limit=20))]
+        write_one(output, row, [*incident_lines(row), ("Decisions", acts)])
+
+
+@decisions.command("list", epilog="Example: miniwatch decisions list --state active --app wx0123456789abcdef")
+def list_decisions(
+    since: Since = None,
+    until: Until = None,
+    app: App = None,
+    scope: ScopeName = None,
+    value: Value = None,
+    rule: RuleId = None,
+    state: StateWord = None,
+    mode: Annotated[
+        str | None, Option("--mode", metavar="MODE", help="Only live, shadow or replay ones; else all.")
+    ] = None,
+    incident: IncidentId = None,
+    limit: Limit = None,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List decisions of every mode, newest first; held ones with their reason."""
+    from monitor.cli.filters import query_of, word
+    from monitor.cli.opening import record
+    from playbooks.decision import DecisionState, Mode
+
+    with record(config, data_dir) as opened:
+        limit = limit_of(output, limit)
+        state = word(state, [each.value for each in DecisionState], "--state") if state else None
+        mode = word(mode, [each.value for each in Mode], "--mode") if mode else None
+        incident = _whole(opened, "incident", incident)
+        query = query_of(
+            opened,
+            app=app, rule=rule, since=since, until=until, scope=scope, value=value, state=state, mode=mode, incident=incident, limit=limit,
+        )  # fmt: skip
+        write_rows(output, opened.store.decisions(query), DECISION_COLUMNS, limit=limit)
+
+
+@decisions.command("show", epilog="Example: miniwatch decisions show e415")
+def show_decision(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Show one decision."""
+    from monitor.cli.opening import record
+
+    with record(config, data_dir) as opened:
+        row = opened.store.decision(_found(opened, "decision", key))
+        assert row is not None  # noqa: S101 - as above
+        write_one(output, row, decision_lines(row))
+
+
+@decisions.command("revoke", epilog='Example: miniwatch decisions revoke e415 --reason "The owner has fixed it"')
+def revoke_decisions(
+    keys: Annotated[list[str], Argument(metavar="ID...", help="Ids, or the beginnings of them.", show_default=False)],
+    reason: ReasonText,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Lift decisions before their time."""
+    from monitor.cli.opening import actor, record
+
+    with record(config, data_dir) as opened:
+        for key in [_found(opened, "decision", key) for key in keys]:
+            ended = opened.store.revoke_decision(key, actor(), reason, now_us())
+            say(f"Revoked {decision_text(ended)}.")
+
+
+def _found(opened: Opened, what: str, key: str) -> str:
+    from monitor.cli.opening import whole_id
+
+    return whole_id(opened.store.ids_starting(f"{what}s", key), what, key, f"{what}s list")
+
+
+def _whole(opened: Opened, what: str, key: str | None) -> str | None:
+    return None if key is None else _found(opened, what, key)

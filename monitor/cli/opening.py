@@ -1,0 +1,118 @@
+"""What commands work on: the configuration, and the record of a data folder, opened beside a running daemon."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from monitor.cli.leaving import USAGE, Refused
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.door import PeopleHash
+    from monitor.stores.archive import Archive
+    from monitor.stores.places import Places
+    from monitor.stores.sqlite import SqliteStore
+
+CONFIG_FILE: Final = Path("config.toml")
+CANDIDATES_MAX: Final = 5
+"""Ids named when the beginning of one is the beginning of several."""
+
+HASH_DIGITS: Final = 32
+PEOPLE_SCOPES: Final = ("OpenId", "DeviceId")
+
+
+def configuration(path: Path | None, data_dir: Path | None = None, more: Mapping[str, object] | None = None) -> Config:
+    """The effective configuration; raises `ConfigError` with everything that is wrong with it."""
+    from monitor.config import load_config
+
+    overrides: dict[str, object] = dict(more or {})
+    if data_dir is not None:
+        overrides["data_dir"] = str(data_dir)
+    return load_config(config_file(path), os.environ, overrides)
+
+
+def config_file(path: Path | None) -> Path | None:
+    """The file that was named, or the one in the working directory if there is one."""
+    return path if path is not None else (CONFIG_FILE if CONFIG_FILE.is_file() else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A data folder's record, and what else of it commands need."""
+
+    config: Config
+    places: Places
+    store: SqliteStore
+
+    def archive(self) -> Archive:
+        """The events; imported when first asked for."""
+        from monitor.pipeline import KEPT
+        from monitor.stores.archive import Archive
+
+        return Archive(self.places.archive, KEPT)
+
+    def people(self) -> PeopleHash:
+        """The keyed hash for people."""
+        from monitor.door import PeopleHash
+        from monitor.sealing import key_at
+
+        key = self.config.people.key
+        return PeopleHash(bytes.fromhex(key.get_secret_value()) if key else key_at(self.places.people_key))
+
+    def value_of(self, scope: str | None, value: str | None) -> str | None:
+        """An entity's name as it is kept: people given by their own id are looked up by its hash."""
+        if value is None or scope not in PEOPLE_SCOPES or _is_hash(value):
+            return value
+        return self.people()(value)
+
+
+@contextmanager
+def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> Iterator[Opened]:
+    """Open the record. Only with `make` is one made where there is none yet."""
+    from monitor.sealing import Seal, key_at
+    from monitor.stores.places import Places
+    from monitor.stores.sqlite import SqliteStore
+
+    config = configuration(path, data_dir)
+    places = Places(config.data_dir)
+    if not make and not places.database.is_file():
+        raise Refused(
+            f"there is nothing in {config.data_dir} yet. Begin with `miniwatch run --source file:EVENTS.ndjson "
+            "--until-end`, or name another folder with --data-dir"
+        )
+    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)))
+    try:
+        yield Opened(config, places, store)
+    finally:
+        store.close()
+
+
+def whole_id(found: list[str], what: str, prefix: str, listing: str) -> str:
+    """The one id that begins like that; refused when there is none or there are several."""
+    if prefix in found or len(found) == 1:
+        return prefix if prefix in found else found[0]
+    if not found:
+        raise Refused(f"there is no {what} {prefix}; `miniwatch {listing}` shows what there is", USAGE)
+    several = ", ".join(found[:CANDIDATES_MAX])
+    raise Refused(f"{prefix} is the beginning of several {what} ids: {several} …; write more of it", USAGE)
+
+
+def actor() -> str:
+    """Who is asking, as the audit names them."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        name = f"uid {os.getuid()}"
+    return f"operator:{name}"
+
+
+def _is_hash(value: str) -> bool:
+    return len(value) == HASH_DIGITS and all(digit in "0123456789abcdef" for digit in value)

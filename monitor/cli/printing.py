@@ -1,0 +1,152 @@
+"""How results are written: as a table for people, as JSON for programs."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from monitor.cli.leaving import say
+from monitor.cli.moments import short, stamp
+from monitor.cli.options import ROWS_MAX, Form
+
+Row = TypeVar("Row")
+Column = tuple[str, Callable[[Row], object]]
+
+TIMES: Final = frozenset(
+    "time first_event last_event opened last_finding due expires created replayed as_of sent next_attempt".split()
+)
+"""Fields that are microseconds in our structs and RFC 3339 in what we write."""
+
+CELL_CHARACTERS_MAX: Final = 200
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: object) -> str:
+    """A value as one line of text that cannot drive a terminal, whatever an app put in it."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
+
+
+def wire(row: Any) -> dict[str, Any]:
+    """A struct as programs read it: its fields by name, times as RFC 3339, sealed bytes left out."""
+    import msgspec
+
+    if isinstance(row, dict):
+        return row
+    plain = {name: getattr(row, name) for name in row.__struct_fields__}
+    told = {name: value for name, value in plain.items() if not isinstance(value, bytes)}
+    return {
+        name: stamp(value) if name in TIMES and isinstance(value, int) else msgspec.to_builtins(value)
+        for name, value in told.items()
+    }
+
+
+def limit_of(form: Form, limit: int | None) -> int | None:
+    """How many rows are wanted: as many as were asked for, and without a word as many as suit the form."""
+    return limit if limit is not None else (ROWS_MAX if form is Form.TABLE else None)
+
+
+def write_rows(form: Form, rows: Iterable[Row], columns: Sequence[Column[Row]], *, limit: int | None = None) -> int:
+    """Write a list; gives how many rows there were. `limit` is the one that was applied, to say that there may be more."""
+    if form is Form.TABLE:
+        held = list(rows)
+        _table(held, columns)
+        if not held:
+            say("Nothing matches.")
+        elif limit is not None and len(held) >= limit:
+            say(f"The newest {limit} are shown; --limit N shows more.")
+        return len(held)
+    return _json(rows, as_array=form is Form.JSON)
+
+
+def write_one(form: Form, row: Any, lines: Iterable[tuple[str, object]]) -> None:
+    """Write one thing: its object, or for people its lines of name and value."""
+    if form is Form.TABLE:
+        write_pairs(lines)
+    else:
+        _json([row], as_array=False, pretty=form is Form.JSON)
+
+
+def write_pairs(lines: Iterable[tuple[str, object]]) -> None:
+    """Names and values below one another; empty values are left out, several lines of a value stand under the first."""
+    shown = [(name, value) for name, value in lines if value not in (None, "", (), [])]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        texts = [visible(item) for item in value] if isinstance(value, list | tuple) else [visible(value)]
+        for number, text in enumerate(texts):
+            sys.stdout.write(f"{name if number == 0 else '':<{width}}  {text}\n")
+
+
+def write_text(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def _json(rows: Iterable[Any], *, as_array: bool, pretty: bool = False) -> int:
+    import msgspec
+
+    encode = msgspec.json.Encoder().encode
+    out = sys.stdout.buffer
+    count = 0
+    for row in rows:
+        line = bytes(row) if isinstance(row, bytes) else encode(wire(row))
+        line = msgspec.json.format(line, indent=2) if pretty or as_array else line
+        out.write((b",\n" if count else b"[\n") + line if as_array else line + b"\n")
+        count += 1
+    if as_array:
+        out.write(b"\n]\n" if count else b"[]\n")
+    out.flush()
+    return count
+
+
+def _table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
+    if not rows:
+        return
+    cells = [[visible(_cell(read(row)))[:CELL_CHARACTERS_MAX] for _, read in columns] for row in rows]
+    heads = [head for head, _ in columns]
+    if sys.stdout.isatty():
+        _rich_table(heads, cells)
+        return
+    widths = [max(len(head), *(len(row[place]) for row in cells)) for place, head in enumerate(heads)]
+    for row in (heads, *cells):
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def _cell(value: object) -> object:
+    return "" if value is None else value
+
+
+def _rich_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    Console(highlight=False).print(table)
+
+
+STYLES: Final = {
+    "critical": "bold red",
+    "high": "red",
+    "medium": "yellow",
+    "held": "yellow",
+    "awaiting-approval": "yellow",
+    "active": "green",
+    "problem": "bold red",
+    "warning": "yellow",
+    "ok": "green",
+}
+"""How some words look on a terminal; the words alone say it too."""
+
+
+def at(name: str) -> Callable[[Any], str]:
+    """A column's reader: a time field for people."""
+    return lambda row: short(getattr(row, name))

@@ -1,0 +1,102 @@
+"""Dead letters given to the pipeline again, as a source of their own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from monitor.app import open_daemon, wall_clock
+from monitor.decoders import DeadLetterReason
+from monitor.decoders.combined import CombinedDecoder
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.sources import Position, RawBatch
+from monitor.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from monitor.config import Config
+    from monitor.decoders import Decoder
+    from monitor.stores.record import DeadLetterRow
+    from monitor.stores.sqlite import SqliteStore
+
+CUT: Final = "only its beginning was kept; send the line again from where it came"
+
+Letter = tuple["DeadLetterRow", bytes]
+
+
+class LettersSource:
+    """A `Source` of lines held in memory: some dead letters of one format, for one run."""
+
+    def __init__(self, lines: Sequence[bytes], run: str, line_format: str) -> None:
+        self.format = line_format
+        self.partition = f"deadletters:{run}-{line_format}"
+        self._data = b"".join(line + b"\n" for line in lines)
+        self._at = 0
+
+    @property
+    def ended(self) -> bool:
+        return self._at >= len(self._data)
+
+    @property
+    def lag_bytes(self) -> int | None:
+        return len(self._data) - self._at
+
+    def open(self, position: Position | None) -> None:
+        self._at = position.end if position is not None else 0
+
+    def read(self, bytes_max: int, wait_s: float) -> RawBatch | None:  # noqa: ARG002 - it never has to wait
+        if self.ended:
+            return None
+        begin, end = self._at, self._data.rfind(b"\n", self._at, self._at + bytes_max) + 1
+        if end <= begin:  # a line longer than what was asked for: whole all the same
+            end = self._data.index(b"\n", begin) + 1
+        self._at = end
+        return RawBatch(self.partition, self.format, self._data[begin:end], begin, end)
+
+    def close(self) -> None:
+        return
+
+
+def decodable(
+    store: SqliteStore, rows: Sequence[DeadLetterRow], bytes_max: int
+) -> tuple[list[Letter], list[tuple[DeadLetterRow, str]]]:
+    """Which letters are events for the present decoder, with their lines; and why the others are not."""
+    fit: list[Letter] = []
+    unfit: list[tuple[DeadLetterRow, str]] = []
+    for row in rows:
+        letter = store.unseal(row)
+        if len(letter.raw) < letter.length:
+            unfit.append((row, CUT))
+            continue
+        raw = RawBatch(row.partition, _format(row), letter.raw + b"\n", 0, len(letter.raw) + 1)
+        decoder: Decoder = (
+            CombinedDecoder() if _format(row) == "combined" else NdjsonDecoder(dead_letter_bytes_max=bytes_max)
+        )
+        decoded = decoder.decode(raw, frozenset())
+        if decoded.dead_letters:
+            unfit.append((row, f"{decoded.dead_letters[0].reason}: {decoded.dead_letters[0].detail}"))
+        else:
+            fit.append((row, letter.raw))
+    return fit, unfit
+
+
+def process(config: Config, letters: Sequence[Letter], *, hashed: bool) -> int:
+    """Put lines through the pipeline as the stream that they are, then mark their letters replayed."""
+    run = uuid.uuid4().hex[:12]
+    formats = sorted({_format(row) for row, _ in letters})
+    sources = [LettersSource([line for row, line in letters if _format(row) == each], run, each) for each in formats]
+    telemetry = Telemetry(level="error", log_format=config.log.format)
+    try:
+        with open_daemon(config, telemetry, until_end=True, sources=[(source, hashed) for source in sources]) as daemon:
+            daemon.obey_signals()
+            daemon.run()
+            if daemon.stopping.is_set():
+                return 0
+            return daemon.kept.store.mark_replayed([row.id for row, _ in letters], wall_clock())
+    finally:
+        telemetry.close()
+
+
+def _format(row: DeadLetterRow) -> str:
+    """The format that a letter's line was read as."""
+    return "combined" if row.reason is DeadLetterReason.NOT_COMBINED else "ndjson"

@@ -1,0 +1,200 @@
+"""``miniwatch rules``: look at rules, check them, test them, ask them why."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from typer import Argument, Option
+
+from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
+from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
+from monitor.cli.printing import Column, visible, write_one, write_rows, write_text
+
+if TYPE_CHECKING:
+    from detectors.sigma import Explanation, Rule
+    from monitor.config import Config
+
+rules = group("Detection rules (Sigma): look at them, check them, test them.")
+
+Row = dict[str, Any]
+COLUMNS: Final[list[Column[Row]]] = [
+    ("ID", lambda row: row["id"][:8]),
+    ("SEVERITY", lambda row: row["severity"]),
+    ("KIND", lambda row: row["kind"]),
+    ("BEHAVIOURS", lambda row: ", ".join(tag.removeprefix("behaviour.") for tag in row["tags"] if "behaviour." in tag)),
+    ("DATASETS", lambda row: ", ".join(row["datasets"])),
+    ("TITLE", lambda row: row["title"]),
+]
+SHOWN: Final = "id version title description path line name severity status tags logsource datasets fields proof false_positives response silent"
+EVENT_BYTES_MAX: Final = 16 << 20
+
+Paths = Annotated[
+    list[Path] | None,
+    Argument(
+        metavar="[PATH]...",
+        help="Rule files and folders. Default: those that the configuration names.",
+        show_default=False,
+    ),
+]
+RuleName = Annotated[
+    str, Argument(metavar="RULE", help="Its id, the beginning of it, or its name.", show_default=False)
+]
+
+
+@rules.command("list", epilog="Example: miniwatch rules list --severity high")
+def list_rules(
+    severity: Annotated[str | None, Option("--severity", metavar="SEVERITY", help="Of at least this severity.")] = None,
+    tag: Annotated[
+        str | None, Option("--tag", metavar="TAG", help="With this tag: behaviour.8, attack.t1190 …")
+    ] = None,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+) -> None:
+    """List the rules that run; those that were refused are counted on standard error."""
+    from detectors.finding import Severity
+    from monitor.app import rules_of
+    from monitor.cli.filters import word
+    from monitor.cli.opening import configuration
+
+    loaded = rules_of(configuration(config))
+    least = Severity(word(severity, [each.value for each in Severity], "--severity")).rank if severity else 0
+    chosen = [rule for rule in loaded.rules if rule.severity.rank >= least and (tag is None or tag in rule.tags)]
+    write_rows(output, [_row(rule) for rule in chosen], COLUMNS)
+    if loaded.problems:
+        say(f"{len(loaded.problems)} problems keep rules from running; `miniwatch rules check` names them.")
+
+
+@rules.command("show", epilog="Example: miniwatch rules show 277df3d1")
+def show_rule(name: RuleName, output: Output = Form.TABLE, config: ConfigFile = None) -> None:
+    """Show one rule: what it says of itself, and its text."""
+    from monitor.cli.opening import configuration
+    from monitor.cli.rule_files import rule_starting
+
+    rule = rule_starting(name, configuration(config))
+    row = _row(rule)
+    told = [(key.replace("_", " "), value if isinstance(value, list) else str(value)) for key, value in row.items()]
+    write_one(output, row, told)
+    if output is Form.TABLE:
+        write_text("\n" + Path(rule.path).read_text(encoding="utf-8-sig"))
+
+
+@rules.command("check", epilog="Example: miniwatch rules check rules/mine/")
+def check_rules(paths: Paths = None, config: ConfigFile = None) -> None:
+    """Check that rules can be loaded: every problem with its file and line. Exits 1 when there are any."""
+    from monitor.app import rules_of
+    from monitor.cli.opening import configuration
+    from monitor.cli.rule_files import rules_in
+
+    if paths:
+        found, unread = rules_in(paths)
+        count, problems = len(found.rules), [*unread, *found.problems]
+    else:
+        loaded = rules_of(configuration(config))
+        count, problems = len(loaded.rules), list(loaded.problems)
+    for problem in problems:
+        write_text(visible(problem))
+    say(f"{count} rules are right, {len(problems)} problems.")
+    if problems:
+        leave(FOUND_PROBLEMS)
+
+
+@rules.command("test", epilog="Example: miniwatch rules test rules/mine/new.yml")
+def test_rules(paths: Paths = None, config: ConfigFile = None) -> None:
+    """Run rules on their twins (NAME/hit.jsonl, NAME/miss.jsonl beside NAME.yml). Exits 1 when one fails."""
+    from monitor.cli.opening import configuration
+
+    if paths:
+        count, failures = _tested(paths)
+    else:
+        count, failures = _tested_configured(configuration(config))
+    for failure in failures:
+        write_text(visible(failure))
+    say(f"{count} rule files tested, {len(failures)} failures.")
+    if failures:
+        leave(FOUND_PROBLEMS)
+
+
+@rules.command("explain", epilog="Example: miniwatch rules explain 277df3d1 5f2a9c, or: … explain 277df3d1 @event.json")
+def explain_rule(
+    name: RuleName,
+    event: Annotated[
+        str,
+        Argument(
+            metavar="EVENT",
+            help="Id of an archived event, @FILE with NDJSON, or - for standard input.",
+            show_default=False,
+        ),
+    ],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Say of each part of a rule whether it is true of an event, and why."""
+    from monitor.cli.judging import archived, explanations, foreign
+    from monitor.cli.opening import configuration
+    from monitor.cli.rule_files import rule_starting
+
+    loaded = configuration(config, data_dir)
+    rule = rule_starting(name, loaded)
+    given = archived(event, config, data_dir) if event != "-" and event[:1] != "@" else foreign(_content(event), loaded)
+    for number, (base, explanation) in enumerate(explanations(rule, given, loaded)):
+        write_text(("\n" if number else "") + _verdict(base, explanation))
+    if rule.is_correlation:
+        say("This rule counts events in a window; what is judged here is whether the event would be counted.")
+
+
+def _verdict(rule: Rule, explanation: Explanation) -> str:
+    verdict = "matches" if explanation.true else "does not match"
+    return "\n".join([f"{rule.title} ({rule.id}) {verdict}:", *(visible(line) for line in explanation.lines(1))])
+
+
+def _row(rule: Rule) -> Row:
+    row: Row = {name: getattr(rule, name) for name in SHOWN.split()}
+    kind = "correlation" if rule.is_correlation else "single event"
+    told = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    return {**told, "kind": kind, "entity": rule.entity.value if rule.entity else "AppId, else Host, else Dataset"}
+
+
+def _tested(paths: Sequence[Path]) -> tuple[int, list[object]]:
+    from monitor.cli.rule_files import rules_in
+    from monitor.rules import closure
+    from monitor.twins import run_twin
+
+    found, unread = rules_in(paths)
+    failures: list[object] = [*unread, *found.problems]
+    by_id = {rule.id: rule for rule in found.rules}
+    by_path: dict[str, list[Rule]] = {}
+    for rule in found.rules:
+        by_path.setdefault(rule.path, []).append(rule)
+    for path, own in by_path.items():
+        failures += run_twin(closure(own, by_id), frozenset(rule.id for rule in own), Path(path).with_suffix(""))
+    return len(by_path), failures
+
+
+def _tested_configured(config: Config) -> tuple[int, list[object]]:
+    """The operator's folders; without any, the rules of the program, where their twins are at hand."""
+    from monitor.rules import TWINS, builtin_folder, run_builtin_twins
+
+    if config.rules.folders:
+        return _tested(config.rules.folders)
+    folder = builtin_folder().path
+    twins = folder.parents[1] / TWINS
+    if not twins.is_dir():
+        raise Refused(
+            "there are no rules of yours to test: name files, or set rules.folders. The rules that come with the "
+            "program were tested when it was made; `miniwatch rules check` says that they are unchanged",
+            USAGE,
+        )
+    manifest, failures = run_builtin_twins(folder, twins)
+    return len(manifest), list(failures)
+
+
+def _content(event: str) -> bytes:
+    content = sys.stdin.buffer.read(EVENT_BYTES_MAX + 1) if event == "-" else Path(event[1:]).read_bytes()
+    if len(content) > EVENT_BYTES_MAX:
+        raise Refused(f"more than {EVENT_BYTES_MAX} bytes of events; give fewer", USAGE)
+    return content

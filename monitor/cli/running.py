@@ -1,0 +1,140 @@
+"""``miniwatch run``: the daemon."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Option
+
+from monitor.cli.leaving import say
+from monitor.cli.options import ConfigFile, DataDir
+from monitor.cli.progress import Bar, bar
+
+if TYPE_CHECKING:
+    from monitor.app import Daemon
+    from monitor.config import Config
+    from monitor.pipeline import Pipeline
+    from monitor.telemetry import Telemetry
+
+
+def run(
+    source: Annotated[
+        list[str] | None,
+        Option(
+            "--source", "-s", metavar="URI", help="file:PATH, file:PATH?follow or stdin: ; may be given many times."
+        ),
+    ] = None,
+    until_end: Annotated[bool, Option("--until-end", help="Read to the end, print a summary and leave.")] = False,
+    deliver: Annotated[bool, Option("--deliver", help="With --until-end: send alerts all the same.")] = False,
+    mode: Annotated[
+        str | None, Option("--mode", metavar="live|shadow", help="shadow: decide and record, enforce nothing.")
+    ] = None,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Read events, find abuse, decide. Started again, it goes on where it was."""
+    from monitor.cli.opening import configuration
+
+    if deliver and not until_end:
+        raise typer.BadParameter("goes with --until-end; a daemon always delivers", param_hint="--deliver")
+    more: dict[str, object] = {"sources": [{"uri": uri} for uri in source]} if source else {}
+    if mode is not None:
+        more["mode"] = mode
+    loaded = configuration(config, data_dir, more)
+    if not loaded.sources:
+        raise typer.BadParameter(
+            "name one: --source file:PATH, or [[sources]] in the configuration", param_hint="--source"
+        )
+    if until_end:
+        _run_until_end(loaded, deliver=deliver, given=_given(config, data_dir))
+    else:
+        _run_daemon(loaded)
+
+
+def _run_daemon(config: Config) -> None:
+    from monitor.app import open_daemon
+    from monitor.telemetry import Telemetry
+
+    telemetry = Telemetry(level=config.log.level, log_format=config.log.format)
+    telemetry.adopt_library_lines()
+    try:
+        with open_daemon(config, telemetry) as daemon:
+            daemon.obey_signals()
+            daemon.run()
+    finally:
+        telemetry.close()
+
+
+def _run_until_end(config: Config, *, deliver: bool, given: str) -> None:
+    from monitor.app import open_daemon
+    from monitor.cli.summary import before, summary, write_summary
+    from monitor.telemetry import Telemetry
+
+    with bar("reading") as shown:
+        telemetry = Telemetry(level=_level(config), log_format=config.log.format)
+        telemetry.adopt_library_lines()
+        try:
+            with open_daemon(config, telemetry, until_end=True, deliver=deliver) as daemon:
+                daemon.obey_signals()
+                earlier = before(daemon.kept.store)
+                daemon.run(_reporter(daemon, shown))
+                told = summary(daemon, earlier, given)
+                stopped = daemon.stopping.is_set()
+        finally:
+            telemetry.close()
+    if stopped:
+        say("Stopped before the end; run the same command again to go on.")
+    write_summary(told)
+
+
+def _level(config: Config) -> str:
+    """A run to the end ends with a summary that says what warnings would; unless another level was asked for."""
+    chosen = next(setting for setting in config.describe() if setting.key == "log.level")
+    return "error" if chosen.origin == "default" else config.log.level
+
+
+def _reporter(daemon: Daemon, shown: Bar) -> Callable[[Pipeline], None]:
+    """Tells the bar how far the sources are, and what was found until now."""
+    begun: dict[str, tuple[int, int]] = {}
+
+    def report(pipeline: Pipeline) -> None:
+        done = events = waiting = 0
+        is_known = True
+        for intake in pipeline.intakes:
+            end, received = begun.setdefault(intake.partition, _start(daemon, intake.partition))
+            done += intake.progress.end - end
+            events += intake.progress.received - received
+            lag = intake.source.lag_bytes
+            is_known = is_known and lag is not None
+            waiting += lag or 0
+        words = f"{events:,} events, {_findings(daemon.telemetry):,} findings"
+        shown(done, total=done + waiting if is_known else None, words=words)
+
+    for intake in daemon.pipeline.intakes:
+        begun[intake.partition] = _start(daemon, intake.partition)
+    return report
+
+
+def _start(daemon: Daemon, partition: str) -> tuple[int, int]:
+    stored = daemon.kept.store.progress().get(partition)
+    return (stored.end, stored.received) if stored else (0, 0)
+
+
+def _findings(telemetry: Telemetry) -> int:
+    from monitor.telemetry.metrics import FINDINGS
+
+    families = (
+        family for family in telemetry.registry.collect() if family.name == FINDINGS.name.removesuffix("_total")
+    )
+    return int(sum(each.value for family in families for each in family.samples if each.name.endswith("_total")))
+
+
+def _given(config: Path | None, data_dir: Path | None) -> str:
+    """The options that further commands need to look at the same data."""
+    parts = [f" --config {config}"] if config else []
+    return "".join([*parts, f" --data-dir {data_dir}"] if data_dir else parts)

@@ -1,0 +1,165 @@
+"""Standing words of operators: ``miniwatch allowlists`` (leave this entity alone) and ``exceptions`` (this rule not there)."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer import Argument, Option
+
+from monitor.cli.leaving import say
+from monitor.cli.lists import Id
+from monitor.cli.moments import now_us, short
+from monitor.cli.options import App, ConfigFile, DataDir, Expires, Form, Output, ReasonText, ScopeName, Value, group
+from monitor.cli.printing import Column, at, write_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from monitor.config import Config
+    from monitor.stores import Standing
+
+allowlists = group("Exemptions: entities to which nothing is done automatically, until a time.")
+exceptions = group("Exceptions: a rule that does not apply to an entity, until a time.")
+
+EXPIRES_DEFAULT: Final = "30d"
+COLUMNS: Final[list[Column[Standing]]] = [
+    ("ID", lambda row: row.id),
+    ("WHO", lambda row: f"{row.scope} {row.value}"),
+    ("RULE", lambda row: row.rule),
+    ("UNTIL (UTC)", at("expires")),
+    ("BY", lambda row: row.actor),
+    ("REASON", lambda row: row.reason),
+]
+Expired = Annotated[bool, Option("--expired", help="Those whose time is over too.")]
+
+
+@allowlists.command("add", epilog='Example: miniwatch allowlists add --app wx01 --reason "Our own app" --expires 30d')
+def add_exemption(
+    reason: ReasonText,
+    app: App = None,
+    scope: ScopeName = None,
+    value: Value = None,
+    expires: Expires = EXPIRES_DEFAULT,  # type: ignore[assignment] - read by the option's parser
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Exempt an entity: what would be done to it is held, with this as the reason."""
+    _add("exemption", None, reason, _entity(app, scope, value), expires, (config, data_dir))
+
+
+@allowlists.command("list", epilog="Example: miniwatch allowlists list -o json")
+def list_exemptions(
+    expired: Expired = False, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None
+) -> None:
+    """List exemptions."""
+    _list("exemption", expired, output, (config, data_dir))
+
+
+@allowlists.command("remove", epilog='Example: miniwatch allowlists remove 9f2c --reason "Sold to another developer"')
+def remove_exemption(key: Id, reason: ReasonText, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """End an exemption before its time."""
+    _remove("exemption", key, reason, (config, data_dir))
+
+
+@exceptions.command(
+    "add", epilog='Example: miniwatch exceptions add 277df3d1 --app wx01 --reason "A test server" --expires 14d'
+)
+def add_exception(
+    rule: Annotated[str, Argument(metavar="RULE", help="The rule's id, or the beginning of it.", show_default=False)],
+    reason: ReasonText,
+    app: App = None,
+    scope: ScopeName = None,
+    value: Value = None,
+    expires: Expires = EXPIRES_DEFAULT,  # type: ignore[assignment] - read by the option's parser
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Except an entity from a rule: its findings there are recorded, and lead to nothing."""
+    from monitor.cli.opening import configuration
+
+    whole = _rule(rule, configuration(config, data_dir))
+    _add("exception", whole, reason, _entity(app, scope, value), expires, (config, data_dir))
+
+
+@exceptions.command("list", epilog="Example: miniwatch exceptions list --expired")
+def list_exceptions(
+    expired: Expired = False, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None
+) -> None:
+    """List exceptions."""
+    _list("exception", expired, output, (config, data_dir))
+
+
+@exceptions.command("remove", epilog='Example: miniwatch exceptions remove 71bc --reason "The rule was mended"')
+def remove_exception(key: Id, reason: ReasonText, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """End an exception before its time."""
+    _remove("exception", key, reason, (config, data_dir))
+
+
+def _entity(app: str | None, scope: str | None, value: str | None) -> tuple[str, str]:
+    from detectors.finding import Scope
+    from monitor.cli.filters import word
+
+    if app is not None and scope is None and value is None:
+        return Scope.APP.value, app
+    if app is None and scope is not None and value is not None:
+        return word(scope, [each.value for each in Scope], "--scope"), value
+    raise typer.BadParameter("say whom: --app APP_ID, or --scope SCOPE and --value VALUE")
+
+
+def _rule(given: str, config: Config) -> str:
+    from monitor.cli.rule_files import rule_starting
+
+    return rule_starting(given, config).id
+
+
+def _add(
+    kind: str,
+    rule: str | None,
+    reason: str,
+    entity: tuple[str, str],
+    expires: int,
+    where: tuple[Path | None, Path | None],
+) -> None:
+    from monitor.cli.opening import actor, record
+    from monitor.stores import Standing, StandingKind
+
+    if not reason.strip():
+        raise typer.BadParameter("say why, in a few words", param_hint="--reason")
+    with record(*where, make=True) as opened:
+        scope, value = entity[0], opened.value_of(*entity)
+        added = Standing(
+            id=secrets.token_hex(8),
+            kind=StandingKind(kind),
+            scope=scope,
+            value=str(value),
+            rule=rule,
+            reason=reason,
+            actor=actor(),
+            created=now_us(),
+            expires=expires,
+        )
+        opened.store.add_standing(added)
+    say(f"Added {kind} {added.id}: {scope} {value}, until {short(expires)} UTC.")
+
+
+def _list(kind: str, expired: bool, output: Form, where: tuple[Path | None, Path | None]) -> None:
+    from monitor.cli.opening import record
+
+    with record(*where) as opened:
+        rows: list[Any] = [row for row in opened.store.standings(0 if expired else now_us()) if row.kind == kind]
+    write_rows(output, rows, [column for column in COLUMNS if column[0] != "RULE" or kind == "exception"])
+
+
+def _remove(kind: str, key: str, reason: str, where: tuple[Path | None, Path | None]) -> None:
+    from monitor.cli.opening import actor, record, whole_id
+
+    with record(*where) as opened:
+        known = {row.id for row in opened.store.standings(0) if row.kind == kind}
+        group = "allowlists" if kind == "exemption" else "exceptions"
+        whole = whole_id([each for each in sorted(known) if each.startswith(key)], kind, key, f"{group} list")
+        removed = opened.store.remove_standing(whole, actor(), reason, now_us())
+    say(f"Removed {kind} {removed.id}: {removed.scope} {removed.value}.")

@@ -1,0 +1,234 @@
+"""What a run to the end says when it is done: what came in, what was found, what was decided, where to look next."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+import heapq
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from monitor.cli.ledger import Account, account, total
+from monitor.cli.moments import short, span
+from monitor.cli.printing import STYLES, visible
+
+if TYPE_CHECKING:
+    from monitor.app import Daemon
+    from monitor.stores.record import Counts
+    from monitor.stores.sqlite import SqliteStore
+    from playbooks.decision import Decision
+    from playbooks.incident import Incident
+
+RULES_SHOWN: Final = 8
+INCIDENTS_SHOWN: Final = 5
+DECISIONS_SHOWN: Final = 4
+"""Of those in force, and as many of those held."""
+
+DECISIONS_READ_MAX: Final = 20_000
+WORDS: Final = ("critical", "high", "medium", "low", "informational")
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The record as it stood when the run began, so that the summary is about the run."""
+
+    turn: int
+    accounts: Mapping[str, Account]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and its rows; cells of a row stand in columns, a row of one cell is a sentence."""
+
+    title: str
+    rows: Sequence[tuple[str, ...]]
+
+
+def before(store: SqliteStore) -> Before:
+    """Taken before the first turn."""
+    return Before(store.last_turn(), {name: account(each) for name, each in store.progress().items()}, store.counts())
+
+
+def summary(daemon: Daemon, earlier: Before, given: str) -> list[Section]:
+    """The sections of a finished run. `given`: the options with which further commands find the same data."""
+    counts = daemon.kept.store.counts()
+    incidents = heapq.nlargest(INCIDENTS_SHOWN, daemon.kept.store.incidents(), key=lambda row: (row.risk, row.findings))
+    chosen = _decisions(daemon.kept.store)
+    return [
+        _came_in(daemon, earlier, counts),
+        _found(daemon, earlier, counts, incidents),
+        _decided(earlier, counts, chosen),
+        _next(given, incidents, chosen, counts),
+    ]
+
+
+def write_summary(sections: Sequence[Section]) -> None:
+    """To standard output: with colours on a terminal, plain elsewhere."""
+    if sys.stdout.isatty():
+        _write_rich(sections)
+        return
+    for section in sections:
+        sys.stdout.write(f"{section.title}\n")
+        for line in _lines(section):
+            sys.stdout.write(f"  {line}\n")
+        sys.stdout.write("\n")
+
+
+def _came_in(daemon: Daemon, earlier: Before, counts: Counts) -> Section:
+    own = {intake.partition for intake in daemon.pipeline.intakes}
+    now = {name: account(each) for name, each in daemon.kept.store.progress().items() if name in own}
+    whole = _grown(total(now.values()), total(earlier.accounts[name] for name in now if name in earlier.accounts))
+    if not whole["received"]:
+        return Section("What came in", [("Nothing new: these sources had been read to their end before.",)])
+    unaccounted = whole["imbalance"]
+    balance = "every line is accounted for" if not unaccounted else f"{unaccounted:,} LINES ARE UNACCOUNTED FOR"
+    rows = [
+        (
+            "lines",
+            f"{whole['received']:,} = {whole['processed']:,} events + {whole['dead_lettered']:,} dead letters; {balance}",
+        ),
+        *_extent(daemon, earlier),
+        ("sources", f"{len(own)}"),
+    ]
+    labels = [f"{whole[name]:,} {word}" for name, word in (("late", "late"), ("duplicate", "repeated"), ("future", "from the future")) if whole[name]]  # fmt: skip
+    rows += [("of them", ", ".join(labels))] if labels else []
+    letters = _more(counts.dead_letters_by_reason, earlier.counts.dead_letters_by_reason)
+    rows += (
+        [("dead letters", ", ".join(f"{count:,} {reason}" for reason, count in letters.most_common()))]
+        if letters
+        else []
+    )
+    return Section("What came in", rows)
+
+
+def _extent(daemon: Daemon, earlier: Before) -> list[tuple[str, str]]:
+    """Over what time, and of how many apps, the new events are."""
+    kept = daemon.kept
+    segments = [segment for segment in kept.store.segments() if segment.turn_last > earlier.turn]
+    if not segments:
+        return []
+    first, last = min(segment.time_min for segment in segments), max(segment.time_max for segment in segments)
+    apps: set[str] = set()
+    for frame in kept.archive.scan(segments, columns=["miniprogram.app_id"], turn_after=earlier.turn):
+        apps.update(frame.to_series().drop_nulls().unique().to_list())
+    return [("time", f"{short(first)} to {short(last)} UTC ({span(first, last)})"), ("apps", f"{len(apps):,}")]
+
+
+def _found(daemon: Daemon, earlier: Before, counts: Counts, incidents: Sequence[Incident]) -> Section:
+    severities = _more(counts.findings_by_severity, earlier.counts.findings_by_severity)
+    if not severities:
+        return Section("What was found", [("Nothing.",)])
+    words = ", ".join(f"{severities[word]:,} {word}" for word in WORDS if severities[word])
+    rules = _more(counts.findings_by_rule, earlier.counts.findings_by_rule)
+    known = {rule.id: rule for rule in daemon.rules.rules}
+    rows: list[tuple[str, ...]] = [(f"{severities.total():,} findings ({words}) of {len(rules)} rules, most often:",)]
+    for key, count in rules.most_common(RULES_SHOWN):
+        rule = known.get(key)
+        rows.append((f"{count:,}", rule.severity.value if rule else "", rule.title if rule else key))
+    if daemon.rules.problems:
+        rows.append((f"{len(daemon.rules.problems)} problems kept rules from running; `miniwatch check` names them.",))
+    total_incidents = counts.tables["incidents"]
+    rows.append((f"{total_incidents:,} incidents in the record, the highest risk first:",))
+    rows += [(f"{row.risk:.0f}", row.severity.value, row.title, f"{row.findings:,} findings") for row in incidents]
+    return Section("What was found", rows)
+
+
+def _decided(earlier: Before, counts: Counts, chosen: tuple[list[Decision], list[Decision]]) -> Section:
+    made = counts.tables["decisions"] - earlier.counts.tables["decisions"]
+    in_force, held = chosen
+    if not in_force and not held:
+        return Section("What was decided", [("Nothing: no finding called for more than watching.",)])
+    acts = ", ".join(f"{count:,} {act}" for act, count in counts.decisions_by_type.items())
+    states = ", ".join(f"{count:,} {state}" for state, count in counts.decisions_by_state.items())
+    rows: list[tuple[str, ...]] = [(f"{made:,} new decisions; in the record: {acts} ({states}).",)]
+    rows += [(row.explanation,) for row in in_force]
+    if held:
+        rows.append(("Held back, for a person to look at:",))
+        rows += [(f"{row.explanation} [{row.reason.value}]",) for row in held]
+    return Section("What was decided, and why", rows)
+
+
+def _decisions(store: SqliteStore) -> tuple[list[Decision], list[Decision]]:
+    """A handful of decisions in force and of held ones: the gravest, of different kinds before more of one."""
+    from monitor.stores.record import Query
+    from playbooks.decision import DecisionState
+
+    found: tuple[list[Decision], list[Decision]] = ([], [])
+    for place, states in enumerate(((DecisionState.ACTIVE,), (DecisionState.HELD, DecisionState.AWAITING_APPROVAL))):
+        seen: Counter[str] = Counter()
+        ranked = []
+        for state in states:
+            for row in store.decisions(Query(state=state.value, limit=DECISIONS_READ_MAX)):
+                seen[row.type] += 1
+                ranked.append((seen[row.type] > 2, -row.tier.rank, row.time, row.id, row))
+        found[place].extend(item[-1] for item in heapq.nsmallest(DECISIONS_SHOWN, ranked, key=lambda item: item[:-1]))
+    return found
+
+
+def _next(
+    given: str, incidents: Sequence[Incident], chosen: tuple[list[Decision], list[Decision]], counts: Counts
+) -> Section:
+    in_force, held = chosen
+    rows: list[tuple[str, str]] = []
+    if incidents:
+        rows.append(
+            (
+                f"miniwatch explain {incidents[0].id[:12]}{given}",
+                "the whole story of the incident with the highest risk",
+            )
+        )
+    if held:
+        rows.append((f"miniwatch decisions list --state held{given}", "what waits for a person"))
+    if in_force:
+        rows.append((f"miniwatch explain {in_force[0].id[:12]}{given}", "why this was decided, and who may lift it"))
+    if counts.findings_by_severity:
+        rows.append((f"miniwatch findings list --severity high{given}", "the findings that matter most"))
+    if counts.dead_letters_by_reason:
+        rows.append((f"miniwatch deadletters list{given}", "lines that could not be read, and why"))
+    rows.append((f"miniwatch ledger{given}", "what became of every line"))
+    return Section("Where to look next", rows[:5])
+
+
+def _grown(now: Account, earlier: Account) -> Account:
+    return {name: value - earlier[name] if isinstance(value, int) else value for name, value in now.items()}
+
+
+def _more(now: Mapping[str, int], earlier: Mapping[str, int]) -> Counter[str]:
+    return +(Counter(now) - Counter(earlier))
+
+
+def _lines(section: Section) -> list[str]:
+    """Rows as lines: neighbours with the same number of cells share their columns."""
+    lines: list[str] = []
+    rows = list(section.rows)
+    begin = 0
+    while begin < len(rows):
+        size = len(rows[begin])
+        end = next((place for place in range(begin, len(rows)) if len(rows[place]) != size), len(rows))
+        widths = [max(len(row[column]) for row in rows[begin:end]) for column in range(size)]
+        indent = "  " if size > 2 else ""
+        for row in rows[begin:end]:
+            cells = [f"{visible(cell):<{width}}" for cell, width in zip(row, widths, strict=True)]
+            lines.append(indent + "  ".join(cells).rstrip())
+        begin = end
+    return lines
+
+
+def _write_rich(sections: Sequence[Section]) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for section in sections:
+        console.print(Text(section.title, style="bold"))
+        for line in _lines(section):
+            text = Text(line)
+            text.highlight_words([word for word in STYLES if f" {word} " in f" {line} "], "yellow")
+            text.highlight_regex(r"^miniwatch [^ ].*?(?=  |$)", "cyan")
+            console.print(Padding(text, (0, 0, 0, 2)))
+        console.print()

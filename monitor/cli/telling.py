@@ -1,0 +1,122 @@
+"""How findings, incidents and decisions look to people: the columns of their tables, the lines of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from monitor.cli.moments import short, span
+from monitor.cli.printing import Column, at
+
+if TYPE_CHECKING:
+    from detectors.finding import Finding
+    from playbooks.decision import Decision
+    from playbooks.incident import Incident
+
+SHORT_ID: Final = 12
+"""Characters of an id in a table: enough to be the beginning of one only."""
+
+
+def entity_text(entity: object) -> str:
+    return f"{getattr(entity, 'scope', '')} {getattr(entity, 'value', '')}"
+
+
+FINDING_COLUMNS: Final[list[Column[Finding]]] = [
+    ("ID", lambda row: row.id[:SHORT_ID]),
+    ("TIME (UTC)", at("time")),
+    ("SEVERITY", lambda row: row.severity.value),
+    ("WHO", lambda row: entity_text(row.entity)),
+    ("EVENTS", lambda row: row.evidence.count),
+    ("RULE", lambda row: row.rule.id[:8]),
+    ("TITLE", lambda row: row.title),
+]
+INCIDENT_COLUMNS: Final[list[Column[Incident]]] = [
+    ("ID", lambda row: row.id[:SHORT_ID]),
+    ("OPENED (UTC)", at("opened")),
+    ("SEVERITY", lambda row: row.severity.value),
+    ("RISK", lambda row: round(row.risk)),
+    ("TIER", lambda row: row.tier),
+    ("STATE", lambda row: row.state.value),
+    ("FINDINGS", lambda row: row.findings),
+    ("DUE (UTC)", at("due")),
+    ("TITLE", lambda row: row.title),
+]
+DECISION_COLUMNS: Final[list[Column[Decision]]] = [
+    ("ID", lambda row: row.id[:SHORT_ID]),
+    ("TIME (UTC)", at("time")),
+    ("MODE", lambda row: row.mode.value),
+    ("STATE", lambda row: row.state.value),
+    ("ACT", lambda row: row.type.value + (f" {row.target}" if row.target else "")),
+    ("WHO", entity_text),
+    ("UNTIL (UTC)", at("expires")),
+    ("REASON", lambda row: row.reason.value),
+]
+
+
+def finding_lines(row: Finding) -> list[tuple[str, object]]:
+    evidence = row.evidence
+    more = f" (the first {len(evidence.event_ids)} are named)" if evidence.truncated else ""
+    return [
+        ("Finding", row.id),
+        ("What", row.title),
+        ("Who", entity_text(row.entity)),
+        ("Developer", row.owner),
+        (
+            "Severity",
+            f"{row.severity.value}, confidence {row.confidence:g}" + (", proof by itself" if row.proof else ""),
+        ),
+        ("When (UTC)", f"{short(row.first_event)} to {short(row.last_event)}"),
+        ("Rule", f"{row.rule.id} version {row.rule.version} ({row.kind}, {row.detector})"),
+        ("Tags", ", ".join(row.tags)),
+        ("Events", f"{evidence.count}{more}"),
+        ("", list(evidence.event_ids)),
+        ("Seen in them", [f"{name} = {value}" for name, value in evidence.values.items()]),
+        ("Also in it", [f"{each.scope} {each.value} ({each.role})" for each in row.related]),
+        ("Could be harmless", list(row.false_positives)),
+        ("What to do", row.response),
+    ]
+
+
+def incident_lines(row: Incident) -> list[tuple[str, object]]:
+    return [
+        ("Incident", row.id),
+        ("What", row.title),
+        ("Who", entity_text(row.entity)),
+        ("Developer", row.owner),
+        ("State", f"{row.state.value}, tier {row.tier}"),
+        ("Severity", row.severity.value),
+        ("Risk", f"{row.risk:.0f} of 100"),
+        ("When (UTC)", f"{short(row.opened)} to {short(row.last_finding)}"),
+        ("Answer owed by", f"{short(row.due)} UTC"),
+        ("Findings", f"{row.findings} by {len(row.rules)} rules ({', '.join(row.kinds)})"),
+        ("Rules", list(row.rules)),
+        ("Tags", ", ".join(row.tags)),
+    ]
+
+
+def decision_lines(row: Decision) -> list[tuple[str, object]]:
+    parameters = ", ".join(f"{name} = {value}" for name, value in row.parameters.items())
+    return [
+        ("Decision", row.id),
+        (
+            "What",
+            row.type.value + (f" of {row.target}" if row.target else "") + (f" ({parameters})" if parameters else ""),
+        ),
+        ("Who", entity_text(row)),
+        ("Developer", row.owner),
+        ("Mode, state", f"{row.mode.value}, {row.state.value}"),
+        ("Made (UTC)", short(row.time)),
+        ("Until (UTC)", f"{short(row.expires)} ({span(row.time, row.expires)})"),
+        ("By", row.origin),
+        ("Reason", row.reason.value),
+        ("Why", row.explanation),
+        ("Rule", row.rule),
+        ("Incident", row.incident),
+        ("Finding", row.finding),
+        ("Labels", ", ".join(row.labels)),
+    ]
+
+
+def decision_text(row: Decision) -> str:
+    """A decision in a line."""
+    target = f" of {row.target}" if row.target else ""
+    return f"{row.id[:SHORT_ID]}: {row.type.value}{target}, {entity_text(row)}, {row.state.value} ({row.mode.value})"

@@ -1,0 +1,140 @@
+//! The optional kernel of Miniwatch: lines of NDJSON to columns, people to hashes, suspects marked, in one pass.
+//!
+//! Python defines what a line means (`monitor.decoders.strict`, `monitor.door`); the kernel takes the many ordinary lines
+//! and names the others. Input is hostile: no unsafe code, every access is checked, and a panic ends only the batch.
+
+#![forbid(unsafe_code)]
+
+mod columns;
+mod lines;
+mod people;
+mod shape;
+mod suspects;
+mod times;
+mod walk;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use columns::{Column, Texts};
+use lines::{Lines, Plan};
+use shape::{Kind, Shape};
+use suspects::{Words, mark_runs};
+use walk::Walker;
+
+/// A batch may have so many bytes: offsets into it, and into what it grows to, are 32 bits wide.
+const BATCH_BYTES_MAX: usize = 1 << 28;
+
+/// Remembers hashes of people; `hash_of` gives the 32 hexadecimal digits of a text.
+#[pyclass]
+struct People(people::People);
+
+#[pymethods]
+impl People {
+    #[new]
+    fn new(hash_of: Py<PyAny>) -> People {
+        People(people::People::new(hash_of))
+    }
+}
+
+/// A column: the number of values, the bits that say where they are, the values or views, and the long texts.
+type Buffers<'py> = (usize, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>);
+
+/// What was read: columns (None where all is null), the lines, where rows begin, odd lines, lost rows, suspected rows.
+type Output<'py> =
+    (Vec<Option<Buffers<'py>>>, Buffers<'py>, Bound<'py, PyBytes>, Vec<(usize, usize)>, Vec<usize>, Vec<usize>);
+
+/// Reads batches for one set of fields.
+#[pyclass]
+struct Reader {
+    plan: Plan,
+    walker: Walker,
+    words: Words,
+}
+
+#[pymethods]
+impl Reader {
+    /// `kinds` by field; `spellings` as keys and the field they mean; `people` and the time as fields; `words` tell suspects.
+    #[new]
+    fn new(
+        kinds: Vec<u8>,
+        spellings: Vec<(Vec<String>, usize)>,
+        time: usize,
+        people: Vec<usize>,
+        kept: usize,
+        words: Vec<String>,
+    ) -> PyResult<Reader> {
+        let refuse = |what: &str| PyValueError::new_err(what.to_owned());
+        let kinds: Option<Vec<Kind>> = kinds.into_iter().map(Kind::from_number).collect();
+        let kinds = kinds.ok_or_else(|| refuse("no such kind"))?;
+        if kept > people.len() || time >= kinds.len() || people.iter().any(|field| kinds.get(*field) != Some(&Kind::Text)) {
+            return Err(refuse("a field that is not there, or a person that is no text"));
+        }
+        let shape = Shape::new(kinds, &spellings).ok_or_else(|| refuse("more fields than there are numbers"))?;
+        let words = Words::new(&words).ok_or_else(|| refuse("words that cannot be looked for"))?;
+        Ok(Reader { walker: Walker::new(&shape), plan: Plan { shape, time, people, kept }, words })
+    }
+
+    /// Read a batch whose every line ends in a newline; without `people`, they are left as they are.
+    fn read<'py>(&mut self, py: Python<'py>, data: &[u8], people: Option<PyRefMut<'py, People>>) -> PyResult<Output<'py>> {
+        if data.len() > BATCH_BYTES_MAX || data.last().is_some_and(|byte| *byte != b'\n') {
+            return Err(PyValueError::new_err("too long a batch, or a line that does not end"));
+        }
+        catch_unwind(AssertUnwindSafe(|| self.read_batch(py, data, people)))
+            .unwrap_or_else(|_| Err(PyRuntimeError::new_err("the kernel failed")))
+    }
+}
+
+impl Reader {
+    fn read_batch<'py>(
+        &mut self,
+        py: Python<'py>,
+        data: &[u8],
+        people: Option<PyRefMut<'py, People>>,
+    ) -> PyResult<Output<'py>> {
+        let mut people = people;
+        let mut lines = Lines::new(&self.plan.shape);
+        let people = people.as_deref_mut().map(|people| &mut people.0);
+        lines.read(py, &mut self.plan, &mut self.walker, data, people)?;
+        let rows = lines.starts.len();
+        let mut marks = vec![false; rows];
+        self.words.mark(&lines.texts.data, &lines.ends, &mut marks);
+        mark_runs(&lines.texts.data, &lines.ends, &mut marks);
+        let suspects = marks.iter().enumerate().filter(|(_, mark)| **mark).map(|(row, _)| row).collect();
+        let columns = lines.columns.iter_mut().map(|column| buffers(py, column, rows)).collect();
+        let starts = PyBytes::new(py, lines.starts.iter().map(|start| start.to_le_bytes()).collect::<Vec<_>>().as_flattened());
+        let texts = texts(py, &mut lines.texts, rows);
+        Ok((columns, texts, starts, lines.odd, lines.lost, suspects))
+    }
+}
+
+fn buffers<'py>(py: Python<'py>, column: &mut Column, rows: usize) -> Option<Buffers<'py>> {
+    match column {
+        Column::Texts(column) if column.count > 0 => Some(texts(py, column, rows)),
+        Column::Words(column) if column.count > 0 => {
+            column.values.resize(rows, [0; 8]);
+            let valid = PyBytes::new(py, column.valid.finish(rows));
+            Some((column.count, valid, PyBytes::new(py, column.values.as_flattened()), None))
+        }
+        Column::Flags(column) if column.count > 0 => {
+            let valid = PyBytes::new(py, column.valid.finish(rows));
+            Some((column.count, valid, PyBytes::new(py, column.values.finish(rows)), None))
+        }
+        _ => None,
+    }
+}
+
+fn texts<'py>(py: Python<'py>, column: &mut Texts, rows: usize) -> Buffers<'py> {
+    column.views.resize(rows, [0; 16]);
+    let valid = PyBytes::new(py, column.valid.finish(rows));
+    (column.count, valid, PyBytes::new(py, column.views.as_flattened()), Some(PyBytes::new(py, &column.data)))
+}
+
+#[pymodule]
+fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<People>()?;
+    module.add_class::<Reader>()
+}

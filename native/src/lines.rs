@@ -1,0 +1,217 @@
+//! One batch: lines to columns and people to hashes; odd lines are only named.
+
+use memchr::memmem;
+use pyo3::prelude::*;
+
+use crate::columns::{Column, Flags, Texts, Words};
+use crate::people::{Hash, People};
+use crate::shape::{Kind, Shape};
+use crate::walk::{Value, Walker, unescape};
+
+/// An id of fewer characters is replaced only where it stands as a whole JSON text.
+const SHORT: usize = 8;
+const UTF8_BYTES_MAX: usize = 4;
+
+/// What Python tells once about the fields asked for.
+pub struct Plan {
+    pub shape: Shape,
+    /// The field that every event must have.
+    pub time: usize,
+    /// Fields that hold people, in the order in which they are replaced.
+    pub people: Vec<usize>,
+    /// How many of those, from the end, keep their first hash when a line is walked again.
+    pub kept: usize,
+}
+
+/// A batch as it is read.
+pub struct Lines {
+    pub columns: Vec<Column>,
+    /// The lines with people hashed, and where each ends in their text.
+    pub texts: Texts,
+    pub ends: Vec<usize>,
+    /// Where each row's line begins in the batch.
+    pub starts: Vec<i64>,
+    /// Lines for Python: where they begin and end in the batch.
+    pub odd: Vec<(usize, usize)>,
+    /// Rows in which a person's value was no longer found once another was replaced: Python writes them anew.
+    pub lost: Vec<usize>,
+}
+
+/// What became of the people of one line.
+enum Hashed {
+    Odd,
+    Plain,
+    /// A value stood elsewhere too: what the line says must be read from the new text.
+    Again { lost: bool },
+}
+
+impl Lines {
+    pub fn new(shape: &Shape) -> Lines {
+        let columns = shape.kinds.iter().map(|kind| match kind {
+            Kind::Text | Kind::Loose => Column::Texts(Texts::default()),
+            Kind::Integer | Kind::Number | Kind::Time => Column::Words(Words::default()),
+            Kind::Boolean => Column::Flags(Flags::default()),
+        });
+        Lines {
+            columns: columns.collect(),
+            texts: Texts::default(),
+            ends: Vec::new(),
+            starts: Vec::new(),
+            odd: Vec::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    /// Read all lines of a batch; each ends in a newline.
+    pub fn read(&mut self, py: Python<'_>, plan: &mut Plan, walker: &mut Walker, data: &[u8], people: Option<&mut People>) -> PyResult<()> {
+        self.texts.data.reserve(data.len() + data.len() / 8);
+        let is_text = std::str::from_utf8(data).is_ok();
+        let mut hashes = vec![None; plan.people.len()];
+        let mut people = people;
+        let mut start = 0;
+        for newline in memchr::memchr_iter(b'\n', data) {
+            let line = trimmed(&data[start..newline]);
+            let is_good = (is_text || std::str::from_utf8(line).is_ok())
+                && walker.walk(&mut plan.shape, line).is_ok()
+                && walker.has(plan.time)
+                && self.admit(py, plan, walker, line, people.as_deref_mut(), &mut hashes)?;
+            if is_good {
+                self.starts.push(start as i64);
+            } else {
+                self.odd.push((start, newline + 1));
+            }
+            start = newline + 1;
+        }
+        Ok(())
+    }
+
+    /// Take a walked line in as a row; false: it is odd after all.
+    fn admit(
+        &mut self,
+        py: Python<'_>,
+        plan: &mut Plan,
+        walker: &mut Walker,
+        line: &[u8],
+        people: Option<&mut People>,
+        hashes: &mut [Option<Hash>],
+    ) -> PyResult<bool> {
+        let start = self.texts.data.len();
+        self.texts.data.extend_from_slice(line);
+        hashes.fill(None);
+        let hashed = match people {
+            Some(people) => self.hash(py, plan, walker, line, start, people, hashes)?,
+            None => Hashed::Plain,
+        };
+        let row = self.starts.len();
+        match hashed {
+            Hashed::Plain => self.take(plan, walker, line, row, hashes, 0),
+            Hashed::Again { lost } => {
+                let anew = self.texts.data[start..].to_vec();
+                if walker.walk(&mut plan.shape, &anew).is_err() || !walker.has(plan.time) {
+                    self.texts.data.truncate(start);
+                    return Ok(false);
+                }
+                self.take(plan, walker, &anew, row, hashes, plan.people.len() - plan.kept);
+                if lost {
+                    self.lost.push(row);
+                }
+            }
+            Hashed::Odd => {
+                self.texts.data.truncate(start);
+                return Ok(false);
+            }
+        }
+        self.texts.push_data(row, start);
+        self.ends.push(self.texts.data.len());
+        Ok(true)
+    }
+
+    /// Replace people in the line's new text, which begins at `start`.
+    #[allow(clippy::too_many_arguments)]
+    fn hash(
+        &mut self,
+        py: Python<'_>,
+        plan: &Plan,
+        walker: &Walker,
+        line: &[u8],
+        start: usize,
+        people: &mut People,
+        hashes: &mut [Option<Hash>],
+    ) -> PyResult<Hashed> {
+        let mut again = false;
+        let mut lost = false;
+        for (place, field) in plan.people.iter().enumerate() {
+            let Some(value) = walker.value_of(*field) else { continue };
+            let Value::Text(text) = value else { return Ok(Hashed::Odd) };
+            if text.escaped || !text.quoted || text.start == text.end {
+                return Ok(Hashed::Odd);
+            }
+            let Ok(value) = std::str::from_utf8(&line[text.start..text.end]) else { return Ok(Hashed::Odd) };
+            let hash = people.hash(py, value)?;
+            hashes[place] = Some(hash);
+            let quotes = usize::from(is_short(value));
+            let sought = &line[text.start - quotes..text.end + quotes];
+            match replace(&mut self.texts.data, start, sought, quotes, &hash) {
+                0 if walker.has_escapes || walker.has_blanks || walker.has_fractions => return Ok(Hashed::Odd),
+                0 => (again, lost) = (true, true),
+                1 => {}
+                _ => again = true,
+            }
+        }
+        Ok(if again { Hashed::Again { lost } } else { Hashed::Plain })
+    }
+
+    /// Put what was found into the columns. Fields that hold people take their hash, the first `anew` of them what was found.
+    fn take(&mut self, plan: &Plan, walker: &Walker, line: &[u8], row: usize, hashes: &[Option<Hash>], anew: usize) {
+        for found in &walker.found {
+            let field = usize::from(found.field);
+            if !hashes.is_empty() && plan.people[anew..].contains(&field) && hashes.iter().any(Option::is_some) {
+                continue;
+            }
+            match (&mut self.columns[field], found.value) {
+                (Column::Texts(texts), Value::Text(text)) if text.escaped => {
+                    let start = texts.data.len();
+                    unescape(&line[text.start..text.end], &mut texts.data);
+                    texts.push_data(row, start);
+                }
+                (Column::Texts(texts), Value::Text(text)) => texts.push(row, &line[text.start..text.end]),
+                (Column::Words(words), Value::Integer(value)) => words.push(row, value.to_le_bytes()),
+                (Column::Words(words), Value::Number(value)) => words.push(row, value.to_le_bytes()),
+                (Column::Flags(flags), Value::Boolean(value)) => flags.push(row, value),
+                _ => unreachable!("a value of another kind than its column"),
+            }
+        }
+        for (field, hash) in plan.people.iter().zip(hashes).skip(anew) {
+            if let (Column::Texts(texts), Some(hash)) = (&mut self.columns[*field], hash) {
+                texts.push(row, hash);
+            }
+        }
+    }
+}
+
+fn trimmed(line: &[u8]) -> &[u8] {
+    let mut line = line;
+    while let [b' ' | b'\t' | b'\r', rest @ ..] | [rest @ .., b' ' | b'\t' | b'\r'] = line {
+        line = rest;
+    }
+    line
+}
+
+fn is_short(value: &str) -> bool {
+    value.len() < SHORT * UTF8_BYTES_MAX && value.chars().count() < SHORT
+}
+
+/// Replace every `sought`, but not its quotation marks if it has any, in `texts` from `start` on; how many there were.
+fn replace(texts: &mut Vec<u8>, start: usize, sought: &[u8], quotes: usize, hash: &Hash) -> usize {
+    let finder = memmem::Finder::new(sought);
+    let Some(first) = finder.find(&texts[start..]) else { return 0 };
+    let mut times = 0;
+    let mut next = Some(start + first);
+    while let Some(place) = next {
+        times += 1;
+        texts.splice(place + quotes..place + sought.len() - quotes, *hash);
+        let rest = place + hash.len() + 2 * quotes;
+        next = finder.find(&texts[rest..]).map(|found| rest + found);
+    }
+    times
+}

@@ -1,0 +1,80 @@
+//! Which lines could hold a secret: a telling word in any case of letters, or a run of digits of a telling length.
+
+use aho_corasick::{AhoCorasick, Input, MatchKind, packed};
+
+pub struct Words {
+    quick: Option<packed::Searcher>,
+    plain: AhoCorasick,
+    lower: Vec<u8>,
+}
+
+impl Words {
+    /// `words` in lower case.
+    pub fn new(words: &[String]) -> Option<Words> {
+        let plain = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok()?;
+        Some(Words { quick: packed::Searcher::new(words), plain, lower: Vec::new() })
+    }
+
+    /// Mark those lines in which a word stands; `ends` says where each ends in `lines`.
+    pub fn mark(&mut self, lines: &[u8], ends: &[usize], marks: &mut [bool]) {
+        self.lower.clear();
+        self.lower.extend_from_slice(lines);
+        self.lower.make_ascii_lowercase();
+        let mut from = 0;
+        let mut row = 0;
+        while let Some(place) = self.find(from) {
+            row = row_of(ends, row, place);
+            marks[row] = true;
+            from = ends[row];
+        }
+    }
+
+    fn find(&self, from: usize) -> Option<usize> {
+        if let Some(quick) = &self.quick {
+            return quick.find_in(&self.lower, (from..self.lower.len()).into()).map(|found| found.start());
+        }
+        self.plain.find(Input::new(&self.lower).range(from..)).map(|found| found.start())
+    }
+}
+
+fn row_of(ends: &[usize], from: usize, place: usize) -> usize {
+    from + ends[from..].partition_point(|end| *end <= place)
+}
+
+/// Digits in a row that may be a phone number.
+const RUN_MIN: usize = 11;
+
+/// Mark lines with a free-standing run of digits that could be a phone, an ID number or a bank card.
+pub fn mark_runs(lines: &[u8], ends: &[usize], marks: &mut [bool]) {
+    let mut row = 0;
+    let mut place = RUN_MIN - 1; // of eleven digits in a row, one stands at a multiple of eleven
+    while place < lines.len() {
+        if !lines[place].is_ascii_digit() {
+            place += RUN_MIN;
+            continue;
+        }
+        let mut start = place;
+        while start > 0 && lines[start - 1].is_ascii_digit() {
+            start -= 1;
+        }
+        let mut end = place + 1;
+        while end < lines.len() && lines[end].is_ascii_digit() {
+            end += 1;
+        }
+        let is_free = start == 0 || !lines[start - 1].is_ascii_alphabetic();
+        if is_free && is_telling(end - start, lines[start]) {
+            row = row_of(ends, row, start);
+            marks[row] = true;
+        }
+        place = end + RUN_MIN;
+    }
+}
+
+fn is_telling(length: usize, first: u8) -> bool {
+    match length {
+        11 => first == b'1',
+        17 | 18 => true,
+        16 | 19 => (b'4'..=b'6').contains(&first),
+        _ => false,
+    }
+}

@@ -1,0 +1,57 @@
+//! Times of the usual form, as microseconds since 1970; other forms are Python's.
+
+const LATEST: i64 = 253_402_300_800_000_000; // the year 10000
+
+/// `YYYY-MM-DDTHH:MM:SS[.1 to 9 digits]Z`; digits beyond microseconds are cut off.
+pub fn usual(text: &[u8]) -> Option<i64> {
+    let (stamp, fraction) = text.split_at_checked(19)?;
+    for (place, mark) in [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')] {
+        if stamp[place] != mark {
+            return None;
+        }
+    }
+    let year = digits(&stamp[..4])?;
+    let month = digits(&stamp[5..7])?;
+    let day = digits(&stamp[8..10])?;
+    let (hour, minute, second) = (digits(&stamp[11..13])?, digits(&stamp[14..16])?, digits(&stamp[17..19])?);
+    if year < 1970 || !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None; // leap seconds too
+    }
+    let micros = match fraction {
+        b"Z" => 0,
+        [b'.', decimals @ .., b'Z'] if (1..=9).contains(&decimals.len()) => {
+            digits(decimals)?;
+            let kept = &decimals[..decimals.len().min(6)];
+            digits(kept)? * 10_i64.pow(6 - kept.len() as u32)
+        }
+        _ => return None,
+    };
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(seconds * 1_000_000 + micros)
+}
+
+pub fn from_milliseconds(milliseconds: i64) -> Option<i64> {
+    (0..LATEST / 1000).contains(&milliseconds).then(|| milliseconds * 1000)
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days of the Gregorian calendar; years are counted from March, so that the leap day comes last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 719_469
+}

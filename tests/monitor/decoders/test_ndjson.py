@@ -1,0 +1,208 @@
+"""NDJSON to columns: what becomes an event, what a dead letter, and that the fast way means what the strict way means."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.event import INDEX, LINE, PEOPLE, POSITION
+from monitor.decoders import DeadLetterReason as Reason
+from monitor.decoders.ndjson import NdjsonDecoder, _Reading, _strict_frame, _triage
+from monitor.decoders.shape import shape_of
+from monitor.decoders.strict import DEPTH_MAX, Refused, read_line
+from monitor.decoders.times import instant
+from monitor.sources import RawBatch
+
+FIELDS = frozenset({*INDEX, *PEOPLE, "error.code", "http.response.status_code", "miniprogram.foreground", "url.full"})
+FIELDS |= {"http.request.headers.x-y.z", "CommandLine", "message", "privacy.kinds"}
+TIME = '"@timestamp":"2026-03-02T08:00:00.5Z"'
+MICROS = 1_772_438_400_500_000
+
+
+def decode(*lines: bytes | str, fields=FIELDS):
+    data = b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines)
+    return NdjsonDecoder().decode(RawBatch("memory:1", "ndjson", data, 100, 100 + len(data)), fields)
+
+
+def one(line, field):
+    frame = decode(line).frame
+    assert frame.height == 1, decode(line).dead_letters
+    return frame[field][0]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("", Reason.EMPTY_LINE),
+        ("   ", Reason.EMPTY_LINE),
+        ('{"a"', Reason.BROKEN_JSON),
+        ("{" + TIME + ',"a":NaN}', Reason.BROKEN_JSON),
+        ("{" + TIME + "}{" + TIME + "}", Reason.BROKEN_JSON),
+        ("[1]", Reason.NOT_AN_OBJECT),
+        ("7", Reason.NOT_AN_OBJECT),
+        ("{" + TIME + ',"user":"bob"}', Reason.WRONG_TYPE),
+        ("{" + TIME + ',"user":{"id":{"a":1}}}', Reason.WRONG_TYPE),
+        ("{" + TIME + ',"http":{"response":{"status_code":"four"}}}', Reason.WRONG_TYPE),
+        ("{" + TIME + ',"http":{"response":{"status_code":1.5}}}', Reason.WRONG_TYPE),
+        ("{" + TIME + ',"miniprogram":{"foreground":"yes"}}', Reason.WRONG_TYPE),
+        (b"{" + TIME.encode() + b',"user":{"id":"\xff\xfe"}}', Reason.INVALID_UTF8),
+        ("{" + TIME + ',"user":{"id":"\\ud800"}}', Reason.LONE_SURROGATE),
+        ("{" + TIME + ',"user":{"id":"a","id":"b"}}', Reason.DUPLICATE_KEY),
+        ("{" + TIME + ',"user":{"id":"a"},"user":{"id":"b"}}', Reason.DUPLICATE_KEY),
+        ("{" + TIME + ',"user":{"id":"a"},"user.id":"b"}', Reason.DUPLICATE_KEY),
+        ("{" + TIME + ',"user":{"id":"a","\\u0069d":"b"}}', Reason.DUPLICATE_KEY),
+        ("{" + TIME + ',"a":' + "[" * (DEPTH_MAX + 1) + "]" * (DEPTH_MAX + 1) + "}", Reason.TOO_DEEP),
+        ('{"user":{"id":"a"}}', Reason.MISSING_TIMESTAMP),
+        ('{"@timestamp":null}', Reason.MISSING_TIMESTAMP),
+        ('{"@timestamp":"yesterday"}', Reason.BAD_TIMESTAMP),
+        ('{"@timestamp":"2026-03-02T08:00:00"}', Reason.BAD_TIMESTAMP),
+        ('{"@timestamp":"2026-02-30T08:00:00Z"}', Reason.BAD_TIMESTAMP),
+        ('{"@timestamp":-5}', Reason.BAD_TIMESTAMP),
+    ],
+)
+def test_a_bad_line_costs_itself_and_says_why(line, reason):
+    good = "{" + TIME + ',"event":{"id":"e1"}}'
+    decoded = decode(good, line, good)
+    assert decoded.frame["event.id"].to_list() == ["e1", "e1"]
+    (letter,) = decoded.dead_letters
+    assert (letter.reason, letter.position) == (reason, 100 + len(good) + 1)
+    assert letter.raw == (line if isinstance(line, bytes) else line.encode())
+
+
+@pytest.mark.parametrize("line", ['{"user":"bob"}', '{"user":{"id":{"bob":1}}}', '{"@timestamp":"bob"}'])
+def test_a_dead_letters_detail_holds_no_value(line):
+    text = line.replace("{", "{" + TIME + ",", 1) if "@timestamp" not in line else line
+    (letter,) = decode(text).dead_letters
+    assert "bob" not in letter.detail
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "value"),
+    [
+        ('"user":{"id":"a"}', "user.id", "a"),
+        ('"user.id":"a"', "user.id", "a"),
+        ('"user.id" : "a"', "user.id", "a"),
+        ('"user":{"id":null}', "user.id", None),
+        ('"error":{"code":40029}', "error.code", "40029"),
+        ('"error":{"code":"40029"}', "error.code", "40029"),
+        ('"error":{"code":1.50}', "error.code", "1.5"),
+        ('"error":{"code":true}', "error.code", "true"),
+        ('"url":{"full":["a","b"]}', "url.full", '["a","b"]'),
+        ('"http":{"response":{"status_code":404}}', "http.response.status_code", 404),
+        ('"http":{"response":{"status_code":"404"}}', "http.response.status_code", 404),
+        ('"http.response":{"status_code":404}', "http.response.status_code", 404),
+        ('"http":{"response.status_code":404.0}', "http.response.status_code", 404),
+        ('"miniprogram":{"foreground":false}', "miniprogram.foreground", False),
+        ('"http":{"request":{"headers":{"x-y.z":"v"}}}', "http.request.headers.x-y.z", "v"),
+        ('"CommandLine":"cmd /c"', "CommandLine", "cmd /c"),
+        ('"message":"a\\u0000b"', "message", "a\x00b"),
+        ('"message":"\\ud83d\\ude00"', "message", "😀"),
+        ('"message":"\\u0061bc"', "message", "abc"),
+        ('"privacy":{"kinds":["phone"]}', "privacy.kinds", '["phone"]'),
+        ('"z":1,"z":2,"user":{"id":"a"}', "user.id", "a"),
+    ],
+)
+def test_a_field_is_read_however_it_is_spelt(line, field, value):
+    assert one("{" + TIME + "," + line + "}", field) == value
+
+
+@pytest.mark.parametrize(
+    ("written", "micros"),
+    [
+        ('"2026-03-02T08:00:00.5Z"', MICROS),
+        ('"2026-03-02T16:00:00.5+08:00"', MICROS),
+        ('"2026-03-02t08:00:00.500000999z"', MICROS),
+        ("1772438400500", MICROS),
+        ("1772438400500.0", MICROS),
+        ('"2026-12-31T23:59:60Z"', instant("2027-01-01T00:00:00Z")),
+    ],
+)
+def test_a_time_is_rfc_3339_with_a_zone_or_milliseconds(written, micros):
+    assert one('{"@timestamp":' + written + "}", "@timestamp") == micros
+
+
+def test_oversized_lines_are_dead_letters_with_their_beginning():
+    from monitor.sources import Oversized
+
+    raw = RawBatch("memory:1", "ndjson", b"", 0, 9_000_001, b"", (Oversized(0, 9_000_000, b"{" * 10),))
+    (letter,) = NdjsonDecoder().decode(raw, FIELDS).dead_letters
+    assert (letter.reason, letter.length, letter.raw) == (Reason.TOO_LONG, 9_000_000, b"{" * 10)
+
+
+def test_one_line_that_writes_a_text_as_a_number_does_not_slow_the_next_batch():
+    decoder = NdjsonDecoder()
+    lines = ["{" + TIME + ',"user":{"id":12345678}}', *["{" + TIME + ',"user":{"id":"o1"}}'] * 50]
+    data = ("\n".join(lines) + "\n").encode()
+    decoder.decode(RawBatch("p", "ndjson", data, 0, len(data)), FIELDS)
+    assert decoder._numeric == frozenset()
+
+
+keys = st.sampled_from(
+    ["user", "user.id", "id", "error", "code", "@timestamp", "event", "http", "response", "status_code", "x", "foreground"]
+)
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**65), 2**65), st.floats(allow_nan=True), st.text(max_size=6),
+    st.sampled_from(["2026-03-02T08:00:00Z", "404", "null", "[1]", "\ud800", "a\x00"]),
+)
+trees = st.recursive(
+    scalars, lambda below: st.one_of(st.lists(below, max_size=3), st.lists(st.tuples(keys, below), max_size=4)), max_leaves=8
+)
+
+
+def dumped(tree, escape):
+    """JSON text of a tree in which objects are lists of pairs, so that keys may repeat."""
+    if isinstance(tree, list) and tree and all(isinstance(item, tuple) for item in tree):
+        return "{" + ",".join(json.dumps(key, ensure_ascii=escape) + ":" + dumped(value, escape) for key, value in tree) + "}"
+    if isinstance(tree, list):
+        return "[" + ",".join(dumped(item, escape) for item in tree) + "]"
+    return json.dumps(tree, ensure_ascii=escape)
+
+
+@st.composite
+def lines(draw):
+    pairs = draw(st.lists(st.tuples(keys, trees), max_size=5))
+    text = dumped([("@timestamp", "2026-03-02T08:00:00Z"), *pairs] if draw(st.booleans()) else pairs or [("x", 1)], draw(st.booleans()))
+    raw = text.encode("utf-8", "surrogatepass").replace(b"\n", b" ")
+    cut = draw(st.integers(0, 30))
+    return raw[:-cut] if cut and cut < 4 else raw
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(lines(), min_size=1, max_size=12))
+def test_a_line_means_the_same_alone_among_others_and_read_strictly(batch):
+    whole = decode(*batch)
+    alone = [decode(line) for line in batch]
+    assert whole.frame.drop(POSITION).equals(pl.concat([part.frame for part in alone]).drop(POSITION))
+    assert [letter.reason for letter in whole.dead_letters] == [part.dead_letters[0].reason for part in alone if part.dead_letters]
+    for line, part in zip(batch, alone, strict=True):
+        assert strictly(line) == (part.frame.drop(LINE, POSITION).rows(named=True) or [part.dead_letters[0].reason])
+
+
+def strictly(line):
+    """What the strict reader alone makes of a line."""
+    shape = shape_of(FIELDS | {"@timestamp", "event.ingested"})
+    try:
+        row, _ = read_line(line, shape)
+    except Refused as refused:
+        return [refused.reason]
+    for name in ("@timestamp", "event.ingested"):
+        if row.get(name) is not None:
+            row[name] = instant(row[name])
+            if row[name] is None:
+                return [Reason.BAD_TIMESTAMP]
+    if row.get("@timestamp") is None:
+        return [Reason.MISSING_TIMESTAMP]
+    return _strict_frame([row], [0], shape).drop(LINE, "_row").rows(named=True)
+
+
+def test_ordinary_lines_take_the_fast_way():
+    batch = pl.Series(LINE, ["{" + TIME + ',"user":{"id":"o1"},"error":{"code":"0"}}'] * 100)
+    shape = shape_of(FIELDS | {"@timestamp", "event.ingested"})
+    odd, is_dotted = _triage(batch, shape)
+    reading = _Reading(shape, batch, frozenset(), is_dotted=is_dotted)
+    assert not odd.any()
+    assert reading.fast(np.arange(100))[0].height == 100
+    assert reading.refused == []
