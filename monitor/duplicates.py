@@ -62,9 +62,10 @@ class _Table:
 
 
 class Duplicates:
-    """Remembers which events have been seen."""
+    """Remembers which events have been seen; with a window of 0, none."""
 
     def __init__(self, window_events: int = 1_000_000) -> None:
+        self._off = window_events == 0
         self._capacity = max(window_events // 2, 1)
         self._young = _Table(self._capacity)
         self._old = _Table(self._capacity)
@@ -76,7 +77,7 @@ class Duplicates:
         """
         duplicate = np.zeros(frame.height, dtype=bool)
         conflict = np.zeros(frame.height, dtype=bool)
-        named = np.flatnonzero(frame["event.id"].is_not_null().to_numpy())
+        named = np.flatnonzero(frame["event.id"].is_not_null().to_numpy() & (not self._off))
         if len(named):
             keyed = frame.select(pl.struct("miniprogram.app_id", "event.id").hash(7).alias("key"), HASH).gather(named)
             keys = np.maximum(keyed["key"].to_numpy(), np.uint64(1))

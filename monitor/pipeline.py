@@ -92,7 +92,7 @@ class Pipeline:
     stalled: str | None = None
     failures: dict[str, str] = field(default_factory=dict)
     _duplicates: Duplicates = field(init=False)
-    _stages: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
     snapshot_turn: int = -1
     _snapshot_at: float = 0.0
     _heard_at: float = 0.0
@@ -180,7 +180,7 @@ class Pipeline:
 
     def turn(self) -> bool:
         """Read, decide and commit once; false when nothing more will come."""
-        self._stages = {}
+        self.stages = {}
         pieces = self._read()
         if pieces:
             self._heard_at = time.monotonic()
@@ -260,7 +260,7 @@ class Pipeline:
         try:
             yield
         finally:
-            self._stages[stage] = self._stages.get(stage, 0.0) + time.perf_counter() - begun
+            self.stages[stage] = self.stages.get(stage, 0.0) + time.perf_counter() - begun
 
     # One turn
 
@@ -470,7 +470,7 @@ class Pipeline:
                 received=piece.frame.height + len(piece.letters),
                 processed=piece.frame.height,
                 bytes=piece.bytes,
-                stages_s=self._stages,
+                stages_s=self.stages,
                 watermark=self.watermark,
                 lag_bytes=next(i.source.lag_bytes for i in self.intakes if i.partition == source),
             )

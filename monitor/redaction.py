@@ -59,7 +59,7 @@ _KEYED: Final = {
 }
 """Keys, in lower case, whose texts are secrets or people, and as what they count; ``code`` and ``token`` are ``auth.*``."""
 
-_WORDS: Final = (
+WORDS: Final = (
     "session_key",
     "sessionkey",
     "session=",
@@ -104,7 +104,7 @@ Hash = Callable[[str], str]
 
 def suspects(lines: pl.Series) -> np.ndarray[Any, Any]:
     """Which lines could hold a secret: a telling word, or a run of digits as long as a phone's, an ID's or a card's."""
-    words: np.ndarray[Any, Any] = lines.str.contains_any(list(_WORDS), ascii_case_insensitive=True).to_numpy()
+    words: np.ndarray[Any, Any] = lines.str.contains_any(list(WORDS), ascii_case_insensitive=True).to_numpy()
     runs: np.ndarray[Any, Any] = words | _digit_runs(lines)
     return runs
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor.cli.leaving import USAGE, Refused
@@ -165,7 +166,7 @@ def _others(opened: Opened, scope: str, value: str, *, but: str) -> None:
     _headed(f"What else there is about {scope} {value}", told)
 
 
-def _headed(title: str, lines: list[tuple[str, object]]) -> None:
+def _headed(title: str, lines: Sequence[tuple[str, object]]) -> None:
     if any(value not in (None, "", [], ()) for _, value in lines):
         write_text(f"\n{title}")
         write_pairs([(f"  {name}", value) for name, value in lines])

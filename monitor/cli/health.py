@@ -69,7 +69,10 @@ def doctor(
     from monitor.cli.opening import configuration
 
     signs = list(_signs(configuration(config, data_dir), config, data_dir, deep=deep))
-    write_rows(output, signs if output is Form.TABLE else [asdict(sign) for sign in signs], COLUMNS)
+    if output is Form.TABLE:
+        write_rows(output, signs, COLUMNS)
+    else:
+        write_rows(output, [asdict(sign) for sign in signs], [])
     problems = sum(sign.state == "problem" for sign in signs)
     warnings = sum(sign.state == "warning" for sign in signs)
     say(f"{problems} problems, {warnings} warnings." if problems or warnings else "All is well.")

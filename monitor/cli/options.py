@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from typer import Option, Typer
+from typer.core import TyperGroup
 
 from monitor.cli.moments import expiry, moment
 
@@ -18,10 +19,25 @@ CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 11
 """How every command's help is laid out."""
 
 
+class Branch(TyperGroup):
+    """A group whose own help option is never in doubt: an absent one would be settled by loading pydantic."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
+
 def group(about: str) -> Typer:
     """A group of commands, in the manner of all others."""
     return Typer(
-        help=about, no_args_is_help=True, add_completion=False, rich_markup_mode=None, context_settings=CONTEXT
+        cls=Branch,
+        help=about,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings=CONTEXT,
     )
 
 
@@ -74,5 +90,6 @@ Limit = Annotated[
 ]
 ReasonText = Annotated[str, Option("--reason", metavar="TEXT", help="Why; kept in the audit.", show_default=False)]
 Expires = Annotated[
-    int, Option("--expires", parser=expiry, metavar="TIME", help="How long it holds: 12h, 30d, or a date.")
+    int | None,
+    Option("--expires", parser=expiry, metavar="TIME", help="How long it holds: 12h, a date … Default: 30d."),
 ]

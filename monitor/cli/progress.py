@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 Bar = Callable[..., None]
-"""Told how much is done, and if they have changed: of how much (`total`), and a few words beside (`words`)."""
+"""Told how much is done; of how much (`total`), where that changes; and a few words beside it (`words`)."""
 
 
 @contextmanager
@@ -41,12 +41,8 @@ def bar(title: str, total: int | None = None, unit: Literal["bytes", "lines"] = 
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total, words="")
 
-        def show(done: int, *, total: int | None = None, words: str | None = None) -> None:
-            more = {} if words is None else {"words": words}
-            if total is None:
-                progress.update(task, completed=done, **more)
-            else:
-                progress.update(task, completed=done, total=total, **more)
+        def show(done: int, *, total: int | None = total, words: str | None = None) -> None:
+            progress.update(task, completed=done, total=total, words=words or "")
 
         yield show
 

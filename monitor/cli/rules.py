@@ -104,7 +104,7 @@ def check_rules(paths: Paths = None, config: ConfigFile = None) -> None:
 
 
 @rules.command("test", epilog="Example: miniwatch rules test rules/mine/new.yml")
-def test_rules(paths: Paths = None, config: ConfigFile = None) -> None:
+def run_twins(paths: Paths = None, config: ConfigFile = None) -> None:
     """Run rules on their twins (NAME/hit.jsonl, NAME/miss.jsonl beside NAME.yml). Exits 1 when one fails."""
     from monitor.cli.opening import configuration
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.pipeline import Pipeline
     from monitor.telemetry import Telemetry
+    from monitor.telemetry.happening import Level
 
 
 def run(
@@ -92,7 +93,7 @@ def _run_until_end(config: Config, *, deliver: bool, given: str) -> None:
     write_summary(told)
 
 
-def _level(config: Config) -> str:
+def _level(config: Config) -> Level:
     """A run to the end ends with a summary that says what warnings would; unless another level was asked for."""
     chosen = next(setting for setting in config.describe() if setting.key == "log.level")
     return "error" if chosen.origin == "default" else config.log.level

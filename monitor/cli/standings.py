@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from monitor.cli.leaving import say
 from monitor.cli.lists import Id
-from monitor.cli.moments import now_us, short
+from monitor.cli.moments import MICROSECONDS, now_us, short
 from monitor.cli.options import App, ConfigFile, DataDir, Expires, Form, Output, ReasonText, ScopeName, Value, group
 from monitor.cli.printing import Column, at, write_rows
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 allowlists = group("Exemptions: entities to which nothing is done automatically, until a time.")
 exceptions = group("Exceptions: a rule that does not apply to an entity, until a time.")
 
-EXPIRES_DEFAULT: Final = "30d"
+EXPIRES_US_DEFAULT: Final = 30 * 86_400 * MICROSECONDS
 COLUMNS: Final[list[Column[Standing]]] = [
     ("ID", lambda row: row.id),
     ("WHO", lambda row: f"{row.scope} {row.value}"),
@@ -43,7 +43,7 @@ def add_exemption(
     app: App = None,
     scope: ScopeName = None,
     value: Value = None,
-    expires: Expires = EXPIRES_DEFAULT,  # type: ignore[assignment] - read by the option's parser
+    expires: Expires = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -74,7 +74,7 @@ def add_exception(
     app: App = None,
     scope: ScopeName = None,
     value: Value = None,
-    expires: Expires = EXPIRES_DEFAULT,  # type: ignore[assignment] - read by the option's parser
+    expires: Expires = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -121,7 +121,7 @@ def _add(
     rule: str | None,
     reason: str,
     entity: tuple[str, str],
-    expires: int,
+    expires: int | None,
     where: tuple[Path | None, Path | None],
 ) -> None:
     from monitor.cli.opening import actor, record
@@ -130,7 +130,8 @@ def _add(
     if not reason.strip():
         raise typer.BadParameter("say why, in a few words", param_hint="--reason")
     with record(*where, make=True) as opened:
-        scope, value = entity[0], opened.value_of(*entity)
+        scope, value, now = entity[0], opened.value_of(*entity), now_us()
+        until = now + EXPIRES_US_DEFAULT if expires is None else expires
         added = Standing(
             id=secrets.token_hex(8),
             kind=StandingKind(kind),
@@ -139,11 +140,11 @@ def _add(
             rule=rule,
             reason=reason,
             actor=actor(),
-            created=now_us(),
-            expires=expires,
+            created=now,
+            expires=until,
         )
         opened.store.add_standing(added)
-    say(f"Added {kind} {added.id}: {scope} {value}, until {short(expires)} UTC.")
+    say(f"Added {kind} {added.id}: {scope} {value}, until {short(until)} UTC.")
 
 
 def _list(kind: str, expired: bool, output: Form, where: tuple[Path | None, Path | None]) -> None:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from typer import Option, Typer
-from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from monitor.cli.leaving import DONE, errors_told, leave
-from monitor.cli.options import CONTEXT
+from monitor.cli.options import CONTEXT, Branch
 from monitor.cli.printing import write_text
 
 ABOUT: Final = "Miniwatch watches the API calls of mini programs, finds abuse, and answers it in tiers."
@@ -64,7 +63,7 @@ COMMANDS: Final = (
 """In the order in which help shows them."""
 
 
-class Tree(TyperGroup):
+class Tree(Branch):
     """The group of everything: its help stands in sections, and what commands raise becomes messages and exit codes."""
 
     def __init__(self, **attributes: Any) -> None:

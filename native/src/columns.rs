@@ -33,6 +33,13 @@ pub struct Texts {
 }
 
 impl Texts {
+    pub fn clear(&mut self) {
+        self.valid.bytes.clear();
+        self.count = 0;
+        self.views.clear();
+        self.data.clear();
+    }
+
     #[inline(always)]
     pub fn push(&mut self, row: usize, text: &[u8]) {
         if text.len() <= INLINE_MAX {
@@ -114,4 +121,23 @@ pub enum Column {
     Texts(Texts),
     Words(Words),
     Flags(Flags),
+}
+
+impl Column {
+    /// Forget the values and keep the room they took.
+    pub fn clear(&mut self) {
+        match self {
+            Column::Texts(texts) => texts.clear(),
+            Column::Words(words) => {
+                words.valid.bytes.clear();
+                words.count = 0;
+                words.values.clear();
+            }
+            Column::Flags(flags) => {
+                flags.valid.bytes.clear();
+                flags.count = 0;
+                flags.values.bytes.clear();
+            }
+        }
+    }
 }

@@ -22,7 +22,7 @@ use pyo3::types::PyBytes;
 use columns::{Column, Texts};
 use lines::{Lines, Plan};
 use shape::{Kind, Shape};
-use suspects::{Words, mark_runs};
+use suspects::SuspectWords;
 use walk::Walker;
 
 /// A batch may have so many bytes: offsets into it, and into what it grows to, are 32 bits wide.
@@ -52,7 +52,8 @@ type Output<'py> =
 struct Reader {
     plan: Plan,
     walker: Walker,
-    words: Words,
+    words: SuspectWords,
+    lines: Lines,
 }
 
 #[pymethods]
@@ -74,8 +75,9 @@ impl Reader {
             return Err(refuse("a field that is not there, or a person that is no text"));
         }
         let shape = Shape::new(kinds, &spellings).ok_or_else(|| refuse("more fields than there are numbers"))?;
-        let words = Words::new(&words).ok_or_else(|| refuse("words that cannot be looked for"))?;
-        Ok(Reader { walker: Walker::new(&shape), plan: Plan { shape, time, people, kept }, words })
+        let words = SuspectWords::new(&words).ok_or_else(|| refuse("words that cannot be looked for"))?;
+        let (walker, lines) = (Walker::new(&shape), Lines::new(&shape));
+        Ok(Reader { plan: Plan::new(shape, time, people, kept), walker, words, lines })
     }
 
     /// Read a batch whose every line ends in a newline; without `people`, they are left as they are.
@@ -96,18 +98,14 @@ impl Reader {
         people: Option<PyRefMut<'py, People>>,
     ) -> PyResult<Output<'py>> {
         let mut people = people;
-        let mut lines = Lines::new(&self.plan.shape);
-        let people = people.as_deref_mut().map(|people| &mut people.0);
-        lines.read(py, &mut self.plan, &mut self.walker, data, people)?;
+        let Reader { plan, walker, words, lines } = self;
+        lines.clear();
+        lines.read(py, plan, walker, data, people.as_deref_mut().map(|people| &mut people.0), words)?;
         let rows = lines.starts.len();
-        let mut marks = vec![false; rows];
-        self.words.mark(&lines.texts.data, &lines.ends, &mut marks);
-        mark_runs(&lines.texts.data, &lines.ends, &mut marks);
-        let suspects = marks.iter().enumerate().filter(|(_, mark)| **mark).map(|(row, _)| row).collect();
         let columns = lines.columns.iter_mut().map(|column| buffers(py, column, rows)).collect();
         let starts = PyBytes::new(py, lines.starts.iter().map(|start| start.to_le_bytes()).collect::<Vec<_>>().as_flattened());
         let texts = texts(py, &mut lines.texts, rows);
-        Ok((columns, texts, starts, lines.odd, lines.lost, suspects))
+        Ok((columns, texts, starts, lines.odd.clone(), lines.lost.clone(), lines.suspects.clone()))
     }
 }
 

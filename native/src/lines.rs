@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use crate::columns::{Column, Flags, Texts, Words};
 use crate::people::{Hash, People};
 use crate::shape::{Kind, Shape};
+use crate::suspects::{SuspectWords, mark_runs};
 use crate::walk::{Value, Walker, unescape};
 
 /// An id of fewer characters is replaced only where it stands as a whole JSON text.
@@ -21,7 +22,21 @@ pub struct Plan {
     pub people: Vec<usize>,
     /// How many of those, from the end, keep their first hash when a line is walked again.
     pub kept: usize,
+    /// The place of each field in `people`, or one behind all of them.
+    pub roles: Vec<usize>,
 }
+
+impl Plan {
+    pub fn new(shape: Shape, time: usize, people: Vec<usize>, kept: usize) -> Plan {
+        let nobody = people.len();
+        let role_of = |field| people.iter().position(|person| *person == field).unwrap_or(nobody);
+        let roles = (0..shape.kinds.len()).map(role_of).collect();
+        Plan { shape, time, people, kept, roles }
+    }
+}
+
+/// Lines are looked through for suspects so many bytes at a time, while the processor's cache still holds them.
+const BLOCK_BYTES: usize = 1 << 16;
 
 /// A batch as it is read.
 pub struct Lines {
@@ -33,6 +48,8 @@ pub struct Lines {
     pub starts: Vec<i64>,
     /// Lines for Python: where they begin and end in the batch.
     pub odd: Vec<(usize, usize)>,
+    /// Rows whose line could hold a secret.
+    pub suspects: Vec<usize>,
     /// Rows in which a person's value was no longer found once another was replaced: Python writes them anew.
     pub lost: Vec<usize>,
 }
@@ -58,17 +75,30 @@ impl Lines {
             ends: Vec::new(),
             starts: Vec::new(),
             odd: Vec::new(),
+            suspects: Vec::new(),
             lost: Vec::new(),
         }
     }
 
+    /// Forget all rows and keep the room they took.
+    pub fn clear(&mut self) {
+        self.columns.iter_mut().for_each(Column::clear);
+        self.texts.clear();
+        self.ends.clear();
+        self.starts.clear();
+        self.odd.clear();
+        self.suspects.clear();
+        self.lost.clear();
+    }
+
     /// Read all lines of a batch; each ends in a newline.
-    pub fn read(&mut self, py: Python<'_>, plan: &mut Plan, walker: &mut Walker, data: &[u8], people: Option<&mut People>) -> PyResult<()> {
+    pub fn read(&mut self, py: Python<'_>, plan: &mut Plan, walker: &mut Walker, data: &[u8], people: Option<&mut People>, words: &mut SuspectWords) -> PyResult<()> {
         self.texts.data.reserve(data.len() + data.len() / 8);
         let is_text = std::str::from_utf8(data).is_ok();
         let mut hashes = vec![None; plan.people.len()];
         let mut people = people;
         let mut start = 0;
+        let mut looked_at = 0; // rows
         for newline in memchr::memchr_iter(b'\n', data) {
             let line = trimmed(&data[start..newline]);
             let is_good = (is_text || std::str::from_utf8(line).is_ok())
@@ -81,8 +111,28 @@ impl Lines {
                 self.odd.push((start, newline + 1));
             }
             start = newline + 1;
+            if self.texts.data.len() - self.end_of(looked_at) >= BLOCK_BYTES {
+                looked_at = self.suspect(looked_at, words);
+            }
         }
+        self.suspect(looked_at, words);
         Ok(())
+    }
+
+    /// Where the lines of so many first rows end in their text.
+    fn end_of(&self, rows: usize) -> usize {
+        rows.checked_sub(1).map_or(0, |last| self.ends[last])
+    }
+
+    /// Note which rows from `first` on are suspects; the row after the last.
+    fn suspect(&mut self, first: usize, words: &mut SuspectWords) -> usize {
+        let base = self.end_of(first);
+        let mut marks = vec![false; self.ends.len() - first];
+        let ends: Vec<usize> = self.ends[first..].iter().map(|end| end - base).collect();
+        words.mark(&self.texts.data[base..], &ends, &mut marks);
+        mark_runs(&self.texts.data[base..], &ends, &mut marks);
+        self.suspects.extend(marks.iter().enumerate().filter(|(_, mark)| **mark).map(|(row, _)| first + row));
+        self.ends.len()
     }
 
     /// Take a walked line in as a row; false: it is odd after all.
@@ -152,7 +202,7 @@ impl Lines {
             let quotes = usize::from(is_short(value));
             let sought = &line[text.start - quotes..text.end + quotes];
             match replace(&mut self.texts.data, start, sought, quotes, &hash) {
-                0 if walker.has_escapes || walker.has_blanks || walker.has_fractions => return Ok(Hashed::Odd),
+                0 if walker.has_hiding || walker.has_blanks || walker.has_fractions => return Ok(Hashed::Odd),
                 0 => (again, lost) = (true, true),
                 1 => {}
                 _ => again = true,
@@ -163,9 +213,11 @@ impl Lines {
 
     /// Put what was found into the columns. Fields that hold people take their hash, the first `anew` of them what was found.
     fn take(&mut self, plan: &Plan, walker: &Walker, line: &[u8], row: usize, hashes: &[Option<Hash>], anew: usize) {
+        let is_hashing = anew > 0;
         for found in &walker.found {
             let field = usize::from(found.field);
-            if !hashes.is_empty() && plan.people[anew..].contains(&field) && hashes.iter().any(Option::is_some) {
+            let role = plan.roles[field];
+            if role >= anew && hashes.get(role).is_some_and(|hash| is_hashing || hash.is_some()) {
                 continue;
             }
             match (&mut self.columns[field], found.value) {

@@ -2,17 +2,17 @@
 
 use aho_corasick::{AhoCorasick, Input, MatchKind, packed};
 
-pub struct Words {
+pub struct SuspectWords {
     quick: Option<packed::Searcher>,
     plain: AhoCorasick,
     lower: Vec<u8>,
 }
 
-impl Words {
+impl SuspectWords {
     /// `words` in lower case.
-    pub fn new(words: &[String]) -> Option<Words> {
+    pub fn new(words: &[String]) -> Option<SuspectWords> {
         let plain = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok()?;
-        Some(Words { quick: packed::Searcher::new(words), plain, lower: Vec::new() })
+        Some(SuspectWords { quick: packed::Searcher::new(words), plain, lower: Vec::new() })
     }
 
     /// Mark those lines in which a word stands; `ends` says where each ends in `lines`.

@@ -40,8 +40,9 @@ pub struct Found {
 /// Walks line after line, with room that is used again.
 pub struct Walker {
     pub found: Vec<Found>,
-    /// Whether the line last walked had a backslash, blanks between its tokens, or a number with a fraction.
-    pub has_escapes: bool,
+    /// Whether the line last walked had escapes that could hide a letter, blanks between its tokens, or a number with a
+    /// fraction.
+    pub has_hiding: bool,
     pub has_blanks: bool,
     pub has_fractions: bool,
     line: u64,
@@ -52,7 +53,7 @@ impl Walker {
     pub fn new(shape: &Shape) -> Walker {
         Walker {
             found: Vec::with_capacity(shape.kinds.len()),
-            has_escapes: false,
+            has_hiding: false,
             has_blanks: false,
             has_fractions: false,
             line: 0,
@@ -76,7 +77,7 @@ impl Walker {
     pub fn walk(&mut self, shape: &mut Shape, bytes: &[u8]) -> Walk<()> {
         self.found.clear();
         self.line += 1;
-        self.has_escapes = false;
+        self.has_hiding = false;
         self.has_blanks = false;
         self.has_fractions = false;
         let mut at = At { bytes, place: 0, shape, walker: self };
@@ -314,7 +315,6 @@ impl At<'_> {
         }
         let end = self.place;
         self.place += 1;
-        self.walker.has_escapes |= escaped;
         Ok(Text { start, end, escaped, quoted: true })
     }
 
@@ -322,7 +322,11 @@ impl At<'_> {
     fn escape(&mut self) -> Walk<()> {
         self.place += 1;
         match self.byte() {
-            b'"' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.place += 1,
+            b'"' | b'b' | b'f' | b'n' | b'r' | b't' => self.place += 1,
+            b'/' => {
+                self.walker.has_hiding = true;
+                self.place += 1;
+            }
             b'\\' => {
                 self.place += 1;
                 if self.byte() == b'u' {
@@ -334,6 +338,7 @@ impl At<'_> {
                 if (0x20..0x80).contains(&code) || (0xD800..0xE000).contains(&code) {
                     return Err(Odd); // needlessly escaped, or half of a pair
                 }
+                self.walker.has_hiding = true;
                 self.place += 5;
             }
             _ => return Err(Odd),

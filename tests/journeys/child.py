@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import multiprocessing
 import os
 import signal
@@ -35,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     keys: dict[str, object] = {}
     live: bool = False
     deliver: bool = False
+    every_turn: bool = True  # save a snapshot after each, so that restarts begin at all of them
     at: str = ""
     occurrence: int = 1
     torn: bool = False
@@ -75,7 +75,8 @@ def work(encoded: bytes) -> None:
     clock = (lambda: time.time_ns() // 1000) if plan.live else (lambda: journey.NOW)
     deliver = plan.deliver or plan.live
     with open_daemon(config, telemetry, until_end=not plan.live, deliver=deliver, clock=clock) as daemon:
-        journey.remember_every_turn(daemon)
+        if plan.every_turn:
+            journey.remember_every_turn(daemon)
         daemon.obey_signals()
         daemon.run()
 
@@ -85,7 +86,3 @@ def tear(data_dir: Path) -> None:
     parts = [path for path in data_dir.rglob("*") if path.is_file() and ".part" in str(path.relative_to(data_dir))]
     newest = max(parts, key=lambda path: (path.stat().st_mtime_ns, path.name))
     os.truncate(newest, newest.stat().st_size // 2)
-
-
-FULL: Final = errno.ENOSPC
-BROKEN: Final = errno.EIO

@@ -59,7 +59,15 @@ def troubled(seed: int, events: int) -> list[bytes]:
         lines.insert(place + chance.randrange(50, 600), line)
     for place in chance.sample(range(len(lines)), 4):
         lines[place] = re.sub(rb'"@timestamp":"2026', b'"@timestamp":"2031', lines[place])
-    for bad in (b"{", b"", b"[1]", b'{"@timestamp":"soon"}', b"\xff", b'{"event":{"id":"x"}}', b'{"@timestamp":1,"@timestamp":2}'):
+    for bad in (
+        b"{",
+        b"",
+        b"[1]",
+        b'{"@timestamp":"soon"}',
+        b"\xff",
+        b'{"event":{"id":"x"}}',
+        b'{"@timestamp":1,"@timestamp":2}',
+    ):
         lines.insert(chance.randrange(len(lines)), bad + b"\n")
     return lines
 
@@ -168,7 +176,10 @@ def differences(expected: Outcome, found: Outcome, *, decided: bool = True, orde
         wrong |= _unlike("risks", expected.risks, found.risks)
     arrange: Callable[[list[tuple[str, str]]], list[tuple[str, str]]] = list if ordered else sorted
     if arrange(expected.archived) != arrange(found.archived):
-        lost, more = Counter(expected.archived) - Counter(found.archived), Counter(found.archived) - Counter(expected.archived)
+        lost, more = (
+            Counter(expected.archived) - Counter(found.archived),
+            Counter(found.archived) - Counter(expected.archived),
+        )
         wrong["archived"] = {"lost": list(lost)[:3], "more": list(more)[:3], "events": len(found.archived)}
     if len(set(found.archived)) != len(found.archived):
         wrong["archived twice"] = [key for key, count in Counter(found.archived).items() if count > 1][:3]

@@ -75,7 +75,12 @@ def _written(folder: Path, files: Sequence[Sequence[bytes]], *, packed: bool = F
 
 def test_the_stream_of_these_laws_has_everything_in_it(expected: Outcome) -> None:
     assert len(expected.findings) > 40
-    assert {finding.entity.scope.value for finding in expected.findings.values()} >= {"AppId", "Ip", "OpenId", "DeviceId"}
+    assert {finding.entity.scope.value for finding in expected.findings.values()} >= {
+        "AppId",
+        "Ip",
+        "OpenId",
+        "DeviceId",
+    }
     assert any(finding.evidence.count > 1 for finding in expected.findings.values())
     assert {decision.state.value for decision in expected.decisions.values()} == {"active", "held"}
     assert min(expected.totals.values()) > 0
@@ -94,7 +99,12 @@ def test_cutting_the_stream_otherwise_changes_nothing(
 @few
 @given(seed=st.integers(0, 99), count=st.integers(2, 3), rows_max=rows, bytes_max=sizes)
 def test_several_files_are_merged_to_the_stream_that_they_were(
-    ordered: tuple[list[bytes], Outcome], fresh: Callable[[], Path], seed: int, count: int, rows_max: int, bytes_max: int
+    ordered: tuple[list[bytes], Outcome],
+    fresh: Callable[[], Path],
+    seed: int,
+    count: int,
+    rows_max: int,
+    bytes_max: int,
 ) -> None:
     whole = ordered[1]
     parted = _dealt(ordered[0], count, random.Random(seed))
@@ -141,7 +151,9 @@ def test_running_again_adds_nothing(lines: list[bytes], expected: Outcome, tmp_p
     assert differences(expected, _ran(tmp_path, [lines], batch__rows_max=300)) == {}
 
 
-def test_a_fresh_folder_comes_to_the_same_in_the_mode_replay(lines: list[bytes], expected: Outcome, tmp_path: Path) -> None:
+def test_a_fresh_folder_comes_to_the_same_in_the_mode_replay(
+    lines: list[bytes], expected: Outcome, tmp_path: Path
+) -> None:
     found = _ran(tmp_path, [lines])
     assert differences(expected, found) == {}
     assert {decision.mode for decision in found.decisions.values()} == {Mode.REPLAY}
@@ -181,6 +193,19 @@ def _spoil(snapshots: Path, memory: str) -> None:
         shutil.rmtree(found[0])
 
 
+def test_stopping_among_events_that_come_long_after_their_time_changes_nothing(
+    ordered: tuple[list[bytes], Outcome], tmp_path: Path
+) -> None:
+    """The arrival clock stands still there, and what is read again must not let it begin anew."""
+    lines = [line for line in ordered[0] if _arrival(line)]
+    delayed = [*lines[:100], *lines[300:400], *lines[100:300], *lines[400:]]
+    sources = _written(tmp_path, [delayed])
+    keys = {"batch__rows_max": 100, "batch__bytes_max": sum(map(len, delayed[:200]))}
+    run(configured(tmp_path / "data", sources, **keys), stop_after=3)
+    run(configured(tmp_path / "data", sources))
+    assert differences(_ran(tmp_path / "whole", [delayed]), outcome(tmp_path / "data")) == {}
+
+
 def test_stopping_after_every_turn_with_several_files_changes_nothing(
     ordered: tuple[list[bytes], Outcome], tmp_path: Path
 ) -> None:
@@ -193,9 +218,7 @@ def test_stopping_after_every_turn_with_several_files_changes_nothing(
 
 @few
 @given(seed=st.integers(0, 99))
-def test_order_within_lateness_does_not_matter(
-    lines: list[bytes], fresh: Callable[[], Path], seed: int
-) -> None:
+def test_order_within_lateness_does_not_matter(lines: list[bytes], fresh: Callable[[], Path], seed: int) -> None:
     chance = random.Random(seed)
     prompt = [line for line in _by_arrival(lines) if _is_prompt(line)]
     whole = _ran(fresh(), [prompt])

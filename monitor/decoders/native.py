@@ -1,0 +1,168 @@
+"""The optional kernel: decoding and the door in one pass, for the many ordinary lines. The rest goes the way of Python.
+
+The kernel is a package of its own (`native/`, in Rust). What a line means is defined by `NdjsonDecoder` and `Door`; the kernel
+takes lines about which nothing is out of the ordinary, and a property test holds both ways together, line for line.
+Without it, or with ``MINIWATCH_NATIVE=0`` in the environment, everything is the same and slower.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from detectors.event import LINE, PEOPLE, POSITION, Kind, kind_of
+from monitor.decoders import DeadLetterReason, Decoded
+from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
+from monitor.decoders.shape import shape_of
+from monitor.door import Door, PeopleHash
+from monitor.redaction import WORDS
+from monitor.sources import RawBatch
+
+try:
+    import miniwatch_native as kernel
+except ImportError:
+    kernel = None
+
+KINDS_ON_REDACTION: Final = "redaction.kinds"
+
+READERS_MAX: Final = 8
+"""Sets of fields for which a reader is kept; a daemon has one, tests have some."""
+
+_NUMBER_OF_KIND: Final = {Kind.TEXT: 0, Kind.INTEGER: 1, Kind.NUMBER: 2, Kind.BOOLEAN: 3, Kind.TIME: 4}
+_LOOSE: Final = 5
+_ARROW: Final = {Kind.INTEGER: pa.int64(), Kind.TIME: pa.int64(), Kind.NUMBER: pa.float64(), Kind.BOOLEAN: pa.bool_()}
+_KEPT: Final = 2  # ``auth.code`` and ``auth.token``, the last of `PEOPLE`, keep their hash when a line is read again
+
+
+def available() -> bool:
+    """Whether the kernel is installed and not turned off."""
+    return kernel is not None and os.environ.get("MINIWATCH_NATIVE") != "0"
+
+
+class NativeNdjson:
+    """Decodes NDJSON and admits it: ``Door.admit(NdjsonDecoder.decode(raw, fields), fields)``, several times faster."""
+
+    def __init__(
+        self, people: PeopleHash, *, hashed: bool = False, dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX
+    ) -> None:
+        self._decoder = NdjsonDecoder(dead_letter_bytes_max=dead_letter_bytes_max)
+        self._door = Door(people, self._decoder, hashed=hashed)
+        self._secrets = Door(people, self._decoder, hashed=True)
+        self._people = None if hashed else kernel.People(people)
+        self._plans = lru_cache(READERS_MAX)(_Plan)
+
+    def admit(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
+        """The batch as rows fit to be kept, and its dead letters."""
+        if not fields.issuperset(PEOPLE):
+            return self._by_python(raw, fields)
+        plan = self._plans(fields)
+        try:
+            read = _Read(*plan.reader.read(raw.data, self._people))
+        except (RuntimeError, ValueError):  # a batch too long for it, or a fault of the kernel: the batch is not lost
+            return self._by_python(raw, fields)
+        frame = self._without_secrets(plan.frame(read, raw.start), read, fields)
+        if not read.odd and not raw.oversized:
+            return Decoded(frame, [])
+        others = self._odd(raw, read, fields)
+        if others.frame.height:
+            frame = pl.concat([frame, others.frame.select(frame.columns)], rechunk=True).sort(POSITION)
+        return Decoded(frame, others.dead_letters)
+
+    def _by_python(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
+        return self._door.admit(self._decoder.decode(raw, fields), fields)
+
+    def _without_secrets(self, frame: pl.DataFrame, read: _Read, fields: frozenset[str]) -> pl.DataFrame:
+        """Lost rows written anew, suspected rows through the door; only rows that changed are put back."""
+        if read.lost:
+            lines = frame[LINE].gather(read.lost).to_list()
+            anew = [json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")) for line in lines]
+            if anew != lines:
+                frame = frame.with_columns(frame[LINE].scatter(read.lost, anew))
+        if not read.suspects:
+            return frame
+        before = frame[read.suspects]
+        after = self._secrets.admit(Decoded(before, []), fields).frame
+        told = (before[LINE] != after[LINE]) | after[KINDS_ON_REDACTION].is_not_null()
+        if not told.any():
+            return frame
+        rows = pl.Series(read.suspects).filter(told)
+        changed = after.filter(told)
+        return frame.with_columns(frame[name].scatter(rows, changed[name]) for name in frame.columns)
+
+    def _odd(self, raw: RawBatch, read: _Read, fields: frozenset[str]) -> Decoded:
+        """The lines that the kernel left, by way of Python, with their positions in the batch."""
+        starts = np.array([start for start, _ in read.odd], dtype=np.int64)
+        lengths = np.array([end - start for start, end in read.odd], dtype=np.int64)
+        moved = raw.start + starts - np.concatenate([[0], np.cumsum(lengths)])[:-1].astype(np.int64)
+        ends = np.cumsum(lengths)
+        data = b"".join([raw.data[start:end] for start, end in read.odd])
+        decoded = self._by_python(msgspec.structs.replace(raw, data=data, start=0), fields)
+        position = decoded.frame[POSITION].to_numpy()
+        there = pl.Series(POSITION, position + moved[np.searchsorted(ends, position, side="right")], dtype=pl.Int64)
+        letters = [
+            letter
+            if letter.reason is DeadLetterReason.TOO_LONG  # never in the data: its position is the stream's already
+            else msgspec.structs.replace(
+                letter,
+                position=letter.position + int(moved[np.searchsorted(ends, letter.position, side="right")]),
+            )
+            for letter in decoded.dead_letters
+        ]
+        letters.sort(key=lambda letter: letter.position)
+        return Decoded(decoded.frame.with_columns(there), letters)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the kernel gives for a batch; a column is its count, its bits, its values and its long texts."""
+
+    columns: list[tuple[int, bytes, bytes, bytes | None] | None]
+    lines: tuple[int, bytes, bytes, bytes]
+    starts: bytes
+    odd: list[tuple[int, int]]
+    lost: list[int]
+    suspects: list[int]
+
+
+class _Plan:
+    """A reader for a set of fields, and how its buffers become a frame."""
+
+    def __init__(self, fields: frozenset[str]) -> None:
+        shape = shape_of(fields | {"@timestamp", "event.ingested"})
+        self.names = [*shape.known, *shape.loose]
+        kinds = [_NUMBER_OF_KIND[kind_of(name)] for name in shape.known] + [_LOOSE for _ in shape.loose]
+        place = {name: index for index, name in enumerate(self.names)}
+        spelt = [(list(keys), place[name]) for name in self.names for keys in shape.places[name]]
+        people = [place[name] for name in PEOPLE]
+        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, _KEPT, list(WORDS))
+
+    def frame(self, read: _Read, start: int) -> pl.DataFrame:
+        """The columns in the order in which the door gives them."""
+        rows = len(read.starts) // 8
+        nothing = pa.py_buffer(bytes(16 * rows))
+        arrays = [_array(kind_of(name), column, rows, nothing) for name, column in zip(self.names, read.columns, strict=True)]
+        arrays.append(_array(Kind.TEXT, read.lines, rows, nothing))
+        frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, names=[*self.names, LINE]))
+        assert isinstance(frame, pl.DataFrame)
+        position = pl.Series(POSITION, np.frombuffer(read.starts, np.int64) + start, dtype=pl.Int64)
+        return frame.with_columns(position, pl.lit(None, dtype=pl.String).alias(KINDS_ON_REDACTION))
+
+
+def _array(kind: Kind, column: tuple[int, bytes, bytes, bytes | None] | None, rows: int, nothing: pa.Buffer) -> pa.Array:
+    dtype = _ARROW.get(kind, pa.string_view())
+    if column is None:
+        return pa.Array.from_buffers(dtype, rows, [nothing, nothing], null_count=rows)
+    count, valid, values, texts = column
+    bits = None if count == rows else pa.py_buffer(valid)
+    buffers = [bits, pa.py_buffer(values)]
+    if texts:
+        buffers.append(pa.py_buffer(texts))
+    return pa.Array.from_buffers(dtype, rows, buffers, null_count=rows - count)

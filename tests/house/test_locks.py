@@ -1,0 +1,44 @@
+"""The lock files: what is installed is what was looked at, by its hash, and nothing that was asked for is missing."""
+
+import re
+import tomllib
+
+import pytest
+
+LOCKS = ("run", "dev", "uv")
+
+
+def _requirements(root, lock):
+    """Each locked requirement with its hashes; a backslash goes on with the line."""
+    text = (root / "requirements" / f"{lock}.txt").read_text().replace("\\\n", " ")
+    lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
+    return {re.match(r"[\w.-]+", line).group().lower().replace("_", "-"): line for line in lines}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_requirement_is_one_version_with_hashes(root, lock):
+    for name, line in _requirements(root, lock).items():
+        assert re.match(r"[\w.-]+==\S+", line), name
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", line), name
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_no_lock_says_where_to_download_from(root, lock):
+    assert not re.search(
+        r"https?://|--(extra-)?index-url|--find-links", (root / "requirements" / f"{lock}.txt").read_text()
+    )
+
+
+def test_every_dependency_is_locked(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    asked = {re.match(r"[\w.-]+", one).group().lower() for one in project["dependencies"]}
+    tools = {re.match(r"[\w.-]+", one).group().lower() for one in project["optional-dependencies"]["dev"]}
+    assert asked <= _requirements(root, "run").keys()
+    assert asked | tools <= _requirements(root, "dev").keys()
+
+
+def test_what_developers_run_is_what_is_deployed(root):
+    run, dev = _requirements(root, "run"), _requirements(root, "dev")
+    assert {name: line.split()[0] for name, line in run.items()}.items() <= {
+        name: line.split()[0] for name, line in dev.items()
+    }.items()

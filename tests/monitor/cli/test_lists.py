@@ -1,0 +1,137 @@
+import json
+import re
+
+import pytest
+
+from monitor.door import PeopleHash
+from monitor.sealing import key_at
+
+FIELDS = [
+    "id",
+    "time",
+    "first_event",
+    "last_event",
+    "detector",
+    "kind",
+    "rule",
+    "entity",
+    "owner",
+    "related",
+    "severity",
+    "confidence",
+    "score",
+    "title",
+    "evidence",
+    "tags",
+    "proof",
+    "false_positives",
+    "response",
+]
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+def test_findings_as_ndjson_have_the_fields_of_a_finding(miniwatch):
+    rows = miniwatch.rows("findings", "list")
+    assert len(rows) > 50
+    assert list(rows[0]) == FIELDS
+    assert STAMP.fullmatch(rows[0]["time"])
+    assert set(rows[0]["rule"]) == {"id", "version"}
+    assert set(rows[0]["entity"]) == {"scope", "value"}
+    assert {row["severity"] for row in rows} <= {"informational", "low", "medium", "high", "critical"}
+
+
+def test_decisions_of_all_modes_are_listed_and_say_their_mode(miniwatch):
+    rows = miniwatch.rows("decisions", "list")
+    assert {row["mode"] for row in rows} <= {"replay", "shadow"}
+    assert all(STAMP.fullmatch(row["expires"]) for row in rows)
+    assert "MODE" in miniwatch.here("decisions", "list").stdout
+
+
+@pytest.mark.parametrize("group", ["findings", "incidents", "decisions"])
+def test_show_takes_the_beginning_of_an_id(miniwatch, group):
+    whole = miniwatch.rows(group, "list", "--limit", "1")[0]
+    shown = miniwatch.rows(group, "show", whole["id"][:12])
+    assert shown == [whole]
+    assert whole["id"] in miniwatch.here(group, "show", whole["id"]).stdout
+
+
+@pytest.mark.parametrize("group", ["findings", "incidents", "decisions"])
+def test_an_id_that_is_none_is_wrong_usage(miniwatch, group):
+    assert "there is no" in miniwatch.here(group, "show", "zzz", code=2).stderr
+
+
+def test_a_beginning_of_several_ids_is_refused_with_the_candidates(miniwatch):
+    ids = [row["id"] for row in miniwatch.rows("findings", "list")]
+    first = next(key[0] for key in ids if sum(other[0] == key[0] for other in ids) > 1)
+    assert "several" in miniwatch.here("findings", "show", first, code=2).stderr
+
+
+def test_filters_leave_what_they_say(miniwatch):
+    every = miniwatch.rows("findings", "list")
+    high = miniwatch.rows("findings", "list", "--severity", "HIGH")
+    assert high == [row for row in every if row["severity"] in ("high", "critical")]
+    app = next(row["entity"]["value"] for row in every if row["entity"]["scope"] == "AppId")
+    assert miniwatch.rows("findings", "list", "--app", app) == [
+        row for row in every if row["entity"] == {"scope": "AppId", "value": app}
+    ]
+    rule = every[0]["rule"]["id"]
+    assert miniwatch.rows("findings", "list", "--rule", rule[:8]) == [row for row in every if row["rule"]["id"] == rule]
+    noon = miniwatch.rows("findings", "list", "--since", "2026-03-02T12:00:00Z", "--until", "2026-03-02T18:00:00+00:00")
+    assert noon == [row for row in every if "T12" <= row["time"][10:13] < "T18"]
+    assert miniwatch.rows("findings", "list", "--since", "2h") == []
+
+
+def test_a_word_that_is_none_is_wrong_usage_and_names_the_words(miniwatch):
+    assert "none of informational, low" in miniwatch.here("findings", "list", "--severity", "bad", code=2).stderr
+    assert "is no time" in miniwatch.here("findings", "list", "--since", "yesterday", code=2).stderr
+
+
+def test_a_table_is_short_by_itself_and_says_so(miniwatch):
+    result = miniwatch.here("findings", "list")
+    assert len(result.stdout.splitlines()) == 51
+    assert "--limit" in result.stderr
+    assert "\x1b" not in result.stdout
+
+
+def test_a_person_is_found_by_their_own_id(miniwatch):
+    lines = (
+        json.loads(line)
+        for line in miniwatch.events.read_bytes().splitlines()
+        if b'"user"' in line and b"bad" not in line
+    )
+    person = next(line["user"]["id"] for line in lines)
+    found = miniwatch.rows("events", "list", "--user", person)
+    hashed = PeopleHash(key_at(miniwatch.folder / "data" / "keys" / "people.key"))(person)
+    assert found
+    assert {row["user"]["id"] for row in found} == {hashed}
+
+
+def test_an_event_is_listed_shown_and_explained(miniwatch):
+    finding = next(row for row in miniwatch.rows("findings", "list") if row["evidence"]["event_ids"])
+    event = finding["evidence"]["event_ids"][0]
+    assert event in miniwatch.here("events", "show", event).stdout
+    assert finding["id"][:12] in miniwatch.here("explain", event).stdout
+    limited = miniwatch.rows("events", "list", "--dataset", "miniprogram.api", "--limit", "7")
+    assert [row["event"]["dataset"] for row in limited] == ["miniprogram.api"] * 7
+
+
+def test_the_story_of_a_held_decision_says_why_it_is_held(miniwatch):
+    held = miniwatch.rows("decisions", "list", "--state", "held")
+    assert held
+    told = miniwatch.here("explain", held[0]["id"][:12]).stdout
+    assert "a person has to judge it" in told
+    assert "What else there is about" in told
+
+
+def test_a_revoked_decision_is_revoked_with_its_reason_in_the_audit(miniwatch):
+    key = miniwatch.rows("decisions", "list", "--state", "active", "--limit", "1")[0]["id"]
+    miniwatch.here("decisions", "revoke", key, "--reason", "put right")
+    assert miniwatch.rows("decisions", "show", key)[0]["state"] == "revoked"
+    assert miniwatch.here("decisions", "revoke", key, "--reason", "again", code=1)
+    last = miniwatch.rows("audit", "list")[-1]
+    assert (last["action"], last["subject"], last["reason"]) == ("decision.revoke", key, "put right")
+
+
+def test_without_data_there_is_a_hint_and_nothing_is_made(fresh):
+    assert "miniwatch run" in fresh.here("findings", "list", code=3).stderr
+    assert not (fresh.folder / "data").exists()

@@ -1,0 +1,152 @@
+import json
+import sqlite3
+
+from monitor.cli.moments import now_us, stamp
+from monitor.decoders import DeadLetter, DeadLetterReason
+from monitor.sealing import Seal, key_at
+from monitor.stores import Progress, Turn
+from monitor.stores.sqlite import SqliteStore
+
+
+def test_a_ledger_that_balances_shows_no_imbalance(miniwatch):
+    (row,) = miniwatch.rows("ledger")
+    assert (row["received"], row["processed"], row["dead_lettered"], row["imbalance"]) == (3220, 3000, 220, 0)
+
+
+def test_a_ledger_that_does_not_balance_exits_with_one(fresh):
+    store = SqliteStore(fresh.folder / "data" / "miniwatch.db", seal=Seal(b"k" * 32))
+    store.commit(
+        Turn(number=1, progress=[Progress(partition="file:a", end=9, received=3, processed=1, dead_lettered=1)])
+    )
+    store.close()
+    result = fresh.here("ledger", code=1)
+    assert "file:a" in result.stderr
+    assert "does not balance" in fresh.here("doctor", code=1).stdout
+
+
+def test_dead_letters_are_listed_and_shown_and_reading_one_is_audited(miniwatch):
+    rows = miniwatch.rows("deadletters", "list", "--reason", "not-an-object")
+    assert len(rows) == 20
+    assert "sealed" not in rows[0]
+    assert "Content" not in miniwatch.here("deadletters", "show", rows[0]["id"]).stdout
+    assert "Content" in miniwatch.here("deadletters", "show", rows[0]["id"], "--raw").stdout
+    assert miniwatch.rows("audit", "list")[-1]["action"] == "dead-letter.read"
+
+
+def test_dead_letters_that_have_become_events_are_processed_once(fresh):
+    data = fresh.folder / "data"
+    good = b'{"@timestamp":"2026-03-02T00:00:00Z","event":{"id":"a","dataset":"miniprogram.api"}}'
+    letters = [
+        DeadLetter("file:a", at, DeadLetterReason.WRONG_TYPE, "x", raw, len(raw)) for at, raw in ((0, good), (90, b"{"))
+    ]
+    store = SqliteStore(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
+    store.commit(
+        Turn(
+            number=1, dead_letters=letters, progress=[Progress(partition="file:a", end=99, received=2, dead_lettered=2)]
+        )
+    )
+    store.close()
+    result = fresh.here("deadletters", "replay", code=1)
+    assert "1 became events, 1 are dead letters still" in result.stderr
+    assert [row["replayed"] is not None for row in fresh.rows("deadletters", "list")] == [False, True]
+    assert sorted(row["received"] for row in fresh.rows("ledger")) == [1, 2]
+    assert "0 became events" in fresh.here("deadletters", "replay", code=1).stderr
+    assert [row["event"]["id"] for row in fresh.rows("events", "list")] == ["a"]
+
+
+def test_apps_are_imported_listed_and_shown_and_bad_lines_are_told(fresh):
+    file = fresh.folder / "apps.ndjson"
+    file.write_text('{"app_id":"wx1","name":"One","protected":true}\n{"app_id":""}\n{"app_id":"wx2"}\n')
+    result = fresh.here("apps", "import", str(file), code=1)
+    assert f"{file}:2: app_id is empty" in result.stderr
+    assert [row["app_id"] for row in fresh.rows("apps", "list")] == ["wx1", "wx2"]
+    assert [row["app_id"] for row in fresh.rows("apps", "list", "--protected")] == ["wx1"]
+    assert fresh.rows("apps", "show", "wx1")[0]["name"] == "One"
+    assert "nothing is known" in fresh.here("apps", "show", "wx9", code=2).stderr
+
+
+def test_an_exemption_is_added_listed_and_removed(fresh):
+    fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
+    (row,) = fresh.rows("allowlists", "list")
+    assert (row["scope"], row["value"], row["reason"], row["rule"]) == ("AppId", "wx1", "ours", None)
+    assert stamp(now_us() + 29 * 86_400_000_000) < row["expires"] < stamp(now_us() + 31 * 86_400_000_000)
+    assert fresh.rows("exceptions", "list") == []
+    fresh.here("allowlists", "remove", row["id"][:6], "--reason", "sold")
+    assert fresh.rows("allowlists", "list") == []
+
+
+def test_an_exemption_needs_a_reason_an_entity_and_an_end(fresh):
+    fresh.here("allowlists", "add", "--app", "wx1", code=2)
+    fresh.here("allowlists", "add", "--reason", "x", code=2)
+    assert (
+        "a year from now"
+        in fresh.here("allowlists", "add", "--app", "wx1", "--reason", "x", "--expires", "500d", code=2).stderr
+    )
+
+
+def test_an_exception_names_a_rule_that_there_is(fresh):
+    fresh.here("exceptions", "add", "277df3d1", "--app", "wx1", "--reason", "a test server", "--expires", "12h")
+    (row,) = fresh.rows("exceptions", "list")
+    assert row["rule"] == "277df3d1-e2dc-4d0d-9dc0-4d21073e05f9"
+    assert "there is no rule" in fresh.here("exceptions", "add", "zzz", "--app", "wx1", "--reason", "x", code=2).stderr
+
+
+def test_a_backup_is_restored_whole(miniwatch, fresh):
+    file = fresh.folder / "all.backup"
+    miniwatch.here("backup", str(file), "--keys")
+    fresh.here("restore", str(file))
+    assert fresh.rows("findings", "list") == miniwatch.rows("findings", "list")
+    assert "not empty" in fresh.here("restore", str(file), code=3).stderr
+
+
+def test_the_audit_is_verified_and_an_altered_one_is_found(fresh):
+    fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
+    assert fresh.rows("audit", "verify")[0]["broken"] is None
+    with sqlite3.connect(fresh.folder / "data" / "miniwatch.db") as database:
+        database.execute("UPDATE audit SET reason = 'theirs'")
+    assert json.loads(fresh.here("audit", "verify", "-o", "ndjson", code=1).stdout)["broken"] == 1
+
+
+def test_a_healthy_installation_is_called_healthy_and_a_lost_file_is_found(miniwatch, fresh):
+    assert {row["state"] for row in miniwatch.rows("doctor")} <= {"ok", "warning"}
+    file = fresh.folder / "all.backup"
+    miniwatch.here("backup", str(file), "--keys")
+    fresh.here("restore", str(file))
+    next((fresh.folder / "data" / "archive").glob("*/*.parquet")).unlink()
+    (fresh.folder / "data" / "keys" / "people.key").chmod(0o644)
+    told = fresh.here("doctor", code=1).stdout
+    assert "is missing" in told
+    assert "chmod 600" in told
+
+
+def test_five_mistakes_in_a_configuration_are_told_at_five_places(fresh):
+    file = fresh.folder / "bad.toml"
+    file.write_text(
+        'mode = "dry"\ndatadir = "x"\n[clock]\nlateness_s_max = -1\n[retention]\nevents_days = 7\n[[sources]]\nuri = "ftp:x"\n'
+    )
+    told = fresh("check", "--config", str(file), code=1).stdout.splitlines()
+    assert [line.partition(" ")[0].rpartition(":")[2].rstrip(":") for line in told] == ["1", "2", "4", "6", "8"]
+    assert "5 problems" in fresh("run", "--config", str(file), code=3).stderr
+
+
+def test_check_tells_problems_of_rules_sources_and_keys_together(fresh):
+    folder = fresh.folder / "rules"
+    folder.mkdir()
+    (folder / "bad.yml").write_text("title: no\nlogsource: {category: x}\n")
+    keys = fresh.folder / "data" / "keys"
+    keys.mkdir(parents=True)
+    (keys / "seal.key").write_text("no key")
+    file = fresh.folder / "c.toml"
+    file.write_text(
+        f'data_dir = "{fresh.folder}/data"\n[rules]\nfolders = ["{folder}"]\n[[sources]]\nuri = "file:/nowhere"\n'
+    )
+    told = fresh("check", "-c", str(file), code=1).stdout
+    for part in ("sources[0].uri", "bad.yml:1", "seal.key", "open to others", "is not a key"):
+        assert part in told
+
+
+def test_check_shows_settings_with_where_they_came_from(fresh):
+    told = fresh.here("check", "-v").stdout
+    assert "data_dir" in told
+    assert "command line" in told
+    assert "default" in told

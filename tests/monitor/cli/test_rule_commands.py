@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+RULE = """title: Call of evil
+id: 0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11
+logsource: {product: miniprogram, category: api}
+detection:
+  sel: {miniprogram.api: evil}
+  condition: sel
+level: high
+"""
+EVENT = {"@timestamp": "2026-03-02T00:00:00Z", "event.dataset": "miniprogram.api", "miniprogram.api": "evil"}
+
+
+@pytest.fixture
+def rule(fresh):  # in a folder of its own, with its twin and a configuration that names it
+    folder = fresh.folder / "rules"
+    (folder / "evil").mkdir(parents=True)
+    (folder / "evil.yml").write_text(RULE)
+    (folder / "evil" / "hit.jsonl").write_text(json.dumps(EVENT) + "\n")
+    (folder / "evil" / "miss.jsonl").write_text(json.dumps({**EVENT, "miniprogram.api": "login"}) + "\n")
+    (fresh.folder / "c.toml").write_text(f'[rules]\nfolders = ["{folder}"]\nbuiltin = false\n')
+    return folder / "evil.yml"
+
+
+def test_the_rules_that_come_with_the_program_are_right(fresh):
+    assert "0 problems" in fresh("rules", "check").stderr
+    assert len(fresh("rules", "list", "-o", "ndjson").stdout.splitlines()) > 50
+
+
+def test_a_broken_rule_is_told_with_file_and_line(fresh, rule):
+    rule.write_text(RULE.replace("condition: sel", "condition: other"))
+    told = fresh("rules", "check", str(rule), code=1).stdout
+    assert told.startswith(f"{rule}:1: ")
+
+
+def test_a_rule_that_does_what_its_twin_says_passes(fresh, rule):
+    assert "1 rule files tested, 0 failures" in fresh("rules", "test", str(rule)).stderr
+    assert "1 rule files tested, 0 failures" in fresh("rules", "test", "-c", str(fresh.folder / "c.toml")).stderr
+
+
+def test_a_failing_twin_names_the_line_and_the_part_that_failed(fresh, rule):
+    with (rule.with_suffix("") / "hit.jsonl").open("a") as twin:
+        twin.write(json.dumps({**EVENT, "miniprogram.api": "good"}) + "\n")
+    told = fresh("rules", "test", str(rule), code=1).stdout
+    assert "hit.jsonl:2: must match and does not" in told
+    assert "good" in told
+
+
+@pytest.mark.usefixtures("rule")
+def test_a_rule_explains_itself_on_an_event_from_outside(fresh):
+    config = str(fresh.folder / "c.toml")
+    yes = fresh("rules", "explain", "evil", "-", "-c", config, stdin=json.dumps(EVENT).encode()).stdout
+    assert "Call of evil" in yes
+    assert "matches" in yes.splitlines()[0]
+    (fresh.folder / "e.json").write_text(json.dumps({**EVENT, "miniprogram.api": "login"}))
+    no = fresh("rules", "explain", "0b7a", f"@{fresh.folder}/e.json", "-c", config).stdout
+    assert "does not match" in no
+    assert "found 'login'" in no
+
+
+def test_a_rule_explains_itself_on_an_event_of_the_archive(miniwatch):
+    finding = next(
+        row
+        for row in miniwatch.rows("findings", "list")
+        if row["evidence"]["event_ids"] and row["evidence"]["count"] == 1
+    )
+    told = miniwatch.here("rules", "explain", finding["rule"]["id"], finding["evidence"]["event_ids"][0]).stdout
+    assert "matches" in told
+
+
+@pytest.mark.usefixtures("rule")
+def test_what_is_no_event_is_refused(fresh):
+    config = str(fresh.folder / "c.toml")
+    assert "this is no event" in fresh("rules", "explain", "evil", "-", "-c", config, code=2, stdin=b"[]").stderr
+
+
+@pytest.mark.usefixtures("rule")
+def test_a_rule_is_shown_with_its_text(fresh):
+    told = fresh("rules", "show", "evil", "-c", str(fresh.folder / "c.toml")).stdout
+    assert "condition: sel" in told
+    assert (
+        json.loads(fresh("rules", "show", "0b7a", "-c", str(fresh.folder / "c.toml"), "-o", "ndjson").stdout)[
+            "severity"
+        ]
+        == "high"
+    )

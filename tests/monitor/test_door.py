@@ -1,0 +1,124 @@
+"""The door: nobody's id and no secret gets past it, and what is harmless stays as it is."""
+
+import json
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.event import INDEX, LINE, PEOPLE
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.door import Door, PeopleHash
+from monitor.redaction import kind_of_digits, suspects
+from monitor.sources import RawBatch
+
+FIELDS = frozenset({*INDEX, *PEOPLE, "message", "url.full", "http.request.body.content", "redaction.kinds"})
+HASH = PeopleHash(b"k" * 32)
+OPENID = "oABCDEFGHIJKLMNOPQRSTUVWXYZ1"
+
+
+def admit(*events, hashed=False, escape=False):
+    lines = [json.dumps({"@timestamp": "2026-03-02T08:00:00Z", **event}, ensure_ascii=escape) for event in events]
+    data = ("\n".join(lines) + "\n").encode()
+    decoder = NdjsonDecoder()
+    raw = RawBatch("memory:1", "ndjson", data, 0, len(data))
+    admitted = Door(HASH, decoder, hashed=hashed).admit(decoder.decode(raw, FIELDS), FIELDS)
+    assert admitted.dead_letters == []
+    return admitted.frame.rows(named=True)
+
+
+def test_a_person_is_hashed_wherever_they_stand_in_their_event():
+    (row,) = admit({"user": {"id": OPENID}, "message": f"hello {OPENID}", "url": {"full": f"https://a.example/?u={OPENID}"}})
+    assert row["user.id"] == HASH(OPENID)
+    assert OPENID not in row[LINE]
+    assert row["message"] == f"hello {HASH(OPENID)}"
+    assert row["url.full"].endswith(HASH(OPENID))
+
+
+@pytest.mark.parametrize("value", ["bob", 12345, 'a"b\\c-long-enough', "ü" * 9, "a/b/c/d/e"])
+def test_a_person_is_hashed_however_the_id_is_written(value):
+    (row,) = admit({"user": {"id": value}}, escape=True)
+    assert row["user.id"] == HASH(str(value))
+    assert json.loads(row[LINE])["user"]["id"] == HASH(str(value))
+
+
+def test_a_short_id_is_not_replaced_inside_of_other_words():
+    (row,) = admit({"user": {"id": "bob"}, "message": "bobsleigh"})
+    assert row["message"] == "bobsleigh"
+
+
+def test_a_source_that_hashes_itself_is_left_alone():
+    (row,) = admit({"user": {"id": "0" * 32}}, hashed=True)
+    assert row["user.id"] == "0" * 32
+
+
+@pytest.mark.parametrize(
+    ("message", "kinds", "gone"),
+    [
+        ("call 13812345678, or 13912345678", ["phone"], "13812345678"),
+        ("id 11010519491231002X.", ["id_card"], "11010519491231002X"),
+        ("card 6222020000000000000", ["bank_card"], "6222020000000000000"),
+        ("session_key=tiihtNczf5v6AKRyjwEUhQ==", ["session_key"], "tiihtNczf5v6AKRyjwEUhQ"),
+        ('{"access_token": "abcdefghijklm"}', ["access_token"], "abcdefghijklm"),
+        ("AppSecret: 0123456789abcdef0123456789abcdeX", ["app_secret"], "0123456789abcdef"),
+        ("password=hunter22", ["password"], "hunter22"),
+        ("Authorization: Bearer abcdefghijk1234", ["access_token"], "abcdefghijk1234"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_", ["jwt"], "eyJzdWIiOiIxMjM0In0"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\n-----END RSA PRIVATE KEY-----", ["private_key"], "MIIEabc"),
+        ("openid=oZZZZZZZZZZZZZZZZZZZZZZZZZZ2", ["openid"], "oZZZZZZZZZ"),
+    ],
+)
+def test_a_secret_is_replaced_and_its_kind_is_told(message, kinds, gone):
+    (row,) = admit({"message": message})
+    assert gone not in row[LINE]
+    assert json.loads(row["redaction.kinds"]) == kinds
+    assert row["message"] == json.loads(row[LINE])["message"]
+
+
+def test_a_phone_that_stands_as_a_number_leaves_json_behind():
+    (row,) = admit({"contact": {"phone": 13812345678, "all": [13812345678, 13912345678]}})
+    assert "13812345678" not in row[LINE]
+    json.loads(row[LINE])
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["138****5678", "password=***", "order 4200001234202603021234567890", "at 1772438400500", "tel 12345678901", "code: 0"],
+)
+def test_masks_and_plain_numbers_stay(message):
+    (row,) = admit({"message": message, "event": {"duration": 13812345678}})
+    assert row["message"] == message
+    assert row["redaction.kinds"] is None
+
+
+def test_login_codes_and_tokens_are_hashed_into_their_columns():
+    body = json.dumps({"js_code": "0a1BcDeFgHiJkLmNoP", "token": "tok_abcdefghijkl"})
+    (row,) = admit({"http": {"request": {"body": {"content": body}}}})
+    assert row["auth.code"] == HASH("0a1BcDeFgHiJkLmNoP")
+    assert row["auth.token"] == HASH("tok_abcdefghijkl")
+    assert "0a1BcDeFgHiJkLmNoP" not in row[LINE]
+
+
+def test_ordinary_lines_are_no_suspects():
+    rows = admit({"event": {"id": "9f" * 16}, "session": {"id": "s1"}, "url": {"full": "https://shop.example/v1/item/471325"}})
+    assert not suspects(pl.Series(LINE, [rows[0][LINE]])).any()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(min_size=8, max_size=20), st.text(max_size=30), st.booleans())
+def test_no_id_survives_in_any_text_of_its_line(person, around, escape):
+    person = person.encode("utf-8", "replace").decode()
+    around = around.encode("utf-8", "replace").decode()
+    (row,) = admit({"user": {"id": person}, "message": around + person}, escape=escape)
+    told = json.loads(row[LINE])
+    if person not in HASH(person):
+        assert person not in told["user"]["id"]
+        assert person not in told["message"].replace(HASH(person), "")
+
+
+def test_digits_are_judged_by_their_check_digits():
+    assert kind_of_digits("11010519491231002X") == "id_card"
+    assert kind_of_digits("110105194912310021") is None
+    assert kind_of_digits("6222020000000000000") == "bank_card"
+    assert kind_of_digits("6222020000000000001") is None
