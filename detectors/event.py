@@ -44,7 +44,9 @@ def _group(prefix: str, **kinds: str) -> dict[str, Kind]:
 FIELDS: Final[dict[str, Kind]] = {
     "@timestamp": Kind.TIME,
     "message": Kind.TEXT,
-    **_group("event", text="id dataset provider code action outcome original", integer="duration sequence", time="ingested"),
+    **_group(
+        "event", text="id dataset provider code action outcome original", integer="duration sequence", time="ingested"
+    ),
     **_group(
         "miniprogram",
         text="app_id version stage category developer_id referrer_app_id page phase handler base_library package_hash "
@@ -100,7 +102,20 @@ PEOPLE: Final = ("user.id", "device.id", "payment.payer_id", "resource.owner_id"
 
 DATASETS: Final = tuple(
     f"miniprogram.{name}"
-    for name in "api network storage permission auth payment lifecycle package device log gateway platform".split()
+    for name in [
+        "api",
+        "network",
+        "storage",
+        "permission",
+        "auth",
+        "payment",
+        "lifecycle",
+        "package",
+        "device",
+        "log",
+        "gateway",
+        "platform",
+    ]
 )
 
 # Columns that every batch carries beside its fields.

@@ -128,7 +128,9 @@ def sources_of(config: Config, run: str) -> list[tuple[Source, bool]]:
 class Rulings:
     """The policy: what the configuration says for good, and what operators have laid down, read again when it is old."""
 
-    def __init__(self, config: Config, playbooks: LoadedPlaybooks, store: SqliteStore, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, config: Config, playbooks: LoadedPlaybooks, store: SqliteStore, clock: Callable[[], int]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._read_at = float("-inf")
@@ -178,7 +180,9 @@ def risk_config(config: Config) -> RiskConfig:
 
 
 def incident_config(config: Config) -> IncidentConfig:
-    due = {f"{severity.value}_due_s": int(getattr(config.incidents.due_h, severity.value) * 3600) for severity in Severity}
+    due = {
+        f"{severity.value}_due_s": int(getattr(config.incidents.due_h, severity.value) * 3600) for severity in Severity
+    }
     return IncidentConfig(gap_s=int(config.incidents.gap_h * 3600), **due)
 
 
@@ -286,14 +290,10 @@ def open_daemon(
             closing.callback(intake.source.close)
         schedule = Schedule(telemetry, time.monotonic)
         closing.callback(schedule.stop)
-        daemon = Daemon(
-            config, kept, pipeline, telemetry, rules, playbooks, outbox, schedule, None, stopping
-        )
+        daemon = Daemon(config, kept, pipeline, telemetry, rules, playbooks, outbox, schedule, None, stopping)
         _schedule_jobs(daemon, registry, rulings, clock)
         if config.http.listen and not until_end:
-            bounds = HealthBounds(
-                alive_s_max=config.http.alive_s_max, lag_bytes_max=config.http.ready_lag_bytes_max
-            )
+            bounds = HealthBounds(alive_s_max=config.http.alive_s_max, lag_bytes_max=config.http.ready_lag_bytes_max)
             daemon.http = HttpServer(config.http.listen, telemetry, lambda: health_of(daemon), bounds)
             daemon.http.start()
             closing.callback(daemon.http.stop)
@@ -432,4 +432,3 @@ def health_of(daemon: Daemon) -> Health:
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
         others=("stopping",) if daemon.stopping.is_set() else (),
     )
-

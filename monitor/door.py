@@ -108,10 +108,16 @@ class Door:
         found = {
             LINE: pl.Series(lines, dtype=pl.String),
             "redaction.kinds": pl.Series([json.dumps(words) if words else None for words in kinds], dtype=pl.String),
-            "auth.code": frame["auth.code"].gather(suspected).zip_with(frame["auth.code"].gather(suspected).is_not_null(), clean["code"]),
-            "auth.token": frame["auth.token"].gather(suspected).zip_with(frame["auth.token"].gather(suspected).is_not_null(), clean["token"]),
+            "auth.code": frame["auth.code"]
+            .gather(suspected)
+            .zip_with(frame["auth.code"].gather(suspected).is_not_null(), clean["code"]),
+            "auth.token": frame["auth.token"]
+            .gather(suspected)
+            .zip_with(frame["auth.token"].gather(suspected).is_not_null(), clean["token"]),
         }
-        return frame.with_columns(frame[name].scatter(suspected, values).alias(name) for name, values in found.items()), changed
+        return frame.with_columns(
+            frame[name].scatter(suspected, values).alias(name) for name, values in found.items()
+        ), changed
 
     def _decode_again(self, frame: pl.DataFrame, again: np.ndarray[Any, Any], fields: frozenset[str]) -> pl.DataFrame:
         rows = np.flatnonzero(again)
@@ -140,8 +146,14 @@ def _replaced(lines: pl.Series, values: pl.Series, hashed: pl.Series) -> tuple[p
     instead = pl.when(short).then(pl.concat_str(pl.lit('"'), pl.col("hash"), pl.lit('"'))).otherwise(pl.col("hash"))
     parts = frame.select("line", "value", pl.col("line").str.split(sought).alias("parts"), instead.alias("instead"))
     result = parts.select(
-        pl.when(pl.col("value").is_null()).then("line").otherwise(pl.col("parts").list.join(pl.col("instead"))).alias("line"),
-        pl.when(pl.col("value").is_null()).then(1).otherwise(pl.col("parts").list.len().cast(pl.Int64) - 1).alias("times"),
+        pl.when(pl.col("value").is_null())
+        .then("line")
+        .otherwise(pl.col("parts").list.join(pl.col("instead")))
+        .alias("line"),
+        pl.when(pl.col("value").is_null())
+        .then(1)
+        .otherwise(pl.col("parts").list.len().cast(pl.Int64) - 1)
+        .alias("times"),
     )
     return result["line"], result["times"].to_numpy()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -71,7 +71,7 @@ class Intake:
     door: Door
     bounds: Bounds
     progress: Progress
-    place: Place = Place()
+    place: Place = field(default_factory=Place)
     lot: Lot | None = None
 
     def open(self, stored: Progress | None) -> None:

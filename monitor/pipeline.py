@@ -31,8 +31,7 @@ from monitor.stores.archive import Archive
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import Bounds, label
 from playbooks.decide import decide
-from playbooks.decision import Decision, DecisionState, Mode
-from playbooks.incident import Incident
+from playbooks.decision import Decision, DecisionState
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
 
@@ -60,7 +59,7 @@ class Channel:
 class Settings:
     """What the pipeline needs to know of the configuration."""
 
-    bounds: Bounds = Bounds()
+    bounds: Bounds = field(default_factory=Bounds)
     rows_max: int = 50_000
     bytes_max: int = 32 << 20
     wait_s: float = 0.2
@@ -243,9 +242,7 @@ class Pipeline:
             if not error.retryable:
                 raise
             if self.failures.get(intake.partition) != str(error):
-                self.telemetry.emit(
-                    happenings.SourceFailed(source=intake.partition, error=str(error), retryable=True)
-                )
+                self.telemetry.emit(happenings.SourceFailed(source=intake.partition, error=str(error), retryable=True))
             self.failures[intake.partition] = str(error)
             time.sleep(min(wait_s, 1.0))
             return
@@ -304,7 +301,9 @@ class Pipeline:
             return self._no_rows().with_columns(pl.lit(None, pl.Boolean).alias(CONFLICT)), watermark
         whole = merged(pieces)
         if not whole.height:
-            return whole.with_columns(pl.lit(None, pl.Boolean).alias(name) for name in (DUPLICATE, CONFLICT, LATE)), self.watermark
+            return whole.with_columns(
+                pl.lit(None, pl.Boolean).alias(name) for name in (DUPLICATE, CONFLICT, LATE)
+            ), self.watermark
         others = None if self.settings.until_end else self._others(pieces)
         frame, reached = label(whole, self.watermark, others, self.settings.bounds)
         return self._duplicates.mark(frame), reached
@@ -329,9 +328,7 @@ class Pipeline:
         """The partition's account with its late and duplicate events."""
         own = frame.filter(pl.col(PARTITION) == progress.partition) if frame.height else frame
         late, duplicate = (int(own[name].sum() or 0) for name in (LATE, DUPLICATE))
-        counted = msgspec.structs.replace(
-            progress, late=progress.late + late, duplicate=progress.duplicate + duplicate
-        )
+        counted = msgspec.structs.replace(progress, late=progress.late + late, duplicate=progress.duplicate + duplicate)
         for intake in self.intakes:
             if intake.partition == progress.partition:
                 intake.progress = counted
@@ -380,7 +377,10 @@ class Pipeline:
             occasion = decided[-1].id if decided else "opened"
             messages += [
                 Message(
-                    key=f"{channel.name}:{incident.id}:{occasion}", channel=channel.name, body=body, created=self.clock()
+                    key=f"{channel.name}:{incident.id}:{occasion}",
+                    channel=channel.name,
+                    body=body,
+                    created=self.clock(),
                 )
                 for channel in self.settings.channels
                 if incident.severity.rank >= channel.min_severity.rank

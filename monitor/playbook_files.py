@@ -41,4 +41,4 @@ def load_playbooks(folders: Sequence[Path]) -> LoadedPlaybooks:
             advice = "Correct it, or take it out of the folder."
             problems.append(Problem(str(path), 1, str(error), "a readable file of UTF-8 text", advice))
     playbooks, found = parse_playbooks(sources)
-    return LoadedPlaybooks(playbooks, tuple([*problems, *found]))
+    return LoadedPlaybooks(playbooks, (*problems, *found))

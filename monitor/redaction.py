@@ -90,7 +90,9 @@ _MATCH: Final = (
     rf'|(?i-u:\b(?:{_KEYS})\b)(?:\\*["\'])? *[:=] *(?:\\*["\'])?(?:Bearer )?[A-Za-z0-9_.~+/=%@!#$^*-]+'
     r'|(?:"[a-z_]+": ?)?(?:^|[^0-9A-Za-z_.])(?:1[3-9][0-9]{9}|[0-9]{16,19}|[0-9]{17}[Xx])(?:$|[^0-9A-Za-z_])'
 )
-_KEYED_MATCH: Final = re.compile(rf'({_KEYS})((?:\\*["\'])? *[:=] *(?:\\*["\'])?(?:Bearer )?)(.+)', re.IGNORECASE | re.DOTALL)
+_KEYED_MATCH: Final = re.compile(
+    rf'({_KEYS})((?:\\*["\'])? *[:=] *(?:\\*["\'])?(?:Bearer )?)(.+)', re.IGNORECASE | re.DOTALL
+)
 _DIGITS_MATCH: Final = re.compile(r'("([a-z_]+)": ?)?([^0-9]*)([0-9]{11,19}[Xx]?)([^0-9]*)', re.DOTALL)
 _PYTHON_MATCH: Final = re.compile(_MATCH.replace("(?i-u:", "(?i:"), re.ASCII)
 _DONE: Final = re.compile(r"<[a-z_]+:[0-9a-f]{8}>|[0-9a-f]{32}")
@@ -135,7 +137,7 @@ def _runs_in(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     eleven = eight[:-3] & eight[3:]
     words = eleven[: len(eleven) // 8 * 8].view(np.uint64)  # eight at a time: most are nothing
     near = np.flatnonzero(words)
-    starts = (near[:, None] * 8 + np.arange(8)).ravel()
+    starts: np.ndarray[Any, Any] = (near[:, None] * 8 + np.arange(8)).ravel()
     starts = starts[eleven[starts]]
     starts = starts[~digit[starts - 1]]
     if not len(starts):
@@ -179,7 +181,9 @@ def redact(lines: pl.Series, hash_of: Hash) -> pl.DataFrame:
     hits = hits.with_columns(pl.int_range(pl.len()).over("row").alias("round"))
     for _, round_hits in sorted(hits.partition_by("round", as_dict=True).items()):
         change = frame.join(round_hits.select("row", "match", "instead"), on="row", how="inner")
-        changed = change.select("row", pl.col(LINE).str.split(pl.col("match")).list.join(pl.col("instead")).alias("new"))
+        changed = change.select(
+            "row", pl.col(LINE).str.split(pl.col("match")).list.join(pl.col("instead")).alias("new")
+        )
         frame = frame.join(changed, on="row", how="left", maintain_order="left").select(
             "row", pl.coalesce("new", LINE).alias(LINE)
         )
@@ -221,7 +225,7 @@ def _judge_keyed(key: str, between: str, value: str, hash_of: Hash) -> Verdict |
     if _DONE.fullmatch(value) or set(value) <= set("*xX.-") or value.lower() in ("null", "undefined", "true", "false"):
         return None
     if kind in ("code", "token"):
-        if len(value) < 12 or value.isdigit() or "." in value[:-1] and "/" in value:
+        if len(value) < 12 or value.isdigit() or ("." in value[:-1] and "/" in value):
             return None
         hashed = hash_of(value)
         return key + between + hashed, None, hashed if kind == "code" else None, hashed if kind == "token" else None
@@ -266,7 +270,8 @@ def redact_tree(line: str, hash_of: Hash) -> tuple[str, list[str]]:
 
 def kind_of_digits(digits: str) -> str | None:
     """What a run of digits is: a phone, an ID number (GB 11643: a date of birth, check digit by ISO 7064 MOD 11-2), a bank
-    card (Luhn, a known issuer's first digits), or nothing of the kind."""
+    card (Luhn, a known issuer's first digits), or nothing of the kind.
+    """
     if len(digits) == 11 and re.fullmatch(r"1[3-9][0-9]{9}", digits):
         return "phone"
     if len(digits) == 18 and _is_id_number(digits):

@@ -1,8 +1,8 @@
 """When events arrived, when they happened, and how far time has come.
 
-The arrival clock of a partition is the running maximum of ``event.ingested`` (of ``@timestamp`` where that is missing). One
-event far ahead does not move it: a step of more than ``clock.step_s_max`` counts only when `CONFIRMATIONS` events in a row ask
-for it. So a gap in a log is believed and a single forged time is not.
+The arrival clock of a partition is the running maximum of ``event.ingested``, which the collector sets, and of ``@timestamp``
+where that is missing. A lone ``@timestamp`` far ahead does not move it: a step of more than ``clock.step_s_max`` counts only when
+`CONFIRMATIONS` events in a row ask for it. So a gap in a log is believed and a single forged time is not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import polars as pl
 
 from detectors.event import ARRIVAL, FUTURE, LATE, MICROSECONDS, TIME, WATERMARK
 
-CONFIRMATIONS: Final = 3
+CONFIRMATIONS: Final = 2
 """Events in a row that must be ahead before the clock believes them."""
 
 CLOCK: Final = "_clock"
@@ -61,15 +61,16 @@ def stamp(frame: pl.DataFrame, state: ClockState, bounds: Bounds) -> tuple[pl.Da
         return frame.with_columns(*empty, pl.lit(None, dtype=pl.Boolean).alias(FUTURE)), state
     times = frame["@timestamp"].to_numpy()
     told = frame["event.ingested"].fill_null(frame["@timestamp"]).to_numpy()
-    clock, state = _run(told, state, bounds.step)
+    is_told = frame["event.ingested"].is_not_null().to_numpy()
+    clock, state = _run(told, is_told, state, bounds.step)
     is_future = times > clock + bounds.skew
     happened = np.where(is_future, clock, times)
-    arrived = np.where(frame["event.ingested"].is_not_null().to_numpy(), np.minimum(told, clock), clock)
+    arrived = np.where(is_told, told, clock)
     columns = {TIME: happened, ARRIVAL: arrived, CLOCK: clock, FUTURE: is_future}
     return frame.with_columns(pl.Series(name, values) for name, values in columns.items()), state
 
 
-def _run(told: Array, state: ClockState, step: int) -> tuple[Array, ClockState]:
+def _run(told: Array, is_told: Array, state: ClockState, step: int) -> tuple[Array, ClockState]:
     """The clock at each row. Stretches without a leap are one cumulative maximum; only leaps are looked at singly."""
     clock = state.clock if state.clock is not None else int(told[0])
     ahead, ahead_min = state.ahead, state.ahead_min
@@ -77,13 +78,13 @@ def _run(told: Array, state: ClockState, step: int) -> tuple[Array, ClockState]:
     row = 0
     while row < len(told):
         running = np.maximum.accumulate(np.concatenate([[clock], told[row:]]))
-        leaps = np.flatnonzero(running[1:] - running[:-1] > step)
+        leaps = np.flatnonzero((running[1:] - running[:-1] > step) & ~is_told[row:])
         calm = int(leaps[0]) if len(leaps) else len(told) - row
         if calm:
             out[row : row + calm] = running[1 : calm + 1]
             clock, ahead = int(running[calm]), 0
             row += calm
-        while row < len(told) and told[row] > clock + step:
+        while row < len(told) and told[row] > clock + step and not is_told[row]:
             ahead_min = min(ahead_min, int(told[row])) if ahead else int(told[row])
             ahead += 1
             if ahead >= CONFIRMATIONS:

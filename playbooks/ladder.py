@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from detectors.finding import Finding, Scope, Severity
-from playbooks.action import Action  # noqa: TC001 - a field of a struct: its type is looked up at run time
+from playbooks.action import Action
 from playbooks.decision import Mode, Tier
 
 ENFORCEABLE: Final = (

@@ -44,7 +44,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
 class Decoded:
     """One raw batch as columns, in line order: the fields asked for (null where absent), ``_line`` (still raw text),
     ``_position`` (Int64) and ``@timestamp``, ``event.ingested`` as Int64 microseconds. Lines and dead letters together
-    are all the lines of the raw batch."""
+    are all the lines of the raw batch.
+    """
 
     frame: pl.DataFrame
     dead_letters: list[DeadLetter]

@@ -148,7 +148,9 @@ class _Plan:
         """The columns in the order in which the door gives them."""
         rows = len(read.starts) // 8
         nothing = pa.py_buffer(bytes(16 * rows))
-        arrays = [_array(kind_of(name), column, rows, nothing) for name, column in zip(self.names, read.columns, strict=True)]
+        arrays = [
+            _array(kind_of(name), column, rows, nothing) for name, column in zip(self.names, read.columns, strict=True)
+        ]
         arrays.append(_array(Kind.TEXT, read.lines, rows, nothing))
         frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, names=[*self.names, LINE]))
         assert isinstance(frame, pl.DataFrame)
@@ -156,7 +158,9 @@ class _Plan:
         return frame.with_columns(position, pl.lit(None, dtype=pl.String).alias(KINDS_ON_REDACTION))
 
 
-def _array(kind: Kind, column: tuple[int, bytes, bytes, bytes | None] | None, rows: int, nothing: pa.Buffer) -> pa.Array:
+def _array(
+    kind: Kind, column: tuple[int, bytes, bytes, bytes | None] | None, rows: int, nothing: pa.Buffer
+) -> pa.Array:
     dtype = _ARROW.get(kind, pa.string_view())
     if column is None:
         return pa.Array.from_buffers(dtype, rows, [nothing, nothing], null_count=rows)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -218,8 +219,8 @@ class _Reading:
         tables = []
         lengths = lines.str.len_bytes().to_numpy() + 1
         blocks = (np.cumsum(lengths) - 1) // BLOCK_BYTES
-        bounds = np.flatnonzero(np.diff(blocks, prepend=-1)).tolist() + [len(rows)]
-        for first, after in zip(bounds, bounds[1:], strict=False):
+        bounds = [*np.flatnonzero(np.diff(blocks, prepend=-1)).tolist(), len(rows)]
+        for first, after in pairwise(bounds):
             data = lines.slice(first, after - first).str.join("\n")[0].encode()
             reading = pj.ReadOptions(use_threads=False, block_size=max(len(data) + 1, 1024))
             try:

@@ -56,7 +56,8 @@ class Node:
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What to take out of a line: plain fields (`known`), and those that only the strict reader can give (`loose`): lists,
-    whole objects, and fields that lie below another one asked for."""
+    whole objects, and fields that lie below another one asked for.
+    """
 
     known: tuple[str, ...]
     loose: tuple[str, ...]

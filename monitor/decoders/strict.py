@@ -23,7 +23,7 @@ _NUMERAL: Final = re.compile(r"-?[0-9]{1,19}(?:\.[0-9]{1,19})?", re.ASCII)
 
 
 class Refused(Exception):
-    """This line cannot be an event."""
+    """The line cannot be an event."""
 
     def __init__(self, reason: DeadLetterReason, detail: str) -> None:
         super().__init__(detail)

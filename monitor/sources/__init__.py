@@ -8,9 +8,9 @@ import msgspec
 
 
 class RawBatch(msgspec.Struct, frozen=True):
-    """Whole lines of one partition, as bytes.
+    r"""Whole lines of one partition, as bytes.
 
-    Every line ends in ``\\n`` (the source adds one to the last line of a stream that lacks it, and `end` then does not
+    Every line ends in ``\n`` (the source adds one to the last line of a stream that lacks it, and `end` then does not
     count it). The position of a line is `start` plus its offset in `data`: a byte offset in the partition's
     (uncompressed) stream; files that follow one another by rotation go on counting. A line longer than the source's
     bound stands in `oversized` instead of in `data`.

@@ -1,5 +1,6 @@
 """Where things are kept. The record (findings, incidents, decisions, positions …) is one database, a transaction a turn;
-the archive is the events themselves, in files."""
+the archive is the events themselves, in files.
+"""
 
 from __future__ import annotations
 

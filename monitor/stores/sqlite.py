@@ -222,7 +222,9 @@ class SqliteStore:
         """How many registry lines there are and the newest one's time: changes with every import."""
         columns = tables.apps.c
         with self._database.reading() as connection:
-            lines, newest = connection.execute(select(func.count(), func.max(columns.as_of)).select_from(tables.apps)).one()
+            lines, newest = connection.execute(
+                select(func.count(), func.max(columns.as_of)).select_from(tables.apps)
+            ).one()
             return int(lines), int(newest or 0)
 
     def forget_findings(self, before: int) -> int:
@@ -237,7 +239,9 @@ class SqliteStore:
         table = tables.dead_letters
         first_kept = select(table.c.id).order_by(table.c.id.desc()).offset(rows_max - 1).limit(1).scalar_subquery()
         with self._database.writing("retention") as connection:
-            return connection.execute(table.delete().where((table.c.time < before) | (table.c.id < first_kept))).rowcount
+            return connection.execute(
+                table.delete().where((table.c.time < before) | (table.c.id < first_kept))
+            ).rowcount
 
     def mark_replayed(self, keys: Collection[str], now: int) -> int:
         with self._database.writing("operator") as connection:

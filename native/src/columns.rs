@@ -40,31 +40,27 @@ impl Texts {
         self.data.clear();
     }
 
+    /// The text between `start` and `end` in a line is the row's.
     #[inline(always)]
-    pub fn push(&mut self, row: usize, text: &[u8]) {
-        if text.len() <= INLINE_MAX {
-            let mut view = [0; 16];
-            view[..4].copy_from_slice(&(text.len() as u32).to_le_bytes());
-            view[4..4 + text.len()].copy_from_slice(text);
-            self.put(row, view);
-        } else {
-            let start = self.data.len();
+    pub fn push(&mut self, row: usize, line: &[u8], start: usize, end: usize) {
+        let text = &line[start..end];
+        let offset = self.data.len();
+        if text.len() > INLINE_MAX {
             self.data.extend_from_slice(text);
-            self.push_data(row, start);
         }
+        let head = match line[start..].first_chunk::<16>() {
+            Some(sixteen) => u128::from_le_bytes(*sixteen),
+            None => head_of(text),
+        };
+        self.put(row, view(head, text.len(), offset));
     }
 
     /// The text that was added to `data` from `start` on is the row's.
     pub fn push_data(&mut self, row: usize, start: usize) {
-        let length = self.data.len() - start;
-        let mut view = [0; 16];
-        view[..4].copy_from_slice(&(length as u32).to_le_bytes());
-        if length <= INLINE_MAX {
-            view[4..4 + length].copy_from_slice(&self.data[start..]);
+        let text = &self.data[start..];
+        let view = view(head_of(text), text.len(), start);
+        if text.len() <= INLINE_MAX {
             self.data.truncate(start);
-        } else {
-            view[4..8].copy_from_slice(&self.data[start..start + 4]);
-            view[12..].copy_from_slice(&(start as u32).to_le_bytes());
         }
         self.put(row, view);
     }
@@ -78,6 +74,21 @@ impl Texts {
         }
         self.views.push(view);
     }
+}
+
+/// The first bytes of a text, the first one lowest.
+fn head_of(text: &[u8]) -> u128 {
+    text.iter().take(INLINE_MAX).rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+}
+
+/// The 16 bytes for a text: its length, and all of it or its first four bytes and where it stands. `head` may hold more bytes
+/// than the text has. Put together as one number: single stores that are read at once as a whole make the processor wait.
+#[inline(always)]
+fn view(head: u128, length: usize, offset: usize) -> [u8; 16] {
+    let kept = if length <= INLINE_MAX { length } else { 4 };
+    let place = if length <= INLINE_MAX { 0 } else { (offset as u128) << 96 };
+    let head = head & ((1 << (8 * kept)) - 1);
+    (length as u128 | head << 32 | place).to_le_bytes()
 }
 
 /// Numbers of eight bytes each, or single bits.

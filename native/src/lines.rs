@@ -226,7 +226,7 @@ impl Lines {
                     unescape(&line[text.start..text.end], &mut texts.data);
                     texts.push_data(row, start);
                 }
-                (Column::Texts(texts), Value::Text(text)) => texts.push(row, &line[text.start..text.end]),
+                (Column::Texts(texts), Value::Text(text)) => texts.push(row, line, text.start, text.end),
                 (Column::Words(words), Value::Integer(value)) => words.push(row, value.to_le_bytes()),
                 (Column::Words(words), Value::Number(value)) => words.push(row, value.to_le_bytes()),
                 (Column::Flags(flags), Value::Boolean(value)) => flags.push(row, value),
@@ -235,7 +235,7 @@ impl Lines {
         }
         for (field, hash) in plan.people.iter().zip(hashes).skip(anew) {
             if let (Column::Texts(texts), Some(hash)) = (&mut self.columns[*field], hash) {
-                texts.push(row, hash);
+                texts.push(row, hash, 0, hash.len());
             }
         }
     }
@@ -261,9 +261,19 @@ fn replace(texts: &mut Vec<u8>, start: usize, sought: &[u8], quotes: usize, hash
     let mut next = Some(start + first);
     while let Some(place) = next {
         times += 1;
-        texts.splice(place + quotes..place + sought.len() - quotes, *hash);
+        put(texts, place + quotes, sought.len() - 2 * quotes, hash);
         let rest = place + hash.len() + 2 * quotes;
         next = finder.find(&texts[rest..]).map(|found| rest + found);
     }
     times
+}
+
+/// Put a hash in the place of so many bytes.
+fn put(texts: &mut Vec<u8>, place: usize, length: usize, hash: &Hash) {
+    let before = texts.len();
+    let after = before - length + hash.len();
+    texts.resize(before.max(after), 0);
+    texts.copy_within(place + length..before, place + hash.len());
+    texts.truncate(after);
+    texts[place..place + hash.len()].copy_from_slice(hash);
 }

@@ -25,6 +25,9 @@ pub struct Node {
     parent: u16,
     /// The key and the quotation mark after it: compared at one go.
     quoted: Box<[u8]>,
+    /// Its first 16 bytes as a number, the first one lowest, and which of the bits count.
+    head: u128,
+    mask: u128,
     pub field: Option<u16>,
     /// The child that came first in the last line, and the sibling that came after this node: producers write alike.
     pub first: u16,
@@ -36,11 +39,20 @@ pub struct Node {
 impl Node {
     fn new(parent: u16, key: &str) -> Node {
         let quoted = [key.as_bytes(), b"\""].concat().into_boxed_slice();
-        Node { parent, quoted, field: None, first: 0, next: 0, met: 0 }
+        let head = quoted.iter().take(16).rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte));
+        let mask = u128::MAX >> (8 * (16 - quoted.len().min(16)));
+        Node { parent, quoted, head, mask, field: None, first: 0, next: 0, met: 0 }
     }
 
-    pub fn quoted(&self) -> &[u8] {
-        &self.quoted
+    /// How many bytes the key and its quotation mark take if the text begins with them.
+    #[inline(always)]
+    pub fn length_at(&self, text: &[u8]) -> Option<usize> {
+        let length = self.quoted.len();
+        let is_here = match text.first_chunk::<16>() {
+            Some(sixteen) if length <= 16 => u128::from_le_bytes(*sixteen) & self.mask == self.head,
+            _ => text.starts_with(&self.quoted),
+        };
+        is_here.then_some(length)
     }
 
     fn key(&self) -> &[u8] {

@@ -49,7 +49,7 @@ pub fn mark_runs(lines: &[u8], ends: &[usize], marks: &mut [bool]) {
     let mut row = 0;
     let mut place = RUN_MIN - 1; // of eleven digits in a row, one stands at a multiple of eleven
     while place < lines.len() {
-        if !lines[place].is_ascii_digit() {
+        if !is_in_run(lines, place) {
             place += RUN_MIN;
             continue;
         }
@@ -68,6 +68,24 @@ pub fn mark_runs(lines: &[u8], ends: &[usize], marks: &mut [bool]) {
         }
         place = end + RUN_MIN;
     }
+}
+
+/// Whether a run long enough may cover this place: then the six bytes up to it, or those from it on, are digits.
+#[inline(always)]
+fn is_in_run(lines: &[u8], place: usize) -> bool {
+    let around = place.checked_sub(5).and_then(|start| lines.get(start..)).and_then(<[u8]>::first_chunk::<13>);
+    let Some(around) = around else { return lines[place].is_ascii_digit() };
+    let &[a, b, c, d, e, f, g, h, i, j, k, l, m] = around;
+    are_digits([a, b, c, d, e, f, g, h]) | are_digits([f, g, h, i, j, k, l, m])
+}
+
+/// Whether the first six are digits; all at once.
+#[inline(always)]
+fn are_digits(bytes: [u8; 8]) -> bool {
+    const HIGH: u64 = 0xF0F0_F0F0_F0F0;
+    const DIGITS: u64 = 0x3030_3030_3030;
+    let six = u64::from_le_bytes(bytes) & 0xFFFF_FFFF_FFFF;
+    (six & HIGH == DIGITS) & (six.wrapping_add(0x0606_0606_0606) & HIGH == DIGITS)
 }
 
 fn is_telling(length: usize, first: u8) -> bool {

@@ -46,7 +46,8 @@ pub struct Walker {
     pub has_blanks: bool,
     pub has_fractions: bool,
     line: u64,
-    seen: Vec<u64>,
+    /// By field: the line in which it was met last, and its place in `found`.
+    seen: Vec<(u64, usize)>,
 }
 
 impl Walker {
@@ -57,20 +58,17 @@ impl Walker {
             has_blanks: false,
             has_fractions: false,
             line: 0,
-            seen: vec![0; shape.kinds.len()],
+            seen: vec![(0, 0); shape.kinds.len()],
         }
     }
 
     /// Whether the line last walked had a value for a field.
     pub fn has(&self, field: usize) -> bool {
-        self.seen[field] == self.line
+        self.seen[field].0 == self.line
     }
 
     pub fn value_of(&self, field: usize) -> Option<Value> {
-        if !self.has(field) {
-            return None;
-        }
-        self.found.iter().find(|found| usize::from(found.field) == field).map(|found| found.value)
+        if self.has(field) { self.found.get(self.seen[field].1).map(|found| found.value) } else { None }
     }
 
     /// Fill `found` from a line without blanks around it.
@@ -166,9 +164,9 @@ impl At<'_> {
     #[inline(always)]
     fn known_key(&mut self, parent: u16, guess: u16) -> Walk<Option<u16>> {
         if guess != 0 && self.byte() == b'"' {
-            let quoted = self.shape.nodes[usize::from(guess)].quoted();
-            if self.bytes.get(self.place + 1..).is_some_and(|rest| rest.starts_with(quoted)) {
-                self.place += 1 + quoted.len();
+            let rest = self.bytes.get(self.place + 1..).unwrap_or_default();
+            if let Some(length) = self.shape.nodes[usize::from(guess)].length_at(rest) {
+                self.place += 1 + length;
                 return Ok(Some(guess));
             }
         }
@@ -196,10 +194,10 @@ impl At<'_> {
         };
         let value = self.value(self.shape.kinds[usize::from(field)])?;
         let seen = &mut self.walker.seen[usize::from(field)];
-        if *seen == self.walker.line {
+        if seen.0 == self.walker.line {
             return Err(Odd); // spelt twice, nested and dotted
         }
-        *seen = self.walker.line;
+        *seen = (self.walker.line, self.walker.found.len());
         self.walker.found.push(Found { field, value });
         Ok(())
     }

@@ -25,8 +25,8 @@ from monitor import app
 from monitor.config import load_config
 from monitor.decoders import native
 from monitor.rules import builtin_folder, load_rules
-from monitor.simulate import simulation
 from monitor.simulate import bad_lines as with_bad_lines
+from monitor.simulate import simulation
 from monitor.telemetry import Telemetry
 
 
@@ -34,7 +34,7 @@ def rule_set(count: int) -> tuple[Rule, ...]:
     """So many speaking rules: the built-in ones, then copies of them that look for other words."""
     folder = builtin_folder().path
     sources = [(str(path), path.read_text()) for path in sorted(folder.rglob("*.yml"))]
-    rules: list[Rule] = [rule for rule in load_rules([builtin_folder()]).rules]
+    rules: list[Rule] = list(load_rules([builtin_folder()]).rules)
     if count < len(rules):
         bases = {base for rule in rules if rule.window for base in rule.window.bases}
         return tuple([rule for rule in rules if rule.id not in bases and not rule.window][:count])
@@ -51,10 +51,11 @@ def _changed(text: str, turn: int) -> str:
     lines = []
     for line in text.splitlines():
         if line.startswith("id: "):
-            line = line[:-4] + f"{turn:04x}"
-        elif line.startswith("      - ") and "*" not in line and "&" not in line:
-            line += f"x{turn}" if not line.endswith(("'", '"')) else ""
-        lines.append(line)
+            lines.append(line[:-4] + f"{turn:04x}")
+        elif line.startswith("      - ") and not {"*", "&", "'", '"'} & set(line):
+            lines.append(f"{line}x{turn}")
+        else:
+            lines.append(line)
     return "\n".join(lines)
 
 
@@ -89,20 +90,28 @@ def main() -> None:
         dirty.write_bytes(b"".join(blocks))
         size = clean.stat().st_size / asked.events
         kernel = "native kernel" if native.available() else "pure Python"
-        print(f"{platform.machine()}, Python {platform.python_version()}, {kernel}; {asked.events:,} events of {size:.0f} bytes")
+        print(
+            f"{platform.machine()}, Python {platform.python_version()}, {kernel}; {asked.events:,} events of {size:.0f} bytes"
+        )
         for count in (20, 100):
             rules = rule_set(count)
-            spent, stages, stored = min((run(clean, rules, Path(scratch, "data")) for _ in range(asked.repeat)), key=lambda r: r[0])
+            spent, stages, stored = min(
+                (run(clean, rules, Path(scratch, "data")) for _ in range(asked.repeat)), key=lambda r: r[0]
+            )
             show(f"{len(rules)} rules", asked.events, spent, stages, stored)
         rules = rule_set(100)
         lines = asked.events + sum(truth.values())
-        spent, stages, stored = min((run(dirty, rules, Path(scratch, "data")) for _ in range(asked.repeat)), key=lambda r: r[0])
+        spent, stages, stored = min(
+            (run(dirty, rules, Path(scratch, "data")) for _ in range(asked.repeat)), key=lambda r: r[0]
+        )
         show(f"{len(rules)} rules, {sum(truth.values()):,} bad lines", lines, spent, stages, stored)
 
 
 def show(name: str, events: int, spent: float, stages: dict[str, float], stored: int) -> None:
     nanoseconds = {stage: round(seconds / events * 1e9) for stage, seconds in stages.items()}
-    print(f"{name}: {events / spent:,.0f} events per CPU second ({spent / events * 1e6:.2f} µs an event), {stored / events:.0f} bytes stored an event")
+    print(
+        f"{name}: {events / spent:,.0f} events per CPU second ({spent / events * 1e6:.2f} µs an event), {stored / events:.0f} bytes stored an event"
+    )
     print("    ns an event: " + ", ".join(f"{stage} {value:,}" for stage, value in nanoseconds.items()))
     sys.stdout.flush()
 

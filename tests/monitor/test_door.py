@@ -29,7 +29,9 @@ def admit(*events, hashed=False, escape=False):
 
 
 def test_a_person_is_hashed_wherever_they_stand_in_their_event():
-    (row,) = admit({"user": {"id": OPENID}, "message": f"hello {OPENID}", "url": {"full": f"https://a.example/?u={OPENID}"}})
+    (row,) = admit(
+        {"user": {"id": OPENID}, "message": f"hello {OPENID}", "url": {"full": f"https://a.example/?u={OPENID}"}}
+    )
     assert row["user.id"] == HASH(OPENID)
     assert OPENID not in row[LINE]
     assert row["message"] == f"hello {HASH(OPENID)}"
@@ -84,7 +86,14 @@ def test_a_phone_that_stands_as_a_number_leaves_json_behind():
 
 @pytest.mark.parametrize(
     "message",
-    ["138****5678", "password=***", "order 4200001234202603021234567890", "at 1772438400500", "tel 12345678901", "code: 0"],
+    [
+        "138****5678",
+        "password=***",
+        "order 4200001234202603021234567890",
+        "at 1772438400500",
+        "tel 12345678901",
+        "code: 0",
+    ],
 )
 def test_masks_and_plain_numbers_stay(message):
     (row,) = admit({"message": message, "event": {"duration": 13812345678}})
@@ -101,7 +110,9 @@ def test_login_codes_and_tokens_are_hashed_into_their_columns():
 
 
 def test_ordinary_lines_are_no_suspects():
-    rows = admit({"event": {"id": "9f" * 16}, "session": {"id": "s1"}, "url": {"full": "https://shop.example/v1/item/471325"}})
+    rows = admit(
+        {"event": {"id": "9f" * 16}, "session": {"id": "s1"}, "url": {"full": "https://shop.example/v1/item/471325"}}
+    )
     assert not suspects(pl.Series(LINE, [rows[0][LINE]])).any()
 
 

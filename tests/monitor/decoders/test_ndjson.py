@@ -14,7 +14,7 @@ from monitor.decoders.ndjson import NdjsonDecoder, _Reading, _strict_frame, _tri
 from monitor.decoders.shape import shape_of
 from monitor.decoders.strict import DEPTH_MAX, Refused, read_line
 from monitor.decoders.times import instant
-from monitor.sources import RawBatch
+from monitor.sources import Oversized, RawBatch
 
 FIELDS = frozenset({*INDEX, *PEOPLE, "error.code", "http.response.status_code", "miniprogram.foreground", "url.full"})
 FIELDS |= {"http.request.headers.x-y.z", "CommandLine", "message", "privacy.kinds"}
@@ -125,8 +125,6 @@ def test_a_time_is_rfc_3339_with_a_zone_or_milliseconds(written, micros):
 
 
 def test_oversized_lines_are_dead_letters_with_their_beginning():
-    from monitor.sources import Oversized
-
     raw = RawBatch("memory:1", "ndjson", b"", 0, 9_000_001, b"", (Oversized(0, 9_000_000, b"{" * 10),))
     (letter,) = NdjsonDecoder().decode(raw, FIELDS).dead_letters
     assert (letter.reason, letter.length, letter.raw) == (Reason.TOO_LONG, 9_000_000, b"{" * 10)
@@ -141,21 +139,44 @@ def test_one_line_that_writes_a_text_as_a_number_does_not_slow_the_next_batch():
 
 
 keys = st.sampled_from(
-    ["user", "user.id", "id", "error", "code", "@timestamp", "event", "http", "response", "status_code", "x", "foreground"]
+    [
+        "user",
+        "user.id",
+        "id",
+        "error",
+        "code",
+        "@timestamp",
+        "event",
+        "http",
+        "response",
+        "status_code",
+        "x",
+        "foreground",
+    ]
 )
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**65), 2**65), st.floats(allow_nan=True), st.text(max_size=6),
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**65), 2**65),
+    st.floats(allow_nan=True),
+    st.text(max_size=6),
     st.sampled_from(["2026-03-02T08:00:00Z", "404", "null", "[1]", "\ud800", "a\x00"]),
 )
 trees = st.recursive(
-    scalars, lambda below: st.one_of(st.lists(below, max_size=3), st.lists(st.tuples(keys, below), max_size=4)), max_leaves=8
+    scalars,
+    lambda below: st.one_of(st.lists(below, max_size=3), st.lists(st.tuples(keys, below), max_size=4)),
+    max_leaves=8,
 )
 
 
 def dumped(tree, escape):
     """JSON text of a tree in which objects are lists of pairs, so that keys may repeat."""
     if isinstance(tree, list) and tree and all(isinstance(item, tuple) for item in tree):
-        return "{" + ",".join(json.dumps(key, ensure_ascii=escape) + ":" + dumped(value, escape) for key, value in tree) + "}"
+        return (
+            "{"
+            + ",".join(json.dumps(key, ensure_ascii=escape) + ":" + dumped(value, escape) for key, value in tree)
+            + "}"
+        )
     if isinstance(tree, list):
         return "[" + ",".join(dumped(item, escape) for item in tree) + "]"
     return json.dumps(tree, ensure_ascii=escape)
@@ -164,7 +185,10 @@ def dumped(tree, escape):
 @st.composite
 def lines(draw):
     pairs = draw(st.lists(st.tuples(keys, trees), max_size=5))
-    text = dumped([("@timestamp", "2026-03-02T08:00:00Z"), *pairs] if draw(st.booleans()) else pairs or [("x", 1)], draw(st.booleans()))
+    text = dumped(
+        [("@timestamp", "2026-03-02T08:00:00Z"), *pairs] if draw(st.booleans()) else pairs or [("x", 1)],
+        draw(st.booleans()),
+    )
     raw = text.encode("utf-8", "surrogatepass").replace(b"\n", b" ")
     cut = draw(st.integers(0, 30))
     return raw[:-cut] if cut and cut < 4 else raw
@@ -176,7 +200,9 @@ def test_a_line_means_the_same_alone_among_others_and_read_strictly(batch):
     whole = decode(*batch)
     alone = [decode(line) for line in batch]
     assert whole.frame.drop(POSITION).equals(pl.concat([part.frame for part in alone]).drop(POSITION))
-    assert [letter.reason for letter in whole.dead_letters] == [part.dead_letters[0].reason for part in alone if part.dead_letters]
+    assert [letter.reason for letter in whole.dead_letters] == [
+        part.dead_letters[0].reason for part in alone if part.dead_letters
+    ]
     for line, part in zip(batch, alone, strict=True):
         assert strictly(line) == (part.frame.drop(LINE, POSITION).rows(named=True) or [part.dead_letters[0].reason])
 
