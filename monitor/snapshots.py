@@ -71,7 +71,7 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
-class _Unfit(ValueError):  # noqa: N818 - named for what happened
+class _Unfit(ValueError):
     """Why a snapshot cannot be taken."""
 
 

@@ -30,7 +30,7 @@ _OURS: Final = {
 """Errors that are answers. By name, so that telling them loads nothing that the command has not loaded."""
 
 
-class Refused(Exception):  # noqa: N818 - named for what happened
+class Refused(Exception):
     """A command cannot do what was asked; the text says why and what to do."""
 
     def __init__(self, message: str, code: int = COULD_NOT_RUN) -> None:

@@ -31,7 +31,8 @@ try:
 except ImportError:
     kernel = None
 
-KINDS_ON_REDACTION: Final = "redaction.kinds"
+_REDACTED: Final = "redaction.kinds"
+_HASHED: Final = tuple(name for name in PEOPLE if not name.startswith("auth."))  # no secret found later changes them
 
 READERS_MAX: Final = 8
 """Sets of fields for which a reader is kept; a daemon has one, tests have some."""
@@ -39,7 +40,6 @@ READERS_MAX: Final = 8
 _NUMBER_OF_KIND: Final = {Kind.TEXT: 0, Kind.INTEGER: 1, Kind.NUMBER: 2, Kind.BOOLEAN: 3, Kind.TIME: 4}
 _LOOSE: Final = 5
 _ARROW: Final = {Kind.INTEGER: pa.int64(), Kind.TIME: pa.int64(), Kind.NUMBER: pa.float64(), Kind.BOOLEAN: pa.bool_()}
-_KEPT: Final = 2  # ``auth.code`` and ``auth.token``, the last of `PEOPLE`, keep their hash when a line is read again
 
 
 def available() -> bool:
@@ -68,18 +68,20 @@ class NativeNdjson:
             read = _Read(*plan.reader.read(raw.data, self._people))
         except (RuntimeError, ValueError):  # a batch too long for it, or a fault of the kernel: the batch is not lost
             return self._by_python(raw, fields)
-        frame = self._without_secrets(plan.frame(read, raw.start), read, fields)
+        fit = self._without_secrets(plan.frame(read, raw.start), read, raw.partition, fields)
         if not read.odd and not raw.oversized:
-            return Decoded(frame, [])
+            return fit
         others = self._odd(raw, read, fields)
+        frame = fit.frame
         if others.frame.height:
             frame = pl.concat([frame, others.frame.select(frame.columns)], rechunk=True).sort(POSITION)
-        return Decoded(frame, others.dead_letters)
+        letters = sorted([*fit.dead_letters, *others.dead_letters], key=lambda letter: letter.position)
+        return Decoded(frame, letters)
 
     def _by_python(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
-        return self._door.admit(self._decoder.decode(raw, fields), fields)
+        return self._door.admit(self._decoder.decode(raw, fields), fields, partition=raw.partition)
 
-    def _without_secrets(self, frame: pl.DataFrame, read: _Read, fields: frozenset[str]) -> pl.DataFrame:
+    def _without_secrets(self, frame: pl.DataFrame, read: _Read, partition: str, fields: frozenset[str]) -> Decoded:
         """Lost rows written anew, suspected rows through the door; only rows that changed are put back."""
         if read.lost:
             lines = frame[LINE].gather(read.lost).to_list()
@@ -87,15 +89,21 @@ class NativeNdjson:
             if anew != lines:
                 frame = frame.with_columns(frame[LINE].scatter(read.lost, anew))
         if not read.suspects:
-            return frame
+            return Decoded(frame, [])
         before = frame[read.suspects]
-        after = self._secrets.admit(Decoded(before, []), fields).frame
-        told = (before[LINE] != after[LINE]) | after[KINDS_ON_REDACTION].is_not_null()
-        if not told.any():
-            return frame
-        rows = pl.Series(read.suspects).filter(told)
-        changed = after.filter(told)
-        return frame.with_columns(frame[name].scatter(rows, changed[name]) for name in frame.columns)
+        admitted = self._secrets.admit(Decoded(before, []), fields, partition=partition)
+        after = admitted.frame
+        gone = {letter.position for letter in admitted.dead_letters}
+        if gone:
+            frame = frame.filter(~pl.col(POSITION).is_in(gone))
+            before = before.filter(~pl.col(POSITION).is_in(gone))
+        told = before[LINE] != after[LINE]
+        if told.any():
+            changed = after.filter(told)
+            rows = frame[POSITION].search_sorted(changed[POSITION])
+            names = [name for name in frame.columns if self._people is None or name not in _HASHED]
+            frame = frame.with_columns(frame[name].scatter(rows, changed[name]) for name in names)
+        return Decoded(frame, admitted.dead_letters)
 
     def _odd(self, raw: RawBatch, read: _Read, fields: frozenset[str]) -> Decoded:
         """The lines that the kernel left, by way of Python, with their positions in the batch."""
@@ -142,7 +150,7 @@ class _Plan:
         place = {name: index for index, name in enumerate(self.names)}
         spelt = [(list(keys), place[name]) for name in self.names for keys in shape.places[name]]
         people = [place[name] for name in PEOPLE]
-        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, _KEPT, list(WORDS))
+        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, list(WORDS))
 
     def frame(self, read: _Read, start: int) -> pl.DataFrame:
         """The columns in the order in which the door gives them."""
@@ -155,7 +163,7 @@ class _Plan:
         frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, names=[*self.names, LINE]))
         assert isinstance(frame, pl.DataFrame)
         position = pl.Series(POSITION, np.frombuffer(read.starts, np.int64) + start, dtype=pl.Int64)
-        return frame.with_columns(position, pl.lit(None, dtype=pl.String).alias(KINDS_ON_REDACTION))
+        return frame.with_columns(position, pl.lit(None, dtype=pl.String).alias(_REDACTED))
 
 
 def _array(

@@ -65,14 +65,14 @@ class BackupManifest(msgspec.Struct, frozen=True, kw_only=True):
         return sum(member.bytes for member in self.members)
 
 
-class BackupBroken(StoreError):  # noqa: N818 - named for what happened
+class BackupBroken(StoreError):
     """A backup is cut short, altered, or not one of ours."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}", retryable=False)
 
 
-class _FileGone(Exception):  # noqa: N818 - never leaves this module
+class _FileGone(Exception):
     """An archive file that the database's copy names was deleted before it could be linked."""
 
 

@@ -104,21 +104,21 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     archived_bytes: int
 
 
-class NotFound(StoreError):  # noqa: N818 - named for what happened
+class NotFound(StoreError):
     """There is no row with this id."""
 
     def __init__(self, what: str, key: str) -> None:
         super().__init__(f"there is no {what} {key}", retryable=False)
 
 
-class AlreadyEnded(StoreError):  # noqa: N818 - named for what happened
+class AlreadyEnded(StoreError):
     """A decision is no longer in force, so there is nothing to revoke."""
 
     def __init__(self, decision: Decision) -> None:
         super().__init__(f"decision {decision.id} has ended already: it is {decision.state}", retryable=False)
 
 
-class UnknownFilter(StoreError):  # noqa: N818 - named for what happened
+class UnknownFilter(StoreError):
     """A list cannot be filtered by that."""
 
     def __init__(self, table: str, name: str) -> None:

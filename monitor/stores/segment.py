@@ -29,7 +29,7 @@ _NAME: Final = re.compile(r"(\d{12})(?:-(\d{12}))?\.parquet")
 _NEAR: Final = 2**32
 
 
-class SegmentBroken(StoreError):  # noqa: N818 - named for what happened
+class SegmentBroken(StoreError):
     """A file of the archive is missing, cut short, altered, or was not written by us."""
 
     def __init__(self, path: Path, reason: str) -> None:

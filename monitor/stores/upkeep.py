@@ -43,7 +43,7 @@ class Manifest(Protocol):
     ) -> None: ...
 
 
-class RetentionTooShort(ValueError):  # noqa: N818 - named for what happened
+class RetentionTooShort(ValueError):
     """Events would be deleted earlier than the law allows."""
 
     def __init__(self, days: int) -> None:

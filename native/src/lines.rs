@@ -20,18 +20,16 @@ pub struct Plan {
     pub time: usize,
     /// Fields that hold people, in the order in which they are replaced.
     pub people: Vec<usize>,
-    /// How many of those, from the end, keep their first hash when a line is walked again.
-    pub kept: usize,
     /// The place of each field in `people`, or one behind all of them.
     pub roles: Vec<usize>,
 }
 
 impl Plan {
-    pub fn new(shape: Shape, time: usize, people: Vec<usize>, kept: usize) -> Plan {
+    pub fn new(shape: Shape, time: usize, people: Vec<usize>) -> Plan {
         let nobody = people.len();
         let role_of = |field| people.iter().position(|person| *person == field).unwrap_or(nobody);
         let roles = (0..shape.kinds.len()).map(role_of).collect();
-        Plan { shape, time, people, kept, roles }
+        Plan { shape, time, people, roles }
     }
 }
 
@@ -154,14 +152,14 @@ impl Lines {
         };
         let row = self.starts.len();
         match hashed {
-            Hashed::Plain => self.take(plan, walker, line, row, hashes, 0),
+            Hashed::Plain => self.take(plan, walker, line, row, hashes, false),
             Hashed::Again { lost } => {
                 let anew = self.texts.data[start..].to_vec();
                 if walker.walk(&mut plan.shape, &anew).is_err() || !walker.has(plan.time) {
                     self.texts.data.truncate(start);
                     return Ok(false);
                 }
-                self.take(plan, walker, &anew, row, hashes, plan.people.len() - plan.kept);
+                self.take(plan, walker, &anew, row, hashes, true);
                 if lost {
                     self.lost.push(row);
                 }
@@ -193,16 +191,18 @@ impl Lines {
         for (place, field) in plan.people.iter().enumerate() {
             let Some(value) = walker.value_of(*field) else { continue };
             let Value::Text(text) = value else { return Ok(Hashed::Odd) };
-            if text.escaped || !text.quoted || text.start == text.end {
+            let bytes = &line[text.start..text.end];
+            let may_hide = walker.has_hiding && bytes.iter().any(|byte| *byte == b'/' || !byte.is_ascii());
+            if text.escaped || !text.quoted || bytes.is_empty() || may_hide {
                 return Ok(Hashed::Odd);
             }
-            let Ok(value) = std::str::from_utf8(&line[text.start..text.end]) else { return Ok(Hashed::Odd) };
+            let Ok(value) = std::str::from_utf8(bytes) else { return Ok(Hashed::Odd) };
             let hash = people.hash(py, value)?;
             hashes[place] = Some(hash);
             let quotes = usize::from(is_short(value));
             let sought = &line[text.start - quotes..text.end + quotes];
             match replace(&mut self.texts.data, start, sought, quotes, &hash) {
-                0 if walker.has_hiding || walker.has_blanks || walker.has_fractions => return Ok(Hashed::Odd),
+                0 if walker.has_blanks || walker.has_fractions => return Ok(Hashed::Odd),
                 0 => (again, lost) = (true, true),
                 1 => {}
                 _ => again = true,
@@ -211,13 +211,11 @@ impl Lines {
         Ok(if again { Hashed::Again { lost } } else { Hashed::Plain })
     }
 
-    /// Put what was found into the columns. Fields that hold people take their hash, the first `anew` of them what was found.
-    fn take(&mut self, plan: &Plan, walker: &Walker, line: &[u8], row: usize, hashes: &[Option<Hash>], anew: usize) {
-        let is_hashing = anew > 0;
+    /// Put what was found into the columns, hashes in the place of people. In a line walked `anew` people are what they were.
+    fn take(&mut self, plan: &Plan, walker: &Walker, line: &[u8], row: usize, hashes: &[Option<Hash>], anew: bool) {
         for found in &walker.found {
             let field = usize::from(found.field);
-            let role = plan.roles[field];
-            if role >= anew && hashes.get(role).is_some_and(|hash| is_hashing || hash.is_some()) {
+            if hashes.get(plan.roles[field]).is_some_and(|hash| anew || hash.is_some()) {
                 continue;
             }
             match (&mut self.columns[field], found.value) {
@@ -233,7 +231,7 @@ impl Lines {
                 _ => unreachable!("a value of another kind than its column"),
             }
         }
-        for (field, hash) in plan.people.iter().zip(hashes).skip(anew) {
+        for (field, hash) in plan.people.iter().zip(hashes) {
             if let (Column::Texts(texts), Some(hash)) = (&mut self.columns[*field], hash) {
                 texts.push(row, hash, 0, hash.len());
             }

@@ -21,10 +21,10 @@ from child import Plan
 
 from monitor.simulate import bad_lines, simulate
 
-EVENTS: Final = 200_000
+EVENTS: Final = 150_000
 KILLS: Final = 20
 SEED: Final = 20
-KEYS: Final[dict[str, object]] = {"batch__rows_max": 2_500, "batch__bytes_max": 2 << 20, "snapshots__every_s": 1.0}
+KEYS: Final[dict[str, object]] = {"batch__rows_max": 5_000, "batch__bytes_max": 4 << 20, "snapshots__every_s": 1.0}
 
 
 def main() -> int:

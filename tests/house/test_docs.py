@@ -1,0 +1,146 @@
+"""The documentation is true: its commands exist, its links lead somewhere, and it promises nothing that is not there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from detectors.sigma import parse_rules
+from monitor.cli.tree import app
+from playbooks.playbook import parse_playbooks
+
+FENCED = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
+LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)")
+PLACE = re.compile(r"(?m)^#+ (.*)$")
+PROMISED = re.compile(
+    r"(?i)kafka|elasticsearch|postgres|crowdsec|kubernetes|isolation ?forest|\bwebhooks? in\b|\bomnibus\b"
+)
+COMMAND = typer.main.get_command(app)
+
+
+def _blocks(text, *languages):
+    return [block for language, block in FENCED.findall(text) if language in languages]
+
+
+def _commands(text):
+    """Every ``miniwatch …`` that a reader would type: one a line, also behind pipes and inside $(…)."""
+    for block in _blocks(text, "sh", "console"):
+        shell = re.sub(r"(?ms)<<'?(\w+)'?.*?^\1$", "", block.replace("\\\n", " "))
+        for found in re.finditer(r"(?m)(?:^|[|;&(]|\$ )[ \t]*(?:\S*bin/)?miniwatch\b([^\n]*)", shell):
+            yield _words(found.group(1))
+
+
+def _words(rest):
+    """The arguments of one command: up to a comment, a pipe, a redirection or the end of its parenthesis."""
+    lexer = shlex.shlex(rest, posix=True, punctuation_chars="|<>;&()")
+    lexer.whitespace_split = True
+    words = []
+    for word in lexer:
+        if word[0] in "|<>;&()":
+            break
+        words.append(word)
+    return words
+
+
+def _parse(words):
+    """Let the command line read the words as it would, without doing anything."""
+    context, command, rest = None, COMMAND, words
+    while hasattr(command, "commands"):
+        context = command.make_context("miniwatch", list(rest), parent=context, resilient_parsing=not rest)
+        left = [*getattr(context, "_protected_args", ()), *context.args]
+        if not left:
+            return
+        name, command, rest = command.resolve_command(context, left)
+    command.make_context(name, list(rest), parent=context)
+
+
+def test_every_command_in_the_documentation_is_one(documents):
+    wrong = []
+    for name, text in documents.items():
+        for words in _commands(text):
+            try:
+                _parse(words)
+            except Exception as error:  # noqa: BLE001 - whatever the command line says
+                if type(error).__name__ != "Exit":
+                    wrong.append((name, " ".join(words), str(error)))
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "words", ["findings list --severty high", "finding list", "run --nowhere", "rules check --deep"]
+)
+def test_a_command_that_is_none_would_be_noticed(words):
+    (parsed,) = _commands(f"```sh\nminiwatch {words}\n```\n")
+    with pytest.raises(Exception, match=r"(?i)no such|unexpected"):
+        _parse(parsed)
+
+
+def test_every_link_leads_somewhere(documents, root):
+    lost = []
+    for name, text in documents.items():
+        for target in LINK.findall(text):
+            path, _, place = target.partition("#")
+            if "://" in target:
+                continue
+            file = (root / name).parent / path if path else root / name
+            if not file.is_file() or (place and place not in _places(file.read_text())):
+                lost.append((name, target))
+    assert lost == []
+
+
+def _places(text):
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in PLACE.findall(text)}
+
+
+def test_every_page_is_on_the_map(documents):
+    linked = set(LINK.findall(documents["docs/index.md"]))
+    assert {name for name in documents if name.startswith("docs/")} <= {
+        "docs/index.md",
+        *(f"docs/{name}" for name in linked),
+    }
+
+
+def test_nothing_is_promised_that_is_not_there(documents, texts):
+    pages = {**documents, "CHANGELOG.md": texts["CHANGELOG.md"]}
+    assert {name: match.group() for name, text in pages.items() if (match := PROMISED.search(text))} == {}
+
+
+def test_every_rule_and_playbook_shown_can_be_loaded(documents):
+    for text, parse in ((documents["docs/rules.md"], parse_rules), (documents["docs/playbooks.md"], parse_playbooks)):
+        for block in _blocks(text, "yaml"):
+            read = parse([("shown", block)])
+            assert list(getattr(read, "problems", None) or (read[1] if isinstance(read, tuple) else ())) == []
+
+
+def test_the_signature_check_that_receivers_are_shown_is_right(documents):
+    from monitor.notifiers.webhook import signature  # noqa: PLC0415 - beside what it is compared with
+
+    (block,) = _blocks(documents["docs/operate.md"], "python")
+    shown = {}
+    exec(block, shown)  # noqa: S102 - our own text, to see that it works
+    assert shown["is_genuine"](signature(b"secret", 1_000, b"{}"), b"{}", b"secret", 1_200.0)
+    assert not shown["is_genuine"](signature(b"secret", 1_000, b"{}"), b"{ }", b"secret", 1_200.0)
+    assert not shown["is_genuine"](signature(b"other", 1_000, b"{}"), b"{}", b"secret", 1_200.0)
+    assert not shown["is_genuine"](signature(b"secret", 1_000, b"{}"), b"{}", b"secret", 2_000.0)
+
+
+@pytest.mark.slow
+def test_the_first_ten_minutes_go_as_written(documents, tmp_path):
+    script = "\n".join(_blocks(documents["docs/getting-started.md"], "sh"))
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    run = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env={"PATH": path, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "A finance app asks for a postal address" in run.stdout
+    assert "app.category is 'finance'" in run.stdout
