@@ -68,9 +68,11 @@ class Door:
             frame, again = self._hash_people(frame)
         frame, changed = self._replace_secrets(frame)
         again |= changed
+        letters: list[DeadLetter] = []
         if again.any():
-            frame = self._decode_again(frame, again, fields)
-        return Decoded(frame, decoded.dead_letters)
+            frame, letters = self._decode_again(frame, decoded.frame[LINE], again, fields)
+        every = [*decoded.dead_letters, *letters]
+        return Decoded(frame, sorted(every, key=lambda letter: letter.position) if letters else every)
 
     def _hash_people(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray[Any, Any]]:
         """Columns and lines with hashes; rows in which a person's id stood elsewhere too."""
@@ -82,12 +84,14 @@ class Door:
             distinct = values.unique().drop_nulls()
             hashes = pl.Series([self._people(value) for value in distinct], dtype=pl.String)
             hashed = values.replace_strict(distinct, hashes, default=None)
-            lines, times = _replaced(frame[LINE], values, hashed)
-            again |= times != 1
+            before = frame[LINE]
+            lines, times = _replaced(before, values, hashed)
+            astray = (times == 0) | _astray(before, values, lines)
+            again |= (times != 1) | astray
             frame = frame.with_columns(lines.alias(LINE), hashed.alias(name))
-            lost = np.flatnonzero(times == 0)
+            lost = np.flatnonzero(astray)
             if len(lost):
-                rewritten = [_replace_in_tree(frame[LINE][row], values[row], hashed[row]) for row in lost.tolist()]
+                rewritten = [_replace_in_tree(before[row], values[row], hashed[row]) for row in lost.tolist()]
                 frame = frame.with_columns(frame[LINE].scatter(lost, rewritten))
         return frame, again
 
@@ -119,14 +123,58 @@ class Door:
             frame[name].scatter(suspected, values).alias(name) for name, values in found.items()
         ), changed
 
-    def _decode_again(self, frame: pl.DataFrame, again: np.ndarray[Any, Any], fields: frozenset[str]) -> pl.DataFrame:
+    def _decode_again(
+        self, frame: pl.DataFrame, raw: pl.Series, again: np.ndarray[Any, Any], fields: frozenset[str]
+    ) -> tuple[pl.DataFrame, list[DeadLetter]]:
+        """The rows with what their lines say now. One that says nothing any more is no event: it is a dead letter."""
         rows = np.flatnonzero(again)
         lines = frame[LINE].gather(rows)
         data = lines.str.join("\n")[0].encode() + b"\n"
         decoded = self._decoder.decode(RawBatch("", "ndjson", data, 0, len(data)), fields)
+        letters: list[DeadLetter] = []
+        if decoded.dead_letters:
+            row_at = dict(zip(_starts(lines).tolist(), rows.tolist(), strict=True))
+            lost = [(row_at[letter.position], letter) for letter in decoded.dead_letters]
+            letters = [_of_row(frame, raw, row, letter) for row, letter in lost]
+            rows = np.setdiff1d(rows, [row for row, _ in lost])
         kept = {LINE, POSITION, "redaction.kinds", "auth.code", "auth.token"}
         names = [name for name in decoded.frame.columns if name not in kept and name in frame.columns]
-        return frame.with_columns(frame[name].scatter(rows, decoded.frame[name]).alias(name) for name in names)
+        frame = frame.with_columns(frame[name].scatter(rows, decoded.frame[name]).alias(name) for name in names)
+        if letters:
+            gone = pl.Series([letter.position for letter in letters], dtype=pl.Int64)
+            frame = frame.filter(~pl.col(POSITION).is_in(gone.implode()))
+        return frame, letters
+
+
+def _starts(lines: pl.Series) -> np.ndarray[Any, Any]:
+    """Where each line begins in all of them together."""
+    ends = np.cumsum(lines.str.len_bytes().to_numpy().astype(np.int64) + 1)
+    return np.concatenate([[0], ends[:-1]])
+
+
+def _of_row(frame: pl.DataFrame, raw: pl.Series, row: int, letter: DeadLetter) -> DeadLetter:
+    """A dead letter in the place, and with the bytes, of the line that came in."""
+    line = raw[row].encode()
+    return msgspec.structs.replace(
+        letter,
+        partition=str(frame[PARTITION][row]) if PARTITION in frame.columns else letter.partition,
+        position=int(frame[POSITION][row]),
+        detail=f"once people were hashed and secrets replaced: {letter.detail}",
+        raw=line[:65_536],
+        length=len(line),
+    )
+
+
+def _astray(before: pl.Series, values: pl.Series, lines: pl.Series) -> np.ndarray[Any, Any]:
+    """Rows where replacing text may have hit something else than the person: a number, the syntax, or not the person."""
+    structured = values.str.contains(r'["\\\[\]{}]').fill_null(value=False).to_numpy().copy()
+    numbers = values.str.contains(r"^[0-9.eE+-]+$").fill_null(value=False).to_numpy()
+    for row in np.flatnonzero(numbers).tolist():
+        structured[row] = not _is_json(lines[row])
+    escaped = before.str.contains("\\u", literal=True).to_numpy() & values.is_not_null().to_numpy()
+    for row in np.flatnonzero(escaped).tolist():
+        structured[row] |= f'"{values[row]}"' not in before[row]
+    return structured
 
 
 def _is_json(line: str) -> bool:
@@ -172,4 +220,16 @@ def _replace_in_tree(line: str, value: str, hashed: str) -> str:
             return hashed
         return node
 
-    return json.dumps(walk(json.loads(line)), ensure_ascii=False, separators=(",", ":"))
+    def standing(node: Any) -> Any:
+        """Lists and objects that are themselves the value are one text to us."""
+        if isinstance(node, dict):
+            return hashed if _text(node) == value else {key: standing(below) for key, below in node.items()}
+        if isinstance(node, list):
+            return hashed if _text(node) == value else [standing(below) for below in node]
+        return node
+
+    return _text(walk(standing(json.loads(line)) if value[:1] in ("[", "{") else json.loads(line)))
+
+
+def _text(node: Any) -> str:
+    return json.dumps(node, ensure_ascii=False, separators=(",", ":"))

@@ -71,6 +71,12 @@ class Settings:
     channels: tuple[Channel, ...] = ()
 
 
+def decoded_fields(needed: frozenset[str]) -> frozenset[str]:
+    """What must be decoded of every line so that detectors get the columns they need: the registry's own are joined."""
+    own = frozenset(name for name in needed if not name.startswith(("app.", "catalogue.")))
+    return own | Registry.fields(needed) | {*INDEX, *PEOPLE, *KEPT}
+
+
 @dataclass(slots=True)
 class Pipeline:
     """The parts, put together by `monitor.app`; `turn` is called until it says that all is done."""
@@ -109,8 +115,7 @@ class Pipeline:
     @property
     def fields(self) -> frozenset[str]:
         """What is decoded of every line."""
-        own = frozenset(name for name in self.needed if not name.startswith(("app.", "catalogue.")))
-        return own | Registry.fields(self.needed) | {*INDEX, *PEOPLE, *KEPT}
+        return decoded_fields(self.needed)
 
     # Starting
 

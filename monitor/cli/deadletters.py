@@ -118,9 +118,7 @@ def replay_dead_letters(
         reason = word(reason, [each.value for each in DeadLetterReason], "--reason") if reason else None
         query = query_of(opened, reason=reason, partition=source)
         rows = [_row(opened, key) for key in keys] if keys else list(opened.store.dead_letters(query))
-        fit, unfit = decodable(
-            opened.store, [row for row in rows if row.replayed is None], loaded.dead_letters.bytes_max
-        )
+        fit, unfit = decodable(opened.store, [row for row in rows if row.replayed is None], loaded)
     for row, why in unfit[:20]:
         say(f"{row.id}: {visible(why)}")
     if len(unfit) > 20:

@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from monitor.app import open_daemon, wall_clock
+from monitor.app import open_daemon, rules_of, wall_clock
 from monitor.decoders import DeadLetterReason
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.pipeline import decoded_fields
 from monitor.sources import Position, RawBatch
 from monitor.telemetry import Telemetry
 
@@ -58,9 +59,12 @@ class LettersSource:
 
 
 def decodable(
-    store: SqliteStore, rows: Sequence[DeadLetterRow], bytes_max: int
+    store: SqliteStore, rows: Sequence[DeadLetterRow], config: Config
 ) -> tuple[list[Letter], list[tuple[DeadLetterRow, str]]]:
     """Which letters are events for the present decoder, with their lines; and why the others are not."""
+    bytes_max = config.dead_letters.bytes_max
+    needed = frozenset[str]().union(*(rule.needs for rule in rules_of(config).rules))
+    fields = decoded_fields(needed)  # what the daemon decodes: a wrong type counts only where it is looked at
     fit: list[Letter] = []
     unfit: list[tuple[DeadLetterRow, str]] = []
     for row in rows:
@@ -72,7 +76,7 @@ def decodable(
         decoder: Decoder = (
             CombinedDecoder() if _format(row) == "combined" else NdjsonDecoder(dead_letter_bytes_max=bytes_max)
         )
-        decoded = decoder.decode(raw, frozenset())
+        decoded = decoder.decode(raw, fields)
         if decoded.dead_letters:
             unfit.append((row, f"{decoded.dead_letters[0].reason}: {decoded.dead_letters[0].detail}"))
         else:

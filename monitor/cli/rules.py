@@ -30,7 +30,7 @@ COLUMNS: Final[list[Column[Row]]] = [
     ("DATASETS", lambda row: ", ".join(row["datasets"])),
     ("TITLE", lambda row: row["title"]),
 ]
-SHOWN: Final = "id version title description path line name severity status tags logsource datasets fields proof false_positives response silent"
+SHOWN: Final = "id version title description path line severity status tags logsource datasets fields proof false_positives response"
 EVENT_BYTES_MAX: Final = 16 << 20
 
 Paths = Annotated[

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, Literal, TypeVar
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 OTHER: Final = "other"
 """What a label says for values beyond its bound, or outside its set."""
@@ -34,6 +34,7 @@ class Meter:
     """The metrics of one daemon. Every declared metric is there from the start, at zero where its labels are known."""
 
     def __init__(self, catalogue: Iterable[Metric]) -> None:
+        disable_created_metrics()  # a series more for every counter, and nobody looks at them
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._kept: dict[str, Counter | Gauge | Histogram] = {}

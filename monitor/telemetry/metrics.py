@@ -12,7 +12,7 @@ from playbooks.decision import Act, Mode, Reason
 SEVERITIES: Final = tuple(severity.value for severity in Severity)
 KINDS: Final = ("rule", "statistical", "learned", "integrity")
 REASONS: Final = tuple(reason.value for reason in Reason)
-STAGES: Final = ("read", "decode", "detect", "decide", "record", "commit")
+STAGES: Final = ("read", "decode", "detect", "decide", "archive", "commit")
 
 _SOURCE: Final = {"source": None}
 
