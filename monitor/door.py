@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 
 from detectors.event import LINE, PEOPLE, POSITION
-from monitor.decoders import Decoded, Decoder
+from monitor.decoders import DeadLetter, Decoded, Decoder
+from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX
 from monitor.redaction import redact, redact_tree, suspects
 from monitor.sources import RawBatch
 
@@ -157,10 +158,9 @@ def _of_row(frame: pl.DataFrame, raw: pl.Series, row: int, letter: DeadLetter) -
     line = raw[row].encode()
     return msgspec.structs.replace(
         letter,
-        partition=str(frame[PARTITION][row]) if PARTITION in frame.columns else letter.partition,
         position=int(frame[POSITION][row]),
         detail=f"once people were hashed and secrets replaced: {letter.detail}",
-        raw=line[:65_536],
+        raw=line[:DEAD_LETTER_BYTES_MAX],
         length=len(line),
     )
 
@@ -223,13 +223,15 @@ def _replace_in_tree(line: str, value: str, hashed: str) -> str:
     def standing(node: Any) -> Any:
         """Lists and objects that are themselves the value are one text to us."""
         if isinstance(node, dict):
-            return hashed if _text(node) == value else {key: standing(below) for key, below in node.items()}
+            return hashed if node == sought else {key: standing(below) for key, below in node.items()}
         if isinstance(node, list):
-            return hashed if _text(node) == value else [standing(below) for below in node]
+            return hashed if node == sought else [standing(below) for below in node]
         return node
 
-    return _text(walk(standing(json.loads(line)) if value[:1] in ("[", "{") else json.loads(line)))
+    sought = json.loads(value) if value[:1] in ("[", "{") and _is_json(value) else None
+    return _text(walk(json.loads(line) if sought is None else standing(json.loads(line))))
 
 
 def _text(node: Any) -> str:
+    """As it stands in an archived line."""
     return json.dumps(node, ensure_ascii=False, separators=(",", ":"))

@@ -95,7 +95,7 @@ class Intake:
         """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped."""
         admitted = self.door.admit(self.decoder.decode(raw, fields), fields)
         frame, after = stamp(admitted.frame, self.place.clock, self.bounds)
-        letters = admitted.dead_letters
+        letters = [msgspec.structs.replace(letter, partition=self.partition) for letter in admitted.dead_letters]
         if self.place.taken >= 0:
             frame = frame.filter(pl.col(POSITION) >= self.place.taken)
             letters = [letter for letter in letters if letter.position >= self.place.taken]

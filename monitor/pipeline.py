@@ -17,7 +17,7 @@ import msgspec
 import polars as pl
 
 from detectors.detector import Detector
-from detectors.event import DTYPES, DUPLICATE, INDEX, INTERNAL, LATE, LINE, PARTITION, PEOPLE, Batch, kind_of
+from detectors.event import DTYPES, DUPLICATE, INDEX, INTERNAL, LATE, LINE, PARTITION, PEOPLE, POSITION, Batch, kind_of
 from detectors.finding import Entity, Finding, Scope, Severity, Sighting
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.duplicates import CONFLICT, Duplicates
@@ -173,6 +173,10 @@ class Pipeline:
         held = {*INDEX, *KEPT, *INTERNAL}
         data = ("\n".join(frame[LINE]) + "\n").encode() if frame.height else b""
         decoded = NdjsonDecoder().decode(RawBatch("archive", "ndjson", data, 0, len(data)), self.fields).frame
+        if decoded.height != frame.height:  # a line that no longer decodes keeps what is held of it
+            ends = frame.select(position=(pl.col(LINE).str.len_bytes().cast(pl.Int64) + 1).cum_sum())
+            starts = ends.select(pl.col("position").shift(1, fill_value=0).alias(POSITION))
+            decoded = starts.join(decoded, on=POSITION, how="left", maintain_order="left")
         added = [decoded[name] for name in decoded.columns if name not in held]
         whole = frame.select(name for name in frame.columns if name in held).with_columns(added)
         return self.registry().join(whole, self.needed)

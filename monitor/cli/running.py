@@ -97,9 +97,12 @@ def _run_until_end(config: Config, *, deliver: bool, given: str) -> None:
 
 
 def _level(config: Config) -> Level:
-    """A run to the end ends with a summary that says what warnings would; unless another level was asked for."""
+    """A run to the end ends with a summary that says what warnings would; unless the environment asks for another level.
+
+    What the configuration file says is meant for the daemon.
+    """
     chosen = next(setting for setting in config.describe() if setting.key == "log.level")
-    return "error" if chosen.origin == "default" else config.log.level
+    return config.log.level if chosen.origin.startswith(("environment", "command line")) else "error"
 
 
 def _reporter(daemon: Daemon, shown: Bar) -> Callable[[Pipeline], None]:
