@@ -190,6 +190,15 @@ class Pipeline:
         """Read, decide and commit once; false when nothing more will come."""
         self.stages = {}
         pieces = self._read()
+        while (
+            pieces
+            and self.settings.until_end
+            and 2 * sum(piece.frame.height for piece in pieces) < self.settings.rows_max
+        ):
+            more = self._read(wait_s=0.0)  # a turn has its price: small pieces share one
+            if not more:
+                break
+            pieces = [*pieces, *more]
         if pieces:
             self._heard_at = time.monotonic()
             self._commit(pieces)
@@ -213,10 +222,10 @@ class Pipeline:
         if self.snapshot_turn != self.turn_number:
             self._save_snapshot()
 
-    def _read(self) -> Sequence[Piece]:
+    def _read(self, wait_s: float | None = None) -> Sequence[Piece]:
         """Pieces for one turn: of all partitions in the order of their clocks, or of one."""
         if self.settings.until_end:
-            return self._read_merged()
+            return self._read_merged(self.settings.wait_s if wait_s is None else wait_s)
         for offset in range(len(self.intakes)):
             intake = self.intakes[(self._next + offset) % len(self.intakes)]
             if intake.lot is None:
@@ -228,11 +237,11 @@ class Pipeline:
             time.sleep(min(self.settings.wait_s, 0.05))
         return ()
 
-    def _read_merged(self) -> Sequence[Piece]:
+    def _read_merged(self, wait_s: float) -> Sequence[Piece]:
         going = [intake for intake in self.intakes if not intake.exhausted]
         for intake in going:
             if intake.lot is None:
-                self._fill(intake, self.settings.wait_s)
+                self._fill(intake, wait_s)
         if any(intake.lot is None and not intake.exhausted for intake in going):
             return ()
         with_lot = [intake for intake in going if intake.lot is not None]
@@ -277,7 +286,8 @@ class Pipeline:
             watched = frame.filter(~pl.col(DUPLICATE)) if frame.height else frame
             joined = self.registry().join(watched, self.needed)
             sightings = self._observe(Batch(joined, watermark))
-        progress = [self._counted(piece.progress, frame) for piece in pieces]
+        last = {piece.progress.partition: piece.progress for piece in pieces}
+        progress = [self._counted(reached, frame) for reached in last.values()]
         number = self.turn_number + 1
         with self._timed("decide"):
             findings = [sighting.finding for sighting in sightings]

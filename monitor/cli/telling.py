@@ -87,7 +87,10 @@ def incident_lines(row: Incident) -> list[tuple[str, object]]:
         ("Risk", f"{row.risk:.0f} of 100"),
         ("When (UTC)", f"{short(row.opened)} to {short(row.last_finding)}"),
         ("Answer owed by", f"{short(row.due)} UTC"),
-        ("Findings", f"{row.findings} by {len(row.rules)} {'rule' if len(row.rules) == 1 else 'rules'} ({', '.join(row.kinds)})"),
+        (
+            "Findings",
+            f"{row.findings} by {len(row.rules)} {'rule' if len(row.rules) == 1 else 'rules'} ({', '.join(row.kinds)})",
+        ),
         ("Rules", list(row.rules)),
         ("Tags", ", ".join(row.tags)),
     ]

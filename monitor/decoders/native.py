@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from detectors.event import LINE, PEOPLE, POSITION, Kind, kind_of
-from monitor.decoders import DeadLetterReason, Decoded
+from monitor.decoders import DeadLetter, DeadLetterReason, Decoded
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of
 from monitor.door import Door, PeopleHash
@@ -32,7 +32,7 @@ except ImportError:
     kernel = None
 
 _REDACTED: Final = "redaction.kinds"
-_HASHED: Final = tuple(name for name in PEOPLE if not name.startswith("auth."))  # no secret found later changes them
+_KEPT: Final = 2  # ``auth.code`` and ``auth.token``, the last of `PEOPLE`, keep their hash when a line is read again
 
 READERS_MAX: Final = 8
 """Sets of fields for which a reader is kept; a daemon has one, tests have some."""
@@ -68,7 +68,7 @@ class NativeNdjson:
             read = _Read(*plan.reader.read(raw.data, self._people))
         except (RuntimeError, ValueError):  # a batch too long for it, or a fault of the kernel: the batch is not lost
             return self._by_python(raw, fields)
-        fit = self._without_secrets(plan.frame(read, raw.start), read, raw.partition, fields)
+        fit = self._without_secrets(plan.frame(read, raw.start), read, raw, fields)
         if not read.odd and not raw.oversized:
             return fit
         others = self._odd(raw, read, fields)
@@ -79,9 +79,9 @@ class NativeNdjson:
         return Decoded(frame, letters)
 
     def _by_python(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
-        return self._door.admit(self._decoder.decode(raw, fields), fields, partition=raw.partition)
+        return self._door.admit(self._decoder.decode(raw, fields), fields)
 
-    def _without_secrets(self, frame: pl.DataFrame, read: _Read, partition: str, fields: frozenset[str]) -> Decoded:
+    def _without_secrets(self, frame: pl.DataFrame, read: _Read, raw: RawBatch, fields: frozenset[str]) -> Decoded:
         """Lost rows written anew, suspected rows through the door; only rows that changed are put back."""
         if read.lost:
             lines = frame[LINE].gather(read.lost).to_list()
@@ -91,19 +91,18 @@ class NativeNdjson:
         if not read.suspects:
             return Decoded(frame, [])
         before = frame[read.suspects]
-        admitted = self._secrets.admit(Decoded(before, []), fields, partition=partition)
+        admitted = self._secrets.admit(Decoded(before, []), fields)
         after = admitted.frame
         gone = {letter.position for letter in admitted.dead_letters}
         if gone:
-            frame = frame.filter(~pl.col(POSITION).is_in(gone))
-            before = before.filter(~pl.col(POSITION).is_in(gone))
+            frame = frame.filter(~pl.col(POSITION).is_in(list(gone)))
+            before = before.filter(~pl.col(POSITION).is_in(list(gone)))
         told = before[LINE] != after[LINE]
         if told.any():
             changed = after.filter(told)
             rows = frame[POSITION].search_sorted(changed[POSITION])
-            names = [name for name in frame.columns if self._people is None or name not in _HASHED]
-            frame = frame.with_columns(frame[name].scatter(rows, changed[name]) for name in names)
-        return Decoded(frame, admitted.dead_letters)
+            frame = frame.with_columns(frame[name].scatter(rows, changed[name]) for name in frame.columns)
+        return Decoded(frame, [_with_raw(letter, raw) for letter in admitted.dead_letters])
 
     def _odd(self, raw: RawBatch, read: _Read, fields: frozenset[str]) -> Decoded:
         """The lines that the kernel left, by way of Python, with their positions in the batch."""
@@ -128,6 +127,13 @@ class NativeNdjson:
         return Decoded(decoded.frame.with_columns(there), letters)
 
 
+def _with_raw(letter: DeadLetter, raw: RawBatch) -> DeadLetter:
+    """With the bytes that came in, as the door gives it."""
+    start = letter.position - raw.start
+    line = raw.data[start : raw.data.index(b"\n", start)].strip(b" \t\r")
+    return msgspec.structs.replace(letter, raw=line[:DEAD_LETTER_BYTES_MAX], length=len(line))
+
+
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What the kernel gives for a batch; a column is its count, its bits, its values and its long texts."""
@@ -150,7 +156,7 @@ class _Plan:
         place = {name: index for index, name in enumerate(self.names)}
         spelt = [(list(keys), place[name]) for name in self.names for keys in shape.places[name]]
         people = [place[name] for name in PEOPLE]
-        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, list(WORDS))
+        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, _KEPT, list(WORDS))
 
     def frame(self, read: _Read, start: int) -> pl.DataFrame:
         """The columns in the order in which the door gives them."""

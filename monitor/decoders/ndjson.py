@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +30,7 @@ BLOCK_BYTES: Final = 1 << 20
 """Read at a time by Arrow; about what the processor's cache holds, a third faster than a whole batch at once."""
 
 CUTS_MAX: Final = 16
-"""Lines that only Arrow could refuse, cut out one by one; with more of them in a batch the rest is read strictly."""
+"""Lines that only Arrow refuses, cut out one by one; with more of them in a block the rest of it is read strictly."""
 
 DEAD_LETTER_BYTES_MAX: Final = 65_536
 
@@ -147,7 +147,7 @@ def _utf8(data: bytes) -> str | None:
 
 
 class _Reading:
-    """One batch on its way through the fast reader."""
+    """One batch on its way through the fast reader, a block of lines at a time: a bad line costs only its block."""
 
     def __init__(self, shape: Shape, lines: pl.Series, numeric: frozenset[str], *, is_dotted: bool) -> None:
         self.shape = shape
@@ -155,53 +155,74 @@ class _Reading:
         self.numeric = numeric
         self.refused: list[int] = []
         self.root = shape.root if is_dotted else shape.nested
+        self._learned: set[str] = set()
+        self._read_tables: list[tuple[np.ndarray[Any, Any], pa.Table]] = []
+        self._line_reader: tuple[frozenset[str], Any] | None = None
 
     def fast(self, rows: np.ndarray[Any, Any]) -> list[pl.DataFrame]:
         """Read these lines; what must be read strictly instead is added to `refused`."""
+        lengths = self.lines.str.len_bytes().fill_null(0).to_numpy()[rows] + 1
+        blocks = (np.cumsum(lengths) - 1) // BLOCK_BYTES
+        bounds = [*np.flatnonzero(np.diff(blocks, prepend=-1)).tolist(), len(rows)]
+        for first, after in pairwise(bounds):
+            self._read_block(rows[first:after])
+        alike = groupby(self._read_tables, key=lambda read: read[1].schema)
+        return [self._columns(list(reads)) for _, reads in alike]
+
+    def _read_block(self, rows: np.ndarray[Any, Any]) -> None:
         try:
-            return [self._read(rows)]
+            return self._read(rows)
         except pa.ArrowInvalid as error:
-            self._learn(str(error))
-        try:
-            return [self._read(rows)]
-        except pa.ArrowInvalid:
-            rows = self._of_shape(rows)
-        frames: list[pl.DataFrame] = []
+            has_learned = self._learn(str(error))
+        if has_learned:
+            try:
+                return self._read(rows)
+            except pa.ArrowInvalid:
+                pass
+        return self._read_around(self._of_shape(rows))
+
+    def _read_around(self, rows: np.ndarray[Any, Any]) -> None:
+        """Read lines of which only Arrow refuses some: those are cut out one by one."""
         for _ in range(CUTS_MAX):
             if not len(rows):
-                return frames
+                return
             try:
-                return [*frames, self._read(rows)]
+                return self._read(rows)
             except pa.ArrowInvalid as error:
                 place = _ROW.search(str(error))
             if place is None or (cut := int(place.group(1))) >= len(rows):
                 break
             if cut:
-                frames.append(self._read(rows[:cut]))
+                self._read(rows[:cut])
             self.refused.append(int(rows[cut]))
             rows = rows[cut + 1 :]
         self.refused.extend(rows.tolist())
-        return frames
 
-    def _learn(self, error: str) -> None:
+    def _learn(self, error: str) -> bool:
         """A text field arrives as numbers, or as text again: expect what most lines of this batch write.
 
-        Only speed hangs on it (the fewer are read strictly), so nobody gains by writing one line differently.
+        Only speed hangs on it (the fewer are read strictly), so nobody gains by writing one line differently. Gives
+        whether something else is expected now; each field is looked at once a batch.
         """
         change = _TYPE_CHANGE.search(error)
-        if change is None:
-            return
+        if change is None or change.group(1) in self._learned:
+            return False
+        self._learned.add(change.group(1))
         keys = tuple(change.group(1).lstrip("/").split("/"))
         leaf = re.escape(keys[-1])
         numbers = self.lines.str.contains(rf'"{leaf}"\s*:\s*[-0-9]').sum()
         texts = self.lines.str.contains(rf'"{leaf}"\s*:\s*"').sum()
+        before = self.numeric
         for path, places in self.shape.places.items():
             if keys in places and kind_of(path) in (Kind.TEXT, Kind.TIME):
                 self.numeric = self.numeric | {path} if numbers > texts else self.numeric - {path}
+        return self.numeric != before
 
     def _of_shape(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Those lines that are of the shape; the others are refused."""
-        decode = msgspec.json.Decoder(line_type(self.shape, self.numeric)).decode
+        if self._line_reader is None or self._line_reader[0] != self.numeric:
+            self._line_reader = (self.numeric, msgspec.json.Decoder(line_type(self.root, self.numeric)).decode)
+        decode = self._line_reader[1]
         keep = np.ones(len(rows), dtype=bool)
         for index, line in enumerate(self.lines.gather(rows)):
             try:
@@ -211,28 +232,22 @@ class _Reading:
         self.refused.extend(rows[~keep].tolist())
         return rows[keep]
 
-    def _read(self, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
-        """Lines as columns by Arrow; raises `ArrowInvalid` with a row counted over all of them."""
-        lines = self.lines.gather(rows) if len(rows) < len(self.lines) else self.lines
+    def _read(self, rows: np.ndarray[Any, Any]) -> None:
+        """Some lines by Arrow; raises `ArrowInvalid` with the row, and keeps nothing of them then."""
         schema = arrow_schema(self.root, self.numeric)
         options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        tables = []
-        lengths = lines.str.len_bytes().to_numpy() + 1
-        blocks = (np.cumsum(lengths) - 1) // BLOCK_BYTES
-        bounds = [*np.flatnonzero(np.diff(blocks, prepend=-1)).tolist(), len(rows)]
-        for first, after in pairwise(bounds):
-            data = lines.slice(first, after - first).str.join("\n")[0].encode()
-            reading = pj.ReadOptions(use_threads=False, block_size=max(len(data) + 1, 1024))
-            try:
-                table = pj.read_json(pa.BufferReader(data), read_options=reading, parse_options=options)
-            except pa.ArrowInvalid as error:
-                row = _ROW.search(str(error))
-                where = f"in row {int(row.group(1)) + first}" if row else ""
-                raise pa.ArrowInvalid(_ROW.sub("", str(error)) + where) from None
-            if table.num_rows != after - first:
-                raise pa.ArrowInvalid("two objects in a line")
-            tables.append(table)
-        flat, twice = columns_of(pl.from_arrow(pa.concat_tables(tables)), self.shape)  # type: ignore[arg-type]
+        data = self.lines.gather(rows).str.join("\n")[0].encode()
+        reading = pj.ReadOptions(use_threads=False, block_size=max(len(data) + 1, 1024))
+        table = pj.read_json(pa.BufferReader(data), read_options=reading, parse_options=options)
+        if table.num_rows != len(rows):
+            raise pa.ArrowInvalid("two objects in a line")
+        self._read_tables.append((rows, table))
+
+    def _columns(self, reads: Sequence[tuple[np.ndarray[Any, Any], pa.Table]]) -> pl.DataFrame:
+        """Tables of one schema as flat columns, with the lines and their places."""
+        rows = np.concatenate([read[0] for read in reads])
+        flat, twice = columns_of(pl.from_arrow(pa.concat_tables([read[1] for read in reads])), self.shape)  # type: ignore[arg-type]
+        lines = self.lines.gather(rows) if len(rows) < len(self.lines) else self.lines
         flat = _typed(flat, self.shape).with_columns(lines.alias(LINE), pl.Series("_row", rows, dtype=pl.Int64))
         return self._set_aside(flat, twice)
 

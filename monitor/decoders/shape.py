@@ -125,8 +125,8 @@ def arrow_schema(root: Node, numeric: frozenset[str]) -> pa.Schema:
     return pa.schema([pa.field(key, type_of(node)) for key, node in root.below.items()])
 
 
-def line_type(shape: Shape, numeric: frozenset[str]) -> Any:
-    """The shape as a msgspec type: reads one line strictly, and is quick to say that a line is not of the shape."""
+def line_type(root: Node, numeric: frozenset[str]) -> Any:
+    """The keys below a node as a msgspec type: reads one line strictly, and is quick to say that a line is not of the shape."""
 
     def type_of(name: str, node: Node) -> Any:
         if node.field is None:
@@ -142,7 +142,7 @@ def line_type(shape: Shape, numeric: frozenset[str]) -> Any:
             return int
         return {Kind.NUMBER: float, Kind.BOOLEAN: bool}.get(kind, str)
 
-    return type_of("Line", shape.root)
+    return type_of("Line", root)
 
 
 def columns_of(frame: pl.DataFrame, shape: Shape) -> tuple[pl.DataFrame, pl.Series]:

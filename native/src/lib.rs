@@ -65,18 +65,19 @@ impl Reader {
         spellings: Vec<(Vec<String>, usize)>,
         time: usize,
         people: Vec<usize>,
+        kept: usize,
         words: Vec<String>,
     ) -> PyResult<Reader> {
         let refuse = |what: &str| PyValueError::new_err(what.to_owned());
         let kinds: Option<Vec<Kind>> = kinds.into_iter().map(Kind::from_number).collect();
         let kinds = kinds.ok_or_else(|| refuse("no such kind"))?;
-        if time >= kinds.len() || people.iter().any(|field| kinds.get(*field) != Some(&Kind::Text)) {
+        if kept > people.len() || time >= kinds.len() || people.iter().any(|field| kinds.get(*field) != Some(&Kind::Text)) {
             return Err(refuse("a field that is not there, or a person that is no text"));
         }
         let shape = Shape::new(kinds, &spellings).ok_or_else(|| refuse("more fields than there are numbers"))?;
         let words = SuspectWords::new(&words).ok_or_else(|| refuse("words that cannot be looked for"))?;
         let (walker, lines) = (Walker::new(&shape), Lines::new(&shape));
-        Ok(Reader { plan: Plan::new(shape, time, people), walker, words, lines })
+        Ok(Reader { plan: Plan::new(shape, time, people, kept), walker, words, lines })
     }
 
     /// Read a batch whose every line ends in a newline; without `people`, they are left as they are.

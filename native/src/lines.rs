@@ -20,16 +20,18 @@ pub struct Plan {
     pub time: usize,
     /// Fields that hold people, in the order in which they are replaced.
     pub people: Vec<usize>,
+    /// How many of those, from the end, keep their first hash when a line is walked again.
+    pub kept: usize,
     /// The place of each field in `people`, or one behind all of them.
     pub roles: Vec<usize>,
 }
 
 impl Plan {
-    pub fn new(shape: Shape, time: usize, people: Vec<usize>) -> Plan {
+    pub fn new(shape: Shape, time: usize, people: Vec<usize>, kept: usize) -> Plan {
         let nobody = people.len();
         let role_of = |field| people.iter().position(|person| *person == field).unwrap_or(nobody);
         let roles = (0..shape.kinds.len()).map(role_of).collect();
-        Plan { shape, time, people, roles }
+        Plan { shape, time, people, kept, roles }
     }
 }
 
@@ -152,14 +154,14 @@ impl Lines {
         };
         let row = self.starts.len();
         match hashed {
-            Hashed::Plain => self.take(plan, walker, line, row, hashes, false),
+            Hashed::Plain => self.take(plan, walker, line, row, hashes, 0),
             Hashed::Again { lost } => {
                 let anew = self.texts.data[start..].to_vec();
                 if walker.walk(&mut plan.shape, &anew).is_err() || !walker.has(plan.time) {
                     self.texts.data.truncate(start);
                     return Ok(false);
                 }
-                self.take(plan, walker, &anew, row, hashes, true);
+                self.take(plan, walker, &anew, row, hashes, plan.people.len() - plan.kept);
                 if lost {
                     self.lost.push(row);
                 }
@@ -193,7 +195,8 @@ impl Lines {
             let Value::Text(text) = value else { return Ok(Hashed::Odd) };
             let bytes = &line[text.start..text.end];
             let may_hide = walker.has_hiding && bytes.iter().any(|byte| *byte == b'/' || !byte.is_ascii());
-            if text.escaped || !text.quoted || bytes.is_empty() || may_hide {
+            let is_syntax = bytes.iter().any(|byte| matches!(byte, b'[' | b']' | b'{' | b'}'));
+            if text.escaped || !text.quoted || bytes.is_empty() || may_hide || is_syntax {
                 return Ok(Hashed::Odd);
             }
             let Ok(value) = std::str::from_utf8(bytes) else { return Ok(Hashed::Odd) };
@@ -211,11 +214,12 @@ impl Lines {
         Ok(if again { Hashed::Again { lost } } else { Hashed::Plain })
     }
 
-    /// Put what was found into the columns, hashes in the place of people. In a line walked `anew` people are what they were.
-    fn take(&mut self, plan: &Plan, walker: &Walker, line: &[u8], row: usize, hashes: &[Option<Hash>], anew: bool) {
+    /// Put what was found into the columns, hashes in the place of people: of those from `first` on.
+    fn take(&mut self, plan: &Plan, walker: &Walker, line: &[u8], row: usize, hashes: &[Option<Hash>], first: usize) {
         for found in &walker.found {
             let field = usize::from(found.field);
-            if hashes.get(plan.roles[field]).is_some_and(|hash| anew || hash.is_some()) {
+            let role = plan.roles[field];
+            if role >= first && hashes.get(role).is_some_and(|hash| first > 0 || hash.is_some()) {
                 continue;
             }
             match (&mut self.columns[field], found.value) {
@@ -231,7 +235,7 @@ impl Lines {
                 _ => unreachable!("a value of another kind than its column"),
             }
         }
-        for (field, hash) in plan.people.iter().zip(hashes) {
+        for (field, hash) in plan.people.iter().zip(hashes).skip(first) {
             if let (Column::Texts(texts), Some(hash)) = (&mut self.columns[*field], hash) {
                 texts.push(row, hash, 0, hash.len());
             }

@@ -28,9 +28,7 @@ def test_a_strange_person_costs_its_own_event_at_most(person: object, escaped: b
     events[2] = _event(2, person)
     lines = [json.dumps(event, separators=(",", ":")) for event in events]
     if escaped and isinstance(person, str):
-        lines[2] = lines[2].replace(
-            json.dumps(person), '"\\u{:04x}{}'.format(ord(person[0]), json.dumps(person[1:])[1:])
-        )
+        lines[2] = lines[2].replace(json.dumps(person), f'"\\u{ord(person[0]):04x}{json.dumps(person[1:])[1:]}')
     source = tmp_path / "events.ndjson"
     source.write_text("\n".join(lines) + "\n")
     for _ in range(2):

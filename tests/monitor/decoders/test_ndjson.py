@@ -194,7 +194,7 @@ def lines(draw):
     return raw[:-cut] if cut and cut < 4 else raw
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(lines(), min_size=1, max_size=12))
 def test_a_line_means_the_same_alone_among_others_and_read_strictly(batch):
     whole = decode(*batch)
