@@ -29,6 +29,12 @@ from monitor.sources import RawBatch
 BLOCK_BYTES: Final = 1 << 20
 """Read at a time by Arrow; about what the processor's cache holds, a third faster than a whole batch at once."""
 
+DOTTED_SHARE: Final = 10
+"""From one line in so many on, dotted spellings are looked for in all of them; below that such lines are read strictly."""
+
+RETRY_LINES: Final = 256
+"""Read at a time in a block that holds bad lines: few enough to read again cheaply, enough to be worth a call."""
+
 CUTS_MAX: Final = 16
 """Lines that only Arrow refuses, cut out one by one; with more of them in a block the rest of it is read strictly."""
 
@@ -125,7 +131,10 @@ def _triage(lines: pl.Series, shape: Shape) -> tuple[np.ndarray[Any, Any], bool]
     closer = line.str.contains(_ODD_ESCAPE) | line.str.contains(_ODD_NUMBER)
     if leaves:
         closer |= line.str.contains_any(leaves)
-    is_dotted = bool(unusual.str.contains_any(dotted).any())
+    spelt = unusual.str.contains_any(dotted).sum()
+    is_dotted = spelt * DOTTED_SHARE > len(lines)
+    if spelt and not is_dotted:  # a few such lines are not worth telling the fast reader of all spellings
+        closer |= line.str.contains_any(dotted)
     return frame.select(odd | closer.fill_null(value=False))[LINE].to_numpy(), is_dotted
 
 
@@ -179,7 +188,10 @@ class _Reading:
                 return self._read(rows)
             except pa.ArrowInvalid:
                 pass
-        return self._read_around(self._of_shape(rows))
+        rows = self._of_shape(rows)
+        for first in range(0, len(rows), RETRY_LINES):
+            self._read_around(rows[first : first + RETRY_LINES])
+        return None
 
     def _read_around(self, rows: np.ndarray[Any, Any]) -> None:
         """Read lines of which only Arrow refuses some: those are cut out one by one."""

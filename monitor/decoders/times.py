@@ -58,8 +58,9 @@ def instants(texts: pl.Series) -> pl.Series:
     try:
         parsed = pl.Series(pc.cast(plain.to_arrow(), pa.timestamp("ns", "UTC"))).dt.timestamp("us")
     except pa.ArrowInvalid:  # a thirtieth of February somewhere, or a year that nanoseconds cannot hold
-        return pl.Series([instant(text) for text in texts], dtype=pl.Int64)
-    odd = texts.is_not_null() & plain.is_null()
+        moments = plain.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
+        parsed = moments.dt.timestamp("us")
+    odd = texts.is_not_null() & parsed.is_null()
     if odd.any():
         rows = odd.arg_true()
         parsed = parsed.scatter(rows, pl.Series([instant(text) for text in texts.gather(rows)], dtype=pl.Int64))
