@@ -180,18 +180,20 @@ class _Reading:
 
     def _read_block(self, rows: np.ndarray[Any, Any]) -> None:
         try:
-            return self._read(rows)
+            self._read(rows)
         except pa.ArrowInvalid as error:
-            has_learned = self._learn(str(error))
-        if has_learned:
-            try:
-                return self._read(rows)
-            except pa.ArrowInvalid:
-                pass
-        rows = self._of_shape(rows)
-        for first in range(0, len(rows), RETRY_LINES):
-            self._read_around(rows[first : first + RETRY_LINES])
-        return None
+            if not (self._learn(str(error)) and self._reads(rows)):
+                rows = self._of_shape(rows)
+                for first in range(0, len(rows), RETRY_LINES):
+                    self._read_around(rows[first : first + RETRY_LINES])
+
+    def _reads(self, rows: np.ndarray[Any, Any]) -> bool:
+        """Whether Arrow can read these lines; if so, they are read."""
+        try:
+            self._read(rows)
+        except pa.ArrowInvalid:
+            return False
+        return True
 
     def _read_around(self, rows: np.ndarray[Any, Any]) -> None:
         """Read lines of which only Arrow refuses some: those are cut out one by one."""
@@ -199,9 +201,11 @@ class _Reading:
             if not len(rows):
                 return
             try:
-                return self._read(rows)
+                self._read(rows)
             except pa.ArrowInvalid as error:
                 place = _ROW.search(str(error))
+            else:
+                return
             if place is None or (cut := int(place.group(1))) >= len(rows):
                 break
             if cut:

@@ -34,7 +34,7 @@ class Meter:
     """The metrics of one daemon. Every declared metric is there from the start, at zero where its labels are known."""
 
     def __init__(self, catalogue: Iterable[Metric]) -> None:
-        disable_created_metrics()  # a series more for every counter, and nobody looks at them
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for every counter, for nobody
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._kept: dict[str, Counter | Gauge | Histogram] = {}
