@@ -97,7 +97,9 @@ class NativeNdjson:
         if gone:
             frame = frame.filter(~pl.col(POSITION).is_in(list(gone)))
             before = before.filter(~pl.col(POSITION).is_in(list(gone)))
-        told = before[LINE] != after[LINE]
+        told = (before[LINE] != after[LINE]).to_numpy().copy()
+        for name in ("auth.code", "auth.token", _REDACTED):
+            told |= before[name].ne_missing(after[name]).to_numpy()
         if told.any():
             changed = after.filter(told)
             rows = frame[POSITION].search_sorted(changed[POSITION])
