@@ -19,10 +19,9 @@ $(VENV)/.made: requirements/dev.txt requirements/uv.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	$(UV) sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.txt
 	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@if cargo --version >/dev/null 2>&1; then $(MAKE) --no-print-directory native || echo "The native kernel could not be built; Miniwatch works without it, only slower."; fi
 	@touch $@
 
-native: ## Build the optional kernel (needs cargo): decoding and redaction several times faster
+native: $(VENV)/.made ## Build the optional kernel (needs cargo): decoding and redaction several times faster
 	@echo "Building the native kernel ..."
 	@$(UV) install --quiet --python $(BIN)/python --target build/maturin --require-hashes -r requirements/native.txt
 	@build/maturin/bin/maturin build --quiet --release --locked --manifest-path native/Cargo.toml --interpreter $(BIN)/python --out build/native
