@@ -7,7 +7,7 @@ DEMO := var/demo
 RULES_TESTED := detectors/rules/tested.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock twins kill-demo native wheel clean
+.PHONY: help run test check bench lock twins kill-demo wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,12 +20,6 @@ $(VENV)/.made: requirements/dev.txt requirements/uv.txt pyproject.toml
 	$(UV) sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.txt
 	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
-
-native: $(VENV)/.made ## Build the optional kernel (needs cargo): decoding and redaction several times faster
-	@echo "Building the native kernel ..."
-	@$(UV) install --quiet --python $(BIN)/python --target build/maturin --require-hashes -r requirements/native.txt
-	@build/maturin/bin/maturin build --quiet --release --locked --manifest-path native/Cargo.toml --interpreter $(BIN)/python --out build/native
-	@$(UV) install --quiet --python $(BIN)/python --no-deps --force-reinstall build/native/*.whl
 
 run: $(VENV)/.made ## Simulate a day of a platform, watch it, and tell what was found
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)

@@ -20,7 +20,7 @@ from monitor import __version__
 from monitor.config import Config
 from monitor.console.http import Bounds as HealthBounds
 from monitor.console.http import Health, HttpServer
-from monitor.decoders import Decoder
+from monitor.decoders import Decoder, native
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
@@ -342,7 +342,10 @@ def _intakes(config: Config, kept: Kept, sources: Sequence[tuple[Source, bool]] 
         ndjson = NdjsonDecoder(dead_letter_bytes_max=limit)
         decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
         door = Door(people, ndjson, hashed=hashed)
-        intakes.append(Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0)))
+        intake = Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0))
+        if source.format == "ndjson" and native.available():
+            intake.native = native.NativeNdjson(people, hashed=hashed, dead_letter_bytes_max=limit)
+        intakes.append(intake)
     return intakes
 
 

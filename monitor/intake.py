@@ -18,6 +18,7 @@ import polars as pl
 
 from detectors.event import FUTURE, HASH, LINE, PARTITION, POSITION, TIME
 from monitor.decoders import DeadLetter, Decoder
+from monitor.decoders.native import NativeNdjson
 from monitor.door import Door
 from monitor.sources import Position, RawBatch, Source
 from monitor.stores import Progress
@@ -73,6 +74,7 @@ class Intake:
     progress: Progress
     place: Place = field(default_factory=Place)
     lot: Lot | None = None
+    native: NativeNdjson | None = None  # decodes and admits in place of the two, where there is a kernel
 
     def open(self, stored: Progress | None) -> None:
         """Go on from what was committed."""
@@ -93,7 +95,10 @@ class Intake:
 
     def fill(self, raw: RawBatch, fields: frozenset[str]) -> None:
         """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped."""
-        admitted = self.door.admit(self.decoder.decode(raw, fields), fields)
+        if self.native is not None:
+            admitted = self.native.admit(raw, fields)
+        else:
+            admitted = self.door.admit(self.decoder.decode(raw, fields), fields)
         frame, after = stamp(admitted.frame, self.place.clock, self.bounds)
         letters = [msgspec.structs.replace(letter, partition=self.partition) for letter in admitted.dead_letters]
         if self.place.taken >= 0:

@@ -78,7 +78,10 @@ impl Texts {
 
 /// The first bytes of a text, the first one lowest.
 fn head_of(text: &[u8]) -> u128 {
-    text.iter().take(INLINE_MAX).rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+    text.iter()
+        .take(INLINE_MAX)
+        .rev()
+        .fold(0, |sum, byte| sum << 8 | u128::from(*byte))
 }
 
 /// The 16 bytes for a text: its length, and all of it or its first four bytes and where it stands. `head` may hold more bytes
@@ -86,7 +89,11 @@ fn head_of(text: &[u8]) -> u128 {
 #[inline(always)]
 fn view(head: u128, length: usize, offset: usize) -> [u8; 16] {
     let kept = if length <= INLINE_MAX { length } else { 4 };
-    let place = if length <= INLINE_MAX { 0 } else { (offset as u128) << 96 };
+    let place = if length <= INLINE_MAX {
+        0
+    } else {
+        (offset as u128) << 96
+    };
     let head = head & ((1 << (8 * kept)) - 1);
     (length as u128 | head << 32 | place).to_le_bytes()
 }

@@ -41,11 +41,22 @@ impl People {
 }
 
 /// A column: the number of values, the bits that say where they are, the values or views, and the long texts.
-type Buffers<'py> = (usize, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>);
+type Buffers<'py> = (
+    usize,
+    Bound<'py, PyBytes>,
+    Bound<'py, PyBytes>,
+    Option<Bound<'py, PyBytes>>,
+);
 
 /// What was read: columns (None where all is null), the lines, where rows begin, odd lines, lost rows, suspected rows.
-type Output<'py> =
-    (Vec<Option<Buffers<'py>>>, Buffers<'py>, Bound<'py, PyBytes>, Vec<(usize, usize)>, Vec<usize>, Vec<usize>);
+type Output<'py> = (
+    Vec<Option<Buffers<'py>>>,
+    Buffers<'py>,
+    Bound<'py, PyBytes>,
+    Vec<(usize, usize)>,
+    Vec<usize>,
+    Vec<usize>,
+);
 
 /// Reads batches for one set of fields.
 #[pyclass]
@@ -71,19 +82,40 @@ impl Reader {
         let refuse = |what: &str| PyValueError::new_err(what.to_owned());
         let kinds: Option<Vec<Kind>> = kinds.into_iter().map(Kind::from_number).collect();
         let kinds = kinds.ok_or_else(|| refuse("no such kind"))?;
-        if kept > people.len() || time >= kinds.len() || people.iter().any(|field| kinds.get(*field) != Some(&Kind::Text)) {
-            return Err(refuse("a field that is not there, or a person that is no text"));
+        if kept > people.len()
+            || time >= kinds.len()
+            || people
+                .iter()
+                .any(|field| kinds.get(*field) != Some(&Kind::Text))
+        {
+            return Err(refuse(
+                "a field that is not there, or a person that is no text",
+            ));
         }
-        let shape = Shape::new(kinds, &spellings).ok_or_else(|| refuse("more fields than there are numbers"))?;
-        let words = SuspectWords::new(&words).ok_or_else(|| refuse("words that cannot be looked for"))?;
+        let shape = Shape::new(kinds, &spellings)
+            .ok_or_else(|| refuse("more fields than there are numbers"))?;
+        let words =
+            SuspectWords::new(&words).ok_or_else(|| refuse("words that cannot be looked for"))?;
         let (walker, lines) = (Walker::new(&shape), Lines::new(&shape));
-        Ok(Reader { plan: Plan::new(shape, time, people, kept), walker, words, lines })
+        Ok(Reader {
+            plan: Plan::new(shape, time, people, kept),
+            walker,
+            words,
+            lines,
+        })
     }
 
     /// Read a batch whose every line ends in a newline; without `people`, they are left as they are.
-    fn read<'py>(&mut self, py: Python<'py>, data: &[u8], people: Option<PyRefMut<'py, People>>) -> PyResult<Output<'py>> {
+    fn read<'py>(
+        &mut self,
+        py: Python<'py>,
+        data: &[u8],
+        people: Option<PyRefMut<'py, People>>,
+    ) -> PyResult<Output<'py>> {
         if data.len() > BATCH_BYTES_MAX || data.last().is_some_and(|byte| *byte != b'\n') {
-            return Err(PyValueError::new_err("too long a batch, or a line that does not end"));
+            return Err(PyValueError::new_err(
+                "too long a batch, or a line that does not end",
+            ));
         }
         catch_unwind(AssertUnwindSafe(|| self.read_batch(py, data, people)))
             .unwrap_or_else(|_| Err(PyRuntimeError::new_err("the kernel failed")))
@@ -98,14 +130,45 @@ impl Reader {
         people: Option<PyRefMut<'py, People>>,
     ) -> PyResult<Output<'py>> {
         let mut people = people;
-        let Reader { plan, walker, words, lines } = self;
+        let Reader {
+            plan,
+            walker,
+            words,
+            lines,
+        } = self;
         lines.clear();
-        lines.read(py, plan, walker, data, people.as_deref_mut().map(|people| &mut people.0), words)?;
+        lines.read(
+            py,
+            plan,
+            walker,
+            data,
+            people.as_deref_mut().map(|people| &mut people.0),
+            words,
+        )?;
         let rows = lines.starts.len();
-        let columns = lines.columns.iter_mut().map(|column| buffers(py, column, rows)).collect();
-        let starts = PyBytes::new(py, lines.starts.iter().map(|start| start.to_le_bytes()).collect::<Vec<_>>().as_flattened());
+        let columns = lines
+            .columns
+            .iter_mut()
+            .map(|column| buffers(py, column, rows))
+            .collect();
+        let starts = PyBytes::new(
+            py,
+            lines
+                .starts
+                .iter()
+                .map(|start| start.to_le_bytes())
+                .collect::<Vec<_>>()
+                .as_flattened(),
+        );
         let texts = texts(py, &mut lines.texts, rows);
-        Ok((columns, texts, starts, lines.odd.clone(), lines.lost.clone(), lines.suspects.clone()))
+        Ok((
+            columns,
+            texts,
+            starts,
+            lines.odd.clone(),
+            lines.lost.clone(),
+            lines.suspects.clone(),
+        ))
     }
 }
 
@@ -115,11 +178,21 @@ fn buffers<'py>(py: Python<'py>, column: &mut Column, rows: usize) -> Option<Buf
         Column::Words(column) if column.count > 0 => {
             column.values.resize(rows, [0; 8]);
             let valid = PyBytes::new(py, column.valid.finish(rows));
-            Some((column.count, valid, PyBytes::new(py, column.values.as_flattened()), None))
+            Some((
+                column.count,
+                valid,
+                PyBytes::new(py, column.values.as_flattened()),
+                None,
+            ))
         }
         Column::Flags(column) if column.count > 0 => {
             let valid = PyBytes::new(py, column.valid.finish(rows));
-            Some((column.count, valid, PyBytes::new(py, column.values.finish(rows)), None))
+            Some((
+                column.count,
+                valid,
+                PyBytes::new(py, column.values.finish(rows)),
+                None,
+            ))
         }
         _ => None,
     }
@@ -128,7 +201,12 @@ fn buffers<'py>(py: Python<'py>, column: &mut Column, rows: usize) -> Option<Buf
 fn texts<'py>(py: Python<'py>, column: &mut Texts, rows: usize) -> Buffers<'py> {
     column.views.resize(rows, [0; 16]);
     let valid = PyBytes::new(py, column.valid.finish(rows));
-    (column.count, valid, PyBytes::new(py, column.views.as_flattened()), Some(PyBytes::new(py, &column.data)))
+    (
+        column.count,
+        valid,
+        PyBytes::new(py, column.views.as_flattened()),
+        Some(PyBytes::new(py, &column.data)),
+    )
 }
 
 #[pymodule]

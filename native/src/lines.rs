@@ -29,9 +29,20 @@ pub struct Plan {
 impl Plan {
     pub fn new(shape: Shape, time: usize, people: Vec<usize>, kept: usize) -> Plan {
         let nobody = people.len();
-        let role_of = |field| people.iter().position(|person| *person == field).unwrap_or(nobody);
+        let role_of = |field| {
+            people
+                .iter()
+                .position(|person| *person == field)
+                .unwrap_or(nobody)
+        };
         let roles = (0..shape.kinds.len()).map(role_of).collect();
-        Plan { shape, time, people, kept, roles }
+        Plan {
+            shape,
+            time,
+            people,
+            kept,
+            roles,
+        }
     }
 }
 
@@ -59,7 +70,9 @@ enum Hashed {
     Odd,
     Plain,
     /// A value stood elsewhere too: what the line says must be read from the new text.
-    Again { lost: bool },
+    Again {
+        lost: bool,
+    },
 }
 
 impl Lines {
@@ -92,7 +105,15 @@ impl Lines {
     }
 
     /// Read all lines of a batch; each ends in a newline.
-    pub fn read(&mut self, py: Python<'_>, plan: &mut Plan, walker: &mut Walker, data: &[u8], people: Option<&mut People>, words: &mut SuspectWords) -> PyResult<()> {
+    pub fn read(
+        &mut self,
+        py: Python<'_>,
+        plan: &mut Plan,
+        walker: &mut Walker,
+        data: &[u8],
+        people: Option<&mut People>,
+        words: &mut SuspectWords,
+    ) -> PyResult<()> {
         self.texts.data.reserve(data.len() + data.len() / 8);
         let is_text = std::str::from_utf8(data).is_ok();
         let mut hashes = vec![None; plan.people.len()];
@@ -131,7 +152,13 @@ impl Lines {
         let ends: Vec<usize> = self.ends[first..].iter().map(|end| end - base).collect();
         words.mark(&self.texts.data[base..], &ends, &mut marks);
         mark_runs(&self.texts.data[base..], &ends, &mut marks);
-        self.suspects.extend(marks.iter().enumerate().filter(|(_, mark)| **mark).map(|(row, _)| first + row));
+        self.suspects.extend(
+            marks
+                .iter()
+                .enumerate()
+                .filter(|(_, mark)| **mark)
+                .map(|(row, _)| first + row),
+        );
         self.ends.len()
     }
 
@@ -161,7 +188,14 @@ impl Lines {
                     self.texts.data.truncate(start);
                     return Ok(false);
                 }
-                self.take(plan, walker, &anew, row, hashes, plan.people.len() - plan.kept);
+                self.take(
+                    plan,
+                    walker,
+                    &anew,
+                    row,
+                    hashes,
+                    plan.people.len() - plan.kept,
+                );
                 if lost {
                     self.lost.push(row);
                 }
@@ -191,15 +225,24 @@ impl Lines {
         let mut again = false;
         let mut lost = false;
         for (place, field) in plan.people.iter().enumerate() {
-            let Some(value) = walker.value_of(*field) else { continue };
-            let Value::Text(text) = value else { return Ok(Hashed::Odd) };
+            let Some(value) = walker.value_of(*field) else {
+                continue;
+            };
+            let Value::Text(text) = value else {
+                return Ok(Hashed::Odd);
+            };
             let bytes = &line[text.start..text.end];
-            let may_hide = walker.has_hiding && bytes.iter().any(|byte| *byte == b'/' || !byte.is_ascii());
-            let is_syntax = bytes.iter().any(|byte| matches!(byte, b'[' | b']' | b'{' | b'}'));
+            let may_hide =
+                walker.has_hiding && bytes.iter().any(|byte| *byte == b'/' || !byte.is_ascii());
+            let is_syntax = bytes
+                .iter()
+                .any(|byte| matches!(byte, b'[' | b']' | b'{' | b'}'));
             if text.escaped || !text.quoted || bytes.is_empty() || may_hide || is_syntax {
                 return Ok(Hashed::Odd);
             }
-            let Ok(value) = std::str::from_utf8(bytes) else { return Ok(Hashed::Odd) };
+            let Ok(value) = std::str::from_utf8(bytes) else {
+                return Ok(Hashed::Odd);
+            };
             let hash = people.hash(py, value)?;
             hashes[place] = Some(hash);
             let quotes = usize::from(is_short(value));
@@ -211,15 +254,31 @@ impl Lines {
                 _ => again = true,
             }
         }
-        Ok(if again { Hashed::Again { lost } } else { Hashed::Plain })
+        Ok(if again {
+            Hashed::Again { lost }
+        } else {
+            Hashed::Plain
+        })
     }
 
     /// Put what was found into the columns, hashes in the place of people: of those from `first` on.
-    fn take(&mut self, plan: &Plan, walker: &Walker, line: &[u8], row: usize, hashes: &[Option<Hash>], first: usize) {
+    fn take(
+        &mut self,
+        plan: &Plan,
+        walker: &Walker,
+        line: &[u8],
+        row: usize,
+        hashes: &[Option<Hash>],
+        first: usize,
+    ) {
         for found in &walker.found {
             let field = usize::from(found.field);
             let role = plan.roles[field];
-            if role >= first && hashes.get(role).is_some_and(|hash| first > 0 || hash.is_some()) {
+            if role >= first
+                && hashes
+                    .get(role)
+                    .is_some_and(|hash| first > 0 || hash.is_some())
+            {
                 continue;
             }
             match (&mut self.columns[field], found.value) {
@@ -228,9 +287,15 @@ impl Lines {
                     unescape(&line[text.start..text.end], &mut texts.data);
                     texts.push_data(row, start);
                 }
-                (Column::Texts(texts), Value::Text(text)) => texts.push(row, line, text.start, text.end),
-                (Column::Words(words), Value::Integer(value)) => words.push(row, value.to_le_bytes()),
-                (Column::Words(words), Value::Number(value)) => words.push(row, value.to_le_bytes()),
+                (Column::Texts(texts), Value::Text(text)) => {
+                    texts.push(row, line, text.start, text.end)
+                }
+                (Column::Words(words), Value::Integer(value)) => {
+                    words.push(row, value.to_le_bytes())
+                }
+                (Column::Words(words), Value::Number(value)) => {
+                    words.push(row, value.to_le_bytes())
+                }
                 (Column::Flags(flags), Value::Boolean(value)) => flags.push(row, value),
                 _ => unreachable!("a value of another kind than its column"),
             }
@@ -258,7 +323,9 @@ fn is_short(value: &str) -> bool {
 /// Replace every `sought`, but not its quotation marks if it has any, in `texts` from `start` on; how many there were.
 fn replace(texts: &mut Vec<u8>, start: usize, sought: &[u8], quotes: usize, hash: &Hash) -> usize {
     let finder = memmem::Finder::new(sought);
-    let Some(first) = finder.find(&texts[start..]) else { return 0 };
+    let Some(first) = finder.find(&texts[start..]) else {
+        return 0;
+    };
     let mut times = 0;
     let mut next = Some(start + first);
     while let Some(place) = next {

@@ -21,7 +21,11 @@ pub struct People {
 
 impl People {
     pub fn new(hash_of: Py<PyAny>) -> People {
-        People { hash_of, young: HashMap::new(), old: HashMap::new() }
+        People {
+            hash_of,
+            young: HashMap::new(),
+            old: HashMap::new(),
+        }
     }
 
     pub fn hash(&mut self, py: Python<'_>, value: &str) -> PyResult<Hash> {
@@ -45,6 +49,8 @@ impl People {
     fn ask(&self, py: Python<'_>, value: &str) -> PyResult<Hash> {
         let said = self.hash_of.bind(py).call1((value,))?;
         let text: String = said.extract()?;
-        text.as_bytes().try_into().map_err(|_| PyValueError::new_err("a hash is not 32 bytes long"))
+        text.as_bytes()
+            .try_into()
+            .map_err(|_| PyValueError::new_err("a hash is not 32 bytes long"))
     }
 }

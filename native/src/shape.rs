@@ -14,7 +14,16 @@ pub enum Kind {
 
 impl Kind {
     pub fn from_number(number: u8) -> Option<Kind> {
-        [Kind::Text, Kind::Integer, Kind::Number, Kind::Boolean, Kind::Time, Kind::Loose].get(usize::from(number)).copied()
+        [
+            Kind::Text,
+            Kind::Integer,
+            Kind::Number,
+            Kind::Boolean,
+            Kind::Time,
+            Kind::Loose,
+        ]
+        .get(usize::from(number))
+        .copied()
     }
 }
 
@@ -39,9 +48,22 @@ pub struct Node {
 impl Node {
     fn new(parent: u16, key: &str) -> Node {
         let quoted = [key.as_bytes(), b"\""].concat().into_boxed_slice();
-        let head = quoted.iter().take(16).rev().fold(0, |sum, byte| sum << 8 | u128::from(*byte));
+        let head = quoted
+            .iter()
+            .take(16)
+            .rev()
+            .fold(0, |sum, byte| sum << 8 | u128::from(*byte));
         let mask = u128::MAX >> (8 * (16 - quoted.len().min(16)));
-        Node { parent, quoted, head, mask, field: None, first: 0, next: 0, met: 0 }
+        Node {
+            parent,
+            quoted,
+            head,
+            mask,
+            field: None,
+            first: 0,
+            next: 0,
+            met: 0,
+        }
     }
 
     /// How many bytes the key and its quotation mark take if the text begins with them.
@@ -70,11 +92,19 @@ pub struct Shape {
 impl Shape {
     /// `spellings`: a sequence of keys and the field it means. None when there is more than numbers can hold.
     pub fn new(kinds: Vec<Kind>, spellings: &[(Vec<String>, usize)]) -> Option<Shape> {
-        let mut shape = Shape { kinds, nodes: vec![Node::new(ROOT, "")], table: Vec::new() };
+        let mut shape = Shape {
+            kinds,
+            nodes: vec![Node::new(ROOT, "")],
+            table: Vec::new(),
+        };
         for (keys, field) in spellings {
             let mut at = ROOT;
             for key in keys {
-                at = match shape.nodes.iter().position(|node| node.parent == at && node.key() == key.as_bytes()) {
+                at = match shape
+                    .nodes
+                    .iter()
+                    .position(|node| node.parent == at && node.key() == key.as_bytes())
+                {
                     Some(known) if known != 0 => u16::try_from(known).ok()?,
                     _ => {
                         shape.nodes.push(Node::new(at, key));
@@ -119,9 +149,13 @@ impl Shape {
         let long = key.len() as u64;
         let (head, tail) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
             (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-            _ => (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
+            _ => (
+                key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+                0,
+            ),
         };
-        let mixed = (head ^ tail.rotate_left(29) ^ long << 56 ^ u64::from(parent) << 40).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (head ^ tail.rotate_left(29) ^ long << 56 ^ u64::from(parent) << 40)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (mixed >> 32) as usize & (self.table.len() - 1)
     }
 }

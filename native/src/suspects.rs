@@ -11,8 +11,15 @@ pub struct SuspectWords {
 impl SuspectWords {
     /// `words` in lower case.
     pub fn new(words: &[String]) -> Option<SuspectWords> {
-        let plain = AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok()?;
-        Some(SuspectWords { quick: packed::Searcher::new(words), plain, lower: Vec::new() })
+        let plain = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostFirst)
+            .build(words)
+            .ok()?;
+        Some(SuspectWords {
+            quick: packed::Searcher::new(words),
+            plain,
+            lower: Vec::new(),
+        })
     }
 
     /// Mark those lines in which a word stands; `ends` says where each ends in `lines`.
@@ -31,9 +38,13 @@ impl SuspectWords {
 
     fn find(&self, from: usize) -> Option<usize> {
         if let Some(quick) = &self.quick {
-            return quick.find_in(&self.lower, (from..self.lower.len()).into()).map(|found| found.start());
+            return quick
+                .find_in(&self.lower, (from..self.lower.len()).into())
+                .map(|found| found.start());
         }
-        self.plain.find(Input::new(&self.lower).range(from..)).map(|found| found.start())
+        self.plain
+            .find(Input::new(&self.lower).range(from..))
+            .map(|found| found.start())
     }
 }
 
@@ -73,8 +84,13 @@ pub fn mark_runs(lines: &[u8], ends: &[usize], marks: &mut [bool]) {
 /// Whether a run long enough may cover this place: then the six bytes up to it, or those from it on, are digits.
 #[inline(always)]
 fn is_in_run(lines: &[u8], place: usize) -> bool {
-    let around = place.checked_sub(5).and_then(|start| lines.get(start..)).and_then(<[u8]>::first_chunk::<13>);
-    let Some(around) = around else { return lines[place].is_ascii_digit() };
+    let around = place
+        .checked_sub(5)
+        .and_then(|start| lines.get(start..))
+        .and_then(<[u8]>::first_chunk::<13>);
+    let Some(around) = around else {
+        return lines[place].is_ascii_digit();
+    };
     let &[a, b, c, d, e, f, g, h, i, j, k, l, m] = around;
     are_digits([a, b, c, d, e, f, g, h]) | are_digits([f, g, h, i, j, k, l, m])
 }

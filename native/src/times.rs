@@ -13,7 +13,11 @@ pub fn usual(text: &[u8]) -> Option<i64> {
     let year = digits(&stamp[..4])?;
     let month = digits(&stamp[5..7])?;
     let day = digits(&stamp[8..10])?;
-    let (hour, minute, second) = (digits(&stamp[11..13])?, digits(&stamp[14..16])?, digits(&stamp[17..19])?);
+    let (hour, minute, second) = (
+        digits(&stamp[11..13])?,
+        digits(&stamp[14..16])?,
+        digits(&stamp[17..19])?,
+    );
     if year < 1970 || !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
         return None;
     }
@@ -34,11 +38,16 @@ pub fn usual(text: &[u8]) -> Option<i64> {
 }
 
 pub fn from_milliseconds(milliseconds: i64) -> Option<i64> {
-    (0..LATEST / 1000).contains(&milliseconds).then(|| milliseconds * 1000)
+    (0..LATEST / 1000)
+        .contains(&milliseconds)
+        .then(|| milliseconds * 1000)
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    text.iter().try_fold(0, |sum, byte| {
+        byte.is_ascii_digit()
+            .then(|| sum * 10 + i64::from(byte - b'0'))
+    })
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -52,6 +61,10 @@ fn days_in(year: i64, month: i64) -> i64 {
 
 /// Days of the Gregorian calendar; years are counted from March, so that the leap day comes last.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 719_469
 }

@@ -68,7 +68,11 @@ impl Walker {
     }
 
     pub fn value_of(&self, field: usize) -> Option<Value> {
-        if self.has(field) { self.found.get(self.seen[field].1).map(|found| found.value) } else { None }
+        if self.has(field) {
+            self.found.get(self.seen[field].1).map(|found| found.value)
+        } else {
+            None
+        }
     }
 
     /// Fill `found` from a line without blanks around it.
@@ -78,10 +82,19 @@ impl Walker {
         self.has_hiding = false;
         self.has_blanks = false;
         self.has_fractions = false;
-        let mut at = At { bytes, place: 0, shape, walker: self };
+        let mut at = At {
+            bytes,
+            place: 0,
+            shape,
+            walker: self,
+        };
         at.expect(b'{')?;
         at.object(ROOT)?;
-        if at.place == bytes.len() { Ok(()) } else { Err(Odd) }
+        if at.place == bytes.len() {
+            Ok(())
+        } else {
+            Err(Odd)
+        }
     }
 }
 
@@ -210,7 +223,12 @@ impl At<'_> {
             Kind::Text => {
                 let start = self.place;
                 self.integer()?;
-                Ok(Value::Text(Text { start, end: self.place, escaped: false, quoted: false }))
+                Ok(Value::Text(Text {
+                    start,
+                    end: self.place,
+                    escaped: false,
+                    quoted: false,
+                }))
             }
             Kind::Integer => Ok(Value::Integer(self.integer()?)),
             Kind::Number => {
@@ -218,21 +236,33 @@ impl At<'_> {
                 self.number()?;
                 let text = std::str::from_utf8(&self.bytes[start..self.place]).map_err(|_| Odd)?;
                 let number: f64 = text.parse().map_err(|_| Odd)?;
-                if text == "-0" || !number.is_finite() { Err(Odd) } else { Ok(Value::Number(number)) }
+                if text == "-0" || !number.is_finite() {
+                    Err(Odd)
+                } else {
+                    Ok(Value::Number(number))
+                }
             }
             Kind::Boolean if byte == b't' => self.literal(b"true").map(|()| Value::Boolean(true)),
             Kind::Boolean => self.literal(b"false").map(|()| Value::Boolean(false)),
             Kind::Time if byte == b'"' => {
                 let text = self.text()?;
-                times::usual(&self.bytes[text.start..text.end]).map(Value::Integer).ok_or(Odd)
+                times::usual(&self.bytes[text.start..text.end])
+                    .map(Value::Integer)
+                    .ok_or(Odd)
             }
-            Kind::Time => times::from_milliseconds(self.integer()?).map(Value::Integer).ok_or(Odd),
+            Kind::Time => times::from_milliseconds(self.integer()?)
+                .map(Value::Integer)
+                .ok_or(Odd),
             Kind::Loose => Err(Odd),
         }
     }
 
     fn literal(&mut self, word: &[u8]) -> Walk<()> {
-        if !self.bytes.get(self.place..).is_some_and(|rest| rest.starts_with(word)) {
+        if !self
+            .bytes
+            .get(self.place..)
+            .is_some_and(|rest| rest.starts_with(word))
+        {
             return Err(Odd);
         }
         self.place += word.len();
@@ -252,7 +282,10 @@ impl At<'_> {
         if digits.len() > 18 || (sign < 0 && digits == b"0") {
             return Err(Odd);
         }
-        Ok(sign * digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+        Ok(sign
+            * digits
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
     }
 
     /// Walk over a number by JSON's grammar; whether it is whole.
@@ -281,7 +314,11 @@ impl At<'_> {
             is_whole = false;
         }
         self.walker.has_fractions |= !is_whole;
-        if self.place - start > 300 { Err(Odd) } else { Ok(is_whole) } // Python has a bound of its own on digits
+        if self.place - start > 300 {
+            Err(Odd)
+        } else {
+            Ok(is_whole)
+        } // Python has a bound of its own on digits
     }
 
     fn digits(&mut self) -> Walk<()> {
@@ -313,7 +350,12 @@ impl At<'_> {
         }
         let end = self.place;
         self.place += 1;
-        Ok(Text { start, end, escaped, quoted: true })
+        Ok(Text {
+            start,
+            end,
+            escaped,
+            quoted: true,
+        })
     }
 
     /// An escape that nobody reads in two ways.
@@ -332,7 +374,11 @@ impl At<'_> {
                 }
             }
             b'u' => {
-                let code = self.bytes.get(self.place + 1..self.place + 5).and_then(hexadecimal).ok_or(Odd)?;
+                let code = self
+                    .bytes
+                    .get(self.place + 1..self.place + 5)
+                    .and_then(hexadecimal)
+                    .ok_or(Odd)?;
                 if (0x20..0x80).contains(&code) || (0xD800..0xE000).contains(&code) {
                     return Err(Odd); // needlessly escaped, or half of a pair
                 }
@@ -423,20 +469,27 @@ fn end_of_plain(bytes: &[u8], mut place: usize) -> usize {
         let quote = word ^ (LOWS * b'"' as u64);
         let slash = word ^ (LOWS * b'\\' as u64);
         let control = word.wrapping_sub(LOWS * 0x20) & !word;
-        let hits = ((quote.wrapping_sub(LOWS) & !quote) | (slash.wrapping_sub(LOWS) & !slash) | control) & HIGHS;
+        let hits =
+            ((quote.wrapping_sub(LOWS) & !quote) | (slash.wrapping_sub(LOWS) & !slash) | control)
+                & HIGHS;
         if hits != 0 {
             return place + hits.trailing_zeros() as usize / 8;
         }
         place += 8;
     }
-    while bytes.get(place).is_some_and(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\') {
+    while bytes
+        .get(place)
+        .is_some_and(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\')
+    {
         place += 1;
     }
     place
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |sum, digit| Some(sum << 4 | char::from(*digit).to_digit(16)?))
+    digits.iter().try_fold(0, |sum, digit| {
+        Some(sum << 4 | char::from(*digit).to_digit(16)?)
+    })
 }
 
 /// A walked text without its escapes, added to `out`.
@@ -446,7 +499,11 @@ pub fn unescape(text: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&rest[..place]);
         let (byte, length) = match rest.get(place + 1) {
             Some(b'u') => {
-                let code = rest.get(place + 2..place + 6).and_then(hexadecimal).and_then(char::from_u32).unwrap_or('\u{FFFD}');
+                let code = rest
+                    .get(place + 2..place + 6)
+                    .and_then(hexadecimal)
+                    .and_then(char::from_u32)
+                    .unwrap_or('\u{FFFD}');
                 out.extend_from_slice(code.encode_utf8(&mut [0; 4]).as_bytes());
                 rest = rest.get(place + 6..).unwrap_or_default();
                 continue;
