@@ -87,7 +87,7 @@ class Door:
             hashed = values.replace_strict(distinct, hashes, default=None)
             before = frame[LINE]
             lines, times = _replaced(before, values, hashed)
-            astray = (times == 0) | _astray(before, values, lines)
+            astray = _astray(before, values, lines, times)
             again |= (times != 1) | astray
             frame = frame.with_columns(lines.alias(LINE), hashed.alias(name))
             lost = np.flatnonzero(astray)
@@ -165,16 +165,22 @@ def _of_row(frame: pl.DataFrame, raw: pl.Series, row: int, letter: DeadLetter) -
     )
 
 
-def _astray(before: pl.Series, values: pl.Series, lines: pl.Series) -> np.ndarray[Any, Any]:
+def _astray(
+    before: pl.Series, values: pl.Series, lines: pl.Series, times: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
     """Rows where replacing text may have hit something else than the person: a number, the syntax, or not the person."""
-    structured = values.str.contains(r'["\\\[\]{}]').fill_null(value=False).to_numpy().copy()
-    numbers = values.str.contains(r"^[0-9.eE+-]+$").fill_null(value=False).to_numpy()
-    for row in np.flatnonzero(numbers).tolist():
-        structured[row] = not _is_json(lines[row])
-    escaped = before.str.contains("\\u", literal=True).to_numpy() & values.is_not_null().to_numpy()
-    for row in np.flatnonzero(escaped).tolist():
-        structured[row] |= f'"{values[row]}"' not in before[row]
-    return structured
+    line, value = pl.col("line"), pl.col("value")
+    stands = line.str.contains(pl.concat_str(pl.lit('"'), value, pl.lit('"')), literal=True)
+    structured = value.str.contains(r'["\\\[\]{}]')
+    hidden = (value.str.contains("/", literal=True) & line.str.contains(r"\/", literal=True)) | (
+        value.str.contains(r"[^\x00-\x7f]") & line.str.contains(r"\u", literal=True)
+    )
+    frame = pl.DataFrame([before.alias("line"), values.alias("value")])
+    astray = frame.select((~stands | structured | hidden).fill_null(value=False)).to_series().to_numpy().copy()
+    for row in np.flatnonzero((times > 1) & ~astray).tolist():
+        astray[row] = not _is_json(lines[row])
+    found: np.ndarray[Any, Any] = astray | (times == 0)
+    return found
 
 
 def _is_json(line: str) -> bool:

@@ -22,7 +22,7 @@ import pyarrow.json as pj
 from detectors.event import DTYPES, LINE, POSITION, Kind, kind_of
 from monitor.decoders import DeadLetter, DeadLetterReason, Decoded
 from monitor.decoders.shape import Shape, arrow_schema, columns_of, line_type, shape_of
-from monitor.decoders.strict import DEPTH_MAX, Refused, read_line
+from monitor.decoders.strict import DEPTH_MAX, ODD_ESCAPE, Refused, read_line
 from monitor.decoders.times import instant, instants
 from monitor.sources import RawBatch
 
@@ -40,10 +40,8 @@ CUTS_MAX: Final = 16
 
 DEAD_LETTER_BYTES_MAX: Final = 65_536
 
-# Letters written as \uXXXX: nobody needs to, and a key spelt so would hide from a search of the text.
-_ODD_ESCAPE: Final = r"\\u(?:00[4-7][0-9A-Fa-f]|00[23][0-9A-Fa-f]|[dD][89a-fA-F])"
 _ODD_NUMBER: Final = r"[:\[,]\s*-?(?:NaN|Inf)"
-_SPACED_COLON: Final = ('" :', '"\t:')  # a key may stand before it in a way that a search for ``"key":`` misses
+_SPACED_COLON: Final = ('" ', '"\t', '"\r')  # a key may stand before it in a way that a search for ``"key":`` misses
 _TYPE_CHANGE: Final = re.compile(r"Column\((.*)\) changed from (?:string to number|number to string)")
 _ROW: Final = re.compile(r"in row (\d+)")
 
@@ -128,7 +126,7 @@ def _triage(lines: pl.Series, shape: Shape) -> tuple[np.ndarray[Any, Any], bool]
     unusual = lines.filter(lines.str.contains_any(["\\u", "NaN", "Inf", *dotted, *leaves]))
     if not len(unusual):
         return frame.select(odd)[LINE].to_numpy(), False
-    closer = line.str.contains(_ODD_ESCAPE) | line.str.contains(_ODD_NUMBER)
+    closer = line.str.contains(ODD_ESCAPE) | line.str.contains(_ODD_NUMBER)
     if leaves:
         closer |= line.str.contains_any(leaves)
     spelt = unusual.str.contains_any(dotted).sum()
@@ -209,7 +207,10 @@ class _Reading:
             if place is None or (cut := int(place.group(1))) >= len(rows):
                 break
             if cut:
-                self._read(rows[:cut])
+                try:
+                    self._read(rows[:cut])
+                except pa.ArrowInvalid:  # a value that cannot be converted, found only when all is of the shape
+                    self.refused.extend(rows[:cut].tolist())
             self.refused.append(int(rows[cut]))
             rows = rows[cut + 1 :]
         self.refused.extend(rows.tolist())

@@ -147,12 +147,13 @@ def line_type(root: Node, numeric: frozenset[str]) -> Any:
 
 def columns_of(frame: pl.DataFrame, shape: Shape) -> tuple[pl.DataFrame, pl.Series]:
     """Arrow's table as flat columns named by field, and a mask of the rows that spell a field twice."""
+    schema = frame.schema  # made anew whenever it is asked for
     columns: list[pl.Expr] = []
     twice: list[pl.Expr] = []
     for path in shape.known:
         found = []
         for keys in shape.places[path]:
-            if not _has(frame.schema, keys):
+            if not _has(schema, keys):
                 continue
             value = pl.col(keys[0])
             for key in keys[1:]:
