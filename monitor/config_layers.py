@@ -18,7 +18,7 @@ from monitor.config_lines import KeyPath, read_toml
 from monitor.config_problems import SECRET, Problem, dotted, field_at, holds_secret, table_at, unknown_key
 
 PREFIX: Final = "MINIWATCH_"
-NOT_KEYS: Final = frozenset({"MINIWATCH_CONFIG"})
+NOT_KEYS: Final = frozenset({"MINIWATCH_CONFIG", "MINIWATCH_NATIVE"})
 """Variables of ours that name no key."""
 
 FILE_BYTES_MAX: Final = 256 * 1024
