@@ -7,7 +7,7 @@ DEMO := var/demo
 RULES_TESTED := detectors/rules/tested.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock twins kill-demo wheel clean
+.PHONY: help run test check bench lock twins kill-demo native wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,26 +21,37 @@ $(VENV)/.made: requirements/dev.txt requirements/uv.txt pyproject.toml
 	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: $(VENV)/.made ## Simulate a day of a platform, watch it, and tell what was found
+# Rust is no requirement: where cargo does not answer, or the build fails, everything works in Python, only slower.
+$(VENV)/.kernel: $(VENV)/.made requirements/native.txt native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
+	@if cargo --version >/dev/null 2>&1; then $(MAKE) --no-print-directory native || echo "The native kernel could not be built (above is why); going on without it, slower."; fi
+	@touch $@
+
+native: $(VENV)/.made ## Build the optional kernel (needs cargo): decoding and redaction several times faster
+	@echo "Building the native kernel: a minute or two, once ..."
+	@$(UV) install --quiet --python $(BIN)/python --target build/maturin --require-hashes -r requirements/native.txt
+	@build/maturin/bin/maturin build --quiet --release --locked --manifest-path native/Cargo.toml --interpreter $(BIN)/python --out build/native
+	@$(UV) install --quiet --python $(BIN)/python --no-deps --force-reinstall build/native/*.whl
+
+run: $(VENV)/.kernel ## Simulate a day of a platform, watch it, and tell what was found
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	$(BIN)/miniwatch simulate --seed 2026 --events 300000 --output-file $(DEMO)/day.ndjson --registry $(DEMO)/apps.ndjson --labels $(DEMO)/truth.ndjson
 	$(BIN)/miniwatch apps import $(DEMO)/apps.ndjson --data-dir $(DEMO)/data
 	$(BIN)/miniwatch run --until-end --source file:$(DEMO)/day.ndjson --data-dir $(DEMO)/data
 
-test: $(VENV)/.made ## All tests but the slow ones
+test: $(VENV)/.kernel ## All tests but the slow ones
 	$(BIN)/pytest -m "not slow and not live" -n 2 --dist loadfile
 
-check: $(VENV)/.made ## Everything a machine can check: format, lint, types, contracts, tests
+check: $(VENV)/.kernel ## Everything a machine can check: format, lint, types, contracts, tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@$(MAKE) --no-print-directory test
 
-bench: $(VENV)/.made ## Measure the whole path and its stages on this machine
+bench: $(VENV)/.kernel ## Measure the whole path and its stages on this machine
 	$(BIN)/python tests/bench/whole_path.py
 
-kill-demo: $(VENV)/.made ## Kill the daemon twenty times in the middle of its work; the account stays balanced
+kill-demo: $(VENV)/.kernel ## Kill the daemon twenty times in the middle of its work; the account stays balanced
 	$(BIN)/python tests/journeys/kill_demo.py
 
 twins: $(VENV)/.made ## Run every built-in rule on its twin, and note which content passed

@@ -9,6 +9,7 @@ because a request body may be such a list and rules look for text in bodies.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,6 +33,9 @@ SAMPLE_ROWS: Final = 1_000
 SMALL_MAX: Final = 512
 """Distinct values up to which a column is small enough to be asked value by value."""
 
+PATHS_REMEMBERED_MAX: Final = 1_024
+"""Paths inside arguments for which a reader is kept."""
+
 TEXT, FOLDED = "text", "folded"
 """The forms of a column's texts: as they stand, and without case."""
 
@@ -52,11 +56,22 @@ class Column:
     values: pl.Series
     texts: pl.Series
     owners: Rows | None
+    remembered: tuple[object, Rows] | None = None  # see `memory`
     _frame: pl.DataFrame | None = None
     _places: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     _numbers: tuple[npt.NDArray[Any], Truth] | None = None
     _addresses: npt.NDArray[np.int64] | None = None
     _wide: list[int] | None = None
+
+    def inside(self, path: str) -> pl.Series:
+        """What stands at a path inside the values, which are JSON texts; only those are parsed that may hold the path."""
+        texts = self.values.cast(pl.String)
+        first = path.partition(".")[0]
+        # A key written with escapes is still that key, hence the second literal.
+        places = texts.str.contains_any([f'"{first}', "\\"]).fill_null(value=False).arg_true()
+        found = inside(texts.gather(places), path)
+        nothing = pl.Series(path, [None], dtype=pl.String).new_from_index(0, self.size)
+        return nothing.scatter(places, found) if len(places) else nothing
 
     def frame(self, form: str) -> pl.DataFrame:
         """The elements in the forms made so far, this one among them."""
@@ -127,20 +142,28 @@ class Column:
         truth[: self.size] = self.values.is_not_null().to_numpy()
         return truth
 
-    def codes_at(self, rows: Rows) -> npt.NDArray[np.integer[Any]]:
+    def codes_at(self, rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
         return rows if self.codes is None else self.codes[rows]
 
 
 class Columns:
-    """The columns of one batch, each made when first asked for.
+    """The columns of one batch, or of its rows `at`, each made when first asked for.
 
     `rows_of` says which rows any rule will ask about in a column; None means all.
     """
 
-    def __init__(self, frame: pl.DataFrame, rows_of: Callable[[str], Rows | None]) -> None:
+    def __init__(self, frame: pl.DataFrame, rows_of: Callable[[str], Rows | None], at: Rows | None = None) -> None:
         self._frame = frame
         self._rows_of = rows_of
+        self.at = at
         self._columns: dict[str, Column | None] = {}
+
+    @property
+    def height(self) -> int:
+        return self._frame.height if self.at is None else len(self.at)
+
+    def has_read(self, field: str) -> bool:
+        return field in self._columns
 
     def get(self, field: str) -> Column | None:
         """The column, or None when no row of the batch has the field."""
@@ -148,9 +171,21 @@ class Columns:
             self._columns[field] = self._make(field)
         return self._columns[field]
 
+    def present(self, field: str) -> Truth | None:
+        """For each row whether it has the field at all; None when no row has. A column of the frame need not be read for it."""
+        if field in self._frame.columns:
+            series = self._series(field)
+            return None if series.null_count() == len(series) else series.is_not_null().to_numpy()
+        column = self.get(field)
+        return None if column is None else column.present[column.codes_at(np.arange(self.height))]
+
+    def _series(self, field: str) -> pl.Series:
+        series = self._frame.get_column(field)
+        return series if self.at is None else series.gather(self.at)
+
     def _make(self, field: str) -> Column | None:
         if field in self._frame.columns:
-            series = self._frame.get_column(field)
+            series = self._series(field)
             if series.null_count() == len(series):
                 return None
             return encode(series, self._rows_of(field))
@@ -163,7 +198,9 @@ class Columns:
         outer = self.get(ARGUMENTS)
         if outer is None:
             return None
-        values = nested(outer.values, path)
+        values = outer.inside(path)
+        if values.null_count() == len(values):
+            return None
         texts, owners = elements(values)
         # A text of arguments without the value is a value that is not there: its truth stays "no".
         return Column(outer.size, outer.codes, values, texts, owners)
@@ -176,26 +213,26 @@ def encode(series: pl.Series, rows: Rows | None = None) -> Column:
     height = len(series)
     if rows is not None:
         series = series.gather(rows)
-    step = max(1, len(series) // SAMPLE_ROWS)
-    sample = series.gather_every(step)
-    if sample.n_unique() * 2 > len(sample):
-        codes: npt.NDArray[np.integer[Any]] | None = None
-        if rows is not None:
-            codes = np.full(height, len(series), dtype=np.int64)
-            codes[rows] = np.arange(len(series))
-        values = series
-    else:
-        values, inner = _dictionary(series)
-        codes = inner
-        if rows is not None:
-            codes = np.full(height, len(values), dtype=np.int64)
-            codes[rows] = inner
+    values, codes = (series, None) if _is_mostly_distinct(series) else _dictionary(series)
     texts, owners = elements(values)
+    if rows is not None:
+        inner = np.arange(len(series)) if codes is None else codes
+        codes = np.full(height, len(values), dtype=np.int64)
+        codes[rows] = inner
     return Column(len(values), codes, values, texts, owners)
+
+
+def _is_mostly_distinct(series: pl.Series) -> bool:
+    """Whether a sample shows little repetition."""
+    sample = series.gather_every(max(1, len(series) // SAMPLE_ROWS))
+    return sample.n_unique() * 2 > len(sample)
 
 
 def _dictionary(series: pl.Series) -> tuple[pl.Series, npt.NDArray[np.integer[Any]]]:
     """Distinct values and the place of each row's value among them; missing values come after the last."""
+    if series.dtype == pl.Boolean:
+        codes = series.cast(pl.UInt8).fill_null(2).to_numpy()
+        return pl.Series(series.name, [False, True]), codes
     array = series.to_arrow()
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -252,25 +289,42 @@ def _plain(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def nested(texts: pl.Series, path: str) -> pl.Series:
-    """The value at a dotted path inside each JSON text, as text; missing where there is none or the text is no JSON.
+def inside(texts: pl.Series, path: str) -> pl.Series:
+    """The value at a dotted path inside each JSON text, as text; missing where there is none or the text is no object.
 
     A key may itself contain dots: ``a.b`` is looked for as ``b`` in ``a``, then as the key ``a.b``.
     """
-    if texts.dtype != pl.String:
-        return pl.Series(texts.name, [None] * len(texts), dtype=pl.String)
-    names = path.split(".")
-    # A key written with escapes is still that key, hence the second literal.
-    candidates = texts.str.contains_any([f'"{names[0]}', "\\"]).fill_null(value=False)
-    found = texts.filter(candidates)
-    inside = found.str.json_path_match(_json_path(names))
-    if len(names) > 1:
-        whole = found.str.json_path_match(_json_path([path]))
-        inside = pl.select(pl.coalesce(inside, whole)).to_series()
-    result = pl.Series(texts.name, [None], dtype=pl.String).new_from_index(0, len(texts))
-    return result.scatter(candidates.arg_true(), inside) if len(found) else result
+    decode = _arguments(path).decode
+    found = []
+    for text in texts.to_list():
+        try:
+            found.append(None if text is None else _at(decode(text), path))
+        except (msgspec.DecodeError, RecursionError):
+            found.append(None)
+    return pl.Series(path, found, dtype=pl.String)
 
 
-def _json_path(names: list[str]) -> str:
-    escaped = (name.replace("\\", "\\\\").replace("'", "\\'") for name in names)
-    return "$" + "".join(f"['{name}']" for name in escaped)
+class _Arguments(msgspec.Struct):
+    """Of an object, the value of the first name of a path, and the value of the path taken as one name."""
+
+    first: Any = None
+    whole: Any = None
+
+
+@lru_cache(PATHS_REMEMBERED_MAX)
+def _arguments(path: str) -> msgspec.json.Decoder[_Arguments]:
+    """A reader of objects that skips every name but those of a path."""
+    names = {"first": path.partition(".")[0], "whole": path}
+    fields = [(name, Any, None) for name, key in names.items() if name == "first" or key != names["first"]]
+    return msgspec.json.Decoder(msgspec.defstruct("Arguments", fields, rename=names))
+
+
+def _at(arguments: _Arguments, path: str) -> str | None:
+    value = arguments.first
+    if type(value) is str and "." not in path:
+        return value
+    for name in path.split(".")[1:]:
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None and "." in path:
+        value = arguments.whole
+    return None if value is None else _plain(value)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Op(StrEnum):
     """What a predicate asks of a field."""
 
-    PRESENT = "is present"
     EQUAL = "is"
+    PRESENT = "is present"
     NUMBER = "as a number is"
     TIME = "at"
     STARTS = "starts with"
@@ -33,7 +33,10 @@ class Op(StrEnum):
 
 
 COSTS: Final = {op: cost for cost, op in enumerate(Op)}
-"""Predicates are tried in this order, so that cheap ones can spare dear ones."""
+"""Predicates are tried in this order, so that cheap ones that few events meet can spare dear ones."""
+
+NEGATION_COST: Final = len(Op)
+"""What is not so is tried later: it is true of nearly every event."""
 
 Operand: TypeAlias = str | int | float
 
@@ -134,7 +137,11 @@ def fields_of(node: Node) -> Iterator[str]:
 
 
 def _cost(node: Node) -> int:
-    return sum(1 + COSTS[predicate.op] for predicate in predicates(node))
+    if isinstance(node, Predicate):
+        return 1 + COSTS[node.op]
+    if isinstance(node, Not):
+        return NEGATION_COST + _cost(node.child)
+    return sum(_cost(child) for child in node.children)
 
 
 def fold(texts: pl.Expr) -> pl.Expr:

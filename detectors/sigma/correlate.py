@@ -12,6 +12,7 @@ the cut of the stream show.
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -31,10 +32,10 @@ from detectors.finding import (
     Sighting,
     finding_id,
 )
-from detectors.sigma.entity import DEFAULT_SCOPES, FIELD_SCOPES, entity_of, facts_at, optional, texts_at
+from detectors.sigma.entity import DEFAULT_SCOPES, FIELD_SCOPES, entity_of, texts_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from detectors.sigma.columns import Rows
     from detectors.sigma.rule import Rule, Window
@@ -78,6 +79,12 @@ class Correlator:
     def __init__(self, rules: Sequence[Rule], events_max: int = WINDOW_EVENTS_MAX) -> None:
         self._rules = {rule.id: rule for rule in rules}
         self._windows: dict[str, Window] = {rule.id: rule.window for rule in rules if rule.window is not None}
+        self._fields = sorted({name for rule in self._rules.values() for name in _read(rule)})
+        self._readings = {
+            (rule_id, place): _reading(self._rules[rule_id], window, place, self._fields)
+            for rule_id, window in self._windows.items()
+            for place in range(len(window.bases))
+        }
         self._events_max = events_max
         self._waiting = SCHEMA.to_frame()  # their time has not come
         self._inside = SCHEMA.to_frame()  # counted; some of them no longer needed
@@ -86,7 +93,8 @@ class Correlator:
 
     def observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
         """What the batch's hits, and its watermark, show."""
-        waiting = pl.concat([self._waiting, *self._hits(batch.frame, matches)])
+        hits = [part.drop("row") for part in self._hits(batch.frame, matches)]
+        waiting = pl.concat([self._waiting, *hits])
         due = pl.col("time") <= batch.watermark
         ready = waiting.filter(due)
         self._waiting = waiting.filter(~due)
@@ -115,18 +123,23 @@ class Correlator:
         self._kept = self._inside.height
 
     def _hits(self, frame: pl.DataFrame, matches: Mapping[str, Rows]) -> list[pl.DataFrame]:
-        """Hits of base rules in this batch, as events of windows."""
-        hits = []
-        for rule_id, window in self._windows.items():
-            parts = [
-                part
-                for place, base in enumerate(window.bases)
-                if base in matches and (part := _events(frame, self._rules[rule_id], place, matches[base])) is not None
-            ]
-            if parts:
-                once = pl.concat(parts).unique(["row", "key", "value"], keep="first", maintain_order=True)
-                hits.append(once.select(SCHEMA.names()))
-        return hits
+        """Hits of base rules in this batch, as events of windows; what windows read of them is gathered once for all."""
+        asked = [
+            (rule_id, place, matches[base])
+            for rule_id, window in self._windows.items()
+            for place, base in enumerate(window.bases)
+            if base in matches
+        ]
+        if not asked:
+            return []
+        facts = _facts(frame, np.concatenate([rows for _, _, rows in asked]), self._fields)
+        parts: dict[str, list[pl.DataFrame]] = {}
+        start = 0
+        for rule_id, place, rows in asked:
+            events = self._readings[rule_id, place].events(facts.slice(start, len(rows)))
+            parts.setdefault(rule_id, []).append(events)
+            start += len(rows)
+        return [part if not more else _once([part, *more]) for part, *more in parts.values()]
 
     def _cross(self, ready: pl.DataFrame, watermarks: Integers) -> list[Sighting]:
         """The findings of the windows that the ready events bring to fire."""
@@ -222,34 +235,61 @@ def _watermarks(frame: pl.DataFrame) -> Integers:
     return frame.get_column(WATERMARK).to_numpy() if frame.height else np.empty(0, dtype=np.int64)
 
 
-def _events(frame: pl.DataFrame, rule: Rule, place: int, rows: Rows) -> pl.DataFrame | None:
-    """A base rule's hits as events of a window; None when the batch lacks a field that the window needs."""
+def _facts(frame: pl.DataFrame, rows: Rows, fields: Sequence[str]) -> pl.DataFrame:
+    """What windows need to know of some rows; a field that the batch lacks is missing everywhere."""
+    at = pl.Series("row", rows, dtype=pl.UInt32)
+    numbers = [frame.get_column(name).gather(at) for name in (TIME, HASH, LATE)]
+    return pl.DataFrame([at, *numbers, *(texts_at(frame, name, at).alias(name) for name in fields)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How a base rule's hits become events of a window; made once, for expressions are dear to build."""
+
+    counts: pl.Expr
+    columns: tuple[pl.Expr, ...]
+
+    def events(self, facts: pl.DataFrame) -> pl.DataFrame:
+        """The hits as events, with their rows; those too late or without a key, a value or an entity are out."""
+        return facts.filter(self.counts).select(self.columns)
+
+
+def _reading(rule: Rule, window: Window, place: int, fields: Sequence[str]) -> _Reading:
+    scope, entity = entity_of(fields, _scopes(rule, place))
+    groups = [pl.col(group.fields[place]).alias(group.name) for group in window.groups]
+    needed = [group.fields[place] for group in window.groups] + ([window.value[place]] if window.value else [])
+    present = [pl.col(name).is_not_null() for name in needed]
+    columns = {
+        "rule": pl.lit(rule.id),
+        "stamp": pl.lit(window.stamp),
+        "key": pl.struct(groups).struct.json_encode() if groups else pl.lit('{"":""}'),
+        "time": pl.col(TIME),
+        "hash": pl.col(HASH),
+        "value": pl.col(window.value[place]) if window.value else pl.lit(""),
+        "id": pl.col("event.id"),
+        "owner": pl.col("miniprogram.developer_id"),
+        "scope": scope,
+        "entity": entity,
+        "row": pl.col("row"),
+    }
+    named = tuple(expression.alias(name) for name, expression in columns.items())
+    return _Reading(pl.all_horizontal(~pl.col(LATE), entity.is_not_null(), *present), named)
+
+
+def _once(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Events that several base rules are about, counted once."""
+    return pl.concat(parts).unique(["row", "key", "value"], keep="first", maintain_order=True)
+
+
+def _read(rule: Rule) -> Iterator[str]:
+    """The fields that a rule's window reads of an event; names may repeat."""
+    yield from ("event.id", "miniprogram.developer_id")
     window = rule.window
-    if window is None:
-        return None
-    late = frame.get_column(LATE).to_numpy()[rows]
-    at = pl.Series("row", rows[~late], dtype=pl.UInt32)
-    names = {group.name: texts_at(frame, group.fields[place], at).alias(group.name) for group in window.groups}
-    keys = pl.DataFrame(list(names.values())) if names else pl.DataFrame({"": [""] * len(at)}, schema={"": pl.String()})
-    value = texts_at(frame, window.value[place], at) if window.value else pl.Series([""] * len(at), dtype=pl.String)
-    wanted = [TIME, HASH, "event.id", "miniprogram.developer_id", *(SCOPE_FIELDS[one] for one in _scopes(rule, place))]
-    facts = facts_at(frame, wanted, at)
-    scope, entity = entity_of(facts.columns, _scopes(rule, place))
-    events = facts.select(
-        row=at,
-        rule=pl.lit(rule.id),
-        stamp=pl.lit(window.stamp),
-        key=keys.select(pl.struct(pl.all()).struct.json_encode()).to_series(),
-        time=pl.col(TIME),
-        hash=pl.col(HASH),
-        value=value,
-        id=optional(facts, "event.id"),
-        owner=optional(facts, "miniprogram.developer_id"),
-        scope=scope,
-        entity=entity,
-    )
-    complete = keys.select(pl.all_horizontal(pl.all().is_not_null())).to_series() & value.is_not_null()
-    return events.filter(complete & events.get_column("entity").is_not_null())
+    for place in range(len(window.bases) if window else 0):
+        yield from (SCOPE_FIELDS[scope] for scope in _scopes(rule, place))
+        if window:
+            yield from (group.fields[place] for group in window.groups)
+            yield from window.value[place : place + 1] if window.value else ()
 
 
 def _scopes(rule: Rule, place: int) -> list[Scope]:

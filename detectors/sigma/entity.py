@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from detectors.finding import SCOPE_FIELDS, Scope
-from detectors.sigma.columns import list_texts, nested
+from detectors.sigma.columns import inside, list_texts
 from detectors.sigma.fields import ARGUMENTS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def texts_at(frame: pl.DataFrame, field: str, rows: pl.Series) -> pl.Series:
         series = frame.get_column(field).gather(rows)
         return list_texts(series) if isinstance(series.dtype, pl.List) else series.cast(pl.String)
     if field.startswith(ARGUMENTS + ".") and ARGUMENTS in frame.columns:
-        return nested(frame.get_column(ARGUMENTS).gather(rows), field[len(ARGUMENTS) + 1 :])
+        return inside(frame.get_column(ARGUMENTS).gather(rows).cast(pl.String), field[len(ARGUMENTS) + 1 :])
     return pl.Series(field, [None] * len(rows), dtype=pl.String)
 
 

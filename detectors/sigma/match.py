@@ -2,7 +2,7 @@
 
 Rows are cut into slices by dataset, so that a rule only meets events of its logsource. A predicate shared by many rules
 is answered once per batch for the distinct values of its column, and spread over a slice's rows once; a rule stops at
-the first part that leaves it no row.
+the first part that leaves it no row. When few rows are left, columns that nobody has read yet are read for those alone.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors.sigma.columns import Columns, Rows, Truth, encode
+from detectors.sigma.columns import Columns, Rows, Truth
 from detectors.sigma.condition import All, AnyOf, Node, Not, Op, Predicate, fields_of
 from detectors.sigma.fields import column_of, covers
-from detectors.sigma.predicates import answer, compare_fields
+from detectors.sigma.memory import Memory
+from detectors.sigma.predicates import compare_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +32,12 @@ Mask: TypeAlias = Truth | bool
 """Rows of a slice: one answer each, or the same for all."""
 
 DATASET: Final = "event.dataset"
+
+SHRINK: Final = 16
+"""A part with at most one in so many of the batch's rows reads columns for itself."""
+
+SHRINK_ROWS_MIN: Final = 1_024
+"""Rows of a batch below which every column is read whole: too little is saved."""
 
 
 @dataclass(slots=True)
@@ -53,6 +60,7 @@ class Matcher:
             frozenset(column_of(name) for name in fields_of(rule.condition)) for rule in self.rules if rule.condition
         ]
         self._datasets: dict[str, tuple[int, ...]] = {}
+        self.memory = Memory()
 
     def _number(self, node: Node) -> int:
         known = self._numbers.get(node)
@@ -95,11 +103,23 @@ class Matcher:
 
 
 @dataclass(slots=True)
-class _Slice:
-    """The rows that the same rules are about, and what is already known of them."""
+class _View:
+    """The columns of some rows of a batch, and for each predicate the answers: per value of its column, or per row."""
+
+    columns: Columns
+    truths: dict[int, Truth | None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Part:
+    """Rows that the same rules are about, or what a rule has left of them, and what is already known of them.
+
+    `rows` are places in the view whose columns are read.
+    """
 
     rules: tuple[int, ...]
     rows: Rows
+    view: _View
     masks: dict[int, Mask] = field(default_factory=dict)
 
 
@@ -109,10 +129,8 @@ class Look:
     def __init__(self, matcher: Matcher, frame: pl.DataFrame) -> None:
         self._matcher = matcher
         self._frame = frame
+        self._whole = _View(Columns(frame, self._rows_of))
         self.slices = self._cut()
-        self.columns = Columns(frame, self._rows_of)
-        self._truths: dict[int, Truth | None] = {}
-        self._pairs: dict[int, Truth | None] = {}
 
     def matches(self) -> dict[str, Rows]:
         found: dict[int, list[Rows]] = {}
@@ -132,13 +150,13 @@ class Look:
         mask = self._evaluate(self.slices[0], self._matcher.number_of(node))
         return mask if isinstance(mask, bool) else bool(mask[0])
 
-    def _cut(self) -> list[_Slice]:
+    def _cut(self) -> list[_Part]:
         """Rows by the rules that are about them; datasets without rules are left out."""
-        if DATASET not in self._frame.columns or self._frame.height == 0:
+        column = self._whole.columns.get(DATASET)
+        if column is None:
             return []
-        column = encode(self._frame.get_column(DATASET).cast(pl.String))
         by_rules: dict[tuple[int, ...], list[int]] = {}
-        for code, name in enumerate(column.values.to_list()):
+        for code, name in enumerate(column.values.cast(pl.String).to_list()):
             if name is not None:
                 by_rules.setdefault(self._matcher.rules_about(name), []).append(code)
         codes = column.codes_at(np.arange(self._frame.height))
@@ -147,16 +165,18 @@ class Look:
         for group, rules in enumerate(kept):
             group_of[by_rules[rules]] = group
         groups = group_of[codes]
-        return [_Slice(rules, np.flatnonzero(groups == group)) for group, rules in enumerate(kept)]
+        return [_Part(rules, np.flatnonzero(groups == group), self._whole) for group, rules in enumerate(kept)]
 
     def _rows_of(self, column: str) -> Rows | None:
         """The rows whose rules look at a column; None when that is most of them."""
+        if column == DATASET:  # by which the rows are cut in the first place
+            return None
         rows = [part.rows for part in self.slices if column in self._matcher.columns_for(part.rules)]
         if sum(len(one) for one in rows) * 2 > self._frame.height:
             return None
         return np.sort(np.concatenate(rows)) if rows else None
 
-    def _evaluate(self, part: _Slice, number: int) -> Mask:
+    def _evaluate(self, part: _Part, number: int) -> Mask:
         known = part.masks.get(number)
         if known is None:
             step = self._matcher.steps[number]
@@ -172,19 +192,40 @@ class Look:
             part.masks[number] = known
         return known
 
-    def _all(self, part: _Slice, children: Iterable[int]) -> Mask:
+    def _all(self, part: _Part, children: Sequence[int]) -> Mask:
         result: Mask = True
-        for child in children:
+        for place, child in enumerate(children):
             mask = self._evaluate(part, child)
             if mask is False:
                 return False
-            if mask is not True:
-                result = mask if result is True else result & mask
-                if not np.any(result):
-                    return False
+            if mask is True:
+                continue
+            result = mask if result is True else result & mask
+            left = int(np.count_nonzero(result))
+            if not left:
+                return False
+            if part.view is self._whole and self._is_few(left):
+                return self._rest(part, result, children[place + 1 :])
         return result
 
-    def _any(self, part: _Slice, children: Iterable[int]) -> Mask:
+    def _is_few(self, rows: int) -> bool:
+        return self._frame.height >= SHRINK_ROWS_MIN and rows * SHRINK <= self._frame.height
+
+    def _rest(self, part: _Part, mask: Truth, children: Sequence[int]) -> Mask:
+        """The other children of a conjunction, asked of the rows that it has left."""
+        if not children:
+            return mask
+        left = np.flatnonzero(mask)
+        at = part.rows[left]
+        rest = _Part(part.rules, np.arange(len(at)), _View(Columns(self._frame, lambda _: None, at)))
+        answers = self._all(rest, children)
+        if isinstance(answers, bool):
+            return mask if answers else False
+        result = np.zeros(len(mask), dtype=np.bool_)
+        result[left[answers]] = True
+        return result
+
+    def _any(self, part: _Part, children: Iterable[int]) -> Mask:
         result: Mask = False
         for child in children:
             mask = self._evaluate(part, child)
@@ -194,32 +235,41 @@ class Look:
                 result = mask if result is False else result | mask
         return result
 
-    def _spread(self, part: _Slice, number: int, predicate: Predicate) -> Mask:
-        """A predicate's answers for a slice's rows."""
-        if predicate.op is Op.SAME:
-            truth = self._pair(number, predicate)
-            rows: npt.NDArray[np.integer[Any]] = part.rows
+    def _spread(self, part: _Part, number: int, predicate: Predicate) -> Mask:
+        """A predicate's answers for a part's rows."""
+        view = part.view
+        rows: npt.NDArray[np.integer[Any]] = part.rows
+        at = view.columns.at
+        if at is not None and self._whole.columns.has_read(predicate.field) and predicate.op is not Op.SAME:
+            view, rows = self._whole, at  # what is already known of the whole costs nothing
+        if predicate.op is Op.SAME or predicate.op is Op.PRESENT:
+            truth = self._by_row(view, number, predicate)
         else:
-            truth = self._truth(number, predicate)
-            column = self.columns.get(predicate.field)
-            rows = part.rows if column is None else column.codes_at(part.rows)
+            truth = self._by_value(view, number, predicate)
+            column = view.columns.get(predicate.field)
+            rows = rows if column is None else column.codes_at(rows)
         if truth is None:
             return False
         mask = truth[rows]
         return mask if mask.any() else False
 
-    def _truth(self, number: int, predicate: Predicate) -> Truth | None:
+    def _by_value(self, view: _View, number: int, predicate: Predicate) -> Truth | None:
         """Answers per distinct value; None when there is no value of which it is true."""
-        if number not in self._truths:
-            column = self.columns.get(predicate.field)
-            truth = None if column is None else answer(predicate, column)
-            self._truths[number] = truth if truth is not None and truth.any() else None
-        return self._truths[number]
+        if number not in view.truths:
+            column = view.columns.get(predicate.field)
+            truth = None if column is None else self._matcher.memory.answer(number, predicate, column)
+            view.truths[number] = truth if truth is not None and truth.any() else None
+        return view.truths[number]
 
-    def _pair(self, number: int, predicate: Predicate) -> Truth | None:
-        if number not in self._pairs:
-            self._pairs[number] = compare_fields(predicate, self.columns, self._frame.height)
-        return self._pairs[number]
+    def _by_row(self, view: _View, number: int, predicate: Predicate) -> Truth | None:
+        if number not in view.truths:
+            truth = (
+                compare_fields(predicate, view.columns)
+                if predicate.op is Op.SAME
+                else view.columns.present(predicate.field)
+            )
+            view.truths[number] = truth
+        return view.truths[number]
 
 
 def _not(mask: Mask) -> Mask:

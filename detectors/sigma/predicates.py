@@ -31,8 +31,6 @@ _COMPARE: Final[dict[str, Callable[[Any, Any], Truth]]] = {
 def answer(predicate: Predicate, column: Column) -> Truth:
     """Which of a column's values the predicate is true of (`Column.truth`)."""
     match predicate.op:
-        case Op.PRESENT:
-            return column.present
         case Op.NETWORK:
             return column.truth(_in_networks(column, predicate.operands))
         case Op.NUMBER:
@@ -111,8 +109,11 @@ def _in_networks(column: Column, operands: Sequence[object]) -> Truth:
     for network in networks:
         if network.version == 4:
             inside |= (numbers >= int(network.network_address)) & (numbers <= int(network.broadcast_address))
-    for place in column.wide_addresses:
-        inside[place] = _holds(networks, column.texts[place])
+    wide = column.wide_addresses
+    if wide:
+        texts = column.texts.gather(wide)
+        holds = {text: _holds(networks, text) for text in texts.unique().to_list()}
+        inside[wide] = [holds[text] for text in texts.to_list()]
     return inside
 
 
@@ -125,7 +126,7 @@ def _holds(networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network], te
     return any(address in network or (wrapped is not None and wrapped in network) for network in networks)
 
 
-def compare_fields(predicate: Predicate, columns: Columns, height: int) -> Truth | None:
+def compare_fields(predicate: Predicate, columns: Columns) -> Truth | None:
     """A row-by-row comparison of two fields, true where some value of one meets some value of the other.
 
     Each pair of distinct values is compared once. Case does not matter. None when a field is nowhere present.
@@ -133,7 +134,7 @@ def compare_fields(predicate: Predicate, columns: Columns, height: int) -> Truth
     left, right = columns.get(predicate.field), columns.get(str(predicate.operands[0]))
     if left is None or right is None:
         return None
-    rows = np.arange(height)
+    rows = np.arange(columns.height)
     first, second = left.codes_at(rows).astype(np.int64), right.codes_at(rows).astype(np.int64)
     pairs, back = np.unique(first * (right.size + 1) + second, return_inverse=True)
     frame = pl.DataFrame({"pair": np.arange(len(pairs)), "a": pairs // (right.size + 1), "b": pairs % (right.size + 1)})

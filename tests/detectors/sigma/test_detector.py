@@ -155,8 +155,8 @@ def test_an_explanation_says_what_was_asked_and_found(sigma):
         "yes  all of",
         "  yes  event.dataset is miniprogram.* (found 'miniprogram.log')",
         "  yes  all of",
+        "    yes  message contains 'bad' (found 'so BAD')",
         "    yes  not",
         "      no   log.level is 'debug' (the event has no such field)",
-        "    yes  message contains 'bad' (found 'so BAD')",
     ]
     assert [line.split()[0] for line in explain(rule, whole, 1).lines()[:3]] == ["no", "no", "no"]
