@@ -65,15 +65,12 @@ def test_a_memory_that_starts_anew_says_the_same(sigma, monkeypatch, bound):
 
 
 def _verdicts(sigma, whole):
-    """For each event, the places of the rules that are true of it; asked twice, for a detector remembers answers."""
+    """For each event, the places of the rules that are true of it: asked in two parts, for a detector remembers answers."""
     detector = sigma.load(*(sigma.text(rule) for rule in RULES))
     places = {rule.id: place for place, rule in enumerate(detector.rules)}
-    one = batch(*whole)
     verdicts = [set() for _ in whole]
-    for rule_id, rows in detector.matches(one).items():
-        for row in rows.tolist():
-            verdicts[row].add(places[rule_id])
-    assert {name: rows.tolist() for name, rows in detector.matches(one).items()} == {
-        name: rows.tolist() for name, rows in detector.matches(batch(*whole)).items()
-    }
+    for start, part in ((0, whole[:7]), (7, whole[7:])):
+        for rule_id, rows in detector.matches(batch(*part)).items() if part else ():
+            for row in rows.tolist():
+                verdicts[start + row].add(places[rule_id])
     return verdicts
