@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from detectors.finding import Entity, Scope, Severity
 from detectors.sigma import SigmaDetector
-from monitor import __version__
+from monitor import __version__, native
 from monitor.config import Config
 from monitor.console.http import Bounds as HealthBounds
 from monitor.console.http import Health, HttpServer
-from monitor.decoders import Decoder, native
+from monitor.decoders import Decoder
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash

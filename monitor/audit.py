@@ -10,10 +10,20 @@ from typing import Final
 
 import msgspec
 
-from monitor.stores import AuditEntry
-
 GENESIS: Final = "0" * 64
 """What stands for the hash before the first entry."""
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who or what changed something, when and why. The store chains entries by hash."""
+
+    time: int
+    actor: str
+    action: str
+    subject: str
+    reason: str
+    before: str = ""
+    after: str = ""
 
 
 class ChainedEntry(msgspec.Struct, frozen=True):

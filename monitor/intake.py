@@ -18,8 +18,8 @@ import polars as pl
 
 from detectors.event import FUTURE, HASH, LINE, PARTITION, POSITION, TIME
 from monitor.decoders import DeadLetter, Decoder
-from monitor.decoders.native import NativeNdjson
 from monitor.door import Door
+from monitor.native import NativeNdjson
 from monitor.sources import Position, RawBatch, Source
 from monitor.stores import Progress
 from monitor.timeline import CLOCK, Bounds, ClockState, stamp

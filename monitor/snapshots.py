@@ -19,7 +19,7 @@ import polars as pl
 
 from detectors.detector import State
 from monitor.durable import boundary, publish, sync_folder
-from monitor.stores.refusal import refusals_told
+from monitor.refusal import refusals_told
 
 FORMAT: Final = 1
 """Rises when the files change in a way that older versions cannot read."""
@@ -111,11 +111,15 @@ class SnapshotFolder:
         return row
 
     def load(self, turn_max: int | None = None) -> tuple[Snapshot | None, tuple[Refused, ...]]:
-        """The newest sound snapshot that is not of a later turn than `turn_max`, and those refused on the way to it."""
+        """The newest sound snapshot that is not of a later turn than `turn_max`, and those refused on the way to it.
+
+        Those of later turns are deleted: the record was put back to an older one, and will have other turns by their numbers.
+        """
         refused = []
         for path in self._newest_first():
             if turn_max is not None and int(path.name) > turn_max:
                 refused.append(Refused(path, f"of turn {int(path.name)}, but the record ends with turn {turn_max}"))
+                shutil.rmtree(path, ignore_errors=True)
                 continue
             try:
                 return _read(path), tuple(refused)

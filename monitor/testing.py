@@ -15,13 +15,12 @@ import msgspec
 
 from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severity
 from monitor import durable
-from monitor.audit import verify
+from monitor.audit import AuditEntry, verify
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.sources import Position, RawBatch, Source
 from monitor.sources.lines import LINE_BYTES_MAX, Cut, LineCutter
 from monitor.stores import (
     AppRecord,
-    AuditEntry,
     Mark,
     Message,
     Progress,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from playbooks.policy import Policy
 
 _DAY_US = 86_400 * MICROSECONDS
+_UUID_CHARACTERS = 36
+_UUID_HEAD_CHARACTERS = 8
 _LETS_LOWER_STEP_ACT = frozenset({Reason.HELD_EVIDENCE, Reason.HELD_APPROVAL})
 
 
@@ -87,7 +89,8 @@ class _Weighing:
         clock = finding.time if self.now is None else self.now
         excepted = self.policy.exceptions.until(finding.rule.id, finding.entity, finding.owner, clock)
         if excepted is not None:
-            detail = f"Rule {finding.rule.id} does not apply to {_named(finding.entity)}: an exception says so."
+            named = f"{finding.title.rstrip('.')} (rule {_short(finding.rule.id)})"
+            detail = f"{named} does not apply to {_named(finding.entity)}: an exception says so."
             return _considered(finding, None, None, Reason.RULE_EXCEPTED, detail)
         score = self._raise_risk(finding)
         incident = self._join_incident(finding, score)
@@ -206,7 +209,7 @@ class _Weighing:
             proposed,
             reason=reason,
             state=DecisionState.AWAITING_APPROVAL if reason is Reason.HELD_APPROVAL else DecisionState.HELD,
-            explanation=f"{proposed.explanation[:-1]}; held, for {because}.",
+            explanation=f"{proposed.explanation[:-1]}; held, because {because}.",
         )
         self.history.hold(held)
         return _Result(held, reason, held.explanation)
@@ -229,6 +232,11 @@ def _owner(finding: Finding) -> str | None:
 
 def _named(entity: Entity) -> str:
     return f"{NOUNS[entity.scope].lower()} {entity.value}"
+
+
+def _short(rule: str) -> str:
+    """As much of a rule's id as a person needs to look it up; an id that is a name stays whole."""
+    return rule[:_UUID_HEAD_CHARACTERS] if len(rule) == _UUID_CHARACTERS else rule
 
 
 def _decision(case: _Case, action: Action) -> Decision:
@@ -267,7 +275,7 @@ def _explanation(case: _Case, action: Action) -> str:
     others = f", after {earlier:,} earlier finding{'' if earlier == 1 else 's'}" if earlier else ""
     return (
         f"{NOUNS[finding.entity.scope]} {finding.entity.value}: {finding.title.rstrip('.')} "
-        f"(rule {finding.rule.id}{others}), risk {incident.risk:.0f} of 100; "
+        f"(rule {_short(finding.rule.id)}{others}), risk {incident.risk:.0f} of 100; "
         f"by playbook {case.playbook.name}: {describe(action)}."
     )
 

@@ -91,7 +91,7 @@ def thin_evidence(proposal: Proposal, _policy: Policy) -> str | None:
 
 def second_person(proposal: Proposal, _policy: Policy) -> str | None:
     """A ban is never a machine's decision."""
-    return "a ban waits for a person's approval" if proposal.action.tier is Tier.BAN else None
+    return "a ban is never automatic" if proposal.action.tier is Tier.BAN else None
 
 
 def budget(proposal: Proposal, policy: Policy) -> str | None:

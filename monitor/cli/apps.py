@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 from typer import Argument, Option
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.moments import now_us, short, stamp
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
@@ -52,7 +53,7 @@ def import_apps(
             opened.store.import_apps(records, actor(), now)
     for problem in problems:
         say(f"{file}:{problem.line}: {problem.message}")
-    say(f"{len(records)} lines taken, {len(problems)} refused.")
+    say(f"{counted(len(records), 'line')} taken, {len(problems):,} refused.")
     if problems:
         leave(FOUND_PROBLEMS)
 
@@ -147,5 +148,8 @@ def _first(rows: Iterator[Row], limit: int | None) -> Iterator[Row]:
 
 def _told(value: object) -> object:
     if isinstance(value, list):
-        return [str(item) for item in value]
+        return [
+            ", ".join(f"{name} {part}" for name, part in item.items()) if isinstance(item, dict) else str(item)
+            for item in value
+        ]
     return ("yes" if value else "no") if isinstance(value, bool) else value

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.printing import Column, visible, write_rows, write_text
@@ -46,7 +47,7 @@ def check(
     if loaded is None:
         say("Rules, playbooks and sources are checked once the configuration can be read.")
     if problems:
-        say(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}.")
+        say(f"{counted(len(problems), 'problem')}.")
         leave(FOUND_PROBLEMS)
     file = config_file(config)
     say(f"All is well: {file or 'the built-in defaults'}, its rules, playbooks, sources and keys.")
@@ -140,7 +141,7 @@ def key_problems(folder: Path) -> Iterator[Problem]:
 
 def _listening(config: Config) -> Iterator[Problem]:
     """Whether the address for probes is free; a running daemon of ours may well hold it."""
-    from monitor.cli.health import is_running
+    from monitor.cli.opening import is_running
     from monitor.config import Problem
     from monitor.config_keys import split_listen
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Argument, Option
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.lists import Id
 from monitor.cli.moments import now_us, short
@@ -15,7 +16,6 @@ from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, Since,
 from monitor.cli.printing import Column, at, limit_of, visible, wire, write_one, write_rows
 
 if TYPE_CHECKING:
-    from monitor.cli.opening import Opened
     from monitor.stores.record import DeadLetterRow
 
 deadletters = group("Lines that could not become events, kept sealed with the reason.")
@@ -46,14 +46,15 @@ def list_dead_letters(
     data_dir: DataDir = None,
 ) -> None:
     """List dead letters, newest first, without their content."""
-    from monitor.cli.filters import query_of, word
+    from monitor.cli.filters import query_of
     from monitor.cli.opening import record
     from monitor.decoders import DeadLetterReason
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        reason = word(reason, [each.value for each in DeadLetterReason], "--reason") if reason else None
-        query = query_of(opened, since=since, until=until, reason=reason, partition=source, limit=limit)
+        query = query_of(
+            opened, {"reason": DeadLetterReason}, since=since, until=until, reason=reason, partition=source, limit=limit
+        )
         write_rows(output, opened.store.dead_letters(query), COLUMNS, limit=limit)
 
 
@@ -68,18 +69,18 @@ def show_dead_letter(
     data_dir: DataDir = None,
 ) -> None:
     """Show one dead letter; with --raw, the line itself."""
-    from monitor.cli.opening import actor, record
-    from monitor.stores import AuditEntry
+    from monitor.audit import AuditEntry
+    from monitor.cli.opening import actor, record, there
 
     with record(config, data_dir) as opened:
-        row = _row(opened, key)
+        row = there(opened.store.dead_letter(opened.id_of("dead letter", key)))
         lines: list[tuple[str, object]] = [
             ("Dead letter", row.id),
             ("Came", f"{short(row.time)} UTC"),
             ("Source", f"{row.partition}, at {row.position}"),
             ("Reason", row.reason.value),
             ("Detail", row.detail),
-            ("Length", f"{row.length} bytes"),
+            ("Length", counted(row.length, "byte")),
             ("Replayed", f"{short(row.replayed)} UTC" if row.replayed is not None else "no"),
         ]
         told = wire(row)
@@ -99,7 +100,7 @@ def show_dead_letter(
 def replay_dead_letters(
     keys: Annotated[
         list[str] | None,
-        Argument(metavar="[ID]...", help="Which; without any, all that the filters leave.", show_default=False),
+        Argument(metavar="ID", help="Which; without any, all that the filters leave.", show_default=False),
     ] = None,
     reason: ReasonWord = None,
     source: Partition = None,
@@ -108,31 +109,26 @@ def replay_dead_letters(
     data_dir: DataDir = None,
 ) -> None:
     """Decode dead letters again; those that are events now are processed, once no daemon runs. Exits 1 when some fail still."""
-    from monitor.cli.filters import query_of, word
-    from monitor.cli.opening import configuration, record
+    from monitor.cli.filters import query_of
+    from monitor.cli.opening import configuration, record, there
     from monitor.cli.replaying import decodable, process
     from monitor.decoders import DeadLetterReason
 
     loaded = configuration(config, data_dir)
     with record(config, data_dir) as opened:
-        reason = word(reason, [each.value for each in DeadLetterReason], "--reason") if reason else None
-        query = query_of(opened, reason=reason, partition=source)
-        rows = [_row(opened, key) for key in keys] if keys else list(opened.store.dead_letters(query))
+        query = query_of(opened, {"reason": DeadLetterReason}, reason=reason, partition=source)
+        rows = (
+            [there(opened.store.dead_letter(opened.id_of("dead letter", key))) for key in keys]
+            if keys
+            else list(opened.store.dead_letters(query))
+        )
         fit, unfit = decodable(opened.store, [row for row in rows if row.replayed is None], loaded)
     for row, why in unfit[:20]:
         say(f"{row.id}: {visible(why)}")
     if len(unfit) > 20:
         say(f"… and {len(unfit) - 20} more that are no events still.")
     done = process(loaded, fit, hashed=hashed) if fit else 0
-    say(f"{done} became events, {len(unfit)} are dead letters still.")
+    became = "1 became an event" if done == 1 else f"{done:,} became events"
+    say(f"{became}, {len(unfit):,} {'is a dead letter' if len(unfit) == 1 else 'are dead letters'} still.")
     if unfit:
         leave(FOUND_PROBLEMS)
-
-
-def _row(opened: Opened, key: str) -> DeadLetterRow:
-    from monitor.cli.opening import whole_id
-
-    whole = whole_id(opened.store.ids_starting("dead_letters", key), "dead letter", key, "deadletters list")
-    row = opened.store.dead_letter(whole)
-    assert row is not None  # noqa: S101 - its id was found a moment ago
-    return row

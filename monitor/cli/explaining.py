@@ -7,20 +7,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.lists import Id
-from monitor.cli.moments import now_us, short, span
+from monitor.cli.moments import MICROSECONDS, now_us, short, span
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.printing import write_pairs, write_text
 from monitor.cli.telling import decision_lines, decision_text, entity_text, finding_lines, incident_lines
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from detectors.finding import Finding
     from monitor.cli.opening import Opened
     from playbooks.decision import Decision
 
 KINDS: Final = ("finding", "incident", "decision")
 OTHERS_MAX: Final = 6
 """Of each kind of further thing about the same entity."""
+
+NEAR_US: Final = 86_400 * MICROSECONDS
+"""Findings so long before and after an event are looked at for it."""
 
 FINDINGS_MAX: Final = 2000
 """Findings of an incident that are looked at, the newest."""
@@ -29,7 +36,7 @@ HELD: Final = {
     "held-exempt": "An exemption protects this entity. `miniwatch allowlists list` shows which, and until when.",
     "held-evidence": "Removal and more need a rule marked as proof, an integrity check, or findings of two kinds of "
     "detector. One kind of rule saw this, however often: a person has to judge it.",
-    "held-approval": "A ban is never automatic: a second person has to agree.",
+    "held-approval": "A ban is never automatic: it needs a person, and without one it is never carried out.",
     "held-budget": "More acts of this kind came up in the hour than the budgets of the configuration allow, so that a "
     "faulty rule cannot act on everyone.",
     "held-protected": "The registry marks this app as protected: nothing is done to it automatically.",
@@ -55,8 +62,9 @@ def explain(key: Id, config: ConfigFile = None, data_dir: DataDir = None) -> Non
 
 
 def _explain_finding(opened: Opened, key: str) -> None:
-    row = opened.store.finding(key)
-    assert row is not None  # noqa: S101 - its id was found a moment ago
+    from monitor.cli.opening import there
+
+    row = there(opened.store.finding(key))
     write_pairs(finding_lines(row))
     word = opened.store.considered(key)
     if word is not None:
@@ -71,10 +79,10 @@ def _explain_finding(opened: Opened, key: str) -> None:
 
 
 def _explain_incident(opened: Opened, key: str) -> None:
+    from monitor.cli.opening import there
     from monitor.stores.record import Query
 
-    row = opened.store.incident(key)
-    assert row is not None  # noqa: S101 - as above
+    row = there(opened.store.incident(key))
     write_pairs(incident_lines(row))
     findings: dict[str, list[Any]] = {}
     for finding in opened.store.findings(Query(incident=key, limit=FINDINGS_MAX)):
@@ -93,8 +101,9 @@ def _explain_incident(opened: Opened, key: str) -> None:
 
 
 def _explain_decision(opened: Opened, key: str) -> None:
-    row = opened.store.decision(key)
-    assert row is not None  # noqa: S101 - as above
+    from monitor.cli.opening import there
+
+    row = there(opened.store.decision(key))
     write_pairs(decision_lines(row))
     _headed("What that means", _fate(row))
     finding = opened.store.finding(row.finding) if row.finding else None
@@ -111,21 +120,43 @@ def _explain_event(opened: Opened, key: str) -> None:
 
     frame = event_starting(opened, key)
     if frame is None:
-        raise Refused(f"nothing here has an id that begins with {key}", USAGE)
+        raise Refused(
+            f"no finding, incident, decision or event has an id that begins with {key}. Of an app or a rule tell "
+            "`miniwatch apps show` and `miniwatch rules show`",
+            USAGE,
+        )
     line = frame["_line"][0].encode()
     write_pairs(event_lines(frame, line))
     event, at = frame["event.id"][0], frame["_time"][0]
-    day = 86_400_000_000
-    near = opened.store.findings(Query(since=at - day, until=at + day))
+    near = list(opened.store.findings(Query(since=at - NEAR_US, until=at + NEAR_US)))
     named = [row for row in near if event in row.evidence.event_ids]
-    told = [(row.severity.value, f"{row.title}, {entity_text(row.entity)} (finding {row.id[:12]})") for row in named]
-    _headed(
-        "Findings that name it",
-        told or [("none", "`miniwatch rules explain RULE EVENT` says why a rule did not see it")],
-    )
+    _headed("Findings that name it", _told(named))
+    if not named:
+        _explain_unnamed(opened, frame, near)
     app = frame.select(pl.col("miniprogram.app_id")).item()
     if app is not None:
         _others(opened, "AppId", app, but="")
+
+
+def _explain_unnamed(opened: Opened, event: pl.DataFrame, near: Sequence[Finding]) -> None:
+    """Which findings count an event though none names it; and if none does, what was looked at."""
+    from monitor.cli.tracing import trace
+
+    traced = trace(opened, event, near)
+    _headed("Findings that count it, beyond the first events that they name", _told(traced.counting))
+    _headed(
+        "Rules that are true of it now, but of which the record has no such finding",
+        [(row.severity.value, f"{row.title}, {entity_text(row.entity)} (rule {row.rule.id[:8]})") for row in traced.unrecorded],
+    )  # fmt: skip
+    if not traced.counting:
+        looked = f"{counted(len(near), 'finding')} from a day before it to a day after it"
+        asked = f"{counted(traced.rules, 'rule')} on single events asked about it again"
+        why = "`miniwatch rules explain RULE EVENT` says why a rule is not true of it"
+        _headed("Findings that hold it", [("none", [f"looked at: {looked}; {asked}", why])])
+
+
+def _told(findings: Sequence[Finding]) -> list[tuple[str, object]]:
+    return [(row.severity.value, f"{row.title}, {entity_text(row.entity)} (finding {row.id[:12]})") for row in findings]
 
 
 def _fate(row: Decision) -> list[tuple[str, object]]:
@@ -139,12 +170,19 @@ def _fate(row: Decision) -> list[tuple[str, object]]:
     if row.reason in HELD:
         lines.append(("held", HELD[row.reason]))
     left = f", {span(now, row.expires)} from now" if row.expires > now and row.mode != "replay" else ""
-    lines.append(("state", f"{row.state.value}; it ends at {short(row.expires)} UTC{left}"))
+    lines.append(("state", f"{_standing(row)} {short(row.expires)} UTC{left}"))
     if row.mode != "replay" and row.state.value in ("active", "held", "awaiting-approval", "proposed"):
-        lines.append(
-            ("who may lift it", f'any operator, with a reason: miniwatch decisions revoke {row.id[:12]} --reason "…"')
-        )
+        may = "who may lift it" if row.state.value == "active" else "who may take it back"
+        lines.append((may, f'any operator, with a reason: miniwatch decisions revoke {row.id[:12]} --reason "…"'))
     return lines
+
+
+def _standing(row: Decision) -> str:
+    """How a decision stands, up to the time of its end."""
+    if row.state.value not in ("held", "awaiting-approval"):
+        return f"{row.state.value}; it ends at"
+    end = "it would have expired at" if row.mode == "replay" else "unless it is taken back before, it expires at"
+    return f"{row.state.value}: nothing is done; {end}"
 
 
 def _others(opened: Opened, scope: str, value: str, *, but: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from typer import Option
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.moments import MICROSECONDS, now_us, span
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
@@ -75,26 +76,15 @@ def doctor(
         write_rows(output, [asdict(sign) for sign in signs], [])
     problems = sum(sign.state == "problem" for sign in signs)
     warnings = sum(sign.state == "warning" for sign in signs)
-    say(f"{problems} problems, {warnings} warnings." if problems or warnings else "All is well.")
+    found = f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}."
+    say(found if problems or warnings else "All is well.")
     if problems:
         leave(FOUND_PROBLEMS)
 
 
-def is_running(data_dir: Path) -> bool:
-    """Whether a daemon holds the data folder; asked without touching its lock."""
-    from monitor.stores.places import Places
-
-    try:
-        inode = Places(data_dir).lock.stat().st_ino
-        locks = Path("/proc/locks").read_text(encoding="ascii")
-    except OSError:
-        return False
-    return any(f":{inode} " in line and "FLOCK" in line and "WRITE" in line for line in locks.splitlines())
-
-
 def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Sign]:
     from monitor.cli.checking import problems_of
-    from monitor.cli.opening import record
+    from monitor.cli.opening import is_running, record
     from monitor.stores import StoreError
     from monitor.stores.places import Places
 
@@ -161,10 +151,10 @@ def _archive(opened: Opened, *, deep: bool) -> Iterator[Sign]:
     bad = [each for each in bad if any(path in each for path in still)]  # others were joined or deleted meanwhile
     if bad:
         advice = "restore a backup; until then, lists pass over these files and recovery refuses"
-        yield Sign("archive", "problem", f"{len(bad)} of {len(segments)} files: {bad[0]}", advice)
+        yield Sign("archive", "problem", f"{len(bad)} of {counted(len(segments), 'file')}: {bad[0]}", advice)
     else:
         rows = sum(segment.rows for segment in segments)
-        yield Sign("archive", "ok", f"{len(segments)} files, {rows:,} events, as the manifest says")
+        yield Sign("archive", "ok", f"{counted(len(segments), 'file')}, {counted(rows, 'event')}, as the manifest says")
 
 
 def _accounts(opened: Opened) -> Iterator[Sign]:
@@ -182,7 +172,7 @@ def _accounts(opened: Opened) -> Iterator[Sign]:
         return
     whole = total(accounts)
     received = whole["received"]
-    yield Sign("ledger", "ok", f"balances: {received:,} lines")
+    yield Sign("ledger", "ok", f"balances: {counted(received, 'line')}")
     if whole["dead_lettered"] > received * SHARE_MAX:
         found = f"{whole['dead_lettered']:,} of {received:,} lines are dead letters"
         yield Sign("senders", "warning", found, "miniwatch deadletters list says why")
@@ -223,25 +213,31 @@ def _snapshots(opened: Opened, *, running: bool) -> Iterator[Sign]:
     last = opened.store.last_turn()
     folder = opened.places.snapshots
     newest = SnapshotFolder(folder).newest() if folder.is_dir() else None
+    patience = SNAPSHOT_AGES_MAX * opened.config.snapshots.every_s * MICROSECONDS
     if newest is None:
-        state: State = "warning" if last else "ok"
-        yield Sign(
-            "snapshot",
-            state,
-            "none",
-            "a restart replays the whole archive; stop the daemon in order once" if last else "",
-        )
+        yield _no_snapshot(folder, last, patience if running else 0)
         return
     turn, age = int(newest.name), now_us() - newest.stat().st_mtime_ns // 1000
     found = f"of turn {turn}, the record ends with {last}"
     if turn > last:
         yield Sign(
-            "snapshot", "problem", found, "the database is older than the snapshots: restore both from one backup"
+            "snapshot",
+            "problem",
+            found,
+            "the database is older than the snapshots: restore both from one backup; a start deletes what is too new",
         )
-    elif running and turn < last and age > SNAPSHOT_AGES_MAX * opened.config.snapshots.every_s * MICROSECONDS:
+    elif running and turn < last and age > patience:
         yield Sign("snapshot", "warning", f"{found}, {span(0, age)} old", "look for snapshot_failed in the log")
     else:
         yield Sign("snapshot", "ok", found)
+
+
+def _no_snapshot(folder: Path, last: int, patience: float) -> Sign:
+    """Whether there should be a snapshot by now: the folder is as old as the first start, or as the loss of what was in it."""
+    age = now_us() - folder.stat().st_mtime_ns // 1000 if folder.is_dir() else 0
+    if not last or age < patience:
+        return Sign("snapshot", "ok", "none yet")
+    return Sign("snapshot", "warning", "none", "a restart replays the whole archive; stop the daemon in order once")
 
 
 def _clocks(opened: Opened) -> Iterator[Sign]:
@@ -269,4 +265,4 @@ def _audit(database: Path) -> Iterator[Sign]:
             "the record was altered: compare with a backup",
         )
     else:
-        yield Sign("audit", "ok", f"{verdict.entries} entries, unbroken")
+        yield Sign("audit", "ok", f"{counted(verdict.entries, 'entry', 'entries')}, unbroken")

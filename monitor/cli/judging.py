@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,9 +26,11 @@ from detectors.event import (
 )
 from detectors.sigma import Explanation, Rule, explain
 from monitor.app import rules_of
+from monitor.cli.counting import counted
 from monitor.cli.events import event_starting
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.opening import record
+from monitor.cli.spelling import as_written
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.registry import Registry
@@ -39,6 +41,7 @@ from monitor.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from monitor.config import Config
+    from monitor.stores import AppRecord
 
 EVENTS_MAX: Final = 100
 """Events explained at once."""
@@ -48,11 +51,10 @@ class Given:
     """Lines to be judged: archived ones have been through the door, foreign ones go through it here."""
 
     def __init__(
-        self, lines: bytes, *, kinds: str | None = None, is_clean: bool, people: PeopleHash | None = None
+        self, lines: bytes, *, kept: Mapping[str, object] | None = None, people: PeopleHash | None = None
     ) -> None:
         self.lines = lines
-        self.kinds = kinds
-        self.is_clean = is_clean
+        self.kept = kept  # what the archive keeps beside a line; None: it is foreign
         self.people = people or PeopleHash(secrets.token_bytes(32))
 
 
@@ -62,27 +64,56 @@ def archived(key: str, config: Path | None, data_dir: Path | None) -> Given:
         frame = event_starting(opened, key)
     if frame is None:
         raise Refused(f"there is no event {key}; give an event itself with @FILE or -", USAGE)
-    return Given(frame[LINE][0].encode() + b"\n", kinds=frame["redaction.kinds"][0], is_clean=True)
+    return given_of(frame)
+
+
+def given_of(event: pl.DataFrame) -> Given:
+    """An event of the archive, a frame of one row."""
+    kept = {name: event[name][0] for name in (TIME, LATE, "redaction.kinds")}
+    return Given(event[LINE][0].encode() + b"\n", kept=kept)
 
 
 def foreign(lines: bytes, config: Config) -> Given:
     """Events from outside. People are hashed with the installation's key where there is one."""
     key = Places(config.data_dir).people_key
     people = PeopleHash(key_at(key)) if config.people.key is None and key.is_file() else None
-    return Given(lines if lines.endswith(b"\n") else lines + b"\n", is_clean=False, people=people)
+    return Given(lines if lines.endswith(b"\n") else lines + b"\n", people=people)
 
 
 def explanations(rule: Rule, given: Given, config: Config) -> Iterator[tuple[Rule, Explanation]]:
     """How a rule, or each rule that it counts, judges each event."""
-    by_id = {each.id: each for each in rules_of(config).rules}
-    judges = [by_id[base] for base in dict.fromkeys(rule.window.bases)] if rule.window else [rule]
-    for judge in judges:
-        frame = _frame(given, judge.needs, config)
+    for judge in _judges(rule, config):
+        frame = rows_of(given, judge.needs, config)
         for row in range(frame.height):
-            yield judge, explain(judge, Batch(frame, END_OF_TIME), row)
+            yield judge, as_written(judge, explain(judge, Batch(frame, END_OF_TIME), row))
 
 
-def _frame(given: Given, needs: frozenset[str], config: Config) -> pl.DataFrame:
+def registry_said(rule: Rule, given: Given, config: Config) -> str | None:
+    """What to do when a rule asks the registry about an app of which it has nothing; None when there is nothing to do."""
+    judges = _judges(rule, config)
+    asked = sorted({name for judge in judges for name in judge.needs if name.startswith("app.")})
+    if not asked:
+        return None
+    known = {record.app_id for record in _records(config)}
+    remedy = "so they are missing; `miniwatch apps import FILE` takes registry lines up"
+    if not known:
+        return f"The rule looks at {', '.join(asked)}, and no registry was imported into {config.data_dir}, {remedy}."
+    apps = rows_of(given, judges[0].needs, config)["miniprogram.app_id"].drop_nulls().unique(maintain_order=True)
+    strange = [app for app in apps if app not in known]
+    if not strange:
+        return None
+    return f"The rule looks at {', '.join(asked)}, and the registry does not know {', '.join(strange)}, {remedy}."
+
+
+def _judges(rule: Rule, config: Config) -> list[Rule]:
+    """The rules that judge single events for a rule: itself, or those that it counts."""
+    if rule.window is None:
+        return [rule]
+    by_id = {each.id: each for each in rules_of(config).rules}
+    return [by_id[base] for base in dict.fromkeys(rule.window.bases)]
+
+
+def rows_of(given: Given, needs: frozenset[str], config: Config) -> pl.DataFrame:
     """The events as rows with every column that a rule needs."""
     own = frozenset(name for name in needs if not name.startswith(("app.", "catalogue.")))
     fields = own | Registry.fields(needs) | {*INDEX, *PEOPLE, "redaction.kinds"}
@@ -92,30 +123,34 @@ def _frame(given: Given, needs: frozenset[str], config: Config) -> pl.DataFrame:
         letter = decoded.dead_letters[0]
         raise Refused(f"this is no event ({letter.reason}): {letter.detail}", USAGE)
     if not 1 <= decoded.frame.height <= EVENTS_MAX:
-        raise Refused(f"{decoded.frame.height} events; from 1 to {EVENTS_MAX} can be explained at once", USAGE)
-    if given.is_clean:
-        frame = decoded.frame.with_columns(pl.lit(given.kinds, dtype=pl.String).alias("redaction.kinds"))
+        raise Refused(
+            f"{counted(decoded.frame.height, 'event')}; from 1 to {EVENTS_MAX} can be explained at once", USAGE
+        )
+    kept = given.kept
+    if kept is None:
+        frame, time, late = Door(given.people, decoder).admit(decoded, fields).frame, pl.col("@timestamp"), False
     else:
-        frame = Door(given.people, decoder).admit(decoded, fields).frame
-    time = pl.col("@timestamp")
+        kinds = pl.lit(kept["redaction.kinds"], dtype=pl.String).alias("redaction.kinds")
+        frame, time, late = decoded.frame.with_columns(kinds), pl.lit(kept[TIME], dtype=pl.Int64), bool(kept[LATE])
     frame = frame.with_columns(
         time.alias(TIME),
         time.alias(ARRIVAL),
         pl.lit(-1, dtype=pl.Int64).alias(WATERMARK),
         pl.col(LINE).hash().alias(HASH),
         pl.lit("given").alias(PARTITION),
-        *(pl.lit(value=False).alias(name) for name in (LATE, FUTURE, DUPLICATE)),
+        pl.lit(late).alias(LATE),
+        *(pl.lit(value=False).alias(name) for name in (FUTURE, DUPLICATE)),
     )
-    return _registry(config).join(frame, needs)
+    return Registry(_records(config)).join(frame, needs)
 
 
-def _registry(config: Config) -> Registry:
+def _records(config: Config) -> list[AppRecord]:
     """The installation's registry; an empty one where there is no installation."""
     places = Places(config.data_dir)
     if not places.database.is_file():
-        return Registry(())
+        return []
     store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)))
     try:
-        return Registry(list(store.apps()))
+        return list(store.apps())
     finally:
         store.close()

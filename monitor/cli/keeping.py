@@ -9,6 +9,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, Refused, leave, say
 from monitor.cli.moments import now_us, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
@@ -40,7 +41,9 @@ def backup(
     with bar("backing up") as shown:
         made = back_up(folder, target, now=now_us(), keys=keys, progress=lambda done, total: shown(done, total=total))
     without = "" if keys else ", without the keys"
-    say(f"{target}: {len(made.members)} files, {made.bytes:,} bytes, up to turn {made.last_turn}{without}.")
+    say(
+        f"{target}: {counted(len(made.members), 'file')}, {counted(made.bytes, 'byte')}, up to turn {made.last_turn}{without}."
+    )
 
 
 def restore(
@@ -57,7 +60,9 @@ def restore(
     folder = configuration(config, data_dir).data_dir
     with bar("restoring") as shown:
         made = put_back(source, folder, progress=lambda done, total: shown(done, total=total))
-    say(f"{folder}: {len(made.members)} files, up to turn {made.last_turn}, as of {short(made.created)} UTC.")
+    say(
+        f"{folder}: {counted(len(made.members), 'file')}, up to turn {made.last_turn}, as of {short(made.created)} UTC."
+    )
     if not made.keys:
         say(f"The backup has no keys: copy them to {folder / 'keys'} before the first start, or new ones are made.")
 

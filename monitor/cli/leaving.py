@@ -10,6 +10,8 @@ from typing import Final, NoReturn
 
 import typer
 
+from monitor.cli.counting import counted
+
 DONE: Final = 0
 FOUND_PROBLEMS: Final = 1
 USAGE: Final = 2
@@ -21,7 +23,7 @@ _ON_THE_COMMAND_LINE: Final = "command line"
 _OURS: Final = {
     "monitor.stores.record.NotFound": USAGE,
     "monitor.stores.record.AlreadyEnded": FOUND_PROBLEMS,
-    "monitor.stores.StoreError": COULD_NOT_RUN,
+    "monitor.refusal.StoreError": COULD_NOT_RUN,
     "monitor.sources.SourceError": COULD_NOT_RUN,
     "monitor.sealing.SealError": COULD_NOT_RUN,
     "monitor.app.AlreadyRunning": COULD_NOT_RUN,
@@ -85,7 +87,7 @@ def _code_of(error: Exception) -> int | None:
 def _told(error: Exception) -> str:
     problems = getattr(error, "problems", ())
     if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        count = counted(len(problems), "problem")
         return "\n".join((f"miniwatch: the configuration has {count}:", *(f"  {problem}" for problem in problems)))
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""

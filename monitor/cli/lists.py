@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
 
@@ -37,9 +37,6 @@ from monitor.cli.telling import (
     incident_lines,
 )
 
-if TYPE_CHECKING:
-    from monitor.cli.opening import Opened
-
 Id = Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
 StateWord = Annotated[str | None, Option("--state", metavar="STATE", help="In this state.")]
 IncidentId = Annotated[str | None, Option("--incident", metavar="ID", help="Of this incident.")]
@@ -70,7 +67,6 @@ def list_findings(
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        incident = _whole(opened, "incident", incident)
         query = query_of(
             opened,
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, severity=severity, incident=incident, limit=limit,
@@ -81,11 +77,10 @@ def list_findings(
 @findings.command("show", epilog="Example: miniwatch findings show 3fa4c1")
 def show_finding(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Show one finding with its evidence; `miniwatch explain ID` tells what became of it."""
-    from monitor.cli.opening import record
+    from monitor.cli.opening import record, there
 
     with record(config, data_dir) as opened:
-        row = opened.store.finding(_found(opened, "finding", key))
-        assert row is not None  # noqa: S101 - its id was found a moment ago
+        row = there(opened.store.finding(opened.id_of("finding", key)))
         write_one(output, row, finding_lines(row))
 
 
@@ -104,15 +99,15 @@ def list_incidents(
     data_dir: DataDir = None,
 ) -> None:
     """List incidents, the last opened first."""
-    from monitor.cli.filters import query_of, word
+    from monitor.cli.filters import query_of
     from monitor.cli.opening import record
     from playbooks.incident import IncidentState
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        state = word(state, [each.value for each in IncidentState], "--state") if state else None
         query = query_of(
             opened,
+            {"state": IncidentState},
             app=app,
             since=since,
             until=until,
@@ -128,12 +123,11 @@ def list_incidents(
 @incidents.command("show", epilog="Example: miniwatch incidents show 91bd")
 def show_incident(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Show one incident with its decisions; `miniwatch explain ID` tells the whole story."""
-    from monitor.cli.opening import record
+    from monitor.cli.opening import record, there
     from monitor.stores.record import Query
 
     with record(config, data_dir) as opened:
-        row = opened.store.incident(_found(opened, "incident", key))
-        assert row is not None  # noqa: S101 - as above
+        row = there(opened.store.incident(opened.id_of("incident", key)))
         acts = [decision_text(each) for each in opened.store.decisions(Query(incident=row.id, limit=20))]
         write_one(output, row, [*incident_lines(row), ("Decisions", acts)])
 
@@ -157,17 +151,15 @@ def list_decisions(
     data_dir: DataDir = None,
 ) -> None:
     """List decisions of every mode, newest first; held ones with their reason."""
-    from monitor.cli.filters import query_of, word
+    from monitor.cli.filters import query_of
     from monitor.cli.opening import record
     from playbooks.decision import DecisionState, Mode
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        state = word(state, [each.value for each in DecisionState], "--state") if state else None
-        mode = word(mode, [each.value for each in Mode], "--mode") if mode else None
-        incident = _whole(opened, "incident", incident)
         query = query_of(
             opened,
+            {"state": DecisionState, "mode": Mode},
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, state=state, mode=mode, incident=incident, limit=limit,
         )  # fmt: skip
         write_rows(output, opened.store.decisions(query), DECISION_COLUMNS, limit=limit)
@@ -176,17 +168,16 @@ def list_decisions(
 @decisions.command("show", epilog="Example: miniwatch decisions show e415")
 def show_decision(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Show one decision."""
-    from monitor.cli.opening import record
+    from monitor.cli.opening import record, there
 
     with record(config, data_dir) as opened:
-        row = opened.store.decision(_found(opened, "decision", key))
-        assert row is not None  # noqa: S101 - as above
+        row = there(opened.store.decision(opened.id_of("decision", key)))
         write_one(output, row, decision_lines(row))
 
 
 @decisions.command("revoke", epilog='Example: miniwatch decisions revoke e415 --reason "The owner has fixed it"')
 def revoke_decisions(
-    keys: Annotated[list[str], Argument(metavar="ID...", help="Ids, or the beginnings of them.", show_default=False)],
+    keys: Annotated[list[str], Argument(metavar="ID", help="Ids, or the beginnings of them.", show_default=False)],
     reason: ReasonText,
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -195,16 +186,6 @@ def revoke_decisions(
     from monitor.cli.opening import actor, record
 
     with record(config, data_dir) as opened:
-        for key in [_found(opened, "decision", key) for key in keys]:
+        for key in [opened.id_of("decision", key) for key in keys]:
             ended = opened.store.revoke_decision(key, actor(), reason, now_us())
             say(f"Revoked {decision_text(ended)}.")
-
-
-def _found(opened: Opened, what: str, key: str) -> str:
-    from monitor.cli.opening import whole_id
-
-    return whole_id(opened.store.ids_starting(f"{what}s", key), what, key, f"{what}s list")
-
-
-def _whole(opened: Opened, what: str, key: str | None) -> str | None:
-    return None if key is None else _found(opened, what, key)

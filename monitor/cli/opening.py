@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from monitor.cli.leaving import USAGE, Refused
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from monitor.stores.archive import Archive
     from monitor.stores.places import Places
     from monitor.stores.sqlite import SqliteStore
+
+Row = TypeVar("Row")
 
 CONFIG_FILE: Final = Path("config.toml")
 CANDIDATES_MAX: Final = 5
@@ -67,6 +69,11 @@ class Opened:
         key = self.config.people.key
         return PeopleHash(bytes.fromhex(key.get_secret_value()) if key else key_at(self.places.people_key))
 
+    def id_of(self, what: str, beginning: str) -> str:
+        """The whole id of a finding, incident, decision or dead letter; refused when there is none or there are several."""
+        found = self.store.ids_starting(f"{what}s".replace(" ", "_"), beginning)
+        return whole_id(found, what, beginning, f"{what.replace(' ', '')}s list")
+
     def value_of(self, scope: str | None, value: str | None) -> str | None:
         """An entity's name as it is kept: people given by their own id are looked up by its hash."""
         if value is None or scope not in PEOPLE_SCOPES or _is_hash(value):
@@ -93,6 +100,24 @@ def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> I
         yield Opened(config, places, store)
     finally:
         store.close()
+
+
+def is_running(data_dir: Path) -> bool:
+    """Whether a daemon holds the data folder; asked without touching its lock."""
+    from monitor.stores.places import Places
+
+    try:
+        inode = Places(data_dir).lock.stat().st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return any(f":{inode} " in line and "FLOCK" in line and "WRITE" in line for line in locks.splitlines())
+
+
+def there(row: Row | None) -> Row:
+    """A row of the record whose id was found there a moment ago."""
+    assert row is not None  # noqa: S101 - nothing deletes rows that fast
+    return row
 
 
 def whole_id(found: list[str], what: str, prefix: str, listing: str) -> str:

@@ -57,7 +57,7 @@ def write_rows(form: Form, rows: Iterable[Row], columns: Sequence[Column[Row]], 
         if not held:
             say("Nothing matches.")
         elif limit is not None and len(held) >= limit:
-            say(f"The newest {limit} are shown; --limit N shows more.")
+            say(f"Only {limit} {'is' if limit == 1 else 'are'} shown; --limit N shows more.")
         return len(held)
     return _json(rows, as_array=form is Form.JSON)
 
@@ -125,12 +125,20 @@ def _rich_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
+    from monitor.cli.widths import widths_of
+
+    console = Console(highlight=False)
+    widths = widths_of(heads, cells, console.width)
+    shown = [place for place, width in enumerate(widths) if width]
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for place in shown:
+        table.add_column(heads[place], width=widths[place], overflow="fold")
     for row in cells:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text(row[place], style=STYLES.get(row[place], "")) for place in shown))
+    console.print(table)
+    left_out = [head for head, width in zip(heads, widths, strict=True) if not width]
+    if left_out:
+        say(f"Left out for want of width: {', '.join(left_out)}; a wider terminal or -o json shows them.")
 
 
 STYLES: Final = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument, Option
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
 from monitor.cli.printing import Column, visible, write_one, write_rows, write_text
@@ -36,7 +37,7 @@ EVENT_BYTES_MAX: Final = 16 << 20
 Paths = Annotated[
     list[Path] | None,
     Argument(
-        metavar="[PATH]...",
+        metavar="PATH",
         help="Rule files and folders. Default: those that the configuration names.",
         show_default=False,
     ),
@@ -62,11 +63,11 @@ def list_rules(
     from monitor.cli.opening import configuration
 
     loaded = rules_of(configuration(config))
-    least = Severity(word(severity, [each.value for each in Severity], "--severity")).rank if severity else 0
+    least = Severity(word(severity, Severity, "--severity")).rank if severity else 0
     chosen = [rule for rule in loaded.rules if rule.severity.rank >= least and (tag is None or tag in rule.tags)]
     write_rows(output, [_row(rule) for rule in chosen], COLUMNS)
     if loaded.problems:
-        say(f"{len(loaded.problems)} problems keep rules from running; `miniwatch rules check` names them.")
+        say(f"{counted(len(loaded.problems), 'problem')} in rules that do not run; `miniwatch rules check` names them.")
 
 
 @rules.command("show", epilog="Example: miniwatch rules show 277df3d1")
@@ -98,7 +99,7 @@ def check_rules(paths: Paths = None, config: ConfigFile = None) -> None:
         count, problems = len(loaded.rules), list(loaded.problems)
     for problem in problems:
         write_text(visible(problem))
-    say(f"{count} rules are right, {len(problems)} problems.")
+    say(f"{counted(count, 'rule')} can be loaded, {counted(len(problems), 'problem')}.")
     if problems:
         leave(FOUND_PROBLEMS)
 
@@ -114,7 +115,7 @@ def run_twins(paths: Paths = None, config: ConfigFile = None) -> None:
         count, failures = _tested_configured(configuration(config))
     for failure in failures:
         write_text(visible(failure))
-    say(f"{count} rule files tested, {len(failures)} failures.")
+    say(f"{counted(count, 'rule file')} tested, {counted(len(failures), 'failure')}.")
     if failures:
         leave(FOUND_PROBLEMS)
 
@@ -134,7 +135,7 @@ def explain_rule(
     data_dir: DataDir = None,
 ) -> None:
     """Say of each part of a rule whether it is true of an event, and why."""
-    from monitor.cli.judging import archived, explanations, foreign
+    from monitor.cli.judging import archived, explanations, foreign, registry_said
     from monitor.cli.opening import configuration
     from monitor.cli.rule_files import rule_starting
 
@@ -143,6 +144,9 @@ def explain_rule(
     given = archived(event, config, data_dir) if event != "-" and event[:1] != "@" else foreign(_content(event), loaded)
     for number, (base, explanation) in enumerate(explanations(rule, given, loaded)):
         write_text(("\n" if number else "") + _verdict(base, explanation))
+    said = registry_said(rule, given, loaded)
+    if said is not None:
+        say(said)
     if rule.is_correlation:
         say("This rule counts events in a window; what is judged here is whether the event would be counted.")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import say
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.progress import Bar, bar
@@ -119,7 +120,7 @@ def _reporter(daemon: Daemon, shown: Bar) -> Callable[[Pipeline], None]:
             lag = intake.source.lag_bytes
             is_known = is_known and lag is not None
             waiting += lag or 0
-        words = f"{events:,} events, {_findings(daemon.telemetry):,} findings"
+        words = f"{counted(events, 'event')}, {counted(_findings(daemon.telemetry), 'finding')}"
         shown(done, total=done + waiting if is_known else None, words=words)
 
     for intake in daemon.pipeline.intakes:

@@ -14,6 +14,7 @@ from typing import Annotated, BinaryIO
 import typer
 from typer import Option
 
+from monitor.cli.counting import counted
 from monitor.cli.leaving import say
 from monitor.cli.moments import moment
 from monitor.cli.progress import Bar, bar
@@ -69,8 +70,9 @@ def simulate(
     lines = events + sum(bad.values())
     with _target(output) as file, bar("simulating", lines, unit="lines") as shown:
         _write(blocks, file, shown)
-    told = f", {sum(bad.values())} malformed lines" if bad_share else ""
-    say(f"{events} events, {apps} apps, {len(made.labels)} staged misbehaviours{told}.")
+    told = f", {counted(sum(bad.values()), 'malformed line')}" if bad_share else ""
+    staged = counted(len(made.labels), "staged misbehaviour")
+    say(f"{counted(events, 'event')}, {counted(apps, 'app')}, {staged}{told}.")
 
 
 def _kinds(text: str | None) -> frozenset[str] | None:

@@ -106,7 +106,7 @@ def _entity(app: str | None, scope: str | None, value: str | None) -> tuple[str,
     if app is not None and scope is None and value is None:
         return Scope.APP.value, app
     if app is None and scope is not None and value is not None:
-        return word(scope, [each.value for each in Scope], "--scope"), value
+        return word(scope, Scope, "--scope"), value
     raise typer.BadParameter("say whom: --app APP_ID, or --scope SCOPE and --value VALUE")
 
 

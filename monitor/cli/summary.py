@@ -7,10 +7,11 @@ from __future__ import annotations
 import heapq
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from monitor.cli.counting import counted
 from monitor.cli.ledger import Account, account, total
 from monitor.cli.moments import short, span
 from monitor.cli.printing import STYLES, visible
@@ -60,7 +61,7 @@ def summary(daemon: Daemon, earlier: Before, given: str) -> list[Section]:
     chosen = _decisions(daemon.kept.store)
     return [
         _came_in(daemon, earlier, counts),
-        _found(daemon, earlier, counts, incidents),
+        _found(daemon, earlier, counts, incidents, given),
         _decided(earlier, counts, chosen),
         _next(given, incidents, chosen, counts),
     ]
@@ -118,38 +119,73 @@ def _extent(daemon: Daemon, earlier: Before) -> list[tuple[str, str]]:
     return [("time", f"{short(first)} to {short(last)} UTC ({span(first, last)})"), ("apps", f"{len(apps):,}")]
 
 
-def _found(daemon: Daemon, earlier: Before, counts: Counts, incidents: Sequence[Incident]) -> Section:
+def _found(daemon: Daemon, earlier: Before, counts: Counts, incidents: Sequence[Incident], given: str) -> Section:
     severities = _more(counts.findings_by_severity, earlier.counts.findings_by_severity)
-    if not severities:
-        return Section("What was found", [("Nothing.",)])
-    words = ", ".join(f"{severities[word]:,} {word}" for word in WORDS if severities[word])
-    rules = _more(counts.findings_by_rule, earlier.counts.findings_by_rule)
-    known = {rule.id: rule for rule in daemon.rules.rules}
-    rows: list[tuple[str, ...]] = [(f"{severities.total():,} findings ({words}) of {len(rules)} rules, most often:",)]
-    for key, count in rules.most_common(RULES_SHOWN):
-        rule = known.get(key)
-        rows.append((f"{count:,}", rule.severity.value if rule else "", rule.title if rule else key))
+    rows: list[tuple[str, ...]] = (
+        [*_findings(daemon, earlier, counts, severities)]
+        if severities
+        else [("Nothing new." if earlier.turn else "Nothing.",)]
+    )
     if daemon.rules.problems:
-        rows.append((f"{len(daemon.rules.problems)} problems kept rules from running; `miniwatch check` names them.",))
-    total_incidents = counts.tables["incidents"]
-    rows.append((f"{total_incidents:,} incidents in the record, the highest risk first:",))
-    rows += [(f"{row.risk:.0f}", row.severity.value, row.title, f"{row.findings:,} findings") for row in incidents]
+        kept = counted(len(daemon.rules.problems), "problem")
+        rows.append((f"{kept} kept rules from running; `miniwatch check` names them.",))
+    asking = [rule for rule in daemon.rules.rules if any(name.startswith("app.") for name in rule.needs)]
+    if asking and next(iter(daemon.kept.store.apps()), None) is None:
+        told = f"No registry of apps was imported, so {counted(len(asking), 'rule')} that ask it may be silent or wrong"
+        rows.append((f"{told}; `miniwatch apps import FILE{given}` takes one up.",))
+    whole, new = counts.tables["incidents"], counts.tables["incidents"] - earlier.counts.tables["incidents"]
+    if whole:
+        opened = (
+            f"{counted(new, 'new incident')}; {whole:,} in the whole record"
+            if earlier.turn
+            else counted(whole, "incident")
+        )
+        rows.append((f"{opened}, the highest risk first:",))
+    rows += [(f"{row.risk:.0f}", row.severity.value, row.title, counted(row.findings, "finding")) for row in incidents]
     return Section("What was found", rows)
 
 
+def _findings(daemon: Daemon, earlier: Before, counts: Counts, severities: Counter[str]) -> Iterator[tuple[str, ...]]:
+    """The run's findings: how grave, and of which rules."""
+    words = ", ".join(f"{severities[word]:,} {word}" for word in WORDS if severities[word])
+    rules = _more(counts.findings_by_rule, earlier.counts.findings_by_rule)
+    known = {rule.id: rule for rule in daemon.rules.rules}
+    found = f"{counted(severities.total(), 'finding')} ({words}) of {counted(len(rules), 'rule')}"
+    yield (f"{found}, most often:",)
+    for key, count in rules.most_common(RULES_SHOWN):
+        rule = known.get(key)
+        yield f"{count:,}", rule.severity.value if rule else "", rule.title if rule else key
+
+
 def _decided(earlier: Before, counts: Counts, chosen: tuple[list[Decision], list[Decision]]) -> Section:
-    made = counts.tables["decisions"] - earlier.counts.tables["decisions"]
     in_force, held = chosen
-    if not in_force and not held:
+    whole = counts.tables["decisions"]
+    if not whole:
         return Section("What was decided", [("Nothing: no finding called for more than watching.",)])
-    acts = ", ".join(f"{count:,} {act}" for act, count in counts.decisions_by_type.items())
     states = ", ".join(f"{count:,} {state}" for state, count in counts.decisions_by_state.items())
-    rows: list[tuple[str, ...]] = [(f"{made:,} new decisions; in the record: {acts} ({states}).",)]
-    rows += [(row.explanation,) for row in in_force]
+    rows: list[tuple[str, ...]] = [(f"{_acts(counts.decisions_by_type, 'decision')} ({states}).",)]
+    where = ""
+    if earlier.turn:
+        new = _more(counts.decisions_by_type, earlier.counts.decisions_by_type)
+        rows = [
+            (f"{_acts(new, 'new decision')}." if new else "Nothing new.",),
+            (f"In the whole record: {_acts(counts.decisions_by_type, 'decision')} ({states}).",),
+        ]
+        where = " in the whole record"
+    if not any(row.mode == "live" for row in (*in_force, *held)):
+        rows.append(("These are what would have been decided then; nothing is enforced.",))
+    if in_force:
+        rows.append((f"In force{where}, the gravest first:",))
+        rows += [("", row.explanation) for row in in_force]
     if held:
-        rows.append(("Held back, for a person to look at:",))
-        rows += [(f"{row.explanation} [{row.reason.value}]",) for row in held]
+        rows.append((f"Held back{where}, for a person to look at; nothing is done about these:",))
+        rows += [("", f"{row.explanation} [{row.reason.value}]") for row in held]
     return Section("What was decided, and why", rows)
+
+
+def _acts(by_type: Mapping[str, int], noun: str) -> str:
+    told = ", ".join(f"{count:,} {act}" for act, count in by_type.items())
+    return f"{counted(sum(by_type.values()), noun)}: {told}"
 
 
 def _decisions(store: SqliteStore) -> tuple[list[Decision], list[Decision]]:
@@ -182,7 +218,7 @@ def _next(
             )
         )
     if held:
-        rows.append((f"miniwatch decisions list --state held{given}", "what waits for a person"))
+        rows.append((f"miniwatch decisions list --state held{given}", "what was held back, and why"))
     if in_force:
         rows.append((f"miniwatch explain {in_force[0].id[:12]}{given}", "why this was decided, and who may lift it"))
     if counts.findings_by_severity:

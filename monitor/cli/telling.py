@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from monitor.cli.counting import counted
 from monitor.cli.moments import short, span
 from monitor.cli.printing import Column, at
 
@@ -89,7 +90,7 @@ def incident_lines(row: Incident) -> list[tuple[str, object]]:
         ("Answer owed by", f"{short(row.due)} UTC"),
         (
             "Findings",
-            f"{row.findings} by {len(row.rules)} {'rule' if len(row.rules) == 1 else 'rules'} ({', '.join(row.kinds)})",
+            f"{row.findings:,} of {counted(len(row.rules), 'rule')}; {'kind' if len(row.kinds) == 1 else 'kinds'} of detector: {', '.join(row.kinds)}",
         ),
         ("Rules", list(row.rules)),
         ("Tags", ", ".join(row.tags)),

@@ -20,6 +20,13 @@ ACTING: Final = "Change what happens"
 RULES: Final = "Write rules"
 KEEPING: Final = "Keep it in order"
 TRYING: Final = "Try it out"
+EPILOG: Final = """\b
+Begin with a simulated day:
+  miniwatch simulate --seed 1 --events 50000 --registry apps.ndjson -O events.ndjson
+  miniwatch apps import apps.ndjson
+  miniwatch run --until-end --source file:events.ndjson
+
+`miniwatch COMMAND --help` says more. Exit codes: 0 done, 1 found problems, 2 wrong usage, 3 could not run."""
 HEADINGS: Final = (RUNNING, SEEING, ACTING, RULES, KEEPING, TRYING)
 
 
@@ -113,9 +120,7 @@ def _version(wanted: bool) -> None:
 
 app = Typer(
     cls=Tree,
-    epilog="Begin: miniwatch simulate --seed 1 --events 50000 > events.ndjson, then "
-    "miniwatch run --source file:events.ndjson --until-end. `miniwatch COMMAND --help` says more. "
-    "Exit codes: 0 done, 1 found problems, 2 wrong usage, 3 could not run.",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

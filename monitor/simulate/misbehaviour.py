@@ -74,8 +74,9 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def event_ids(world: World, numbers: np.typing.NDArray[np.int64]) -> pl.Series:
-    """An id an event; no two numbers share one."""
-    salt = int(scramble(np.array([world.seed]), 51)[0] & np.uint64(2**62 - 1))
+    """An id an event; no two numbers share one, nor do two days of the same seed."""
+    words = scramble(np.array([world.seed]), 51) ^ scramble(np.array([world.start]), 50)
+    salt = int(words[0] & np.uint64(2**62 - 1))
     return texts(hexadecimal(scramble(numbers ^ salt, 52)))
 
 

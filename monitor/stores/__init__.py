@@ -11,7 +11,9 @@ from typing import Protocol
 import msgspec
 
 from detectors.finding import Entity, Finding
+from monitor.audit import AuditEntry
 from monitor.decoders import DeadLetter
+from monitor.refusal import StoreError as StoreError
 from playbooks.decision import Considered, Decision
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -56,18 +58,6 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     channel: str  # "webhook:NAME"
     body: bytes
     created: int
-
-
-class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Who or what changed something, when and why. The store chains entries by hash."""
-
-    time: int
-    actor: str
-    action: str
-    subject: str
-    reason: str
-    before: str = ""
-    after: str = ""
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,14 +147,6 @@ class Store(Protocol):
     def standings(self, now: int) -> Sequence[Standing]: ...
     def segments(self, day: str | None = None) -> Sequence[Segment]: ...
     def close(self) -> None: ...
-
-
-class StoreError(Exception):
-    """The store cannot do it. `retryable`: full disk, locked database; not: broken file, wrong schema."""
-
-    def __init__(self, message: str, *, retryable: bool) -> None:
-        super().__init__(message)
-        self.retryable = retryable
 
 
 class StaleTurn(StoreError):

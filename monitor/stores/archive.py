@@ -18,8 +18,8 @@ import polars as pl
 
 from detectors.event import ARRIVAL, DTYPES, INDEX, MICROSECONDS, TIME, kind_of
 from monitor.durable import sync_folder, write_file
+from monitor.refusal import refusals_told
 from monitor.stores import Segment, StoreError
-from monitor.stores.refusal import refusals_told
 from monitor.stores.segment import (
     COMPRESSION_LEVEL,
     ROW,
@@ -39,6 +39,9 @@ from monitor.stores.segment import (
 DAY_US: Final = 86_400 * MICROSECONDS
 DAYS_PER_TURN_MAX: Final = 400
 """Files that one turn may make; events of still older days lie with the oldest of these, and are kept longer."""
+
+PATHS_TOLD_MAX: Final = 3
+"""Files named in a message."""
 
 _LAST_DAY: Final = 2_932_896  # 9999-12-31
 
@@ -184,7 +187,9 @@ class Archive:
         if newest > last_turn + 1:
             raise StoreError(
                 f"{self.folder} holds events of turn {newest}, but the database ends with turn {last_turn}: it is not "
-                "this archive's database, or an old copy of it. Restore both from one backup",
+                "this archive's database, or an old copy of it. Name the data_dir to which both belong, or restore both "
+                f"from one backup. Without a backup, move what the database does not know out of the archive ({_some(unnamed)}); "
+                "the sources are then read again from where the database ends",
                 retryable=False,
             )
         self.delete(path.relative_to(self.folder).as_posix() for path in unnamed)
@@ -203,6 +208,12 @@ class Archive:
             for day in self.folder.glob("????-??-??"):
                 if not any(day.iterdir()):
                     day.rmdir()
+
+
+def _some(paths: Sequence[Path]) -> str:
+    """The first few of some files, for a message."""
+    more = f" and {len(paths) - PATHS_TOLD_MAX} more" if len(paths) > PATHS_TOLD_MAX else ""
+    return ", ".join(str(path) for path in sorted(paths)[:PATHS_TOLD_MAX]) + more
 
 
 def _advance(

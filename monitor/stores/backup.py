@@ -22,10 +22,10 @@ import msgspec
 import zstandard
 
 from monitor.durable import publish, sync_folder
+from monitor.refusal import refusals_told
 from monitor.snapshots import SnapshotFolder
 from monitor.stores import StoreError
 from monitor.stores.places import ARCHIVE, DATABASE, KEYS, SNAPSHOTS, Places
-from monitor.stores.refusal import refusals_told
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"

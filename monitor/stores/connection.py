@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from monitor.durable import boundary
+from monitor.refusal import refusals_told
 from monitor.stores import StoreError
-from monitor.stores.refusal import refusals_told
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection

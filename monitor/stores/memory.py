@@ -13,10 +13,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from detectors.finding import Entity, Finding, Severity
-from monitor.audit import GENESIS, ChainedEntry, chain
+from monitor.audit import GENESIS, AuditEntry, ChainedEntry, chain
 from monitor.decoders import DeadLetter
 from monitor.durable import boundary
-from monitor.stores import AppRecord, AuditEntry, Mark, Progress, Segment, StaleTurn, Standing, Turn
+from monitor.refusal import refusals_told
+from monitor.stores import AppRecord, Mark, Progress, Segment, StaleTurn, Standing, Turn
 from monitor.stores.operating import expired, import_entry, revoked, standing_entry
 from monitor.stores.record import (
     CLOCK_MODES,
@@ -33,7 +34,6 @@ from monitor.stores.record import (
     Query,
     UnknownFilter,
 )
-from monitor.stores.refusal import refusals_told
 from monitor.stores.turn import dead_letter_id, merged
 from playbooks.decision import Considered, Decision, DecisionState, Mode
 from playbooks.incident import Incident, IncidentState

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 import msgspec
 from sqlalchemy import Connection, func, select, update
 
-from monitor.stores import AppRecord, AuditEntry, Segment, Standing, tables
+from monitor.audit import AuditEntry
+from monitor.stores import AppRecord, Segment, Standing, tables
 from monitor.stores.reading import one_document
 from monitor.stores.record import NOT_ENDED, AlreadyEnded, Delivery, DeliveryState, NotFound
 from monitor.stores.rows import chunks, decision_row, delivery, document, flat_row, put, standing

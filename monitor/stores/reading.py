@@ -10,9 +10,9 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, or_, select, tuple_
 
 from detectors.finding import Entity, Finding, Severity
-from monitor.audit import ChainedEntry
+from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetterReason
-from monitor.stores import AppRecord, AuditEntry, Mark, tables
+from monitor.stores import AppRecord, Mark, tables
 from monitor.stores.record import (
     DECISIONS_PER_ENTITY_MAX,
     NOT_ENDED,

@@ -9,9 +9,9 @@ from typing import Final, Protocol
 import msgspec
 
 from detectors.finding import Finding, Severity
-from monitor.audit import ChainedEntry
+from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetter, DeadLetterReason
-from monitor.stores import AppRecord, AuditEntry, Message, Segment, Standing, Store, StoreError
+from monitor.stores import AppRecord, Message, Segment, Standing, Store, StoreError
 from playbooks.decision import Considered, Decision, DecisionState, Mode
 from playbooks.incident import Incident
 

@@ -9,10 +9,10 @@ from typing import Final
 from sqlalchemy import func, select
 
 from detectors.finding import Entity, Finding
-from monitor.audit import ChainedEntry
+from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
-from monitor.stores import AppRecord, AuditEntry, Mark, Progress, Segment, Standing, Turn, operating, reading, tables
+from monitor.stores import AppRecord, Mark, Progress, Segment, Standing, Turn, operating, reading, tables
 from monitor.stores.connection import Database
 from monitor.stores.record import (
     CLOCK_MODES,

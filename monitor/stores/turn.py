@@ -8,10 +8,10 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from detectors.finding import Finding, merge
-from monitor.audit import GENESIS, chain
+from monitor.audit import GENESIS, AuditEntry, chain
 from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
-from monitor.stores import AuditEntry, StaleTurn, Turn, tables
+from monitor.stores import StaleTurn, Turn, tables
 from monitor.stores.rows import (
     Row,
     decision_row,

@@ -18,10 +18,11 @@ import msgspec
 import polars as pl
 
 from detectors.event import TIME
+from monitor.audit import AuditEntry
 from monitor.durable import boundary, publish
-from monitor.stores import AuditEntry, Segment
+from monitor.refusal import refusals_told
+from monitor.stores import Segment
 from monitor.stores.archive import Archive
-from monitor.stores.refusal import refusals_told
 from monitor.stores.segment import COMPRESSION_LEVEL, near_alike, segment_name
 
 RETENTION_DAYS_MIN: Final = 180

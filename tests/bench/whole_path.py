@@ -21,9 +21,8 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")  # what one core does; a second
 
 
 from detectors.sigma import Rule, SigmaDetector, parse_rules
-from monitor import app
+from monitor import app, native
 from monitor.config import load_config
-from monitor.decoders import native
 from monitor.rules import builtin_folder, load_rules
 from monitor.simulate import bad_lines as with_bad_lines
 from monitor.simulate import simulation

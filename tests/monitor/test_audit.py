@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.audit import chain, verify, verify_file
+from monitor.audit import AuditEntry, chain, verify, verify_file
 from monitor.sealing import Seal
-from monitor.stores import AuditEntry
 from monitor.stores.sqlite import SqliteStore
 from monitor.testing import whole_turn
 

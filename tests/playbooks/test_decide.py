@@ -67,6 +67,12 @@ def test_a_decision_says_what_why_and_until_when():
     )
 
 
+def test_a_decision_names_a_rule_by_its_title_and_the_beginning_of_its_id():
+    seen = finding(rule="277df3d1-e2dc-4d0d-9dc0-4d21073e05f9", title="Wide open door")
+    (made,) = decide([seen], Known(), policy(), now=None).decisions
+    assert "Wide open door (rule 277df3d1), risk" in made.explanation
+
+
 def test_replay_decides_at_the_findings_own_time_and_live_at_now():
     for now, mode, time in ((None, Mode.REPLAY, NOON), (NOON + 5, Mode.LIVE, NOON + 5)):
         (made,) = decide([finding()], Known(), policy(), now=now).decisions

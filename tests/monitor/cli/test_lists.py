@@ -27,6 +27,10 @@ FIELDS = [
     "false_positives",
     "response",
 ]
+CALL = (
+    '{"@timestamp":"2026-03-02T00:00:%02dZ","event":{"id":"call-%d","dataset":"miniprogram.api"},'
+    '"miniprogram":{"app_id":"wx1","api":"private_openUrl"}}\n'
+)
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
@@ -115,11 +119,31 @@ def test_an_event_is_listed_shown_and_explained(miniwatch):
     assert [row["event"]["dataset"] for row in limited] == ["miniprogram.api"] * 7
 
 
+def test_an_event_is_found_in_a_finding_that_counts_it_without_naming_it(fresh):
+    minute = [CALL % (number, number) for number in range(25)]
+    fresh.events.write_text("".join(minute))
+    fresh.here("run", "--until-end", "--source", f"file:{fresh.events}")
+    (found,) = fresh.rows("findings", "list", "--rule", "93c40fbe")
+    assert (found["evidence"]["count"], found["evidence"]["truncated"]) == (25, True)
+    told = fresh.here("explain", "call-24").stdout
+    assert "Findings that name it" not in told
+    assert found["id"][:12] in told.split("Findings that count it")[1]
+
+
+def test_of_an_event_that_no_finding_holds_it_is_said_what_was_looked_at(fresh):
+    fresh.events.write_text((CALL % (1, 1)).replace("private_openUrl", "login"))
+    fresh.here("run", "--until-end", "--source", f"file:{fresh.events}")
+    told = fresh.here("explain", "call-1").stdout
+    assert "none  looked at: 0 findings" in told
+    assert "rules on single events asked about it again" in told
+
+
 def test_the_story_of_a_held_decision_says_why_it_is_held(miniwatch):
     held = miniwatch.rows("decisions", "list", "--state", "held")
     assert held
     told = miniwatch.here("explain", held[0]["id"][:12]).stdout
     assert "a person has to judge it" in told
+    assert "held: nothing is done; it would have expired at" in told
     assert "What else there is about" in told
 
 

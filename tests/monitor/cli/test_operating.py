@@ -1,6 +1,8 @@
 import json
+import os
 import sqlite3
 
+from monitor.cli.health import _no_snapshot
 from monitor.cli.moments import now_us, stamp
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.sealing import Seal, key_at
@@ -47,7 +49,7 @@ def test_dead_letters_that_have_become_events_are_processed_once(fresh):
     )
     store.close()
     result = fresh.here("deadletters", "replay", code=1)
-    assert "1 became events, 1 are dead letters still" in result.stderr
+    assert "1 became an event, 1 is a dead letter still" in result.stderr
     assert [row["replayed"] is not None for row in fresh.rows("deadletters", "list")] == [False, True]
     assert sorted(row["received"] for row in fresh.rows("ledger")) == [1, 2]
     assert "0 became events" in fresh.here("deadletters", "replay", code=1).stderr
@@ -150,3 +152,13 @@ def test_check_shows_settings_with_where_they_came_from(fresh):
     assert "data_dir" in told
     assert "command line" in told
     assert "default" in told
+
+
+def test_a_missing_snapshot_is_a_warning_only_once_there_should_be_one(tmp_path):
+    minute = 60_000_000
+    (tmp_path / "snapshots").mkdir()
+    assert _no_snapshot(tmp_path / "snapshots", last=3, patience=minute).state == "ok"
+    assert _no_snapshot(tmp_path / "snapshots", last=3, patience=0).state == "warning"
+    assert _no_snapshot(tmp_path / "snapshots", last=0, patience=0).state == "ok"
+    os.utime(tmp_path / "snapshots", (0, 0))
+    assert _no_snapshot(tmp_path / "snapshots", last=3, patience=minute).state == "warning"

@@ -36,8 +36,8 @@ def test_a_broken_rule_is_told_with_file_and_line(fresh, rule):
 
 
 def test_a_rule_that_does_what_its_twin_says_passes(fresh, rule):
-    assert "1 rule files tested, 0 failures" in fresh("rules", "test", str(rule)).stderr
-    assert "1 rule files tested, 0 failures" in fresh("rules", "test", "-c", str(fresh.folder / "c.toml")).stderr
+    assert "1 rule file tested, 0 failures" in fresh("rules", "test", str(rule)).stderr
+    assert "1 rule file tested, 0 failures" in fresh("rules", "test", "-c", str(fresh.folder / "c.toml")).stderr
 
 
 def test_a_failing_twin_names_the_line_and_the_part_that_failed(fresh, rule):
@@ -68,6 +68,25 @@ def test_a_rule_explains_itself_on_an_event_of_the_archive(miniwatch):
     )
     told = miniwatch.here("rules", "explain", finding["rule"]["id"], finding["evidence"]["event_ids"][0]).stdout
     assert "matches" in told
+
+
+def test_values_of_a_rule_are_shown_as_they_were_written(fresh, rule):
+    rule.write_text(RULE.replace("api: evil", 'api|startswith: ["EvilCall", "otherCall*"]'))
+    twin = json.dumps({**EVENT, "miniprogram.api": "evilcall1"})
+    (rule.with_suffix("") / "hit.jsonl").write_text(twin + "\n")
+    told = fresh("rules", "explain", "evil", "-", "-c", str(fresh.folder / "c.toml"), stdin=twin.encode()).stdout
+    assert "starts with 'EvilCall'" in told
+    assert "found 'evilcall1'" in told
+
+
+def test_a_rule_that_asks_the_registry_says_when_there_is_none(fresh):
+    call = json.dumps({**EVENT, "miniprogram.app_id": "wx1"}).encode()
+    asked = ("rules", "explain", "3f719bd8", "-")
+    assert "no registry was imported" in fresh.here(*asked, stdin=call).stderr
+    (fresh.folder / "apps.ndjson").write_text('{"app_id":"wx2"}\n')
+    fresh.here("apps", "import", str(fresh.folder / "apps.ndjson"))
+    assert "the registry does not know wx1" in fresh.here(*asked, stdin=call).stderr
+    assert "registry" not in fresh.here(*asked, stdin=call.replace(b"wx1", b"wx2")).stderr
 
 
 @pytest.mark.usefixtures("rule")

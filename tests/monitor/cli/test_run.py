@@ -27,7 +27,11 @@ def test_the_commands_that_the_summary_names_work(miniwatch):
 
 def test_a_second_run_finds_nothing_new(miniwatch):
     result = miniwatch.here("run", "--until-end", "--source", f"file:{miniwatch.events}")
-    assert "Nothing new" in result.stdout
+    assert "Nothing new: these sources" in result.stdout
+    assert "0 new incidents; " in result.stdout
+    assert " in the whole record, the highest risk first" in result.stdout
+    assert "Nothing new.\n  In the whole record: " in result.stdout
+    assert "whole record" not in miniwatch.summary
 
 
 def test_a_run_without_a_source_is_wrong_usage(fresh):

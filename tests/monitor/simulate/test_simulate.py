@@ -1,12 +1,12 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import pytest
 
 from detectors.event import FIELDS, Kind
 from detectors.finding import Scope
-from monitor.simulate import KINDS, keys, labels, labels_ndjson, registry, simulate, simulation
+from monitor.simulate import KINDS, START, keys, labels, labels_ndjson, registry, simulate, simulation
 from monitor.simulate.misbehaviour import staged
 
 EVENTS = 24_000
@@ -55,6 +55,13 @@ def test_the_same_seed_gives_the_same_bytes():
 
 def test_another_seed_gives_other_events():
     assert not {at(e, "event.id") for e in read(7, 2_000)} & {at(e, "event.id") for e in read(8, 2_000)}
+
+
+def test_another_day_of_the_same_seed_has_other_event_ids():
+    tuesday = b"".join(simulate(7, 2_000, apps=60, start=START + timedelta(days=1)))
+    ids = {at(json.loads(line), "event.id") for line in tuesday.splitlines()}
+    assert not ids & {at(e, "event.id") for e in read(7, 2_000)}
+    assert tuesday == b"".join(simulate(7, 2_000, apps=60, start=START + timedelta(days=1)))
 
 
 @pytest.mark.parametrize("events", [0, 1, 7, 999, 41_003])

@@ -195,6 +195,7 @@ def test_the_sweep_does_not_delete_an_archive_whose_database_is_lost(archive):
     with pytest.raises(StoreError, match="holds events of turn 3, but the database ends with turn 0") as refusal:
         archive.sweep([], last_turn=0)
     assert not refusal.value.retryable
+    assert "out of the archive (" in str(refusal.value)
     assert len(list(archive.folder.rglob("*.parquet"))) == 3
 
 

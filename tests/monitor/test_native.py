@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectors.event import FIELDS as SCHEMA
 from detectors.event import INDEX, PEOPLE, POSITION, Kind, kind_of
-from monitor.decoders import native
+from monitor import native
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.decoders.shape import spellings
 from monitor.door import Door, PeopleHash

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from monitor.stores import StoreError
-
 RETRYABLE: Final = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -20,6 +18,14 @@ RETRYABLE: Final = {
     errno.ENOMEM,
 }
 """A full or stuttering disk, and too little of something: it may be better in a while."""
+
+
+class StoreError(Exception):
+    """The store cannot do it. `retryable`: full disk, locked database; not: broken file, wrong schema."""
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 @contextmanager
