@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from detectors.event import LINE, PEOPLE, POSITION, Kind, kind_of
-from monitor.decoders import DeadLetter, DeadLetterReason, Decoded
+from monitor.decoders import DeadLetter, Decoded
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of
 from monitor.door import Door, PeopleHash
@@ -68,15 +68,15 @@ class NativeNdjson:
             read = _Read(*plan.reader.read(raw.data, self._people))
         except (RuntimeError, ValueError):  # a batch too long for it, or a fault of the kernel: the batch is not lost
             return self._by_python(raw, fields)
-        fit = self._without_secrets(plan.frame(read, raw.start), read, raw, fields)
-        if not read.odd and not raw.oversized:
-            return fit
-        others = self._odd(raw, read, fields)
+        fit = self._without_secrets(plan.frame(read, raw), read, raw, fields)
+        letters = [*fit.dead_letters, *self._decoder.oversized(raw)]
         frame = fit.frame
-        if others.frame.height:
-            frame = pl.concat([frame, others.frame.select(frame.columns)], rechunk=True).sort(POSITION)
-        letters = sorted([*fit.dead_letters, *others.dead_letters], key=lambda letter: letter.position)
-        return Decoded(frame, letters)
+        if read.odd:
+            others = self._odd(raw, read, fields)
+            letters += others.dead_letters
+            if others.frame.height:
+                frame = pl.concat([frame, others.frame.select(frame.columns)], rechunk=True).sort(POSITION)
+        return Decoded(frame, sorted(letters, key=lambda letter: letter.position))
 
     def _by_python(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
         return self._door.admit(self._decoder.decode(raw, fields), fields)
@@ -110,28 +110,24 @@ class NativeNdjson:
         """The lines that the kernel left, by way of Python, with their positions in the batch."""
         starts = np.array([start for start, _ in read.odd], dtype=np.int64)
         lengths = np.array([end - start for start, end in read.odd], dtype=np.int64)
-        moved = raw.start + starts - np.concatenate([[0], np.cumsum(lengths)])[:-1].astype(np.int64)
         ends = np.cumsum(lengths)
+        moved = raw.positions(starts) - (ends - lengths)
         data = b"".join([raw.data[start:end] for start, end in read.odd])
-        decoded = self._by_python(msgspec.structs.replace(raw, data=data, start=0), fields)
+        decoded = self._by_python(msgspec.structs.replace(raw, data=data, start=0, oversized=()), fields)
         position = decoded.frame[POSITION].to_numpy()
         there = pl.Series(POSITION, position + moved[np.searchsorted(ends, position, side="right")], dtype=pl.Int64)
         letters = [
-            letter
-            if letter.reason is DeadLetterReason.TOO_LONG  # never in the data: its position is the stream's already
-            else msgspec.structs.replace(
-                letter,
-                position=letter.position + int(moved[np.searchsorted(ends, letter.position, side="right")]),
+            msgspec.structs.replace(
+                letter, position=letter.position + int(moved[np.searchsorted(ends, letter.position, side="right")])
             )
             for letter in decoded.dead_letters
         ]
-        letters.sort(key=lambda letter: letter.position)
         return Decoded(decoded.frame.with_columns(there), letters)
 
 
 def _with_raw(letter: DeadLetter, raw: RawBatch) -> DeadLetter:
     """With the bytes that came in, as the door gives it."""
-    start = letter.position - raw.start
+    start = raw.offset(letter.position)
     line = raw.data[start : raw.data.index(b"\n", start)].strip(b" \t\r")
     return msgspec.structs.replace(letter, raw=line[:DEAD_LETTER_BYTES_MAX], length=len(line))
 
@@ -160,7 +156,7 @@ class _Plan:
         people = [place[name] for name in PEOPLE]
         self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, _KEPT, list(WORDS))
 
-    def frame(self, read: _Read, start: int) -> pl.DataFrame:
+    def frame(self, read: _Read, raw: RawBatch) -> pl.DataFrame:
         """The columns in the order in which the door gives them."""
         rows = len(read.starts) // 8
         nothing = pa.py_buffer(bytes(16 * rows))
@@ -170,7 +166,7 @@ class _Plan:
         arrays.append(_array(Kind.TEXT, read.lines, rows, nothing))
         frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, names=[*self.names, LINE]))
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a batch of records is a frame; the types do not know
-        position = pl.Series(POSITION, np.frombuffer(read.starts, np.int64) + start, dtype=pl.Int64)
+        position = pl.Series(POSITION, raw.positions(np.frombuffer(read.starts, np.int64)), dtype=pl.Int64)
         return frame.with_columns(position, pl.lit(None, dtype=pl.String).alias(_REDACTED))
 
 

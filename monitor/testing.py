@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severity
 from monitor import durable
@@ -162,16 +163,17 @@ def check_batches(content: bytes, batches: Sequence[RawBatch], line_bytes_max: i
         assert batch.start == end, f"a batch begins at {batch.start} where {end} was next"
         assert batch.end > batch.start, f"a batch at {batch.start} goes nowhere"
         assert not batch.data or batch.data.endswith(b"\n"), f"the batch at {batch.start} splits a line"
-        at = batch.start
-        for line in _lines(batch.data):
+        lines = _lines(batch.data)
+        offsets = np.cumsum([0, *(len(line) for line in lines)], dtype=np.int64)[:-1]
+        for line, at, offset in zip(lines, batch.positions(offsets).tolist(), offsets.tolist(), strict=True):
+            assert batch.offset(at) == offset, f"the position {at} leads to another line"
             found.append((at, len(line) - 1, line[:-1]))
-            at += len(line)
         for large in batch.oversized:
             assert content.startswith(large.head, large.position), f"wrong head of the line at {large.position}"
             assert 0 < len(large.head) <= large.length, f"no head of the line at {large.position}"
             found.append((large.position, large.length, None))
         end = batch.end
-    assert found == expected, "the lines given are not the lines of the stream"
+    assert sorted(found) == expected, "the lines given are not the lines of the stream"
     assert end == len(content), f"the last batch ends at {end}, the stream at {len(content)}"
 
 
@@ -181,7 +183,7 @@ def check_resume(make: Callable[[bytes], Source], content: bytes, batches: Seque
         again = _read_to_end(make(content), Position(batch.partition, batch.end, batch.cursor), bytes_max)
         rest = batches[number + 1 :]
         assert b"".join(one.data for one in again) == b"".join(one.data for one in rest), f"resumed at {batch.end}"
-        assert [one.oversized for one in again if one.oversized] == [one.oversized for one in rest if one.oversized]
+        assert [line for one in again for line in one.oversized] == [line for one in rest for line in one.oversized]
         assert (again[-1].end if again else batch.end) == batches[-1].end
 
 

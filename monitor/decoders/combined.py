@@ -76,9 +76,10 @@ class CombinedDecoder:
             frame[name].alias(name) if name in frame.columns else pl.lit(None, dtype=DTYPES[kind_of(name)]).alias(name)
             for name in sorted(fields | {"@timestamp", "event.ingested"})
         ]
-        position = pl.Series(POSITION, starts[frame["_row"].to_numpy()] + raw.start, dtype=pl.Int64)
+        positions = raw.positions(starts)
+        position = pl.Series(POSITION, positions[frame["_row"].to_numpy()], dtype=pl.Int64)
         letters = [
-            self._letter(raw, raw.start + int(starts[row]), raw.data[starts[row] : ends[row]], is_bad_time=is_bad_time)
+            self._letter(raw, int(positions[row]), raw.data[starts[row] : ends[row]], is_bad_time=is_bad_time)
             for row, is_bad_time in refused.items()
         ]
         letters += [

@@ -38,6 +38,9 @@ RETRY_LINES: Final = 256
 CUTS_MAX: Final = 16
 """Lines that only Arrow refuses, cut out one by one; with more of them in a block the rest of it is read strictly."""
 
+FEW_LINES: Final = 512
+"""Up to so many lines are read strictly at once: Arrow's reader, and finding out which lines are for it, has its price."""
+
 DEAD_LETTER_BYTES_MAX: Final = 65_536
 
 _ODD_NUMBER: Final = r"[:\[,]\s*-?(?:NaN|Inf)"
@@ -49,30 +52,27 @@ _ROW: Final = re.compile(r"in row (\d+)")
 class NdjsonDecoder:
     """Decodes NDJSON; remembers only how this stream likes to write its text fields, and only to be quicker."""
 
-    def __init__(self, *, dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX) -> None:
+    def __init__(self, *, dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX, few_lines: int = FEW_LINES) -> None:
+        self._few_lines = few_lines
         self._dead_letter_bytes_max = dead_letter_bytes_max
         self._numeric: frozenset[str] = frozenset()
 
     def decode(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
         shape = shape_of(fields | {"@timestamp", "event.ingested"})
         starts, lines = _split(raw.data)
-        odd, is_dotted = _triage(lines, shape)
-        reading = _Reading(shape, lines, self._numeric, is_dotted=is_dotted)
-        good = np.flatnonzero(~odd)
-        frames = reading.fast(good) if len(good) else []
-        self._numeric = reading.numeric
-        strict_rows = np.union1d(np.flatnonzero(odd), np.asarray(reading.refused, dtype=np.int64)).astype(np.int64)
+        positions = raw.positions(starts)
+        frames, strict_rows = self._fast(lines, shape)
         ends = np.append(starts[1:], len(raw.data))
         rows: list[dict[str, Any]] = []
         kept: list[int] = []
-        letters = [self._oversized(raw, big.position, big.length, big.head) for big in raw.oversized]
+        letters = self.oversized(raw)
         for row in strict_rows.tolist():
             whole = raw.data[starts[row] : ends[row]]
             try:
                 values, text = read_line(whole, shape)
                 times = {name: _time(values.get(name), name) for name in ("@timestamp", "event.ingested")}
             except Refused as refused:
-                letters.append(self._letter(raw, int(starts[row]), refused.reason, refused.detail, whole))
+                letters.append(self._letter(raw, int(positions[row]), refused.reason, refused.detail, whole))
                 continue
             rows.append({**values, **times, LINE: text})
             kept.append(row)
@@ -81,22 +81,39 @@ class NdjsonDecoder:
         frame = _join(frames, shape)
         frame, missing = _without_time(frame)
         for row, reason, detail in missing:
-            letters.append(self._letter(raw, int(starts[row]), reason, detail, raw.data[starts[row] : ends[row]]))
-        position = pl.Series(POSITION, starts[frame["_row"].to_numpy()] + raw.start, dtype=pl.Int64)
+            letters.append(self._letter(raw, int(positions[row]), reason, detail, raw.data[starts[row] : ends[row]]))
+        position = pl.Series(POSITION, positions[frame["_row"].to_numpy()], dtype=pl.Int64)
         letters.sort(key=lambda letter: letter.position)
         return Decoded(frame.drop("_row").with_columns(position), letters)
 
-    def _letter(self, raw: RawBatch, offset: int, reason: DeadLetterReason, detail: str, whole: bytes) -> DeadLetter:
-        body = whole.rstrip(b"\n")
-        return DeadLetter(
-            raw.partition, raw.start + offset, reason, detail, body[: self._dead_letter_bytes_max], len(body)
-        )
+    def _fast(self, lines: pl.Series, shape: Shape) -> tuple[list[pl.DataFrame], np.ndarray[Any, Any]]:
+        """What the fast reader makes of the lines, and the places of those left to the strict one."""
+        if len(lines) <= self._few_lines:
+            return [], np.arange(len(lines))
+        odd, is_dotted = _triage(lines, shape)
+        reading = _Reading(shape, lines, self._numeric, is_dotted=is_dotted)
+        good = np.flatnonzero(~odd)
+        frames = reading.fast(good) if len(good) else []
+        self._numeric = reading.numeric
+        return frames, np.union1d(np.flatnonzero(odd), np.asarray(reading.refused, dtype=np.int64)).astype(np.int64)
 
-    def _oversized(self, raw: RawBatch, position: int, length: int, head: bytes) -> DeadLetter:
-        detail = f"{length} bytes in one line"
-        return DeadLetter(
-            raw.partition, position, DeadLetterReason.TOO_LONG, detail, head[: self._dead_letter_bytes_max], length
-        )
+    def oversized(self, raw: RawBatch) -> list[DeadLetter]:
+        """The batch's oversized lines as dead letters."""
+        return [
+            DeadLetter(
+                raw.partition,
+                line.position,
+                DeadLetterReason.TOO_LONG,
+                f"{line.length} bytes in one line",
+                line.head[: self._dead_letter_bytes_max],
+                line.length,
+            )
+            for line in raw.oversized
+        ]
+
+    def _letter(self, raw: RawBatch, position: int, reason: DeadLetterReason, detail: str, whole: bytes) -> DeadLetter:
+        body = whole.rstrip(b"\n")
+        return DeadLetter(raw.partition, position, reason, detail, body[: self._dead_letter_bytes_max], len(body))
 
 
 def _split(data: bytes) -> tuple[np.ndarray[Any, Any], pl.Series]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Offsets = npt.NDArray[np.int64]
 
 
 class RawBatch(msgspec.Struct, frozen=True):
     r"""Whole lines of one partition, as bytes.
 
     Every line ends in ``\n`` (the source adds one to the last line of a stream that lacks it, and `end` then does not
-    count it). The position of a line is `start` plus its offset in `data`: a byte offset in the partition's
-    (uncompressed) stream; files that follow one another by rotation go on counting. A line longer than the source's
-    bound stands in `oversized` instead of in `data`.
+    count it). The position of a line is a byte offset in the partition's (uncompressed) stream; files that follow one
+    another by rotation go on counting. A line longer than the source's bound stands in `oversized` instead of in `data`.
     """
 
     partition: str  # "file:/var/log/app.ndjson", "stdin:", … : stable across runs, a primary key in the store
@@ -22,7 +25,25 @@ class RawBatch(msgspec.Struct, frozen=True):
     start: int
     end: int  # the position to go on from when this batch has been committed
     cursor: bytes = b""  # what else the source needs to go on from `end` (its own JSON), stored with the position
-    oversized: tuple[Oversized, ...] = ()
+    oversized: tuple[Oversized, ...] = ()  # by position
+
+    def positions(self, offsets: Offsets) -> Offsets:
+        """The positions of the lines that begin at these offsets in `data`: oversized lines before them count too."""
+        if not self.oversized:
+            return offsets + self.start
+        gaps = self._gaps()
+        left_out = np.concatenate([[0], np.cumsum([line.length + 1 for line in self.oversized])])
+        positions: Offsets = offsets + self.start + left_out[np.searchsorted(gaps, offsets, side="right")]
+        return positions
+
+    def offset(self, position: int) -> int:
+        """Where in `data` the line at a position begins."""
+        left_out = sum(line.length + 1 for line in self.oversized if line.position < position)
+        return position - self.start - left_out
+
+    def _gaps(self) -> Offsets:
+        """The offsets in `data` from which on each oversized line is missing."""
+        return np.array([self.offset(line.position) for line in self.oversized], dtype=np.int64)
 
 
 class Oversized(msgspec.Struct, frozen=True):

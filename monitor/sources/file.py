@@ -224,8 +224,8 @@ class FileSource:
         file = self._file
         assert file is not None  # noqa: S101 - lines come from an open file
         for cut in cuts:
-            if data := cut.data[: cut.end - cut.start]:  # without the newline that `finish` added
-                file.set_mark(cut.start - file.base + len(data), data)
+            if data := _last_lines(cut):
+                file.set_mark(cut.end - file.base, data)
             cursor = msgspec.json.encode(file.trace(cut.end - file.base))
             batch = RawBatch(self.partition, self.format, cut.data, cut.start, cut.end, cursor, cut.oversized)
             self._ready.append(batch)
@@ -246,3 +246,12 @@ class FileSource:
             ) from None
         except OSError as error:
             raise SourceError(f"{self._path} cannot be read: {error.strerror}", retryable=True) from None
+
+
+def _last_lines(cut: Cut) -> bytes:
+    """What of the lines given stands right before the end of the cut, without a newline that is not in the stream."""
+    if not cut.oversized:
+        return cut.data[: cut.end - cut.start]
+    last = cut.oversized[-1]
+    length = max(0, cut.end - last.position - last.length - 1)
+    return cut.data[len(cut.data) - length :]

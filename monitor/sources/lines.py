@@ -16,7 +16,7 @@ HEAD_BYTES_MAX: Final = 64 << 10
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A run of whole lines, and perhaps one oversized line after them: the stream from `start` to `end`."""
+    """A run of whole lines: the stream from `start` to `end`, the oversized lines among them set apart."""
 
     start: int
     data: bytes
@@ -42,60 +42,60 @@ class LineCutter:
 
     def feed(self, block: bytes) -> list[Cut]:
         """Take the next bytes of the stream; give the lines that they complete."""
-        cuts: list[Cut] = []
-        begin = 0
+        start, begin = self.position, 0
+        oversized: list[Oversized] = []
         if self._skipped_head is not None:
             begin = block.find(b"\n") + 1
             if begin == 0:
                 self.held_bytes += len(block)
-                return cuts
-            cuts.append(self._end_skipped(self.held_bytes + begin - 1, newline=1))
+                return []
+            oversized.append(self._end_skipped(self.held_bytes + begin - 1, newline=1))
+        data = b""
         last = block.rfind(b"\n", begin) + 1
         if last > begin:
             whole = b"".join([*self._held, memoryview(block)[begin:last]])  # one copy, not two
             self._held, self.held_bytes = [], 0
-            cuts.extend(self._cut(whole))
+            data, more = self._without_oversized(whole)
+            oversized += more
+            self.position += len(whole)
             begin = last
         self._hold(block[begin:])
-        return cuts
+        return [Cut(start, data, self.position, tuple(oversized))] if self.position > start else []
 
     def finish(self) -> list[Cut]:
         """The stream has ended: give its last line if that lacks a newline."""
+        start = self.position
         if self._skipped_head is not None:
-            return [self._end_skipped(self.held_bytes, newline=0)]
+            line = self._end_skipped(self.held_bytes, newline=0)
+            return [Cut(start, b"", self.position, (line,))]
         if not self.held_bytes:
             return []
-        start, end = self.position, self.position + self.held_bytes
+        end = start + self.held_bytes
         data = b"".join([*self._held, b"\n"])
         self._held, self.held_bytes, self.position = [], 0, end
         return [Cut(start, data, end)]
 
-    def _cut(self, whole: bytes) -> list[Cut]:
-        """Part whole lines at the oversized ones, which end a cut: all positions in `data` then add up."""
-        cuts = []
+    def _without_oversized(self, whole: bytes) -> tuple[bytes, list[Oversized]]:
+        """Whole lines from the position on, and those of them that are too long."""
+        parts: list[bytes] = []
+        oversized: list[Oversized] = []
         begin = at = 0
         while at < len(whole):
             # The last newline within reach of a line's start: all lines up to it are short enough.
             newline = whole.rfind(b"\n", at, at + self._line_bytes_max + 1)
             if newline < 0:
                 newline = whole.find(b"\n", at)
-                head = whole[at : at + self._head_bytes]
-                line = Oversized(self.position + at - begin, newline - at, head)
-                cuts.append(self._give(whole[begin:at], newline + 1 - begin, (line,)))
+                oversized.append(Oversized(self.position + at, newline - at, whole[at : at + self._head_bytes]))
+                parts.append(whole[begin:at])
                 begin = newline + 1
             at = newline + 1
-        if begin < at:
-            cuts.append(self._give(whole[begin:], at - begin, ()))
-        return cuts
+        return (b"".join([*parts, whole[begin:]]), oversized) if oversized else (whole, oversized)
 
-    def _give(self, data: bytes, length: int, oversized: tuple[Oversized, ...]) -> Cut:
-        start, self.position = self.position, self.position + length
-        return Cut(start, data, self.position, oversized)
-
-    def _end_skipped(self, length: int, newline: int) -> Cut:
+    def _end_skipped(self, length: int, newline: int) -> Oversized:
         line = Oversized(self.position, length, self._skipped_head or b"")
         self._skipped_head, self.held_bytes = None, 0
-        return self._give(b"", length + newline, (line,))
+        self.position += length + newline
+        return line
 
     def _hold(self, rest: bytes) -> None:
         if rest:

@@ -24,7 +24,7 @@ MICROS = 1_772_438_400_500_000
 
 def decode(*lines: bytes | str, fields=FIELDS):
     data = b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines)
-    return NdjsonDecoder().decode(RawBatch("memory:1", "ndjson", data, 100, 100 + len(data)), fields)
+    return NdjsonDecoder(few_lines=0).decode(RawBatch("memory:1", "ndjson", data, 100, 100 + len(data)), fields)
 
 
 def one(line, field):
@@ -126,12 +126,12 @@ def test_a_time_is_rfc_3339_with_a_zone_or_milliseconds(written, micros):
 
 def test_oversized_lines_are_dead_letters_with_their_beginning():
     raw = RawBatch("memory:1", "ndjson", b"", 0, 9_000_001, b"", (Oversized(0, 9_000_000, b"{" * 10),))
-    (letter,) = NdjsonDecoder().decode(raw, FIELDS).dead_letters
+    (letter,) = NdjsonDecoder(few_lines=0).decode(raw, FIELDS).dead_letters
     assert (letter.reason, letter.length, letter.raw) == (Reason.TOO_LONG, 9_000_000, b"{" * 10)
 
 
 def test_one_line_that_writes_a_text_as_a_number_does_not_slow_the_next_batch():
-    decoder = NdjsonDecoder()
+    decoder = NdjsonDecoder(few_lines=0)
     lines = ["{" + TIME + ',"user":{"id":12345678}}', *["{" + TIME + ',"user":{"id":"o1"}}'] * 50]
     data = ("\n".join(lines) + "\n").encode()
     decoder.decode(RawBatch("p", "ndjson", data, 0, len(data)), FIELDS)
@@ -232,3 +232,12 @@ def test_ordinary_lines_take_the_fast_way():
     assert not odd.any()
     assert reading.fast(np.arange(100))[0].height == 100
     assert reading.refused == []
+
+
+def test_few_lines_are_read_strictly_with_the_same_result():
+    lines = [b'{"@timestamp":1767225600000,"message":"a"}', b"{", b'{"@timestamp":"x"}', b"\xff", b'{"message":1}']
+    data = b"".join(line + b"\n" for line in lines)
+    raw = RawBatch("memory:1", "ndjson", data, 100, 100 + len(data))
+    strict, fast = (NdjsonDecoder(few_lines=few).decode(raw, FIELDS) for few in (512, 0))
+    assert strict.frame.equals(fast.frame)
+    assert strict.dead_letters == fast.dead_letters

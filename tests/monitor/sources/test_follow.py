@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -97,9 +98,11 @@ class Log:
     def lines(self):
         given = []
         for batch in self.batches:
-            given += batch.data.split(b"\n")[:-1]
-            given += [line.head[:10] + b"~%d" % line.length for line in batch.oversized]
-        return given
+            lines = batch.data.split(b"\n")[:-1]
+            starts = np.cumsum([0, *(len(line) + 1 for line in lines)], dtype=np.int64)[:-1]
+            given += zip(batch.positions(starts).tolist(), lines, strict=True)
+            given += [(line.position, line.head[:10] + b"~%d" % line.length) for line in batch.oversized]
+        return [line for _, line in sorted(given)]
 
 
 NUMBERS = st.integers(1, 4)
