@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
+import shutil
 import signal
+import stat
 import time
 from collections import Counter
 from multiprocessing.process import BaseProcess
@@ -25,8 +28,8 @@ _processes.set_forkserver_preload(["monitor.app"])  # a child then starts in a t
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a child does, and what befalls it.
 
-    At the `occurrence`-th time that it passes the durable boundary `at`, it is killed; with `torn`, the file being
-    written has lost its second half by then.
+    At the `occurrence`-th time that it passes the durable boundary `at`, it is killed; with `power_cut`, the disk has lost
+    what it was not made to keep by then. Its log stands beside the data folder and tells of every turn.
     """
 
     data_dir: str
@@ -37,7 +40,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     every_turn: bool = True  # save a snapshot after each, so that restarts begin at all of them
     at: str = ""
     occurrence: int = 1
-    torn: bool = False
+    power_cut: bool = False
+
+    @property
+    def log(self) -> Path:
+        return Path(self.data_dir).with_suffix(".log")
 
     def start(self) -> BaseProcess:
         """Start the child."""
@@ -55,23 +62,48 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             raise TimeoutError(f"not done after {within_s} s: {self}")
         return process.exitcode
 
+    def killed_after(self, turn: int, wait_s: float, *, starting: bool = False) -> bool:
+        """Start the child and kill it some time after it has committed a turn, or after its start; whether it was at work."""
+        told = self.log.stat().st_size if self.log.exists() else 0
+        process = self.start()
+        while process.is_alive() and not starting and self._turn_told(told) < turn:
+            time.sleep(0.005)
+        process.join(wait_s)
+        is_unfinished = process.exitcode is None
+        process.kill()
+        process.join()
+        return is_unfinished and self._turn_told(told) >= 0
+
+    def _turn_told(self, after: int) -> int:
+        """The last turn that the log tells of from there on, that at which work was taken up included; -1 before that."""
+        if not self.log.exists():
+            return -1
+        turns = TURN.findall(self.log.read_bytes()[after:])
+        return int(turns[-1]) if turns else -1
+
+
+TURN: Final = re.compile(rb'"event":"(?:recovery_done|turn_committed)".*?"turn":(\d+)')
+START_S: Final = 0.8
+"""About what a child needs before it is at work."""
+
 
 def work(encoded: bytes) -> None:
     """In the child: run the daemon."""
     plan = msgspec.json.decode(encoded, type=Plan)
     passed: Counter[str] = Counter()
+    disk = Disk(Path(plan.data_dir)) if plan.power_cut else None
 
     def observe(name: str) -> None:
         passed[name] += 1
         if name == plan.at and passed[name] == plan.occurrence:
-            if plan.torn:
-                tear(Path(plan.data_dir))
+            if disk is not None:
+                disk.lose_power()
             os.kill(os.getpid(), signal.SIGKILL)
 
     durable.observer = observe
     config = journey.configured(Path(plan.data_dir), plan.sources, **plan.keys)
-    log = Path(plan.data_dir).with_suffix(".log").open("a", encoding="utf-8")
-    telemetry = Telemetry(level="info", log_format="json", stream=log)
+    log = plan.log.open("a", encoding="utf-8")
+    telemetry = Telemetry(level="debug", log_format="json", stream=log)
     clock = (lambda: time.time_ns() // 1000) if plan.live else (lambda: journey.NOW)
     deliver = plan.deliver or plan.live
     with open_daemon(config, telemetry, until_end=not plan.live, deliver=deliver, clock=clock) as daemon:
@@ -81,8 +113,46 @@ def work(encoded: bytes) -> None:
         daemon.run()
 
 
-def tear(data_dir: Path) -> None:
-    """Cut the file that is being written in half."""
-    parts = [path for path in data_dir.rglob("*") if path.is_file() and ".part" in str(path.relative_to(data_dir))]
-    newest = max(parts, key=lambda path: (path.stat().st_mtime_ns, path.name))
-    os.truncate(newest, newest.stat().st_size // 2)
+class Disk:
+    """A disk that keeps what it was made to keep by fsync: the content of a file, and the names in a folder.
+
+    What was there before the child began is kept too, and so is the database, which sees to its own file. Of what else was
+    written to a file its second half is lost; a new name is as if it had never been given. The folders of the first level
+    stay: every journalling file system keeps the making of a folder when it keeps a file in it.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._sizes: dict[int, int] = {}
+        self._names: set[tuple[int, str, int]] = set()
+        self._fsync = os.fsync
+        for path in self._paths():
+            self._keep(path, path.stat())
+        os.fsync = self.fsync
+
+    def fsync(self, descriptor: int) -> None:
+        """Stands for `os.fsync`, and remembers of what."""
+        self._fsync(descriptor)
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            with os.scandir(descriptor) as entries:
+                self._names |= {(status.st_ino, entry.name, entry.inode()) for entry in entries}
+        else:
+            self._sizes[status.st_ino] = status.st_size
+
+    def lose_power(self) -> None:
+        """Let the data folder be as it will be found."""
+        for path in self._paths():
+            status = path.stat()
+            if (path.parent.stat().st_ino, path.name, status.st_ino) not in self._names:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            elif path.is_file() and status.st_size > self._sizes.get(status.st_ino, 0):
+                os.truncate(path, max(status.st_size // 2, self._sizes.get(status.st_ino, 0)))
+
+    def _keep(self, path: Path, status: os.stat_result) -> None:
+        self._names.add((path.parent.stat().st_ino, path.name, status.st_ino))
+        self._sizes[status.st_ino] = status.st_size
+
+    def _paths(self) -> list[Path]:
+        """Innermost first, so that what is in a folder that is lost has been seen."""
+        return sorted(self._data_dir.glob("*/**/*"), key=lambda path: -len(path.parts))

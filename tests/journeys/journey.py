@@ -72,6 +72,82 @@ def troubled(seed: int, events: int) -> list[bytes]:
     return lines
 
 
+def crowded(seed: int, bursts: int = 80, *, troubled: bool = True, begun_s: float = 0.0) -> list[bytes]:
+    """Short lines of bursts that make windows fire, in the order of their arrival, which is not that of their times.
+
+    Some collectors tell when an event arrived and others do not, so the arrival clock has to know. With `troubled`, now and
+    then nobody has anything to say for longer than a clock believes at once, some events come too late, and some claim times
+    ahead, by a minute or by years. The stream begins `begun_s` after 2026-03-03T01:06:40Z.
+    """
+    chance = random.Random(seed)
+    events: list[tuple[float, bytes]] = []
+    for burst in range(bursts):
+        begun_s += chance.uniform(0.5, 4.0) + (SILENCE_S if troubled and burst % 8 == 7 else 0.0)
+        kind = chance.choice([_declined, _exchanged, _seen_on_devices])
+        for number in range(chance.randrange(2, 9)):
+            happened_s = begun_s + chance.uniform(0, 3.0)
+            held_up_s = 3.0 if troubled and chance.random() < 0.04 else 0.0
+            arrived_s = happened_s + held_up_s + chance.uniform(0, DELAY_S_MAX)
+            body = kind(burst, number)
+            told = {"ingested": _milliseconds(arrived_s)} if chance.random() < 0.4 else {}
+            events.append((arrived_s, _line(happened_s, {"id": f"{burst}-{number}", **told}, body)))
+    lines = [line for _, line in sorted(events, key=lambda event: event[0])]
+    return _with_forged(lines, chance) if troubled else lines
+
+
+SILENCE_S: Final = 400.0
+"""More than ``clock.step_s_max`` and ``clock.skew_s_max``: what comes after it is believed when a second event says the same."""
+
+DELAY_S_MAX: Final = 0.9
+"""How long the crowded events are on their way: less than half of the lateness, so that as much is left for shuffling."""
+
+BEFORE_MIDNIGHT_S: Final = 80_300.0
+"""A beginning of the crowded events whose middle is the end of a day."""
+
+_BEGINNING_MS: Final = 1_772_500_000_000
+
+
+def _declined(burst: int, number: int) -> dict[str, Any]:
+    """One device whose payments are declined; five in ten minutes are too many."""
+    payment = {"payment": {"payer_id": f"p{burst}-{number}"}, "error": {"code": "-15020"}}
+    return {"dataset": "miniprogram.payment", "action": "requestPayment", "device": {"id": f"d{burst}"}, **payment}
+
+
+def _exchanged(burst: int, number: int) -> dict[str, Any]:
+    """One login code that is exchanged again; three times are too many."""
+    event = {"dataset": "miniprogram.gateway", "action": "code2Session", "outcome": "failure"}
+    return {**event, "auth": {"code": f"code-of-burst-{burst}"}, "source": {"ip": f"198.18.0.{number}"}}
+
+
+def _seen_on_devices(burst: int, number: int) -> dict[str, Any]:
+    """One login code on several devices; two are too many."""
+    event = {"dataset": "miniprogram.auth", "action": "login"}
+    return {**event, "auth": {"code": f"code-of-burst-{burst}"}, "device": {"id": f"d{burst}-{number // 2}"}}
+
+
+def _line(happened_s: float, event: dict[str, Any], body: dict[str, Any]) -> bytes:
+    event |= {key: body.pop(key) for key in ("dataset", "action", "outcome") if key in body}
+    app = {"miniprogram": {"app_id": "wx5b1e7c90a4d2f836", "developer_id": "dev-1"}}
+    return msgspec.json.encode({"@timestamp": _milliseconds(happened_s), "event": event, **app, **body}) + b"\n"
+
+
+def _milliseconds(seconds: float) -> int:
+    return _BEGINNING_MS + int(seconds * 1000)
+
+
+def _with_forged(lines: list[bytes], chance: random.Random) -> list[bytes]:
+    """Single lines with a time ahead: two in a row would be believed."""
+    mixed: list[bytes] = []
+    for number, line in enumerate(lines):
+        mixed.append(line)
+        if number % 12 == 6:
+            known = msgspec.json.decode(line)["@timestamp"]
+            ahead_ms = chance.choice([90_000, 5 * 365 * 86_400_000])
+            forged = {"@timestamp": known + ahead_ms, "event": {"id": f"forged-{number}", "action": "login"}}
+            mixed.append(msgspec.json.encode(forged) + b"\n")
+    return mixed
+
+
 def configured(data_dir: Path, sources: Sequence[Path | str], **keys: object) -> Config:
     """A configuration for a data folder; `keys` are of ``config.toml``, with two underscores for the dot."""
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -89,16 +165,23 @@ def configured(data_dir: Path, sources: Sequence[Path | str], **keys: object) ->
 
 
 @contextmanager
-def daemon(config: Config, log: io.StringIO | None = None, **more: Any) -> Iterator[Daemon]:
-    """A daemon that reads to the end, its log in `log`."""
+def daemon(config: Config, log: io.StringIO | None = None, *, now: int = NOW, **more: Any) -> Iterator[Daemon]:
+    """A daemon that reads to the end, its log in `log`, its clock standing at `now`."""
     telemetry = Telemetry(level="info", log_format="json", stream=log or io.StringIO())
-    with open_daemon(config, telemetry, until_end=True, clock=lambda: NOW, **more) as opened:
+    with open_daemon(config, telemetry, until_end=True, clock=lambda: now, **more) as opened:
         yield opened
 
 
-def run(config: Config, *, stop_after: int | None = None, log: io.StringIO | None = None) -> bool:
-    """Read to the end, or stop in order after some turns; whether the end was reached."""
+def run(
+    config: Config, *, stop_after: int | None = None, log: io.StringIO | None = None, lot_bytes: int | None = None
+) -> bool:
+    """Read to the end, or stop in order after some turns; whether the end was reached.
+
+    `lot_bytes` is what is read at once, smaller than any configuration may ask.
+    """
     with daemon(config, log) as opened:
+        if lot_bytes is not None:
+            opened.pipeline.settings = dataclasses.replace(opened.pipeline.settings, bytes_max=lot_bytes)
         left = [stop_after]
 
         def count(_: object) -> None:
@@ -128,6 +211,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     imbalance: int
     dead_letters: dict[str, int]
     archived: list[tuple[str, str]]
+    strays: list[str]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -145,7 +229,9 @@ def outcome(data_dir: Path) -> Outcome:
         incidents = {incident.id: incident for incident in store.incidents()}
         entities = {finding.entity for finding in findings.values()}
         progress = list(store.progress().values())
-        frames = kept.archive.scan(store.segments(), columns=["event.id", LINE])
+        segments = store.segments()
+        frames = kept.archive.scan(segments, columns=["event.id", LINE])
+        files = {path.relative_to(kept.archive.folder).as_posix() for path in kept.archive.folder.rglob("*.*")}
         names = ("received", "processed", "dead_lettered", "late", "duplicate", "future")
         return Outcome(
             findings=findings,
@@ -157,6 +243,7 @@ def outcome(data_dir: Path) -> Outcome:
             imbalance=sum(abs(imbalance(each)) for each in progress),
             dead_letters=dict(Counter(letter.reason.value for letter in store.dead_letters())),
             archived=[(row[0], row[1]) for frame in frames for row in frame.iter_rows()],
+            strays=sorted(files - {segment.path for segment in segments}),
         )
     finally:
         store.close()
@@ -183,6 +270,8 @@ def differences(expected: Outcome, found: Outcome, *, decided: bool = True, orde
         wrong["archived"] = {"lost": list(lost)[:3], "more": list(more)[:3], "events": len(found.archived)}
     if len(set(found.archived)) != len(found.archived):
         wrong["archived twice"] = [key for key, count in Counter(found.archived).items() if count > 1][:3]
+    if found.strays:
+        wrong["files that nothing names"] = found.strays[:3]
     if found.imbalance:
         wrong["imbalance"] = found.imbalance
     return wrong
@@ -217,5 +306,17 @@ def watched(observer: Callable[[str], None]) -> Iterator[None]:
         durable.observer = earlier
 
 
-KILLS: Final = int(os.environ.get("MINIWATCH_KILLS", "6"))
-"""How many random kills the kill journey has."""
+def refusing(times: Callable[[str, int], bool], number: int) -> Callable[[str], None]:
+    """An observer that refuses some passings of boundaries, as a disk does with this error number."""
+    passed: Counter[str] = Counter()
+
+    def observe(name: str) -> None:
+        passed[name] += 1
+        if times(name, passed[name]):
+            raise OSError(number, os.strerror(number))
+
+    return observe
+
+
+KILLS: Final = int(os.environ.get("MINIWATCH_KILLS", "50"))
+"""How many random kills the long kill journey has."""

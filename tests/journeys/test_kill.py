@@ -11,19 +11,24 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import journey
 import pytest
-from child import Plan
-from journey import Outcome, configured, daemon, differences, outcome, run, watched
+from child import START_S, Plan
+from journey import Outcome, configured, daemon, differences, outcome, refusing, run, watched
 
 from monitor.app import Daemon
 from monitor.stores import StoreError
 
 KEYS: Final[dict[str, object]] = {"batch__rows_max": 190}
+SMALL: Final[dict[str, object]] = {**KEYS, "batch__rows_max": 26, "batch__bytes_max": 64 << 10}
+"""Cuts the stream into some fifty turns."""
+
+LINES: Final = 1325
+TURN_S: Final = 0.06
+"""About what a turn takes when each saves a snapshot."""
 KILLED: Final = -signal.SIGKILL
 
 
@@ -61,7 +66,7 @@ def _run(data_dir: Path, source: Path, log: io.StringIO | None = None) -> None:
 
 
 def _plan(data_dir: Path, source: Path, **more: object) -> Plan:
-    return Plan(data_dir=str(data_dir), sources=[f"file:{source}"], keys=KEYS, **more)
+    return Plan(data_dir=str(data_dir), sources=[f"file:{source}"], **{"keys": KEYS, **more})
 
 
 def test_every_kind_of_durable_step_is_passed(boundaries: Counter[str]) -> None:
@@ -83,15 +88,23 @@ def test_every_kind_of_durable_step_is_passed(boundaries: Counter[str]) -> None:
     assert boundaries["commit:turn"] > 5
 
 
-def test_kills_at_random_moments_change_nothing(source: Path, expected: Outcome, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills", "rows_max"), [(5, 26), pytest.param(journey.KILLS, 10, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_change_nothing(
+    source: Path, expected: Outcome, tmp_path: Path, kills: int, rows_max: int
+) -> None:
+    """The moments are spread over the turns of the work; one in five is while the daemon starts."""
     chance = random.Random(8)
-    plan = _plan(tmp_path / "data", source)
-    for _ in range(journey.KILLS):
-        process = plan.start()
-        process.join(chance.uniform(0.05, 1.2))
-        process.kill()
-        process.join()
+    moments = sorted(chance.uniform(0, LINES / rows_max) for _ in range(kills))
+    keys = {**SMALL, "batch__rows_max": rows_max}
+    amid = 0
+    for number, moment in enumerate(moments):
+        plan = _plan(tmp_path / "data", source, keys=keys, every_turn=chance.random() < 0.5)
+        starting = number % 5 == 4
+        wait_s = chance.uniform(0, START_S if starting else TURN_S)
+        amid += plan.killed_after(int(moment), wait_s, starting=starting)
+    assert amid >= kills * 2 / 3
     assert plan.run() == 0
+    assert _turns(tmp_path / "data") >= 40
     assert differences(expected, outcome(tmp_path / "data")) == {}
 
 
@@ -117,11 +130,16 @@ def test_a_kill_at_each_durable_boundary_changes_nothing(
         assert (name, differences(expected, outcome(data_dir))) == (name, {})
 
 
-def test_torn_writes_change_nothing(source: Path, expected: Outcome, boundaries: Counter[str], tmp_path: Path) -> None:
-    for name in (name for name in boundaries if name.startswith("fsync:")):
+def test_one_power_cut_after_another_at_every_durable_boundary_changes_nothing(
+    source: Path, expected: Outcome, boundaries: Counter[str], tmp_path: Path
+) -> None:
+    """What was not fsynced by then is torn, and a name in a folder that was not is gone. What has its name is whole."""
+    for name in sorted(boundaries, key=lambda name: name == "fsync:folder"):
         occurrence = min(2, boundaries[name])
-        assert _plan(tmp_path / "data", source, at=name, occurrence=occurrence, torn=True).run() == KILLED
+        cut = _plan(tmp_path / "data", source, keys=SMALL, at=name, occurrence=occurrence, power_cut=True)
+        assert cut.run() == KILLED
     assert _plan(tmp_path / "data", source).run() == 0
+    assert "snapshot_refused" not in cut.log.read_text(encoding="utf-8")
     assert differences(expected, outcome(tmp_path / "data")) == {}
 
 
@@ -135,16 +153,33 @@ def test_a_torn_file_that_no_commit_names_is_written_again(source: Path, expecte
     assert differences(expected, outcome(data_dir)) == {}
 
 
+def test_a_turn_that_is_cut_otherwise_after_a_kill_leaves_nothing_of_what_it_was(tmp_path: Path) -> None:
+    """It had reached into the next day, and had more dead letters."""
+    source = tmp_path / "events.ndjson"
+    lines = journey.crowded(seed=6, begun_s=journey.BEFORE_MIDNIGHT_S)
+    source.write_bytes(b"{\n".join(b"".join(lines[first : first + 40]) for first in range(0, len(lines), 40)))
+    whole = {"batch__rows_max": 50_000}
+    assert _plan(tmp_path / "calm", source, keys=whole).run() == 0
+    assert _plan(tmp_path / "data", source, keys=whole, at="rename:segment:done", occurrence=2).run() == KILLED
+    assert _plan(tmp_path / "data", source, keys=whole, at="commit:turn").run() == KILLED
+    assert len({path.parent for path in tmp_path.glob("data/archive/*/*.parquet")}) == 2
+    assert _plan(tmp_path / "data", source, keys={"batch__rows_max": 100}).run() == 0
+    assert differences(outcome(tmp_path / "calm"), outcome(tmp_path / "data")) == {}
+
+
 def _cut(path: Path, share: float) -> None:
     os.truncate(path, int(path.stat().st_size * share))
 
 
-@pytest.mark.parametrize("lost_bytes", [1, 700, 4200])
+@pytest.mark.parametrize(
+    ("at", "lost_bytes"), [("commit:turn:done", 1), ("commit:turn:done", 700), ("rename:snapshot:done", 4200)]
+)
 def test_a_database_whose_last_commit_was_torn_off_is_made_whole(
-    source: Path, expected: Outcome, tmp_path: Path, lost_bytes: int
+    source: Path, expected: Outcome, tmp_path: Path, at: str, lost_bytes: int
 ) -> None:
+    """There may be a snapshot of the turn that was torn off: it knows what has not happened."""
     data_dir = tmp_path / "data"
-    assert _plan(data_dir, source, at="commit:turn:done", occurrence=4).run() == KILLED
+    assert _plan(data_dir, source, at=at, occurrence=4).run() == KILLED
     wal = next(data_dir.rglob("*-wal"))
     os.truncate(wal, wal.stat().st_size - lost_bytes)
     assert _turns(data_dir) == 3
@@ -181,18 +216,6 @@ def _turns(data_dir: Path) -> int:
         connection.close()
 
 
-def _refusing(times: Callable[[str, int], bool], number: int) -> Callable[[str], None]:
-    """An observer that refuses some passings of boundaries, as a disk does with this error number."""
-    passed: Counter[str] = Counter()
-
-    def observe(name: str) -> None:
-        passed[name] += 1
-        if times(name, passed[name]):
-            raise OSError(number, os.strerror(number))
-
-    return observe
-
-
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["full", "failing"])
 def test_a_disk_that_refuses_each_step_for_a_while_is_outlived(
     source: Path, expected: Outcome, tmp_path: Path, number: int
@@ -202,7 +225,7 @@ def test_a_disk_that_refuses_each_step_for_a_while_is_outlived(
     with daemon(configured(data_dir, [source], **KEYS), log) as opened:
         journey.remember_every_turn(opened)
         refused = {"commit:turn": (2, 4), "commit:turn:done": (3, 3)}
-        with watched(_refusing(lambda name, time: _between(time, refused.get(name, (2, 2))), number)):
+        with watched(refusing(lambda name, time: _between(time, refused.get(name, (2, 2))), number)):
             opened.run()
     assert differences(expected, outcome(data_dir)) == {}
     assert os.strerror(number) in log.getvalue()
@@ -218,7 +241,7 @@ def test_a_disk_that_refuses_for_good_stops_the_daemon_when_told_and_costs_nothi
 ) -> None:
     blocking = {name for name in boundaries if _kind(name) in {"turn", "segment"}} - {"commit:turn:done"}
     for name in sorted(blocking):
-        with watched(_refusing(lambda passed, _, name=name: passed == name, errno.ENOSPC)):
+        with watched(refusing(lambda passed, _, name=name: passed == name, errno.ENOSPC)):
             assert os.strerror(errno.ENOSPC) in _stopped_when_stalled(tmp_path / "data", source)
     run(configured(tmp_path / "data", [source], **KEYS))
     assert differences(expected, outcome(tmp_path / "data")) == {}
@@ -228,7 +251,7 @@ def test_a_disk_that_never_takes_a_snapshot_makes_a_restart_slower_and_nothing_e
     source: Path, expected: Outcome, tmp_path: Path
 ) -> None:
     log = io.StringIO()
-    with watched(_refusing(lambda passed, _: _kind(passed) in {"snapshot", "marks"}, errno.EIO)):
+    with watched(refusing(lambda passed, _: _kind(passed) in {"snapshot", "marks"}, errno.EIO)):
         _run(tmp_path / "data", source, log)
     assert "snapshot_failed" in log.getvalue()
     assert differences(expected, outcome(tmp_path / "data")) == {}
@@ -262,7 +285,7 @@ def test_a_full_disk_at_the_first_start_is_told_and_costs_nothing(
     source: Path, expected: Outcome, tmp_path: Path
 ) -> None:
     for name in ("write:key", "fsync:key", "rename:key", "commit:schema", "commit:schema:done"):
-        with watched(_refusing(lambda passed, _, name=name: passed == name, errno.ENOSPC)):
+        with watched(refusing(lambda passed, _, name=name: passed == name, errno.ENOSPC)):
             assert os.strerror(errno.ENOSPC) in _stopped_when_stalled(tmp_path / "data", source)
     run(configured(tmp_path / "data", [source], **KEYS))
     assert differences(expected, outcome(tmp_path / "data")) == {}
