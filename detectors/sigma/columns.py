@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -22,13 +23,16 @@ from detectors.sigma.condition import fold
 from detectors.sigma.fields import ARGUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Rows = npt.NDArray[np.intp]
 Truth = npt.NDArray[np.bool_]
 
 SAMPLE_ROWS: Final = 1_000
 """Rows looked at to guess whether a column repeats itself."""
+
+SAMPLE_STEP_MIN: Final = 4
+"""A column not so many times longer than the sample is taken to repeat itself without looking."""
 
 SMALL_MAX: Final = 512
 """Distinct values up to which a column is small enough to be asked value by value."""
@@ -66,12 +70,10 @@ class Column:
     def inside(self, path: str) -> pl.Series:
         """What stands at a path inside the values, which are JSON texts; only those are parsed that may hold the path."""
         texts = self.values.cast(pl.String)
-        first = path.partition(".")[0]
         # A key written with escapes is still that key, hence the second literal.
-        places = texts.str.contains_any([f'"{first}', "\\"]).fill_null(value=False).arg_true()
-        found = inside(texts.gather(places), path)
-        nothing = pl.Series(path, [None], dtype=pl.String).new_from_index(0, self.size)
-        return nothing.scatter(places, found) if len(places) else nothing
+        literals = [f'"{path.partition(".")[0]}', "\\"]
+        found = inside(texts, path, only=texts.str.contains_any(literals).to_list() if len(texts) > SMALL_MAX else None)
+        return pl.Series(path, found, dtype=pl.String)
 
     def frame(self, form: str) -> pl.DataFrame:
         """The elements in the forms made so far, this one among them."""
@@ -156,6 +158,7 @@ class Columns:
         self._frame = frame
         self._rows_of = rows_of
         self.at = at
+        self._at = None if at is None else pl.Series(at, dtype=pl.UInt32)
         self._columns: dict[str, Column | None] = {}
 
     @property
@@ -181,13 +184,16 @@ class Columns:
 
     def _series(self, field: str) -> pl.Series:
         series = self._frame.get_column(field)
-        return series if self.at is None else series.gather(self.at)
+        return series if self._at is None else series[self._at]
 
     def _make(self, field: str) -> Column | None:
         if field in self._frame.columns:
             series = self._series(field)
             if series.null_count() == len(series):
                 return None
+            if self.at is not None:  # few rows: to look for what repeats costs more than it spares
+                series = list_texts(series) if isinstance(series.dtype, pl.List) else series
+                return Column(len(series), None, series, *elements(series))
             return encode(series, self._rows_of(field))
         if field.startswith(ARGUMENTS + "."):
             return self._nested(field[len(ARGUMENTS) + 1 :])
@@ -212,7 +218,7 @@ def encode(series: pl.Series, rows: Rows | None = None) -> Column:
         series = list_texts(series)
     height = len(series)
     if rows is not None:
-        series = series.gather(rows)
+        series = series[pl.Series(rows, dtype=pl.UInt32)]
     values, codes = (series, None) if _is_mostly_distinct(series) else _dictionary(series)
     texts, owners = elements(values)
     if rows is not None:
@@ -224,7 +230,10 @@ def encode(series: pl.Series, rows: Rows | None = None) -> Column:
 
 def _is_mostly_distinct(series: pl.Series) -> bool:
     """Whether a sample shows little repetition."""
-    sample = series.gather_every(max(1, len(series) // SAMPLE_ROWS))
+    step = len(series) // SAMPLE_ROWS
+    if step < SAMPLE_STEP_MIN:
+        return False
+    sample = series[pl.Series(np.arange(0, len(series), step), dtype=pl.UInt32)]
     return sample.n_unique() * 2 > len(sample)
 
 
@@ -253,10 +262,9 @@ def elements(values: pl.Series) -> tuple[pl.Series, Rows | None]:
     """The texts that predicates are asked of, and whose they are when some value is a list."""
     if values.dtype != pl.String:
         return values.cast(pl.String), None
-    starts = values.str.starts_with("[").fill_null(value=False)
-    if not starts.any():
+    places = _lists_in(values)
+    if not places:
         return values, None
-    places = starts.arg_true().to_list()
     texts: list[str] = []
     owners: list[int] = []
     lists: list[int] = []
@@ -271,6 +279,14 @@ def elements(values: pl.Series) -> tuple[pl.Series, Rows | None]:
     plain = np.setdiff1d(np.arange(len(values)), np.array(lists))
     everything = pl.concat([values.gather(plain), pl.Series(values.name, texts, dtype=pl.String)])
     return everything, np.concatenate([plain, np.array(owners, dtype=np.intp)])
+
+
+def _lists_in(values: pl.Series) -> list[int]:
+    """Where a text begins like a list."""
+    if len(values) <= SMALL_MAX:
+        return [place for place, text in enumerate(values.to_list()) if text is not None and text[:1] == "["]
+    starts = values.str.starts_with("[")
+    return starts.fill_null(value=False).arg_true().to_list() if starts.any() else []
 
 
 def _elements(text: str) -> list[str] | None:
@@ -289,19 +305,20 @@ def _plain(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def inside(texts: pl.Series, path: str) -> pl.Series:
-    """The value at a dotted path inside each JSON text, as text; missing where there is none or the text is no object.
+def inside(texts: pl.Series, path: str, only: Iterable[bool | None] | None = None) -> list[str | None]:
+    """The value at a dotted path inside each JSON text, as text; None where there is none or the text is no object.
 
-    A key may itself contain dots: ``a.b`` is looked for as ``b`` in ``a``, then as the key ``a.b``.
+    A key may itself contain dots: ``a.b`` is looked for as ``b`` in ``a``, then as the key ``a.b``. `only` says which texts
+    are worth looking into.
     """
     decode = _arguments(path).decode
-    found = []
-    for text in texts.to_list():
+    found: list[str | None] = []
+    for text, is_wanted in zip(texts.to_list(), repeat(True) if only is None else only):  # noqa: B905 - one may be endless
         try:
-            found.append(None if text is None else _at(decode(text), path))
+            found.append(_at(decode(text), path) if is_wanted and text is not None else None)
         except (msgspec.DecodeError, RecursionError):
             found.append(None)
-    return pl.Series(path, found, dtype=pl.String)
+    return found
 
 
 class _Arguments(msgspec.Struct):

@@ -93,8 +93,7 @@ class Correlator:
 
     def observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
         """What the batch's hits, and its watermark, show."""
-        hits = [part.drop("row") for part in self._hits(batch.frame, matches)]
-        waiting = pl.concat([self._waiting, *hits])
+        waiting = pl.concat([self._waiting, *self._hits(batch.frame, matches)])
         due = pl.col("time") <= batch.watermark
         ready = waiting.filter(due)
         self._waiting = waiting.filter(~due)
@@ -139,7 +138,9 @@ class Correlator:
             events = self._readings[rule_id, place].events(facts.slice(start, len(rows)))
             parts.setdefault(rule_id, []).append(events)
             start += len(rows)
-        return [part if not more else _once([part, *more]) for part, *more in parts.values()]
+        return [
+            _once(events) if len(self._windows[rule_id].bases) > 1 else events[0] for rule_id, events in parts.items()
+        ]
 
     def _cross(self, ready: pl.DataFrame, watermarks: Integers) -> list[Sighting]:
         """The findings of the windows that the ready events bring to fire."""
@@ -238,7 +239,7 @@ def _watermarks(frame: pl.DataFrame) -> Integers:
 def _facts(frame: pl.DataFrame, rows: Rows, fields: Sequence[str]) -> pl.DataFrame:
     """What windows need to know of some rows; a field that the batch lacks is missing everywhere."""
     at = pl.Series("row", rows, dtype=pl.UInt32)
-    numbers = [frame.get_column(name).gather(at) for name in (TIME, HASH, LATE)]
+    numbers = [frame.get_column(name)[at] for name in (TIME, HASH, LATE)]
     return pl.DataFrame([at, *numbers, *(texts_at(frame, name, at).alias(name) for name in fields)])
 
 
@@ -250,7 +251,7 @@ class _Reading:
     columns: tuple[pl.Expr, ...]
 
     def events(self, facts: pl.DataFrame) -> pl.DataFrame:
-        """The hits as events, with their rows; those too late or without a key, a value or an entity are out."""
+        """The hits as events, with their rows if they must be told apart; those too late or without a key, a value or an entity are out."""
         return facts.filter(self.counts).select(self.columns)
 
 
@@ -270,15 +271,17 @@ def _reading(rule: Rule, window: Window, place: int, fields: Sequence[str]) -> _
         "owner": pl.col("miniprogram.developer_id"),
         "scope": scope,
         "entity": entity,
-        "row": pl.col("row"),
     }
+    if len(window.bases) > 1:
+        columns["row"] = pl.col("row")
     named = tuple(expression.alias(name) for name, expression in columns.items())
     return _Reading(pl.all_horizontal(~pl.col(LATE), entity.is_not_null(), *present), named)
 
 
 def _once(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Events that several base rules are about, counted once."""
-    return pl.concat(parts).unique(["row", "key", "value"], keep="first", maintain_order=True)
+    once = pl.concat(parts).unique(["row", "key", "value"], keep="first", maintain_order=True)
+    return once.drop("row")
 
 
 def _read(rule: Rule) -> Iterator[str]:

@@ -142,10 +142,9 @@ class SigmaDetector:
         values: list[dict[str, str]] = [{} for _ in rows]
         for name in sorted(asking):
             at = pl.Series([rows[place] for place in asking[name]], dtype=pl.UInt32)
-            texts = texts_at(frame, name, at).str.head(VALUE_CHARACTERS_MAX).to_list()
-            for place, text in zip(asking[name], texts, strict=True):
+            for place, text in zip(asking[name], texts_at(frame, name, at).to_list(), strict=True):
                 if text is not None:
-                    values[place][name] = text
+                    values[place][name] = text[:VALUE_CHARACTERS_MAX]
         return values
 
 

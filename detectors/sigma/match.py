@@ -240,8 +240,8 @@ class Look:
         view = part.view
         rows: npt.NDArray[np.integer[Any]] = part.rows
         at = view.columns.at
-        if at is not None and self._whole.columns.has_read(predicate.field) and predicate.op is not Op.SAME:
-            view, rows = self._whole, at  # what is already known of the whole costs nothing
+        if at is not None and (predicate.op is Op.PRESENT or self._is_read(predicate)):
+            view, rows = self._whole, at  # what is known of the whole costs nothing
         if predicate.op is Op.SAME or predicate.op is Op.PRESENT:
             truth = self._by_row(view, number, predicate)
         else:
@@ -252,6 +252,9 @@ class Look:
             return False
         mask = truth[rows]
         return mask if mask.any() else False
+
+    def _is_read(self, predicate: Predicate) -> bool:
+        return predicate.op is not Op.SAME and self._whole.columns.has_read(predicate.field)
 
     def _by_value(self, view: _View, number: int, predicate: Predicate) -> Truth | None:
         """Answers per distinct value; None when there is no value of which it is true."""
