@@ -59,15 +59,18 @@ class Door:
         self._decoder = decoder
         self._hashed = hashed
 
-    def admit(self, decoded: Decoded, fields: frozenset[str]) -> Decoded:
-        """The batch, made fit. A line that redaction changed beyond the people's own fields is decoded anew."""
+    def admit(self, decoded: Decoded, fields: frozenset[str], *, suspected: bool = False) -> Decoded:
+        """The batch, made fit. A line that redaction changed beyond the people's own fields is decoded anew.
+
+        `suspected` says that every line is known to be a suspect.
+        """
         frame = decoded.frame.with_columns(pl.lit(None, dtype=pl.String).alias("redaction.kinds"))
         if not frame.height:
             return Decoded(frame, decoded.dead_letters)
         again = np.zeros(frame.height, dtype=bool)
         if not self._hashed:
             frame, again = self._hash_people(frame)
-        frame, changed = self._replace_secrets(frame)
+        frame, changed = self._replace_secrets(frame, suspected=suspected)
         again |= changed
         letters: list[DeadLetter] = []
         if again.any():
@@ -96,32 +99,32 @@ class Door:
                 frame = frame.with_columns(frame[LINE].scatter(lost, rewritten))
         return frame, again
 
-    def _replace_secrets(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray[Any, Any]]:
+    def _replace_secrets(self, frame: pl.DataFrame, *, suspected: bool) -> tuple[pl.DataFrame, np.ndarray[Any, Any]]:
         """Columns and lines without secrets; rows whose line changed."""
-        suspected = np.flatnonzero(suspects(frame[LINE]))
+        rows = np.arange(frame.height) if suspected else np.flatnonzero(suspects(frame[LINE]))
         changed = np.zeros(frame.height, dtype=bool)
-        if not len(suspected):
+        if not len(rows):
             return frame, changed
-        before = frame[LINE].gather(suspected)
+        before = frame[LINE].gather(rows)
         clean = redact(before, self._people)
-        differs = (before != clean[LINE]).to_numpy()
-        changed[suspected] = differs
+        differs = before != clean[LINE]
+        rows, before, clean = rows[differs.to_numpy()], before.filter(differs), clean.filter(differs)
+        if not len(rows):
+            return frame, changed
+        changed[rows] = True
         lines, kinds = clean[LINE].to_list(), clean["kinds"].to_list()
-        for index in np.flatnonzero(differs).tolist():
-            if not _is_json(lines[index]):
+        for index, line in enumerate(lines):
+            if not _is_json(line):
                 lines[index], kinds[index] = redact_tree(before[index], self._people)
         found = {
             LINE: pl.Series(lines, dtype=pl.String),
             "redaction.kinds": pl.Series([json.dumps(words) if words else None for words in kinds], dtype=pl.String),
-            "auth.code": frame["auth.code"]
-            .gather(suspected)
-            .zip_with(frame["auth.code"].gather(suspected).is_not_null(), clean["code"]),
-            "auth.token": frame["auth.token"]
-            .gather(suspected)
-            .zip_with(frame["auth.token"].gather(suspected).is_not_null(), clean["token"]),
         }
+        for name, hashed in (("auth.code", clean["code"]), ("auth.token", clean["token"])):
+            held = frame[name].gather(rows)
+            found[name] = held.zip_with(held.is_not_null(), hashed)
         return frame.with_columns(
-            frame[name].scatter(suspected, values).alias(name) for name, values in found.items()
+            frame[name].scatter(rows, values).alias(name) for name, values in found.items()
         ), changed
 
     def _decode_again(

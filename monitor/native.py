@@ -91,19 +91,18 @@ class NativeNdjson:
         if not read.suspects:
             return Decoded(frame, [])
         before = frame[read.suspects]
-        admitted = self._secrets.admit(Decoded(before, []), fields)
+        admitted = self._secrets.admit(Decoded(before, []), fields, suspected=True)
         after = admitted.frame
         gone = {letter.position for letter in admitted.dead_letters}
         if gone:
             frame = frame.filter(~pl.col(POSITION).is_in(list(gone)))
             before = before.filter(~pl.col(POSITION).is_in(list(gone)))
-        told = (before[LINE] != after[LINE]).to_numpy().copy()
-        for name in ("auth.code", "auth.token", _REDACTED):
-            told |= before[name].ne_missing(after[name]).to_numpy()
-        if told.any():
-            changed = after.filter(told)
+        differs = before.select(pl.col(name).ne_missing(after[name]) for name in frame.columns)
+        changed = after.filter(differs.select(pl.any_horizontal(pl.all())).to_series())
+        if changed.height:
             rows = frame[POSITION].search_sorted(changed[POSITION])
-            frame = frame.with_columns(frame[name].scatter(rows, changed[name]) for name in frame.columns)
+            names = [name for name in frame.columns if differs[name].any()]
+            frame = frame.with_columns(frame[name].scatter(rows, changed[name]) for name in names)
         return Decoded(frame, [_with_raw(letter, raw) for letter in admitted.dead_letters])
 
     def _odd(self, raw: RawBatch, read: _Read, fields: frozenset[str]) -> Decoded:
