@@ -47,6 +47,13 @@ def publish(part: Path, path: Path, kind: str) -> None:
     boundary(f"rename:{kind}:done")
 
 
+def make_folder(folder: Path) -> None:
+    """A folder for nobody but us, durably there."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     boundary("fsync:folder")

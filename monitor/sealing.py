@@ -11,7 +11,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from monitor.durable import boundary, sync_folder
+from monitor.durable import boundary, make_folder, sync_folder
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -44,7 +44,7 @@ def key_at(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     """Write the key beside its place and link it there: never half a key, never two."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     boundary("write:key")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

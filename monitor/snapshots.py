@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 
 from detectors.detector import State
-from monitor.durable import boundary, publish, sync_folder
+from monitor.durable import boundary, make_folder, publish, sync_folder
 from monitor.refusal import refusals_told
 
 FORMAT: Final = 1
@@ -88,7 +88,7 @@ class SnapshotFolder:
     def __init__(self, folder: Path) -> None:
         self.folder: Final = folder
         with refusals_told(folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
 
     def save(self, turn: int, states: Mapping[str, State], extra: State | None = None) -> SnapshotRow:
         """Write the memory after a committed turn, then delete all but the newest `KEPT` snapshots.

@@ -28,12 +28,11 @@ class Explanation:
     found: str | None
     true: bool
     parts: tuple[Explanation, ...] = ()
+    missing: str = "the event has no such field"
 
     def lines(self, depth: int = 0) -> list[str]:
         """The tree as indented lines, for people."""
-        said = (
-            "" if self.parts else " (the event has no such field)" if self.found is None else f" (found {self.found!r})"
-        )
+        said = "" if self.parts else f" ({self.missing})" if self.found is None else f" (found {self.found!r})"
         first = f"{'  ' * depth}{'yes' if self.true else 'no '}  {self.text}{said}"
         return [first, *(line for part in self.parts for line in part.lines(depth + 1))]
 
@@ -64,8 +63,18 @@ def _explain(look: Look, frame: pl.DataFrame, node: Node) -> Explanation:
     true = look.judge(node)
     if isinstance(node, Predicate):
         found = texts_at(frame, node.field, pl.Series([0], dtype=pl.UInt32))[0]
-        return Explanation(str(node), found[:FOUND_CHARACTERS_MAX] if found is not None else None, true)
+        shown = found[:FOUND_CHARACTERS_MAX] if found is not None else None
+        return Explanation(str(node), shown, true, missing=_missing(node.field))
     if isinstance(node, Not):
         return Explanation("not", None, true, (_explain(look, frame, node.child),))
     parts = tuple(_explain(look, frame, child) for child in node.children)
     return Explanation("any of" if isinstance(node, AnyOf) else "all of", None, true, parts)
+
+
+def _missing(field: str) -> str:
+    """What it means that there is no value: some columns are not the event's own."""
+    if field.startswith("app."):
+        return "the registry says nothing of it"
+    if field.startswith("catalogue."):
+        return "the catalogue says nothing of this API"
+    return "the event has no such field"

@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 
 from detectors.event import ARRIVAL, DTYPES, INDEX, MICROSECONDS, TIME, kind_of
-from monitor.durable import sync_folder, write_file
+from monitor.durable import make_folder, write_file
 from monitor.refusal import refusals_told
 from monitor.stores import Segment, StoreError
 from monitor.stores.segment import (
@@ -55,7 +55,7 @@ class Archive:
         self.folder: Final = folder
         self.columns: Final = {**STORED, **{name: DTYPES[kind_of(name)] for name in (*INDEX, *more)}}
         with refusals_told(folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
 
     def write(self, turn: int, frame: pl.DataFrame) -> list[Segment]:
         """Write a turn's events, in processing order, to one file for each day of arrival.
@@ -98,9 +98,7 @@ class Archive:
 
     def make_folder(self, day: str) -> None:
         """The folder of a day, durably there."""
-        if not (self.folder / day).is_dir():
-            (self.folder / day).mkdir(mode=0o700, exist_ok=True)
-            sync_folder(self.folder)
+        make_folder(self.folder / day)
 
     def scan(
         self,
