@@ -280,9 +280,8 @@ class _Reading:
     def _columns(self, reads: Sequence[tuple[np.ndarray[Any, Any], pa.Table]]) -> pl.DataFrame:
         """Tables of one schema as flat columns, with the lines and their places."""
         rows = np.concatenate([read[0] for read in reads])
-        flat, twice = columns_of(
-            pl.from_arrow(pa.concat_tables([read[1] for read in reads]).combine_chunks()), self.shape
-        )  # type: ignore[arg-type]
+        table = pa.concat_tables([read[1] for read in reads]).combine_chunks()
+        flat, twice = columns_of(pl.from_arrow(table), self.shape)  # type: ignore[arg-type]
         lines = self.lines.gather(rows) if len(rows) < len(self.lines) else self.lines
         flat = _typed(flat, self.shape).with_columns(lines.alias(LINE), pl.Series("_row", rows, dtype=pl.Int64))
         return self._set_aside(flat, twice)
