@@ -159,8 +159,8 @@ def kind_of(field: str) -> Kind:
 class Batch:
     """Some events in processing order: one row an event, a column a field, and the `INTERNAL` columns.
 
-    Registry fields (``app.category``, ``app.declared_domains`` …) are columns too: ``String``, ``Boolean`` or
-    ``List(String)``, null where the app is not registered. `watermark` is the one after the last row; a batch may
+    Registry fields (``app.category``, ``app.declared_domains`` …) are columns too: ``String`` (lists as JSON text) or
+    ``Boolean``, null where the app is not registered. `watermark` is the one after the last row; a batch may
     have no rows and only move it (a tick, or the end of the input at `END_OF_TIME`).
     """
 

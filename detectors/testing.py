@@ -86,8 +86,7 @@ def _fields(rows: Sequence[Mapping[str, Any]]) -> list[pl.Series]:
 def _field(name: str, values: list[Any]) -> pl.Series:
     """A column as the decoder or the registry would give it."""
     if name.startswith("app."):
-        if any(isinstance(value, list) for value in values):
-            return pl.Series(name, values, dtype=pl.List(pl.String))
+        values = [json.dumps(value) if isinstance(value, list) else value for value in values]
         return pl.Series(name, values, dtype=pl.Boolean if any(isinstance(one, bool) for one in values) else pl.String)
     kind = kind_of(name)
     if kind is Kind.TIME:

@@ -1,9 +1,9 @@
 """The columns of a batch as dictionaries: each distinct value once, so that a predicate is answered once per value.
 
 A column of mostly different values is taken as it stands, which is cheaper than finding that out value by value.
-Lists (JSON text that begins with ``[``, and registry columns of type list) become their elements: a predicate is true
-of a list when it is true of some element. A list that holds more than plain values also counts as the text it is,
-because a request body may be such a list and rules look for text in bodies.
+Lists (JSON text that begins with ``[``) become their elements: a predicate is true of a list when it is true of some
+element. A list that holds more than plain values also counts as the text it is, because a request body may be such a
+list and rules look for text in bodies.
 """
 
 from __future__ import annotations
@@ -192,7 +192,6 @@ class Columns:
             if series.null_count() == len(series):
                 return None
             if self.at is not None:  # few rows: to look for what repeats costs more than it spares
-                series = list_texts(series) if isinstance(series.dtype, pl.List) else series
                 return Column(len(series), None, series, *elements(series))
             return encode(series, self._rows_of(field))
         if field.startswith(ARGUMENTS + "."):
@@ -214,8 +213,6 @@ class Columns:
 
 def encode(series: pl.Series, rows: Rows | None = None) -> Column:
     """One column, as distinct values where they repeat, of the given rows only."""
-    if isinstance(series.dtype, pl.List):
-        series = list_texts(series)
     height = len(series)
     if rows is not None:
         series = series[pl.Series(rows, dtype=pl.UInt32)]
@@ -249,13 +246,6 @@ def _dictionary(series: pl.Series) -> tuple[pl.Series, npt.NDArray[np.integer[An
     values = pl.Series(series.name, pl.from_arrow(encoded.dictionary), dtype=series.dtype)
     codes = encoded.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
     return values, codes
-
-
-def list_texts(series: pl.Series) -> pl.Series:
-    """A column of lists as JSON text, the way lists of events come."""
-    frame = series.alias("v").to_frame()
-    text = pl.struct("v").struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
-    return frame.select(pl.when(pl.col("v").is_not_null()).then(text)).to_series()
 
 
 def elements(values: pl.Series) -> tuple[pl.Series, Rows | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from detectors.finding import SCOPE_FIELDS, Scope
-from detectors.sigma.columns import inside, list_texts
+from detectors.sigma.columns import inside
 from detectors.sigma.fields import ARGUMENTS
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def texts_at(frame: pl.DataFrame, field: str, rows: pl.Series) -> pl.Series:
     Rows are a column of whole numbers: indexing with one costs a tenth of `gather`, which builds a query each time.
     """
     if field in frame.columns:
-        series = frame.get_column(field)[rows]
-        return list_texts(series) if isinstance(series.dtype, pl.List) else series.cast(pl.String)
+        return frame.get_column(field)[rows].cast(pl.String)
     if field.startswith(ARGUMENTS + ".") and ARGUMENTS in frame.columns:
         texts = frame.get_column(ARGUMENTS)[rows].cast(pl.String)
         return pl.Series(field, inside(texts, field[len(ARGUMENTS) + 1 :]), dtype=pl.String)

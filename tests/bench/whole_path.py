@@ -2,7 +2,7 @@
 
     make bench        (or: python tests/bench/whole_path.py [--events N] [--repeat N])
 
-For 20 and for 100 rules: built-in ones, and beyond them copies whose words are changed. Also: 1 % of malformed lines against
+All apps are registered. For 20 and for 100 rules: built-in ones, and beyond them copies whose words are changed. Also: 1 % of malformed lines against
 none, and stored bytes an event. Figures are of this machine, CPU time of the whole process, the best of the runs.
 """
 
@@ -23,10 +23,14 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")  # what one core does; a second
 from detectors.sigma import Rule, SigmaDetector, parse_rules
 from monitor import app, native
 from monitor.config import load_config
+from monitor.registry import Registry, parse_registry
 from monitor.rules import builtin_folder, load_rules
 from monitor.simulate import bad_lines as with_bad_lines
-from monitor.simulate import simulation
+from monitor.simulate import registry, simulation
 from monitor.telemetry import Telemetry
+
+SEED = 11
+APPS = registry(SEED, 1_000)
 
 
 def rule_set(count: int) -> tuple[Rule, ...]:
@@ -64,6 +68,9 @@ def run(stream: Path, rules: tuple[Rule, ...], folder: Path) -> tuple[float, dic
     config = load_config(None, {}, {"data_dir": str(folder), "sources": [{"uri": f"file:{stream}"}]})
     stages: dict[str, float] = {}
     with app.open_daemon(config, Telemetry(level="error"), until_end=True) as daemon:
+        records, _ = parse_registry(APPS, 0)
+        known = Registry(records)
+        daemon.pipeline.registry = lambda: known
         daemon.pipeline.detectors = [SigmaDetector(rules, config.rules.window_events_max)]
 
         def note(pipeline: object) -> None:
@@ -84,8 +91,8 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         clean, dirty = Path(scratch, "clean.ndjson"), Path(scratch, "dirty.ndjson")
-        clean.write_bytes(b"".join(simulation(11, asked.events).blocks()))
-        blocks, truth = with_bad_lines(simulation(11, asked.events).blocks(), asked.events, 11, 0.01)
+        clean.write_bytes(b"".join(simulation(SEED, asked.events).blocks()))
+        blocks, truth = with_bad_lines(simulation(SEED, asked.events).blocks(), asked.events, SEED, 0.01)
         dirty.write_bytes(b"".join(blocks))
         size = clean.stat().st_size / asked.events
         kernel = "native kernel" if native.available() else "pure Python"
