@@ -6,11 +6,16 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Final, TypeVar
 
 from monitor.sources import SourceError
 from monitor.sources.compression import SUFFIXES
 from monitor.sources.opened import OpenedFile, Trace
+
+NUMBER_DIGITS_MAX: Final = 5
+"""A tag of more digits is a date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,12 @@ def rotated(path: Path) -> list[Sibling]:
     """Files that carry the name of `path` and a number or date, oldest first.
 
     ``app.log.1``, ``app.log-20260131``, ``app.log.2026-01-31``, ``app.1.log``, each also with ``.gz`` or ``.zst``. A
-    higher number is older, a higher date newer. Of one that is just being compressed only the plain file counts.
+    higher date is newer; a higher number is older, unless the files' own times say that numbers are counted up. Of one that
+    is just being compressed only the plain file counts.
     """
     pattern = _name_pattern(path)
-    found: dict[tuple[int, int, str], Sibling] = {}
+    numbered: dict[int, Sibling] = {}
+    dated: dict[str, Sibling] = {}
     try:
         names = sorted(os.listdir(path.parent))  # noqa: PTH208 - names are wanted, not a path object each
     except FileNotFoundError:
@@ -40,10 +47,26 @@ def rotated(path: Path) -> list[Sibling]:
         sibling = match and _look(path.with_name(name))
         if match and sibling:
             tag = match["tag"] or match["inner"]
-            key = (0, -int(tag), "") if tag.isdecimal() and len(tag) <= 5 else (1, 0, re.sub(r"\D", "", tag))
-            if key not in found or found[key].path.suffix in SUFFIXES:
-                found[key] = sibling
-    return [found[key] for key in sorted(found)]
+            if tag.isdecimal() and len(tag) <= NUMBER_DIGITS_MAX:
+                _put(numbered, int(tag), sibling)
+            else:
+                _put(dated, re.sub(r"\D", "", tag), sibling)
+    numbers = sorted(numbered, reverse=not _counts_up(numbered))
+    return [*(numbered[number] for number in numbers), *(dated[date] for date in sorted(dated))]
+
+
+Tag = TypeVar("Tag", int, str)
+
+
+def _put(found: dict[Tag, Sibling], tag: Tag, sibling: Sibling) -> None:
+    if tag not in found or found[tag].path.suffix in SUFFIXES:
+        found[tag] = sibling
+
+
+def _counts_up(numbered: dict[int, Sibling]) -> bool:
+    """Whether each higher number was written later. Compressed files do not count: compressing may give them a new time."""
+    plain = [numbered[number].modified for number in sorted(numbered) if numbered[number].path.suffix not in SUFFIXES]
+    return len(plain) > 1 and all(earlier < later for earlier, later in pairwise(plain))
 
 
 def is_rotated(name: str, of: str) -> bool:

@@ -206,6 +206,22 @@ def test_positions_go_on_counting_across_rotation(log):
     ]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("reads", [(1, 0, 0, 0, 0), (1, 1, 1, 1, 1), (9, 9, 0, 0, 9)])
+def test_numbers_that_count_up_are_understood_too(log, restarted, reads):
+    for number in range(1, 6):
+        log.write(b"line %d\n" % number)
+        for _ in range(reads[number - 1]):
+            log.read()
+        if restarted and log.batches:
+            log.restart(0)
+        log.path.rename(log.path.with_name(f"app.log.{number}"))
+        log.rotations += 1
+    log.write(b"the end\n")
+    log.drain()
+    assert log.lines() == [*(b"line %d" % number for number in range(1, 6)), b"the end"]
+
+
 def test_a_writer_that_has_not_reopened_is_still_read(tmp_path):
     log = Log(tmp_path, quiet_s=0.3)
     log.write(b"one\n")
