@@ -259,15 +259,22 @@ class Pipeline:
         except SourceError as error:
             if not error.retryable:
                 raise
-            if self.failures.get(intake.partition) != str(error):
-                self.telemetry.emit(happenings.SourceFailed(source=intake.partition, error=str(error), retryable=True))
-            self.failures[intake.partition] = str(error)
+            self._fails(intake.partition, str(error))
             time.sleep(min(wait_s, 1.0))
+            return
+        if raw is None and (missing := intake.source.missing):
+            self._fails(intake.partition, missing)
             return
         self.failures.pop(intake.partition, None)
         if raw is not None:
             with self._timed("decode"):
                 intake.fill(raw, self.fields)
+
+    def _fails(self, partition: str, error: str) -> None:
+        """Told once, until it is another error or none."""
+        if self.failures.get(partition) != error:
+            self.telemetry.emit(happenings.SourceFailed(source=partition, error=error, retryable=True))
+        self.failures[partition] = error
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -88,6 +88,11 @@ class MemorySource:
         """What has been written and not given."""
         return len(self.content) - (self._ready[0].start if self._ready else self._cutter.position)
 
+    @property
+    def missing(self) -> str | None:
+        """Nothing: all of it is in memory."""
+        return None
+
     def open(self, position: Position | None) -> None:
         """Go to the position, or to the beginning."""
         self._at = position.end if position else 0

@@ -42,6 +42,10 @@ class LettersSource:
     def lag_bytes(self) -> int | None:
         return len(self._data) - self._at
 
+    @property
+    def missing(self) -> str | None:
+        return None
+
     def open(self, position: Position | None) -> None:
         self._at = position.end if position is not None else 0
 

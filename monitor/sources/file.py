@@ -92,6 +92,12 @@ class FileSource:
         newer = 0 if now.st_ino == self._file.inode else now.st_size
         return waiting + newer + max(0, size - self._file.offset)
 
+    @property
+    def missing(self) -> str | None:
+        """A followed file that is not there yet."""
+        is_there = self._file is not None or self._finished or self._path.exists()
+        return None if is_there else f"{self._path}: there is no such file yet; it is waited for"
+
     def open(self, position: Position | None) -> None:
         """Go to the position, or to the beginning. A followed file need not exist yet."""
         self.close()

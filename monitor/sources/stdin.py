@@ -57,6 +57,11 @@ class StdinSource:
         """Never known: nobody can look into a pipe."""
         return None
 
+    @property
+    def missing(self) -> str | None:
+        """Nothing: the stream is there."""
+        return None
+
     def open(self, position: Position | None) -> None:
         """Begin to read; a position only says where counting goes on."""
         self._cutter = LineCutter(position.end if position else 0, self._line_bytes_max)

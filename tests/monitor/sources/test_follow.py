@@ -171,8 +171,10 @@ def log(tmp_path):
 def test_a_file_that_is_not_there_yet_is_waited_for(log):
     assert log.read() is None
     assert not log.source.ended
+    assert log.source.missing == f"{log.path}: there is no such file yet; it is waited for"
     log.write(b"one\n")
     assert log.read().data == b"one\n"
+    assert log.source.missing is None
 
 
 def test_waiting_keeps_to_its_time_and_does_not_spin(log):
