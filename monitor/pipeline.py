@@ -190,11 +190,7 @@ class Pipeline:
         """Read, decide and commit once; false when nothing more will come."""
         self.stages = {}
         pieces = self._read()
-        while (
-            pieces
-            and self.settings.until_end
-            and 2 * sum(piece.frame.height for piece in pieces) < self.settings.rows_max
-        ):
+        while pieces and self.settings.until_end and self._is_small(pieces) and not self.stopping():
             more = self._read(wait_s=0.0)  # a turn has its price: small pieces share one
             if not more:
                 break
@@ -208,6 +204,12 @@ class Pipeline:
             self.tick()
         self._maybe_snapshot()
         return True
+
+    def _is_small(self, pieces: Sequence[Piece]) -> bool:
+        """Whether a turn has room for as much again."""
+        lines = sum(piece.frame.height + len(piece.letters) for piece in pieces)
+        size = sum(piece.bytes for piece in pieces)
+        return 2 * lines < self.settings.rows_max and 2 * size < self.settings.bytes_max
 
     def tick(self) -> None:
         """No event came for a while, or none will: let event time come up to the latest event, so that windows close."""

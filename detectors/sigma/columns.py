@@ -37,6 +37,9 @@ SAMPLE_STEP_MIN: Final = 4
 SMALL_MAX: Final = 512
 """Distinct values up to which a column is small enough to be asked value by value."""
 
+LIST_ELEMENTS_MAX: Final = 1_000
+"""A longer list is taken as the text it is: a line may hold hundreds of thousands of elements."""
+
 PATHS_REMEMBERED_MAX: Final = 1_024
 """Paths inside arguments for which a reader is kept."""
 
@@ -280,13 +283,17 @@ def _lists_in(values: pl.Series) -> list[int]:
 
 
 def _elements(text: str) -> list[str] | None:
-    """The elements of a JSON list as texts, or None when the text is no such list."""
+    """The distinct elements of a JSON list as texts, or None when the text is no such list, or one too long."""
     try:
         parsed = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return None
-    found = [_plain(one) for one in parsed if one is not None]
-    return [*found, text] if any(isinstance(one, (list, dict)) for one in parsed) else found
+    if len(parsed) > LIST_ELEMENTS_MAX:
+        return None
+    found = dict.fromkeys(_plain(one) for one in parsed if one is not None)
+    if any(isinstance(one, (list, dict)) for one in parsed):
+        found[text] = None
+    return list(found)
 
 
 def _plain(value: Any) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from sigma.correlations import SigmaCorrelationRule
 from sigma.rule import SigmaRule
@@ -90,6 +91,7 @@ def _stateless(document: Document) -> Rule:
     ):
         if word in content:
             raise RuleRefusedError(f"found the key {word!r}; {hint}")
+    _check_id(content.get("id"))
     parsed = SigmaRule.from_dict(_readable(content), collect_errors=True, policy=POLICY)
     if parsed.errors:
         raise RuleRefusedError("; ".join(str(error) for error in parsed.errors))
@@ -108,6 +110,7 @@ def _stateless(document: Document) -> Rule:
 
 
 def _correlation(document: Document, bases: Mapping[str, Rule]) -> Rule:
+    _check_id(document.content.get("id"))
     parsed = SigmaCorrelationRule.from_dict(document.content, collect_errors=True)
     if parsed.errors:
         raise RuleRefusedError("; ".join(str(error) for error in parsed.errors))
@@ -122,6 +125,16 @@ def _correlation(document: Document, bases: Mapping[str, Rule]) -> Rule:
         needs=_needs(fields, said["entity_field"]).union(*(bases[base].needs for base in window.bases)),
         window=window,
     )
+
+
+def _check_id(given: Any) -> None:
+    """Refuse what is no UUID; that there is none at all is told elsewhere."""
+    if given is None:
+        return
+    try:
+        UUID(given if isinstance(given, str) else "")
+    except ValueError:
+        raise RuleRefusedError(f"id: found {given!r}; a UUID is expected") from None
 
 
 def _needs(fields: Sequence[str], entity_field: str | None) -> frozenset[str]:

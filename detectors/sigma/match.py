@@ -139,7 +139,9 @@ class Look:
                 mask = self._evaluate(part, self._matcher.roots[place])
                 if mask is False:
                     continue
-                found.setdefault(place, []).append(part.rows if mask is True else part.rows[mask])
+                rows = part.rows if mask is True else part.rows[mask]
+                if len(rows):  # a negation's mask may be false everywhere
+                    found.setdefault(place, []).append(rows)
         return {
             self._matcher.rules[place].id: rows[0] if len(rows) == 1 else np.sort(np.concatenate(rows))
             for place, rows in sorted(found.items())

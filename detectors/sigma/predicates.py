@@ -5,16 +5,21 @@ from __future__ import annotations
 import ipaddress
 import operator
 from functools import reduce
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from detectors.sigma.columns import FOLDED, TEXT, Column, Columns, Truth
 from detectors.sigma.condition import Op, Predicate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+MEETINGS_MAX: Final = 1_000_000
+"""Texts of one field compared with texts of another at a time; a single pair of lists may have as many."""
 
 LITERALS_MAX: Final = 3
 """Up to so many literals are looked for one by one; more are looked for in one pass."""
@@ -138,18 +143,40 @@ def compare_fields(predicate: Predicate, columns: Columns) -> Truth | None:
     first, second = left.codes_at(rows).astype(np.int64), right.codes_at(rows).astype(np.int64)
     pairs, back = np.unique(first * (right.size + 1) + second, return_inverse=True)
     frame = pl.DataFrame({"pair": np.arange(len(pairs)), "a": pairs // (right.size + 1), "b": pairs % (right.size + 1)})
-    texts = frame.join(_texts_of(left, "a"), on="a").join(_texts_of(right, "b"), on="b")
-    value, other = pl.col("a_text"), pl.col("b_text")
-    question = {
-        "is": value == other,
-        "starts with": value.str.starts_with(other),
-        "ends with": value.str.ends_with(other),
-        "contains": value.str.contains(other, literal=True),
-    }[predicate.detail]
-    hits = texts.filter(question).get_column("pair").to_numpy()
     truth = np.zeros(len(pairs), dtype=np.bool_)
-    truth[hits] = True
+    if predicate.detail == "is":
+        texts = frame.join(_texts_of(left, "a"), on="a")
+        truth[
+            texts.join(_texts_of(right, "b"), left_on=["b", "a_text"], right_on=["b", "b_text"]).get_column("pair")
+        ] = True
+        return truth[back]
+    question = _SAME[predicate.detail]
+    for some in _bounded(frame, left, right):
+        texts = some.join(_texts_of(left, "a"), on="a").join(_texts_of(right, "b"), on="b")
+        truth[texts.filter(question).get_column("pair")] = True
     return truth[back]
+
+
+_VALUE, _OTHER = pl.col("a_text"), pl.col("b_text")
+_SAME: Final = {
+    "starts with": _VALUE.str.starts_with(_OTHER),
+    "ends with": _VALUE.str.ends_with(_OTHER),
+    "contains": _VALUE.str.contains(_OTHER, literal=True),
+}
+
+
+def _bounded(pairs: pl.DataFrame, left: Column, right: Column) -> Iterator[pl.DataFrame]:
+    """The pairs in portions: of two lists every element meets every other, and all of them must not do so at once."""
+    meetings = _texts_in(left)[pairs.get_column("a").to_numpy()] * _texts_in(right)[pairs.get_column("b").to_numpy()]
+    portion = np.cumsum(meetings) // MEETINGS_MAX
+    for start, end in pairwise([*np.flatnonzero(np.diff(portion, prepend=-1)).tolist(), len(meetings)]):
+        yield pairs.slice(start, end - start)
+
+
+def _texts_in(column: Column) -> npt.NDArray[np.int64]:
+    """How many texts each value has; none for the place of rows without a value."""
+    owners = column.owners if column.owners is not None else np.arange(column.size)
+    return np.bincount(owners, minlength=column.size + 1).astype(np.int64)
 
 
 def _texts_of(column: Column, name: str) -> pl.DataFrame:

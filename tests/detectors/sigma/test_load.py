@@ -27,8 +27,8 @@ def one(
     ("text", "said"),
     [
         (one(head="status: test"), "found no id"),
-        (one(head="id: seven"), "must be an UUID"),
-        (one(head="id: 7"), "not a Sigma rule"),
+        (one(head="id: seven"), "id: found 'seven'; a UUID is expected"),
+        (one(head="id: 7"), "id: found 7; a UUID is expected"),
         (one(more="custom: {miniwatch: {entiti: AppId}}"), "found entiti under custom.miniwatch; it takes: behaviour, entity"),
         (one(more="custom: {miniwatch: {entity: App}}"), "entity: 'App'; use one of: AppId"),
         (one(more="custom: {miniwatch: {entity: Range}}"), "entity: 'Range'"),

@@ -64,6 +64,12 @@ def test_a_memory_that_starts_anew_says_the_same(sigma, monkeypatch, bound):
     assert {frozenset(one) for one in told} == {frozenset(), frozenset({4})}
 
 
+@pytest.mark.parametrize("condition", ["not s", "s and not s", "not s or not s"])
+def test_a_rule_that_is_true_of_no_row_is_not_named(sigma, condition):
+    detector = sigma.load(sigma.text({"s": {"message": "bad"}, "condition": condition}))
+    assert detector.matches(batch({"event.dataset": LOG, "message": "bad"})) == {}
+
+
 def _verdicts(sigma, whole):
     """For each event, the places of the rules that are true of it: asked in two parts, for a detector remembers answers."""
     detector = sigma.load(*(sigma.text(rule) for rule in RULES))
@@ -74,3 +80,17 @@ def _verdicts(sigma, whole):
             for row in rows.tolist():
                 verdicts[start + row].add(places[rule_id])
     return verdicts
+
+
+def test_lists_of_any_length_are_compared_in_bounded_memory(sigma, monkeypatch):
+    monkeypatch.setattr("detectors.sigma.predicates.MEETINGS_MAX", 10)
+    rule = {"s": {"url.domain|fieldref|contains": "http.request.referrer"}}
+    lists = ["[{}]".format(",".join(f'"{side}{n}"' for n in range(40))) for side in ("a", "b")]
+    events = [{"url.domain": lists[0], "http.request.referrer": one} for one in (lists[0], lists[1], "a39", "b")]
+    assert sigma.hits(rule, *events) == [True, False, True, False]
+
+
+def test_a_list_too_long_is_the_text_it_is(sigma):
+    long = "[{}]".format(",".join(['"a"'] * 1_001))
+    assert sigma.hits({"s": {"message": "a"}}, {"message": long}, {"message": '["a"]'}) == [False, True]
+    assert sigma.hits({"s": {"message|contains": '"a","a"'}}, {"message": long}) == [True]
