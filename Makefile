@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
+FORGET_KERNEL := $(UV) uninstall --quiet --python $(BIN)/python miniwatch-native
 DEMO := var/demo
 RULES_TESTED := detectors/rules/tested.json
 
@@ -21,18 +22,23 @@ $(VENV)/.made: requirements/dev.txt requirements/uv.txt pyproject.toml
 	$(UV) install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Rust is no requirement: where cargo does not answer, or the build fails, everything works in Python, only slower.
+# Rust is no requirement: where cargo does not answer, or the build fails, everything works in Python, only slower. A kernel built
+# from other sources is removed whatever comes after; a build that failed is tried again the next time.
 $(VENV)/.kernel: $(VENV)/.made requirements/native.txt native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
-	@if cargo --version >/dev/null 2>&1; then $(MAKE) --no-print-directory native || echo "The native kernel could not be built (above is why); going on without it, slower."; fi
-	@touch $@
+	@$(FORGET_KERNEL)
+	@if ! cargo --version >/dev/null 2>&1; then touch $@; else $(MAKE) --no-print-directory native || echo "The native kernel could not be built (above is why); going on without it, slower."; fi
 
 native: $(VENV)/.made ## Build the optional kernel (needs cargo): decoding and redaction several times faster
 	@echo "Building the native kernel: a minute or two, once ..."
+	@$(FORGET_KERNEL)
+	@rm -rf build/native
 	@$(UV) install --quiet --python $(BIN)/python --target build/maturin --require-hashes -r requirements/native.txt
 	@build/maturin/bin/maturin build --quiet --release --locked --manifest-path native/Cargo.toml --interpreter $(BIN)/python --out build/native
 	@$(UV) install --quiet --python $(BIN)/python --no-deps --force-reinstall build/native/*.whl
+	@touch $(VENV)/.kernel
 
 run: $(VENV)/.kernel ## Simulate a day of a platform, watch it, and tell what was found
+	@if [ -e $(DEMO) ]; then echo "Removing $(DEMO), which an earlier run left ..."; fi
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	$(BIN)/miniwatch simulate --seed 2026 --events 300000 --output-file $(DEMO)/day.ndjson --registry $(DEMO)/apps.ndjson --labels $(DEMO)/truth.ndjson
 	$(BIN)/miniwatch apps import $(DEMO)/apps.ndjson --data-dir $(DEMO)/data
@@ -66,4 +72,4 @@ lock: $(VENV)/.made ## Resolve the dependencies anew, with hashes
 	echo uv | $(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements/uv.txt
 
 clean: ## Remove what was made here
-	rm -rf $(VENV) build dist var
+	rm -rf $(VENV) build dist native/target var

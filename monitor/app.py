@@ -305,7 +305,8 @@ def open_daemon(
 
 
 def _place(problem: Any) -> str:
-    return f"{getattr(problem, 'path', getattr(problem, 'file', ''))}:{problem.line}"
+    file = getattr(problem, "path", getattr(problem, "file", ""))
+    return f"{file}:{problem.line}" if problem.line else str(file)
 
 
 def _settings(config: Config, *, until_end: bool, deliver: bool) -> Settings:

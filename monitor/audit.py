@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from monitor.readonly import reading_uri
+
 GENESIS: Final = "0" * 64
 """What stands for the hash before the first entry."""
 
@@ -77,7 +79,7 @@ def verify_file(path: Path) -> AuditVerdict:
 
     Raises `ValueError` when the file is not a database with an audit table.
     """
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    connection = sqlite3.connect(reading_uri(path), uri=True)
     try:
         return verify(_stored(connection))
     except sqlite3.DatabaseError as error:

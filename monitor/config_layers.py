@@ -5,6 +5,7 @@ What comes out is plain data for validation, and for every key where its value c
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Final, Literal, get_args, get_origin
 from pydantic import SecretStr
 
 from monitor.config_lines import KeyPath, read_toml
-from monitor.config_problems import SECRET, Problem, dotted, field_at, holds_secret, table_at, unknown_key
+from monitor.config_problems import SECRET, Problem, dotted, field_at, holds_secret, shown, table_at, unknown_key
 
 PREFIX: Final = "MINIWATCH_"
 NOT_KEYS: Final = frozenset({"MINIWATCH_CONFIG", "MINIWATCH_NATIVE"})
@@ -102,7 +103,10 @@ class Layers:
             if name.startswith(PREFIX) and name not in NOT_KEYS and not _KUBERNETES.fullmatch(name):
                 origin = Origin("environment", f"environment {name}")
                 path = self._path(name.removeprefix(PREFIX).lower().split("__"))
-                if field_at(path) is None or not self._put(path, _parsed(path, environ[name]), origin):
+                value = _parsed(path, environ[name])
+                if isinstance(value, str) and _is_list_of_text(path):
+                    self.refuse(origin, _no_list(name, value))
+                elif field_at(path) is None or not self._put(path, value, origin):
                     self.refuse(origin, unknown_key(origin.place, path))
 
     def read_overrides(self, overrides: Mapping[str, object]) -> None:
@@ -191,6 +195,22 @@ def _parsed(path: KeyPath, text: str) -> object:
     except tomllib.TOMLDecodeError:
         return text
     return read["v"] if len(read) == 1 else text
+
+
+def _is_list_of_text(path: KeyPath) -> bool:
+    """Whether the key at this place, not an item of it, is a list of texts or paths."""
+    declared = None if isinstance(path[-1], int) else field_at(path)
+    if declared is None or get_origin(declared.annotation) is not tuple:
+        return False
+    item = get_args(declared.annotation)[0]
+    return (get_args(item) or (item,))[0] in (str, Path)
+
+
+def _no_list(name: str, text: str) -> Problem:
+    """A variable that should hold a list and does not, with the spelling of the list that may be meant."""
+    meant = [part.strip(" \"'") for part in text.strip(" []").split(",")]
+    remedy = f"write {name}='{json.dumps(meant, ensure_ascii=False)}'"
+    return Problem(f"environment {name}", shown(text), "a list", remedy)
 
 
 def _child(inside: object, step: str | int) -> object:

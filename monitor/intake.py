@@ -93,13 +93,13 @@ class Intake:
     def exhausted(self) -> bool:
         return self.source.ended and self.lot is None
 
-    def fill(self, raw: RawBatch, fields: frozenset[str]) -> None:
-        """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped."""
+    def fill(self, raw: RawBatch, fields: frozenset[str], now: int | None = None) -> None:
+        """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped. `now` as for `stamp`."""
         if self.native is not None:
             admitted = self.native.admit(raw, fields)
         else:
             admitted = self.door.admit(self.decoder.decode(raw, fields), fields)
-        frame, after = stamp(admitted.frame, self.place.clock, self.bounds)
+        frame, after = stamp(admitted.frame, self.place.clock, self.bounds, now)
         letters = [msgspec.structs.replace(letter, partition=self.partition) for letter in admitted.dead_letters]
         if self.place.taken >= 0:
             frame = frame.filter(pl.col(POSITION) >= self.place.taken)

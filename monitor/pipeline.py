@@ -8,6 +8,7 @@ archive holds after it, without effects.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,20 @@ import msgspec
 import polars as pl
 
 from detectors.detector import Detector
-from detectors.event import DTYPES, DUPLICATE, INDEX, INTERNAL, LATE, LINE, PARTITION, PEOPLE, POSITION, Batch, kind_of
+from detectors.event import (
+    DTYPES,
+    DUPLICATE,
+    FUTURE,
+    INDEX,
+    INTERNAL,
+    LATE,
+    LINE,
+    PARTITION,
+    PEOPLE,
+    POSITION,
+    Batch,
+    kind_of,
+)
 from detectors.finding import Entity, Finding, Scope, Severity, Sighting
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.duplicates import CONFLICT, Duplicates
@@ -32,6 +46,7 @@ from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import Bounds, label
 from playbooks.decide import decide
 from playbooks.decision import Decision, DecisionState
+from playbooks.incident import Incident
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
 
@@ -103,6 +118,7 @@ class Pipeline:
     _heard_at: float = 0.0
     _next: int = 0
     _forgotten: dict[str, int] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._duplicates = Duplicates(self.settings.window_events)
@@ -198,9 +214,10 @@ class Pipeline:
         if pieces:
             self._heard_at = time.monotonic()
             self._commit(pieces)
-        elif all(intake.exhausted for intake in self.intakes):
+        self._tell_ended()
+        if not pieces and all(intake.exhausted for intake in self.intakes):
             return False
-        elif time.monotonic() - self._heard_at > self.settings.idle_s:
+        if not pieces and time.monotonic() - self._heard_at > self.settings.idle_s:
             self.tick()
         self._maybe_snapshot()
         return True
@@ -214,6 +231,8 @@ class Pipeline:
     def tick(self) -> None:
         """No event came for a while, or none will: let event time come up to the latest event, so that windows close."""
         reached = max((intake.place.time_max for intake in self.intakes), default=0)
+        now = self._now()
+        reached = reached if now is None else min(reached, now)
         if reached > self.watermark and reached:
             self._commit((), reached)
 
@@ -270,7 +289,11 @@ class Pipeline:
         self.failures.pop(intake.partition, None)
         if raw is not None:
             with self._timed("decode"):
-                intake.fill(raw, self.fields)
+                intake.fill(raw, self.fields, self._now())
+
+    def _now(self) -> int | None:
+        """The present, unless the run lives on the stream's own clock."""
+        return None if self.settings.until_end else self.clock()
 
     def _fails(self, partition: str, error: str) -> None:
         """Told once, until it is another error or none."""
@@ -374,7 +397,7 @@ class Pipeline:
         owners = {finding.owner for finding in fresh if finding.owner is not None}
         owners |= {finding.entity.value for finding in fresh if finding.entity.scope is Scope.DEVELOPER}
         entities = {finding.entity for finding in fresh} | {Entity(Scope.DEVELOPER, owner) for owner in owners}
-        now = None if self.settings.until_end else self.clock()
+        now = self._now()
         since = (now if now is not None else min(finding.time for finding in fresh)) - HOUR_US
         known = Known(
             risks=self.store.risks(entities),
@@ -461,12 +484,7 @@ class Pipeline:
         emit = self.telemetry.emit
         for piece in pieces:
             self._tell_piece(turn, piece)
-        late, duplicate = int(frame[LATE].sum() or 0), int(frame[DUPLICATE].sum() or 0)
-        source = pieces[0].progress.partition if pieces else ""
-        if late:
-            emit(happenings.LateEvents(source=source, events=late))
-        if duplicate:
-            emit(happenings.DuplicateEvents(source=source, events=duplicate))
+        self._tell_labels(frame)
         for finding in fresh:
             emit(
                 happenings.FindingMade(
@@ -481,6 +499,16 @@ class Pipeline:
             )
         for word in turn.considered:
             emit(happenings.FindingConsidered(finding=word.finding, reason=word.reason))
+        for incident in _opened(turn):
+            emit(
+                happenings.IncidentOpened(
+                    incident=incident.id,
+                    severity=incident.severity,
+                    scope=incident.entity.scope,
+                    value=incident.entity.value,
+                    title=incident.title,
+                )
+            )
         for decision in turn.decisions:
             self._tell_decision(decision)
         for detector in self.detectors:
@@ -511,6 +539,24 @@ class Pipeline:
                 happenings.DeadLettered(source=source, reason=reason, lines=len(positions), position=positions[0])
             )
 
+    def _tell_labels(self, frame: pl.DataFrame) -> None:
+        """How many events of each source came late, claimed a time far ahead, or were seen before."""
+        labelled = frame.group_by(PARTITION, maintain_order=True).agg(pl.col(LATE, FUTURE, DUPLICATE).sum())
+        for source, late, future, duplicate in labelled.iter_rows():
+            if late:
+                self.telemetry.emit(happenings.LateEvents(source=source, events=late))
+            if future:
+                self.telemetry.emit(happenings.FutureEvents(source=source, events=future))
+            if duplicate:
+                self.telemetry.emit(happenings.DuplicateEvents(source=source, events=duplicate))
+
+    def _tell_ended(self) -> None:
+        """Told once of every source that has given all it had."""
+        for intake in self.intakes:
+            if intake.exhausted and intake.partition not in self._ended:
+                self._ended.add(intake.partition)
+                self.telemetry.emit(happenings.SourceEnded(source=intake.partition, position=intake.progress.end))
+
     def _tell_decision(self, decision: Decision) -> None:
         self.telemetry.emit(
             happenings.DecisionMade(
@@ -531,6 +577,12 @@ class Pipeline:
                     decision=decision.id, type=decision.type, reason=decision.reason, explanation=decision.explanation
                 )
             )
+
+
+def _opened(turn: Turn) -> list[Incident]:
+    """Incidents all of whose findings are of this turn."""
+    counted = Counter(word.incident for word in turn.considered)
+    return [incident for incident in turn.incidents if incident.findings == counted[incident.id]]
 
 
 def _by_incident(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:

@@ -145,7 +145,7 @@ def _read(file: _File, problems: list[RuleProblem]) -> str | None:
             raise ValueError(f"found {size} bytes; a rule file has at most {RULE_BYTES_MAX}")  # noqa: TRY301 - told like the others
         return file.path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        problems.append(RuleProblem(str(file.path), 0, "", f"cannot be read: {error}"))
+        problems.append(RuleProblem(str(file.path), 0, "", f"cannot be read: {_why(error)}"))
         return None
 
 
@@ -155,7 +155,9 @@ def _manifest(folder: RuleFolder, problems: list[RuleProblem]) -> Mapping[str, A
         manifest: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
         problems.append(
-            RuleProblem(str(path), 0, "", f"cannot be read, so no rule of this folder is taken as tested: {error}")
+            RuleProblem(
+                str(path), 0, "", f"cannot be read, so no rule of this folder is taken as tested: {_why(error)}"
+            )
         )
         return {}
     return manifest
@@ -174,10 +176,15 @@ def _untested(
     try:
         failures = run_twin(closure(own, by_id), frozenset(rule.id for rule in own), file.path.with_suffix(""))
     except OSError as error:
-        yield RuleProblem(str(file.path), 0, own[0].title, f"its twin cannot be read: {error}")
+        yield RuleProblem(str(file.path), 0, own[0].title, f"its twin cannot be read: {_why(error)}")
         return
     for failure in failures:
         yield RuleProblem(failure.path, failure.line, own[0].title, failure.message)
+
+
+def _why(error: Exception) -> str:
+    """An error for people: what the system says, without its number and the path that stands before it already."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _without(rules: Sequence[Rule], refused: set[str], problems: list[RuleProblem]) -> tuple[Rule, ...]:

@@ -2,7 +2,8 @@
 
 The arrival clock of a partition is the running maximum of ``event.ingested``, which the collector sets, and of ``@timestamp``
 where that is missing. A lone ``@timestamp`` far ahead does not move it: a step of more than ``clock.step_s_max`` counts only when
-`CONFIRMATIONS` events in a row ask for it. So a gap in a log is believed and a single forged time is not.
+`CONFIRMATIONS` events in a row ask for it. So a gap in a log is believed and a single forged time is not. Of a stream that
+is read as it comes, no ``@timestamp`` moves it past the present, however many ask: what has not been cannot have arrived.
 """
 
 from __future__ import annotations
@@ -54,13 +55,19 @@ class Bounds:
         return int(self.step_s_max * MICROSECONDS)
 
 
-def stamp(frame: pl.DataFrame, state: ClockState, bounds: Bounds) -> tuple[pl.DataFrame, ClockState]:
-    """Add ``_time``, ``_arrival``, ``_future`` and ``_clock`` to the rows of one partition, in their order."""
+def stamp(
+    frame: pl.DataFrame, state: ClockState, bounds: Bounds, now: int | None = None
+) -> tuple[pl.DataFrame, ClockState]:
+    """Add ``_time``, ``_arrival``, ``_future`` and ``_clock`` to the rows of one partition, in their order.
+
+    `now` is the present, in microseconds, of a stream that is read as it comes; None: the stream lives on its own clock.
+    """
     if not frame.height:
         empty = [pl.lit(None, dtype=pl.Int64).alias(name) for name in (TIME, ARRIVAL, CLOCK)]
         return frame.with_columns(*empty, pl.lit(None, dtype=pl.Boolean).alias(FUTURE)), state
     times = frame["@timestamp"].to_numpy()
-    told = frame["event.ingested"].fill_null(frame["@timestamp"]).to_numpy()
+    believed = times if now is None else np.minimum(times, now)
+    told = frame["event.ingested"].fill_null(pl.Series(believed)).to_numpy()
     is_told = frame["event.ingested"].is_not_null().to_numpy()
     clock, state = _run(told, is_told, state, bounds.step)
     is_future = times > clock + bounds.skew

@@ -59,7 +59,8 @@ class TwinFailure(msgspec.Struct, frozen=True):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.message}"
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.message}"
 
 
 class _Twin(msgspec.Struct, frozen=True):
@@ -78,16 +79,18 @@ def twin_digests(folder: Path) -> dict[str, str]:
     }
 
 
+def missing(folder: Path) -> list[Path]:
+    """The files that a twin must have and that are not there."""
+    return [folder / name for name in (HIT, MISS) if not (folder / name).is_file()]
+
+
 def run_twin(rules: Sequence[Rule], own: frozenset[str], folder: Path) -> list[TwinFailure]:
     """What the twin in a folder says about a rule file: nothing when all is well.
 
     `rules` are those of the file and all that they count; `own` are the ids of the file's own.
     """
-    missing = [name for name in (HIT, MISS) if not (folder / name).is_file()]
-    if missing:
-        return [
-            TwinFailure(str(folder / name), 0, "is not there; a rule without a twin is refused") for name in missing
-        ]
+    if absent := missing(folder):
+        return [TwinFailure(str(path), 0, "is not there; a rule without a twin is refused") for path in absent]
     failures: list[TwinFailure] = []
     needed = frozenset(INDEX).union(*(rule.needs for rule in rules))
     registry, problems = _registry(folder / APPS)

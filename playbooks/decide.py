@@ -48,7 +48,10 @@ def decide(findings: Sequence[Finding], known: Known, policy: Policy, *, now: in
 def decide_again(
     findings: Sequence[Finding], policy: Policy, *, now: int | None, without_rule: str, known: Known | None = None
 ) -> Outcome:
-    """What findings would have led to had a rule never spoken: what undoing the rule must come to."""
+    """What findings would have led to had a rule never spoken: the definition of undoing a rule.
+
+    It is there for the law that ties both ways together: an exception for the rule everywhere must come to the same.
+    """
     kept = [finding for finding in findings if finding.rule.id != without_rule]
     return decide(kept, known or Known(), policy, now=now)
 

@@ -1,4 +1,4 @@
-"""What happens to a decision after it was made: it ends, or a person takes it back, approves or refuses it."""
+"""What happens to a decision after it was made: it ends, or a person takes it back or approves it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def approve(decision: Decision, actor: str, reason: str, now: int) -> Decision:
 
     The caller sees to it that what is in force in its place gives way.
     """
-    _waits(decision, now)
+    if decision.state not in _WAITING or decision.expires <= now:
+        raise WrongStateError(f"decision {decision.id} is {decision.state}: it does not wait for anybody")
     if asked_by(decision) == actor:
         raise SamePersonError(f"{actor} asked for decision {decision.id}; another person must approve it")
     if decision.reason in _NOT_BY_APPROVAL:
@@ -71,21 +72,10 @@ def approve(decision: Decision, actor: str, reason: str, now: int) -> Decision:
     )
 
 
-def reject(decision: Decision, actor: str, reason: str, now: int) -> Decision:
-    """Refuse a decision that waits. Anybody may, also who asked for it."""
-    _waits(decision, now)
-    return _said(decision, f"Refused by {actor}: {reason}", state=DecisionState.REJECTED)
-
-
 def asked_by(decision: Decision) -> str | None:
     """The person who asked for a decision; None when a playbook did."""
     kind, _, name = decision.origin.partition(":")
     return name if kind == "operator" else None
-
-
-def _waits(decision: Decision, now: int) -> None:
-    if decision.state not in _WAITING or decision.expires <= now:
-        raise WrongStateError(f"decision {decision.id} is {decision.state}: it does not wait for anybody")
 
 
 def _said(decision: Decision, remark: str, **changes: object) -> Decision:

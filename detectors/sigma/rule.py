@@ -26,7 +26,8 @@ class RuleProblem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.rule or 'document'}: {self.message}"
+        place = f"{self.path}:{self.line}" if self.line else self.path  # of a whole file there is no line
+        return f"{place}: {self.rule or 'document'}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,6 +20,9 @@ from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
 from monitor.cli.printing import Column, limit_of, write_one, write_rows
 
 apps = group("The registry: category, developer, declared domains and permissions of each app.")
+
+PROBLEMS_SHOWN_MAX: Final = 10
+"""Refused lines that are told one by one; a file with more is probably another file."""
 
 Row = dict[str, Any]
 COLUMNS: Final[list[Column[Row]]] = [
@@ -43,19 +48,37 @@ def import_apps(
     from monitor.registry import parse_registry
 
     now = now_us()
-    if str(file) == "-":
-        records, problems = parse_registry(sys.stdin.buffer, now)
-    else:
-        with file.open("rb") as lines:
-            records, problems = parse_registry(lines, now)
+    with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as opened_file:
+        lines = _Lines(opened_file)
+        records, problems = parse_registry(lines, now)
+    refused = lines.count - len(records)
     with record(config, data_dir, make=True) as opened:
         if records:
             opened.store.import_apps(records, actor(), now)
-    for problem in problems:
+    for problem in problems[:PROBLEMS_SHOWN_MAX]:
         say(f"{file}:{problem.line}: {problem.message}")
-    say(f"{counted(len(records), 'line')} taken, {len(problems):,} refused.")
-    if problems:
+    if refused > PROBLEMS_SHOWN_MAX:
+        say(f"… and {refused - PROBLEMS_SHOWN_MAX:,} more.")
+    if refused and lines.events > lines.count / 2:
+        say("These look like events, not apps: `miniwatch run --until-end --source file:FILE` reads events.")
+    say(f"{counted(len(records), 'line')} taken, {refused:,} refused.")
+    if refused:
         leave(FOUND_PROBLEMS)
+
+
+class _Lines:
+    """The lines of a registry file, counted on their way: those that say something, and those that have an event's time."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._lines = lines
+        self.count = 0
+        self.events = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._lines:
+            self.count += bool(line.strip().removeprefix(BOM_UTF8))
+            self.events += b'"@timestamp"' in line
+            yield line
 
 
 @apps.command("list", epilog="Example: miniwatch apps list --protected")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from monitor.config import Config, Problem, Setting
 
 
+@dataclass(frozen=True, slots=True)
+class RuleFault:
+    """Why a rule is refused: where, what its file or its twin says, what to do."""
+
+    place: str
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.found}. {self.remedy[:1].upper()}{self.remedy[1:]}."
+
+
 def check(
     verbose: Annotated[
         bool, Option("--verbose", "-v", help="Print every effective setting and where it came from.")
@@ -32,7 +45,7 @@ def check(
     from monitor.cli.opening import config_file, configuration
     from monitor.config import ConfigError
 
-    problems: list[Problem] = []
+    problems: list[Problem | RuleFault] = []
     loaded = None
     try:
         loaded = configuration(config, data_dir)
@@ -53,7 +66,7 @@ def check(
     say(f"All is well: {file or 'the built-in defaults'}, its rules, playbooks, sources and keys.")
 
 
-def problems_of(config: Config) -> list[Problem]:
+def problems_of(config: Config) -> list[Problem | RuleFault]:
     """What is wrong with the things that a readable configuration names."""
     return [
         *_sources(config),
@@ -84,15 +97,15 @@ def _sources(config: Config) -> Iterator[Problem]:
                 )
 
 
-def _rules(config: Config) -> Iterator[Problem]:
+def _rules(config: Config) -> Iterator[Problem | RuleFault]:
     from monitor.app import rules_of
     from monitor.config import Problem
 
     loaded = rules_of(config)
     for problem in loaded.problems:
-        found = f"rule {problem.rule or 'file'}: {problem.message}"
-        remedy = "correct it; `miniwatch rules test FILE` shows whether it does what its twin says"
-        yield Problem(f"{problem.path}:{problem.line}", found, "a rule that can be used and is tested", remedy)
+        place = f"{problem.path}:{problem.line}" if problem.line else problem.path
+        found = f"{problem.message} (rule {problem.rule})" if problem.rule else problem.message
+        yield RuleFault(place, found, "see `miniwatch rules test FILE`")
     if not loaded.rules:
         yield Problem(
             "rules", "no rule at all", "rules to look for abuse with", "set rules.builtin = true, or name folders"

@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from monitor.cli.apps import show_app
 from monitor.cli.counting import counted
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.lists import Id
 from monitor.cli.moments import MICROSECONDS, now_us, short, span
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.printing import write_pairs, write_text
+from monitor.cli.rules import show_rule
 from monitor.cli.telling import decision_lines, decision_text, entity_text, finding_lines, incident_lines
 
 if TYPE_CHECKING:
@@ -45,20 +47,48 @@ HELD: Final = {
 
 
 def explain(key: Id, config: ConfigFile = None, data_dir: DataDir = None) -> None:
-    """Tell the story of a finding, incident, decision or event: why, by which rule, until when, who may lift it."""
+    """Tell the story of a finding, incident, decision or event: why, by which rule, until when, who may lift it.
+
+    Of an app or a rule it shows what `apps show` and `rules show` do.
+    """
     from monitor.cli.opening import record
 
+    if not key.strip():
+        raise Refused("an id is expected", USAGE)
     with record(config, data_dir) as opened:
         found = [(kind, each) for kind in KINDS for each in opened.store.ids_starting(f"{kind}s", key)]
         exact = [pair for pair in found if pair[1] == key]
         if len(exact or found) > 1:
             several = ", ".join(f"{kind} {each}" for kind, each in found[:5])
             raise Refused(f"{key} is the beginning of several ids: {several}; write more of it", USAGE)
-        if not found:
-            _explain_event(opened, key)
+        if found:
+            kind, whole = (exact or found)[0]
+            tell = {"finding": _explain_finding, "incident": _explain_incident, "decision": _explain_decision}[kind]
+            tell(opened, whole)
             return
-        kind, whole = (exact or found)[0]
-        {"finding": _explain_finding, "incident": _explain_incident, "decision": _explain_decision}[kind](opened, whole)
+        is_app = _is_app(opened, key)
+        if not is_app and _explain_event(opened, key):
+            return
+    if is_app:
+        show_app(key, config=config, data_dir=data_dir)
+    else:
+        _show_rule(key, config)
+
+
+def _is_app(opened: Opened, key: str) -> bool:
+    """Whether anything is known of an app with this id."""
+    from detectors.finding import Entity, Scope
+
+    app = Entity(Scope.APP, key)
+    return app in opened.store.risks([app]) or any(row.app_id == key for row in opened.store.apps())
+
+
+def _show_rule(key: str, config: ConfigFile) -> None:
+    """Show a rule; refused when that is no rule either."""
+    try:
+        show_rule(key, config=config)
+    except Refused as refused:
+        raise Refused(f"no finding, incident, decision, event or app has the id {key}; {refused}", USAGE) from None
 
 
 def _explain_finding(opened: Opened, key: str) -> None:
@@ -74,7 +104,7 @@ def _explain_finding(opened: Opened, key: str) -> None:
         )
         decision = opened.store.decision(word.decision) if word.decision else None
         if decision is not None:
-            _headed("What was decided", _fate(decision))
+            _headed("What was decided", _fate(opened, decision))
     _others(opened, row.entity.scope, row.entity.value, but=key)
 
 
@@ -96,7 +126,9 @@ def _explain_incident(opened: Opened, key: str) -> None:
     ]
     _headed("What was seen", seen)
     for decision in opened.store.decisions(Query(incident=key, limit=OTHERS_MAX)):
-        _headed(f"What was decided: {decision_text(decision)}", [("why", decision.explanation), *_fate(decision)])
+        _headed(
+            f"What was decided: {decision_text(decision)}", [("why", decision.explanation), *_fate(opened, decision)]
+        )
     _others(opened, row.entity.scope, row.entity.value, but=key)
 
 
@@ -105,14 +137,15 @@ def _explain_decision(opened: Opened, key: str) -> None:
 
     row = there(opened.store.decision(key))
     write_pairs(decision_lines(row))
-    _headed("What that means", _fate(row))
+    _headed("What that means", _fate(opened, row))
     finding = opened.store.finding(row.finding) if row.finding else None
     if finding is not None:
         _headed("The finding behind it", finding_lines(finding))
     _others(opened, row.scope, row.value, but=key)
 
 
-def _explain_event(opened: Opened, key: str) -> None:
+def _explain_event(opened: Opened, key: str) -> bool:
+    """Whether there is such an event, and its story."""
     import polars as pl
 
     from monitor.cli.events import event_lines, event_starting
@@ -120,11 +153,7 @@ def _explain_event(opened: Opened, key: str) -> None:
 
     frame = event_starting(opened, key)
     if frame is None:
-        raise Refused(
-            f"no finding, incident, decision or event has an id that begins with {key}. Of an app or a rule tell "
-            "`miniwatch apps show` and `miniwatch rules show`",
-            USAGE,
-        )
+        return False
     line = frame["_line"][0].encode()
     write_pairs(event_lines(frame, line))
     event, at = frame["event.id"][0], frame["_time"][0]
@@ -136,6 +165,7 @@ def _explain_event(opened: Opened, key: str) -> None:
     app = frame.select(pl.col("miniprogram.app_id")).item()
     if app is not None:
         _others(opened, "AppId", app, but="")
+    return True
 
 
 def _explain_unnamed(opened: Opened, event: pl.DataFrame, near: Sequence[Finding]) -> None:
@@ -159,8 +189,8 @@ def _told(findings: Sequence[Finding]) -> list[tuple[str, object]]:
     return [(row.severity.value, f"{row.title}, {entity_text(row.entity)} (finding {row.id[:12]})") for row in findings]
 
 
-def _fate(row: Decision) -> list[tuple[str, object]]:
-    """Where a decision stands, until when, and who may lift it."""
+def _fate(opened: Opened, row: Decision) -> list[tuple[str, object]]:
+    """Where a decision stands, until when, who may lift it, or who has."""
     now = now_us()
     lines: list[tuple[str, object]] = []
     if row.mode == "replay":
@@ -171,16 +201,28 @@ def _fate(row: Decision) -> list[tuple[str, object]]:
         lines.append(("held", HELD[row.reason]))
     left = f", {span(now, row.expires)} from now" if row.expires > now and row.mode != "replay" else ""
     lines.append(("state", f"{_standing(row)} {short(row.expires)} UTC{left}"))
-    if row.mode != "replay" and row.state.value in ("active", "held", "awaiting-approval", "proposed"):
+    if row.state.value == "revoked":
+        lines.append(("revoked", _revoked(opened, row)))
+    elif row.state.value in ("active", "held", "awaiting-approval", "proposed"):
         may = "who may lift it" if row.state.value == "active" else "who may take it back"
-        lines.append((may, f'any operator, with a reason: miniwatch decisions revoke {row.id[:12]} --reason "…"'))
+        anyone = f'any operator, with a reason: miniwatch decisions revoke {row.id[:12]} --reason "…"'
+        lines.append((may, anyone if row.mode != "replay" else "there is nothing to lift: nothing was enforced"))
     return lines
+
+
+def _revoked(opened: Opened, row: Decision) -> str:
+    """Who lifted a decision, when and why, by the audit."""
+    entries = (chained.entry for chained in opened.store.audit_entries())
+    lifted = [entry for entry in entries if entry.action == "decision.revoke" and entry.subject == row.id]
+    return "; ".join(f"{short(entry.time)} UTC by {entry.actor}: {entry.reason}" for entry in lifted)
 
 
 def _standing(row: Decision) -> str:
     """How a decision stands, up to the time of its end."""
+    if row.state.value in ("active", "proposed"):
+        return f"{row.state.value}; it {'would have ended' if row.mode == 'replay' else 'ends'} at"
     if row.state.value not in ("held", "awaiting-approval"):
-        return f"{row.state.value}; it ends at"
+        return f"{row.state.value}; it {'ended' if row.state.value == 'expired' else 'would have ended'} at"
     end = "it would have expired at" if row.mode == "replay" else "unless it is taken back before, it expires at"
     return f"{row.state.value}: nothing is done; {end}"
 

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,15 +20,19 @@ from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.moments import MICROSECONDS, now_us, span
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import Column, write_rows
+from monitor.readonly import reading_uri
 
 if TYPE_CHECKING:
     from monitor.cli.opening import Opened
     from monitor.config import Config
+    from monitor.stores.record import Delivery
 
-DISK_FREE_BYTES_MIN: Final = 1 << 30
 DISK_FREE_SHARE_MIN: Final = 0.05
 OUTBOX_AGE_S_MAX: Final = 900
 """A message that has been due for longer than this is stalled."""
+
+WAITING_MAX: Final = 1000
+"""Messages of the outbox that are looked at."""
 
 SNAPSHOT_AGES_MAX: Final = 10
 """So many times the interval of snapshots may pass without one while the daemon runs."""
@@ -93,7 +98,10 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
     places = Places(config.data_dir)
     if not places.database.is_file():
         yield Sign(
-            "data folder", "warning", f"{config.data_dir} is empty", "run miniwatch once, or name the right --data-dir"
+            "data folder",
+            "warning",
+            f"{config.data_dir.absolute()} has no record",
+            "run miniwatch once, or name the right --data-dir",
         )
         return
     running = is_running(config.data_dir)
@@ -113,22 +121,32 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
             for look in looks:
                 yield from look()
     except StoreError as error:
-        yield Sign(
-            "database", "problem", str(error), "restore a backup: miniwatch restore FILE --data-dir EMPTY_FOLDER"
-        )
+        yield _refused(places.database, error)
+
+
+def _refused(database: Path, error: Exception) -> Sign:
+    """Why the record cannot be opened: a place where nothing can be written is no damage."""
+    if not (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)):
+        advice = "give this user the right to write there; on a read-only disk, look at a copy of the folder"
+        return Sign("database", "problem", f"{database} cannot be opened for writing", advice)
+    return Sign("database", "problem", str(error), "restore a backup: miniwatch restore FILE --data-dir EMPTY_FOLDER")
 
 
 def _disk(folder: Path) -> Sign:
     usage = shutil.disk_usage(folder)
-    found = f"{usage.free / (1 << 30):.1f} GiB free of {usage.total / (1 << 30):.1f}"
-    if usage.free < DISK_FREE_BYTES_MIN or usage.free < usage.total * DISK_FREE_SHARE_MIN:
+    found = f"{_size(usage.free)} free of {_size(usage.total)}"
+    if usage.free < usage.total * DISK_FREE_SHARE_MIN:
         return Sign("disk", "problem", found, "make room: a full disk stops the daemon until there is some")
     return Sign("disk", "ok", found)
 
 
+def _size(count: int) -> str:
+    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.0f} MiB"
+
+
 def _database(path: Path, *, deep: bool) -> Sign:
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(reading_uri(path), uri=True)) as connection:
             schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
             verdict = connection.execute("PRAGMA integrity_check(1)" if deep else "PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
@@ -172,39 +190,45 @@ def _accounts(opened: Opened) -> Iterator[Sign]:
         return
     whole = total(accounts)
     received = whole["received"]
-    yield Sign("ledger", "ok", f"balances: {counted(received, 'line')}")
+    lines = counted(received, "line")
+    yield Sign("ledger", "ok", f"balances: {lines}" if received else "no line has come in yet")
     if whole["dead_lettered"] > received * SHARE_MAX:
-        found = f"{whole['dead_lettered']:,} of {received:,} lines are dead letters"
+        found = f"{counted(whole['dead_lettered'], 'dead letter')} among {lines}"
         yield Sign("senders", "warning", found, "miniwatch deadletters list says why")
     if whole["late"] > received * SHARE_MAX:
-        yield Sign(
-            "senders",
-            "warning",
-            f"{whole['late']:,} of {received:,} events are late",
-            "raise clock.lateness_s_max, or send sooner",
-        )
+        found = f"{counted(whole['late'], 'late event')} among {lines}"
+        yield Sign("senders", "warning", found, "raise clock.lateness_s_max, or send sooner")
     if whole["future"] > received * SHARE_MAX:
-        found = f"{whole['future']:,} of {received:,} events are from the future"
+        found = f"{counted(whole['future'], 'event')} from the future among {lines}"
         yield Sign("senders", "warning", found, "set the senders' clocks, or raise clock.skew_s_max")
 
 
 def _outbox(opened: Opened) -> Iterator[Sign]:
+    from detectors.event import END_OF_TIME
+
     now = now_us()
     states = opened.store.counts().messages_by_state
-    stalled = opened.store.due_messages(now - OUTBOX_AGE_S_MAX * MICROSECONDS, 1000)
+    stalled = opened.store.due_messages(now - OUTBOX_AGE_S_MAX * MICROSECONDS, WAITING_MAX)
+    failing = [each for each in opened.store.due_messages(END_OF_TIME, WAITING_MAX) if each.attempts]
     if states.get("dead"):
-        yield Sign(
-            "alerts",
-            "problem",
-            f"{states['dead']} were given up",
-            "look at the receiver and at webhooks in the configuration",
-        )
+        found = f"{counted(states['dead'], 'alert')} given up"
+        yield Sign("alerts", "problem", found, "look at the receiver and at webhooks in the configuration")
     if stalled:
-        error = stalled[0].last_error
-        found = f"{len(stalled)} are due for more than {OUTBOX_AGE_S_MAX // 60} minutes{f', last error: {error}' if error else ''}"
+        waits = f"{counted(len(stalled), 'alert')} due for more than {OUTBOX_AGE_S_MAX // 60} minutes"
+        found = f"{waits}{_last_error(stalled)}"
         yield Sign("alerts", "problem", found, "start the daemon, or look at the receiver")
-    if not states.get("dead") and not stalled:
+    elif failing:
+        tries = counted(max(each.attempts for each in failing), "try", "tries")
+        found = f"{counted(len(failing), 'alert')} not delivered after {tries}{_last_error(failing)}"
+        yield Sign("alerts", "warning", found, "look at the receiver; a running daemon tries again by itself")
+    if not states.get("dead") and not stalled and not failing:
         yield Sign("alerts", "ok", f"{states.get('sent', 0)} sent, {states.get('pending', 0)} waiting")
+
+
+def _last_error(waiting: Sequence[Delivery]) -> str:
+    """The error of the message that was tried most, as a clause."""
+    tried = max(waiting, key=lambda each: each.attempts)
+    return f", last error: {tried.last_error}" if tried.last_error else ""
 
 
 def _snapshots(opened: Opened, *, running: bool) -> Iterator[Sign]:

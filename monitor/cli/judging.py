@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +33,7 @@ from monitor.cli.opening import record
 from monitor.cli.spelling import as_written
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
+from monitor.pipeline import KEPT
 from monitor.registry import Registry
 from monitor.sealing import Seal, key_at
 from monitor.sources import RawBatch
@@ -50,11 +51,9 @@ EVENTS_MAX: Final = 100
 class Given:
     """Lines to be judged: archived ones have been through the door, foreign ones go through it here."""
 
-    def __init__(
-        self, lines: bytes, *, kept: Mapping[str, object] | None = None, people: PeopleHash | None = None
-    ) -> None:
+    def __init__(self, lines: bytes, *, kept: pl.DataFrame | None = None, people: PeopleHash | None = None) -> None:
         self.lines = lines
-        self.kept = kept  # what the archive keeps beside a line; None: it is foreign
+        self.kept = kept  # the columns that the archive keeps beside a line; None: it is foreign
         self.people = people or PeopleHash(secrets.token_bytes(32))
 
 
@@ -69,8 +68,7 @@ def archived(key: str, config: Path | None, data_dir: Path | None) -> Given:
 
 def given_of(event: pl.DataFrame) -> Given:
     """An event of the archive, a frame of one row."""
-    kept = {name: event[name][0] for name in (TIME, LATE, "redaction.kinds")}
-    return Given(event[LINE][0].encode() + b"\n", kept=kept)
+    return Given(event[LINE][0].encode() + b"\n", kept=event.select(TIME, LATE, *INDEX, *KEPT))
 
 
 def foreign(lines: bytes, config: Config) -> Given:
@@ -130,8 +128,8 @@ def rows_of(given: Given, needs: frozenset[str], config: Config) -> pl.DataFrame
     if kept is None:
         frame, time, late = Door(given.people, decoder).admit(decoded, fields).frame, pl.col("@timestamp"), False
     else:
-        kinds = pl.lit(kept["redaction.kinds"], dtype=pl.String).alias("redaction.kinds")
-        frame, time, late = decoded.frame.with_columns(kinds), pl.lit(kept[TIME], dtype=pl.Int64), bool(kept[LATE])
+        frame = decoded.frame.with_columns(kept.select(*INDEX, *KEPT))  # a redacted line does not give all of it back
+        time, late = pl.lit(kept[TIME][0], dtype=pl.Int64), bool(kept[LATE][0])
     frame = frame.with_columns(
         time.alias(TIME),
         time.alias(ARRIVAL),

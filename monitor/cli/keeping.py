@@ -30,6 +30,7 @@ def backup(
             help="With the keys: needed to read sealed values elsewhere. Keep such a file as safe as the keys.",
         ),
     ] = False,
+    force: Annotated[bool, Option("--force", help="Replace the file if it is there already.")] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -38,6 +39,8 @@ def backup(
     from monitor.stores.backup import backup as back_up
 
     folder = configuration(config, data_dir).data_dir
+    if target.exists() and not force:
+        raise Refused(f"{target} is there already: name another file, or replace it with --force")
     with bar("backing up") as shown:
         made = back_up(folder, target, now=now_us(), keys=keys, progress=lambda done, total: shown(done, total=total))
     without = "" if keys else ", without the keys"

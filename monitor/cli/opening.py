@@ -83,19 +83,22 @@ class Opened:
 
 @contextmanager
 def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> Iterator[Opened]:
-    """Open the record. Only with `make` is one made where there is none yet."""
+    """Open the record: only to look at where nothing can be written. Only with `make` is one made where there is none yet."""
     from monitor.sealing import Seal, key_at
     from monitor.stores.places import Places
     from monitor.stores.sqlite import SqliteStore
 
     config = configuration(path, data_dir)
     places = Places(config.data_dir)
+    if config.data_dir.is_file():
+        raise Refused(f"{config.data_dir} is a file; a folder is expected")
     if not make and not places.database.is_file():
         raise Refused(
-            f"there is nothing in {config.data_dir} yet. Begin with `miniwatch run --source file:EVENTS.ndjson "
+            f"there is nothing in {config.data_dir.absolute()} yet. Begin with `miniwatch run --source file:EVENTS.ndjson "
             "--until-end`, or name another folder with --data-dir"
         )
-    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)))
+    seal = Seal(key_at(places.seal_key))
+    store = SqliteStore(places.database, seal=seal, read_only=not make and not os.access(config.data_dir, os.W_OK))
     try:
         yield Opened(config, places, store)
     finally:

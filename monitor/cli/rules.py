@@ -86,17 +86,16 @@ def show_rule(name: RuleName, output: Output = Form.TABLE, config: ConfigFile = 
 
 @rules.command("check", epilog="Example: miniwatch rules check rules/mine/")
 def check_rules(paths: Paths = None, config: ConfigFile = None) -> None:
-    """Check that rules can be loaded: every problem with its file and line. Exits 1 when there are any."""
+    """Check that rules can be loaded: every problem with its file and line, and twins that are missing. Exits 1 then."""
     from monitor.app import rules_of
     from monitor.cli.opening import configuration
-    from monitor.cli.rule_files import rules_in
+    from monitor.cli.telling import problem_text
 
     if paths:
-        found, unread = rules_in(paths)
-        count, problems = len(found.rules), [*unread, *found.problems]
+        count, problems = _checked(paths)
     else:
         loaded = rules_of(configuration(config))
-        count, problems = len(loaded.rules), list(loaded.problems)
+        count, problems = len(loaded.rules), [problem_text(problem) for problem in loaded.problems]
     for problem in problems:
         write_text(visible(problem))
     say(f"{counted(count, 'rule')} can be loaded, {counted(len(problems), 'problem')}.")
@@ -163,24 +162,68 @@ def _row(rule: Rule) -> Row:
     return {**told, "kind": kind, "entity": rule.entity.value if rule.entity else "AppId, else Host, else Dataset"}
 
 
-def _tested(paths: Sequence[Path]) -> tuple[int, list[object]]:
+def _checked(paths: Sequence[Path]) -> tuple[int, list[str]]:
+    """How many of the rules would be loaded, and why others would not."""
+    found, problems = _rules_in(paths)
+    twinless = _twinless(found)
+    return sum(rule.path not in twinless for rule in found), [*problems, *twinless.values()]
+
+
+def _rules_in(paths: Sequence[Path]) -> tuple[Sequence[Rule], list[str]]:
+    """The rules under some paths that are well formed, and what is the matter with the others, or with a path."""
     from monitor.cli.rule_files import rules_in
+    from monitor.cli.telling import problem_text
+
+    empty = {path: why for path in paths if (why := _nothing_in(path))}
+    found, unread = rules_in([path for path in paths if path not in empty])
+    return found.rules, [*empty.values(), *(problem_text(problem) for problem in (*unread, *found.problems))]
+
+
+def _nothing_in(path: Path) -> str | None:
+    """Why there can be no rule under a path."""
+    from monitor.twins import HIT
+
+    if not path.exists():
+        return f"{path}: there is no such file or folder"
+    if not path.is_dir() or any(any(path.rglob(suffix)) for suffix in ("*.yml", "*.yaml")):
+        return None
+    if (path / HIT).is_file():
+        return f"{path} holds a twin; did you mean {path}.yml?"
+    return f"no rule file (*.yml) under {path}"
+
+
+def _twinless(found: Sequence[Rule]) -> dict[str, str]:
+    """Files of rules that have no twin, with what to say of each; the program's own were tested when it was made."""
+    from monitor.rules import builtin_folder
+    from monitor.twins import missing
+
+    own = builtin_folder().path.resolve()
+    told: dict[str, str] = {}
+    for path in dict.fromkeys(rule.path for rule in found if not Path(rule.path).resolve().is_relative_to(own)):
+        if absent := missing(Path(path).with_suffix("")):
+            files = " and ".join(str(file) for file in absent)
+            told[path] = f"{path}: well formed, but its twin is missing: {files}; a rule without a twin is refused"
+    return told
+
+
+def _tested(paths: Sequence[Path]) -> tuple[int, list[str]]:
     from monitor.rules import closure
     from monitor.twins import run_twin
 
-    found, unread = rules_in(paths)
-    failures: list[object] = [*unread, *found.problems]
-    by_id = {rule.id: rule for rule in found.rules}
+    found, failures = _rules_in(paths)
+    by_id = {rule.id: rule for rule in found}
     by_path: dict[str, list[Rule]] = {}
-    for rule in found.rules:
+    for rule in found:
         by_path.setdefault(rule.path, []).append(rule)
     for path, own in by_path.items():
-        failures += run_twin(closure(own, by_id), frozenset(rule.id for rule in own), Path(path).with_suffix(""))
+        failed = run_twin(closure(own, by_id), frozenset(rule.id for rule in own), Path(path).with_suffix(""))
+        failures += [str(failure) for failure in failed]
     return len(by_path), failures
 
 
-def _tested_configured(config: Config) -> tuple[int, list[object]]:
+def _tested_configured(config: Config) -> tuple[int, list[str]]:
     """The operator's folders; without any, the rules of the program, where their twins are at hand."""
+    from monitor.cli.telling import problem_text
     from monitor.rules import TWINS, builtin_folder, run_builtin_twins
 
     if config.rules.folders:
@@ -194,7 +237,7 @@ def _tested_configured(config: Config) -> tuple[int, list[object]]:
             USAGE,
         )
     manifest, failures = run_builtin_twins(folder, twins)
-    return len(manifest), list(failures)
+    return len(manifest), [problem_text(failure) for failure in failures]
 
 
 def _content(event: str) -> bytes:

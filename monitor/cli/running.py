@@ -13,7 +13,7 @@ import typer
 from typer import Option
 
 from monitor.cli.counting import counted
-from monitor.cli.leaving import say
+from monitor.cli.leaving import INTERRUPTED, leave, say
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.progress import Bar, bar
 
@@ -40,7 +40,10 @@ def run(
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Read events, find abuse, decide. Started again, it goes on where it was."""
+    """Read events, find abuse, decide. Started again, it goes on where it was.
+
+    With --until-end it exits 130 when it is stopped before the end; without, being stopped is how it ends, and it exits 0.
+    """
     # One core a process: a second thread costs a tenth more processor time for little; partitions are for more cores.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
     from monitor.cli.opening import configuration
@@ -95,6 +98,8 @@ def _run_until_end(config: Config, *, deliver: bool, given: str) -> None:
     if stopped:
         say("Stopped before the end; run the same command again to go on.")
     write_summary(told)
+    if stopped:
+        leave(INTERRUPTED)
 
 
 def _level(config: Config) -> Level:

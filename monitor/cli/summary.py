@@ -30,6 +30,16 @@ DECISIONS_SHOWN: Final = 4
 
 DECISIONS_READ_MAX: Final = 20_000
 WORDS: Final = ("critical", "high", "medium", "low", "informational")
+GRAVEST_FIRST: Final = ("ban", "remove", "function-ban", "throttle", "captcha", "force-update", "warn")
+"""Acts from the highest tier to the lowest; within a tier, what takes more away comes first."""
+
+IN_FORCE: Final = ("active",)
+HELD: Final = ("held", "awaiting-approval")
+LABELS: Final = {
+    "late": "late (rules that count did not see them; to try again use a new --data-dir)",
+    "duplicate": "repeated",
+    "future": "from the future",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,25 @@ class Before:
     turn: int
     accounts: Mapping[str, Account]
     counts: Counts
+    incidents: Mapping[str, int]  # how many findings each had
+    decisions: frozenset[str]  # those in force and those held
+
+    def had_incident(self, row: Incident) -> bool:
+        """Whether the run has added nothing to an incident."""
+        return self.incidents.get(row.id) == row.findings
+
+    def had_decision(self, row: Decision) -> bool:
+        """Whether a decision was there before the run."""
+        return row.id in self.decisions
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is shown of incidents and decisions: what the run brought before what was there, then the gravest first."""
+
+    incidents: Sequence[Incident]
+    in_force: Sequence[Decision]
+    held: Sequence[Decision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +80,24 @@ class Section:
 
 def before(store: SqliteStore) -> Before:
     """Taken before the first turn."""
-    return Before(store.last_turn(), {name: account(each) for name, each in store.progress().items()}, store.counts())
+    return Before(
+        turn=store.last_turn(),
+        accounts={name: account(each) for name, each in store.progress().items()},
+        counts=store.counts(),
+        incidents={row.id: row.findings for row in store.incidents()},
+        decisions=frozenset(row.id for row in _standing(store, (*IN_FORCE, *HELD))),
+    )
 
 
 def summary(daemon: Daemon, earlier: Before, given: str) -> list[Section]:
     """The sections of a finished run. `given`: the options with which further commands find the same data."""
     counts = daemon.kept.store.counts()
-    incidents = heapq.nlargest(INCIDENTS_SHOWN, daemon.kept.store.incidents(), key=lambda row: (row.risk, row.findings))
-    chosen = _decisions(daemon.kept.store)
+    chosen = _chosen(daemon.kept.store, earlier)
     return [
         _came_in(daemon, earlier, counts),
-        _found(daemon, earlier, counts, incidents, given),
+        _found(daemon, earlier, counts, chosen.incidents, given),
         _decided(earlier, counts, chosen),
-        _next(given, incidents, chosen, counts),
+        _next(earlier, given, chosen, counts),
     ]
 
 
@@ -87,15 +121,13 @@ def _came_in(daemon: Daemon, earlier: Before, counts: Counts) -> Section:
         return Section("What came in", [("Nothing new: these sources had been read to their end before.",)])
     unaccounted = whole["imbalance"]
     balance = "every line is accounted for" if not unaccounted else f"{unaccounted:,} LINES ARE UNACCOUNTED FOR"
+    events, dead_letters = counted(whole["processed"], "event"), counted(whole["dead_lettered"], "dead letter")
     rows = [
-        (
-            "lines",
-            f"{whole['received']:,} = {whole['processed']:,} events + {whole['dead_lettered']:,} dead letters; {balance}",
-        ),
+        ("lines", f"{whole['received']:,} = {events} + {dead_letters}; {balance}"),
         *_extent(daemon, earlier),
         ("sources", f"{len(own)}"),
     ]
-    labels = [f"{whole[name]:,} {word}" for name, word in (("late", "late"), ("duplicate", "repeated"), ("future", "from the future")) if whole[name]]  # fmt: skip
+    labels = [f"{whole[name]:,} {words}" for name, words in LABELS.items() if whole[name]]
     rows += [("of them", ", ".join(labels))] if labels else []
     letters = _more(counts.dead_letters_by_reason, earlier.counts.dead_letters_by_reason)
     rows += (
@@ -116,7 +148,8 @@ def _extent(daemon: Daemon, earlier: Before) -> list[tuple[str, str]]:
     apps: set[str] = set()
     for frame in kept.archive.scan(segments, columns=["miniprogram.app_id"], turn_after=earlier.turn):
         apps.update(frame.to_series().drop_nulls().unique().to_list())
-    return [("time", f"{short(first)} to {short(last)} UTC ({span(first, last)})"), ("apps", f"{len(apps):,}")]
+    time = f"{short(first)} to {short(last)} UTC ({span(first, last)})" if first < last else f"{short(first)} UTC"
+    return [("time", time), ("apps", f"{len(apps):,}")]
 
 
 def _found(daemon: Daemon, earlier: Before, counts: Counts, incidents: Sequence[Incident], given: str) -> Section:
@@ -140,8 +173,10 @@ def _found(daemon: Daemon, earlier: Before, counts: Counts, incidents: Sequence[
             if earlier.turn
             else counted(whole, "incident")
         )
-        rows.append((f"{opened}, the highest risk first:",))
+        is_mixed = bool(earlier.incidents) and not earlier.had_incident(incidents[0])
+        rows.append((f"{opened}{_order(whole, 'the highest risk', is_mixed=is_mixed)}:",))
     rows += [(f"{row.risk:.0f}", row.severity.value, row.title, counted(row.findings, "finding")) for row in incidents]
+    rows += _rest(whole, len(incidents))
     return Section("What was found", rows)
 
 
@@ -151,14 +186,14 @@ def _findings(daemon: Daemon, earlier: Before, counts: Counts, severities: Count
     rules = _more(counts.findings_by_rule, earlier.counts.findings_by_rule)
     known = {rule.id: rule for rule in daemon.rules.rules}
     found = f"{counted(severities.total(), 'finding')} ({words}) of {counted(len(rules), 'rule')}"
-    yield (f"{found}, most often:",)
+    yield (f"{found}, most often:" if len(rules) > 1 else f"{found}:",)
     for key, count in rules.most_common(RULES_SHOWN):
         rule = known.get(key)
         yield f"{count:,}", rule.severity.value if rule else "", rule.title if rule else key
+    yield from _rest(len(rules), RULES_SHOWN)
 
 
-def _decided(earlier: Before, counts: Counts, chosen: tuple[list[Decision], list[Decision]]) -> Section:
-    in_force, held = chosen
+def _decided(earlier: Before, counts: Counts, chosen: Chosen) -> Section:
     whole = counts.tables["decisions"]
     if not whole:
         return Section("What was decided", [("Nothing: no finding called for more than watching.",)])
@@ -172,14 +207,21 @@ def _decided(earlier: Before, counts: Counts, chosen: tuple[list[Decision], list
             (f"In the whole record: {_acts(counts.decisions_by_type, 'decision')} ({states}).",),
         ]
         where = " in the whole record"
-    if not any(row.mode == "live" for row in (*in_force, *held)):
+    is_live = any(row.mode == "live" for row in (*chosen.in_force, *chosen.held))
+    if not is_live:
         rows.append(("These are what would have been decided then; nothing is enforced.",))
-    if in_force:
-        rows.append((f"In force{where}, the gravest first:",))
-        rows += [("", row.explanation) for row in in_force]
-    if held:
+    if chosen.in_force:
+        number = sum(counts.decisions_by_state.get(state, 0) for state in IN_FORCE)
+        is_mixed = bool(earlier.decisions) and not earlier.had_decision(chosen.in_force[0])
+        order = _order(number, "the gravest", is_mixed=is_mixed)
+        rows.append((f"{'In force' if is_live else 'Would be in force'}{where}{order}:",))
+        rows += [("", row.explanation) for row in chosen.in_force]
+        rows += _rest(number, len(chosen.in_force))
+    if chosen.held:
+        number = sum(counts.decisions_by_state.get(state, 0) for state in HELD)
         rows.append((f"Held back{where}, for a person to look at; nothing is done about these:",))
-        rows += [("", f"{row.explanation} [{row.reason.value}]") for row in held]
+        rows += [("", f"{row.explanation} [{row.reason.value}]") for row in chosen.held]
+        rows += _rest(number, len(chosen.held))
     return Section("What was decided, and why", rows)
 
 
@@ -188,40 +230,55 @@ def _acts(by_type: Mapping[str, int], noun: str) -> str:
     return f"{counted(sum(by_type.values()), noun)}: {told}"
 
 
-def _decisions(store: SqliteStore) -> tuple[list[Decision], list[Decision]]:
-    """A handful of decisions in force and of held ones: the gravest, of different kinds before more of one."""
+def _order(number: int, first: str, *, is_mixed: bool = False) -> str:
+    """How a list is ordered; of a list of one there is nothing to say. Mixed: it holds also what was there before."""
+    if number < 2:
+        return ""
+    return f", what this run brought before the rest, {first} first" if is_mixed else f", {first} first"
+
+
+def _rest(number: int, shown: int) -> list[tuple[str, str]]:
+    """How many more there are than are shown."""
+    return [("", f"and {number - shown:,} more")] if number > shown else []
+
+
+def _chosen(store: SqliteStore, earlier: Before) -> Chosen:
+    incidents = heapq.nsmallest(
+        INCIDENTS_SHOWN, store.incidents(), key=lambda row: (earlier.had_incident(row), -row.risk, -row.findings)
+    )
+    severities = {row.id: row.severity.rank for row in store.incidents()}
+
+    def gravity(row: Decision) -> tuple[bool, int, int, int, str]:
+        severity = severities.get(row.incident or "", 0)
+        return earlier.had_decision(row), GRAVEST_FIRST.index(row.type), -severity, row.time, row.id
+
+    in_force, held = (
+        heapq.nsmallest(DECISIONS_SHOWN, _standing(store, states), gravity) for states in (IN_FORCE, HELD)
+    )
+    return Chosen(incidents, in_force, held)
+
+
+def _standing(store: SqliteStore, states: Sequence[str]) -> Iterator[Decision]:
+    """Decisions in some states, the newest of each."""
     from monitor.stores.record import Query
-    from playbooks.decision import DecisionState
 
-    found: tuple[list[Decision], list[Decision]] = ([], [])
-    for place, states in enumerate(((DecisionState.ACTIVE,), (DecisionState.HELD, DecisionState.AWAITING_APPROVAL))):
-        seen: Counter[str] = Counter()
-        ranked = []
-        for state in states:
-            for row in store.decisions(Query(state=state.value, limit=DECISIONS_READ_MAX)):
-                seen[row.type] += 1
-                ranked.append((seen[row.type] > 2, -row.tier.rank, row.time, row.id, row))
-        found[place].extend(item[-1] for item in heapq.nsmallest(DECISIONS_SHOWN, ranked, key=lambda item: item[:-1]))
-    return found
+    for state in states:
+        yield from store.decisions(Query(state=state, limit=DECISIONS_READ_MAX))
 
 
-def _next(
-    given: str, incidents: Sequence[Incident], chosen: tuple[list[Decision], list[Decision]], counts: Counts
-) -> Section:
-    in_force, held = chosen
+def _next(earlier: Before, given: str, chosen: Chosen, counts: Counts) -> Section:
     rows: list[tuple[str, str]] = []
-    if incidents:
-        rows.append(
-            (
-                f"miniwatch explain {incidents[0].id[:12]}{given}",
-                "the whole story of the incident with the highest risk",
-            )
-        )
-    if held:
+    if chosen.incidents:
+        is_new = bool(earlier.incidents) and not earlier.had_incident(chosen.incidents[0])
+        which = "the incident of this run with the highest risk" if is_new else "the incident with the highest risk"
+        rows.append((f"miniwatch explain {chosen.incidents[0].id[:12]}{given}", f"the whole story of {which}"))
+    if chosen.held:
         rows.append((f"miniwatch decisions list --state held{given}", "what was held back, and why"))
-    if in_force:
-        rows.append((f"miniwatch explain {in_force[0].id[:12]}{given}", "why this was decided, and who may lift it"))
-    if counts.findings_by_severity:
+    if chosen.in_force:
+        first = chosen.in_force[0]
+        why = "why this was decided, and who may lift it" if first.mode == "live" else "why this would be decided"
+        rows.append((f"miniwatch explain {first.id[:12]}{given}", why))
+    if any(counts.findings_by_severity.get(word) for word in ("critical", "high")):
         rows.append((f"miniwatch findings list --severity high{given}", "the findings that matter most"))
     if counts.dead_letters_by_reason:
         rows.append((f"miniwatch deadletters list{given}", "lines that could not be read, and why"))

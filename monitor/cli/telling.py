@@ -10,15 +10,25 @@ from monitor.cli.printing import Column, at
 
 if TYPE_CHECKING:
     from detectors.finding import Finding
+    from detectors.sigma import RuleProblem
+    from monitor.twins import TwinFailure
     from playbooks.decision import Decision
     from playbooks.incident import Incident
 
 SHORT_ID: Final = 12
 """Characters of an id in a table: enough to be the beginning of one only."""
 
+OWNED: Final = ("AppId", "DeveloperId")
+"""Scopes of which a developer is told."""
+
 
 def entity_text(entity: object) -> str:
     return f"{getattr(entity, 'scope', '')} {getattr(entity, 'value', '')}"
+
+
+def _developer(scope: str, owner: str | None) -> str | None:
+    """Who answers for an app. Of an address or a person it would be the developer of the app that they met: not theirs."""
+    return owner if scope in OWNED else None
 
 
 FINDING_COLUMNS: Final[list[Column[Finding]]] = [
@@ -60,7 +70,7 @@ def finding_lines(row: Finding) -> list[tuple[str, object]]:
         ("Finding", row.id),
         ("What", row.title),
         ("Who", entity_text(row.entity)),
-        ("Developer", row.owner),
+        ("Developer", _developer(row.entity.scope, row.owner)),
         (
             "Severity",
             f"{row.severity.value}, confidence {row.confidence:g}" + (", proof by itself" if row.proof else ""),
@@ -82,7 +92,7 @@ def incident_lines(row: Incident) -> list[tuple[str, object]]:
         ("Incident", row.id),
         ("What", row.title),
         ("Who", entity_text(row.entity)),
-        ("Developer", row.owner),
+        ("Developer", _developer(row.entity.scope, row.owner)),
         ("State", f"{row.state.value}, tier {row.tier}"),
         ("Severity", row.severity.value),
         ("Risk", f"{row.risk:.0f} of 100"),
@@ -106,7 +116,7 @@ def decision_lines(row: Decision) -> list[tuple[str, object]]:
             row.type.value + (f" of {row.target}" if row.target else "") + (f" ({parameters})" if parameters else ""),
         ),
         ("Who", entity_text(row)),
-        ("Developer", row.owner),
+        ("Developer", _developer(row.scope, row.owner)),
         ("Mode, state", f"{row.mode.value}, {row.state.value}"),
         ("Made (UTC)", short(row.time)),
         ("Until (UTC)", f"{short(row.expires)} ({span(row.time, row.expires)})"),
@@ -118,6 +128,13 @@ def decision_lines(row: Decision) -> list[tuple[str, object]]:
         ("Finding", row.finding),
         ("Labels", ", ".join(row.labels)),
     ]
+
+
+def problem_text(row: RuleProblem | TwinFailure) -> str:
+    """A problem with a rule and its place; what concerns a whole file or folder has no line."""
+    if row.line:
+        return str(row)
+    return ": ".join(part for part in (row.path, getattr(row, "rule", ""), row.message) if part)
 
 
 def decision_text(row: Decision) -> str:

@@ -26,7 +26,8 @@ Begin with a simulated day:
   miniwatch apps import apps.ndjson
   miniwatch run --until-end --source file:events.ndjson
 
-`miniwatch COMMAND --help` says more. Exit codes: 0 done, 1 found problems, 2 wrong usage, 3 could not run."""
+`miniwatch COMMAND --help` says more. Exit codes: 0 done, 1 found problems, 2 wrong usage, 3 could not run,
+130 stopped before the end."""
 HEADINGS: Final = (RUNNING, SEEING, ACTING, RULES, KEEPING, TRYING)
 
 

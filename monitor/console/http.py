@@ -93,7 +93,12 @@ class HttpServer:
         """Listen. Raises `OSError` when the address is taken or not ours."""
         host, port = split_listen(self._listen)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=CONNECTIONS_MAX)
+        try:
+            self._socket = socket.create_server((host, port), family=family, backlog=CONNECTIONS_MAX)
+        except OSError as error:
+            why = str(error.strerror or error).partition(" (")[0]  # what is in parentheses names the address again
+            what = f'http.listen = "{self._listen}": {why}; choose another port, or "" for no server'
+            raise OSError(error.errno, what) from error
         self._thread.start()
 
     def stop(self) -> None:

@@ -29,7 +29,6 @@ GATEWAY_COLUMNS: Final = (
     "user.id",
     "source.ip",
 )
-PLATFORM_COLUMNS: Final = GATEWAY_COLUMNS[:5]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from monitor.durable import boundary
+from monitor.readonly import reading_uri
 from monitor.refusal import refusals_told
 from monitor.stores import StoreError
 
@@ -39,14 +40,18 @@ _BROKEN_CODES: Final = {
 
 
 class Database:
-    """One SQLite file in WAL mode, fsynced at every commit. Safe to use from several threads and processes."""
+    """One SQLite file in WAL mode, fsynced at every commit. Safe to use from several threads and processes.
 
-    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+    With `read_only` the file must be there, and every write is refused.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float, *, read_only: bool = False) -> None:
         self.path: Final = path
-        with self._told():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before SQLite does, with its wider mode
-        self.engine: Final = _engine(path, busy_timeout_s)
+        if not read_only:
+            with self._told():
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before SQLite does, with its wider mode
+        self.engine: Final = _engine(_url(path, read_only=read_only), busy_timeout_s)
         self._writes: Final = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     @contextmanager
@@ -94,9 +99,15 @@ class Database:
         return StoreError(f"{self.path}: {_BROKEN_CODES.get(code, 'the database refuses')} ({error})", retryable=False)
 
 
-def _engine(path: Path, busy_timeout_s: float) -> Engine:
+def _url(path: Path, *, read_only: bool) -> URL:
+    if read_only:
+        return URL.create("sqlite", database=reading_uri(path), query={"uri": "true"})
+    return URL.create("sqlite", database=str(path))
+
+
+def _engine(url: URL, busy_timeout_s: float) -> Engine:
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),
+        url,
         connect_args={"timeout": busy_timeout_s},
         pool_size=CONNECTIONS_MAX,
         max_overflow=0,

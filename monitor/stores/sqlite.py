@@ -41,13 +41,15 @@ class SqliteStore:
     """A `Record` in a SQLite file (WAL, fsynced at every commit), for several threads and processes at once.
 
     Opening makes the file, or brings an older one to the present schema; it raises `StoreError` for a file that is
-    not ours, is damaged, or was made by a newer Miniwatch.
+    not ours, is damaged, or was made by a newer Miniwatch. With `read_only` nothing is made, and every write is refused.
     """
 
-    def __init__(self, path: Path, *, seal: Seal, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self, path: Path, *, seal: Seal, busy_timeout_s: float = BUSY_TIMEOUT_S, read_only: bool = False
+    ) -> None:
         self._seal = seal
         self._uncertain: Turn | None = None
-        self._database = Database(path, busy_timeout_s)
+        self._database = Database(path, busy_timeout_s, read_only=read_only)
         try:
             with self._database.upgrading() as engine:
                 upgrade(engine)

@@ -79,23 +79,14 @@ class DuplicateEvents(Happening, frozen=True, kw_only=True):
 
 
 class FutureEvents(Happening, frozen=True, kw_only=True):
+    """Events that claimed a time far ahead; they are given that of the arrival clock."""
+
     level: ClassVar[Level] = "warning"
     source: str
     events: int
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.EVENTS_FUTURE, self.events, source=self.source)
-
-
-class BatchRejected(Happening, frozen=True, kw_only=True):
-    """A raw batch as a whole could not be taken up; it is read again."""
-
-    level: ClassVar[Level] = "error"
-    source: str
-    error: str
-
-    def count(self, meter: Meter) -> None:
-        meter.add(metrics.BATCHES_REJECTED, source=self.source)
 
 
 class SourceFailed(Happening, frozen=True, kw_only=True):
@@ -109,6 +100,8 @@ class SourceFailed(Happening, frozen=True, kw_only=True):
 
 
 class SourceEnded(Happening, frozen=True, kw_only=True):
+    """A source that is not followed has given all it had; `position` is where that is."""
+
     source: str
     position: int
 
@@ -128,6 +121,8 @@ class FindingMade(Happening, frozen=True, kw_only=True):
 
 
 class IncidentOpened(Happening, frozen=True, kw_only=True):
+    """The severity is that at the end of the turn that opened it; it may rise later."""
+
     incident: str
     severity: str
     scope: str

@@ -45,9 +45,6 @@ EVENTS_DUPLICATE: Final = _counter(
 EVENTS_FUTURE: Final = _counter("events_future", "Events whose time was clamped.", "events", {**_SOURCE})
 BYTES_RECEIVED: Final = _counter("received_bytes", "Raw bytes read and committed.", "bytes", {**_SOURCE})
 TURNS: Final = _counter("turns", "Turns of the pipeline committed.", "turns")
-BATCHES_REJECTED: Final = _counter(
-    "batches_rejected", "Raw batches that could not be taken up.", "batches", {**_SOURCE}
-)
 STAGE_SECONDS: Final = _timing("stage", "Time that one turn spent in a stage.", {"stage": STAGES})
 SOURCE_LAG: Final = _gauge("source_lag_bytes", "Bytes that are there and not yet read.", "bytes", {**_SOURCE})
 WATERMARK: Final = _gauge(

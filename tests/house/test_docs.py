@@ -31,7 +31,7 @@ def _commands(text):
     """Every ``miniwatch …`` that a reader would type: one a line, also behind pipes and inside $(…)."""
     for block in _blocks(text, "sh", "console"):
         shell = re.sub(r"(?ms)<<'?(\w+)'?.*?^\1$", "", block.replace("\\\n", " "))
-        for found in re.finditer(r"(?m)(?:^|[|;&(]|\$ )[ \t]*(?:\S*bin/)?miniwatch\b([^\n]*)", shell):
+        for found in re.finditer(r"(?m)(?:^|[|;&(]|\$ )[ \t]*(?:[A-Z_]+=\S+ )*(?:\S*bin/)?miniwatch\b([^\n]*)", shell):
             yield _words(found.group(1))
 
 
@@ -129,18 +129,31 @@ def test_the_signature_check_that_receivers_are_shown_is_right(documents):
     assert not shown["is_genuine"](signature(b"secret", 1_000, b"{}"), b"{}", b"secret", 2_000.0)
 
 
-@pytest.mark.slow
-def test_the_first_ten_minutes_go_as_written(documents, tmp_path):
-    script = "\n".join(_blocks(documents["docs/getting-started.md"], "sh"))
+def _typed(blocks, folder):
+    """What a shell makes of blocks that are pasted into it one after the other, in an empty folder."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     run = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", script],
-        cwd=tmp_path,
-        env={"PATH": path, "HOME": str(tmp_path)},
+        ["bash", "-e", "-o", "pipefail", "-c", "\n".join(blocks)],
+        cwd=folder,
+        env={"PATH": path, "HOME": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    assert "A finance app asks for a postal address" in run.stdout
-    assert "app.category is 'finance'" in run.stdout
+    return run.stdout
+
+
+@pytest.mark.slow
+def test_what_the_readme_gives_to_paste_finds_what_it_says(documents, tmp_path):
+    blocks = [block for block in _blocks(documents["README.md"], "sh") if "mkdir" in block]
+    shown = _typed(blocks, tmp_path)
+    assert "Clipboard read as soon as the app starts" in shown
+    assert "App makes the phone buzz for long" in shown
+
+
+@pytest.mark.slow
+def test_the_first_ten_minutes_go_as_written(documents, tmp_path):
+    shown = _typed(_blocks(documents["docs/getting-started.md"], "sh"), tmp_path)
+    assert "A finance app asks for a postal address" in shown
+    assert "app.category is 'finance'" in shown

@@ -119,6 +119,14 @@ def test_the_environment_can_say_lists_tables_and_items_by_name(tmp_path: Path):
     assert (config.webhooks[0].timeout_s, config.rules.builtin) == (3, False)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"), [("mine", '["mine"]'), ("a, b", '["a", "b"]'), ("[a]", '["a"]'), ('"a"', '["a"]')]
+)
+def test_a_variable_that_should_be_a_list_is_told_with_its_spelling(tmp_path: Path, text: str, meant: str):
+    (problem,) = _problems(tmp_path, "", {"MINIWATCH_RULES__FOLDERS": text})
+    assert f"expected a list. Write MINIWATCH_RULES__FOLDERS='{meant}'." in problem
+
+
 def test_what_kubernetes_sets_beside_a_service_is_not_ours_but_a_slip_is():
     load_config(None, {"MINIWATCH_SERVICE_HOST": "x", "MINIWATCH_PORT_9464_TCP_ADDR": "x", "MINIWATCH_API_PORT": "x"})
     for name in ("MINIWATCH_CLOCK__LATENES_S_MAX", "MINIWATCH_DATADIR", "MINIWATCH_WEBHOOKS__NOBODY__SECRET"):

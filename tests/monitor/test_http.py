@@ -104,5 +104,5 @@ def test_stopping_takes_less_than_a_second_with_connections_open():
 
 
 def test_an_address_that_is_taken_is_told_at_the_start(site: Site):
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match=r'http\.listen.*in use.*"" for no server'):
         Site(f"127.0.0.1:{site.server.port}")

@@ -28,6 +28,14 @@ def test_a_gap_is_believed_at_the_second_event():
     assert stamped[CLOCK].to_list() == [100 * S, 100 * S, 40_000 * S, 40_001 * S, 40_003 * S]
 
 
+def test_of_a_stream_read_as_it_comes_no_timestamp_passes_the_present():
+    stamped, state = stamp(frame(100, 10_000_000, 10_000_001, 104), ClockState(), Bounds(), now=105 * S)
+    assert stamped[CLOCK].to_list() == [100 * S, 105 * S, 105 * S, 105 * S]
+    assert stamped[FUTURE].to_list() == [False, True, True, False]
+    after, _ = stamp(frame(106), state, Bounds(), now=107 * S)
+    assert after[CLOCK].to_list() == [106 * S]
+
+
 def test_what_the_collector_says_is_the_arrival_and_moves_the_clock_at_once():
     stamped, _ = stamp(frame(100, 39_000, 39_001, ingested=[100, 40_000, 39_999]), ClockState(), Bounds())
     assert stamped[ARRIVAL].to_list() == [100 * S, 40_000 * S, 39_999 * S]

@@ -147,9 +147,35 @@ def test_the_story_of_a_held_decision_says_why_it_is_held(miniwatch):
     assert "What else there is about" in told
 
 
+def test_of_a_replayed_decision_there_is_nothing_to_lift(miniwatch):
+    (active,) = miniwatch.rows("decisions", "list", "--state", "active", "--mode", "replay", "--limit", "1")
+    told = miniwatch.here("explain", active["id"]).stdout
+    assert "there is nothing to lift: nothing was enforced" in told
+    assert "decisions revoke" not in told
+
+
+def test_the_developer_of_an_app_is_not_told_as_that_of_an_address(miniwatch):
+    incidents = miniwatch.rows("incidents", "list")
+    for scope, is_told in (("AppId", True), ("Ip", False)):
+        one = next(row for row in incidents if row["entity"]["scope"] == scope and row["owner"])
+        assert ("Developer" in miniwatch.here("explain", one["id"]).stdout.split("What was seen")[0]) is is_told
+
+
+def test_of_an_app_and_of_a_rule_what_they_show_themselves_is_told(miniwatch):
+    app = miniwatch.rows("incidents", "list")[-1]["entity"]["value"]
+    assert miniwatch.here("explain", app).stdout == miniwatch.here("apps", "show", app).stdout
+    assert miniwatch.here("explain", "277df3d1").stdout == miniwatch("rules", "show", "277df3d1").stdout
+
+
+def test_what_is_no_id_of_anything_is_wrong_usage(miniwatch):
+    assert "there is no rule zzz" in miniwatch.here("explain", "zzz", code=2).stderr
+    assert "an id is expected" in miniwatch.here("explain", "", code=2).stderr
+
+
 def test_a_revoked_decision_is_revoked_with_its_reason_in_the_audit(miniwatch):
     key = miniwatch.rows("decisions", "list", "--state", "active", "--limit", "1")[0]["id"]
     miniwatch.here("decisions", "revoke", key, "--reason", "put right")
+    assert re.search(r"revoked  +\S+ \S+ UTC by operator:\S+: put right\n", miniwatch.here("explain", key).stdout)
     assert miniwatch.rows("decisions", "show", key)[0]["state"] == "revoked"
     assert miniwatch.here("decisions", "revoke", key, "--reason", "again", code=1)
     last = miniwatch.rows("audit", "list")[-1]
@@ -157,5 +183,14 @@ def test_a_revoked_decision_is_revoked_with_its_reason_in_the_audit(miniwatch):
 
 
 def test_without_data_there_is_a_hint_and_nothing_is_made(fresh):
-    assert "miniwatch run" in fresh.here("findings", "list", code=3).stderr
+    told = fresh.here("findings", "list", code=3).stderr
+    assert "miniwatch run" in told
+    assert f"nothing in {fresh.folder}/data yet" in told
     assert not (fresh.folder / "data").exists()
+
+
+def test_a_file_where_a_folder_is_expected_is_called_one(fresh):
+    file = fresh.folder / "events.ndjson"
+    file.touch()
+    told = fresh("findings", "list", "--data-dir", str(file), code=3).stderr
+    assert f"{file} is a file; a folder is expected" in told

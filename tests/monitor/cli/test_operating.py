@@ -2,11 +2,13 @@ import json
 import os
 import sqlite3
 
-from monitor.cli.health import _no_snapshot
+import pytest
+
+from monitor.cli.health import _no_snapshot, _refused, _size
 from monitor.cli.moments import now_us, stamp
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.sealing import Seal, key_at
-from monitor.stores import Progress, Turn
+from monitor.stores import Message, Progress, StoreError, Turn
 from monitor.stores.sqlite import SqliteStore
 
 
@@ -67,6 +69,15 @@ def test_apps_are_imported_listed_and_shown_and_bad_lines_are_told(fresh):
     assert "nothing is known" in fresh.here("apps", "show", "wx9", code=2).stderr
 
 
+def test_a_file_of_events_is_not_taken_for_a_registry_and_told_in_a_few_lines(fresh):
+    file = fresh.folder / "events.ndjson"
+    file.write_text('{"@timestamp":"2026-03-02T08:00:00Z"}\n' * 1_200)
+    told = fresh.here("apps", "import", str(file), code=1).stderr
+    assert "look like events, not apps" in told
+    assert "0 lines taken, 1,200 refused" in told
+    assert len(told.splitlines()) < 15
+
+
 def test_an_exemption_is_added_listed_and_removed(fresh):
     fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
     (row,) = fresh.rows("allowlists", "list")
@@ -99,6 +110,15 @@ def test_a_backup_is_restored_whole(miniwatch, fresh):
     fresh.here("restore", str(file))
     assert fresh.rows("findings", "list") == miniwatch.rows("findings", "list")
     assert "not empty" in fresh.here("restore", str(file), code=3).stderr
+
+
+def test_a_backup_replaces_a_file_only_when_told_to(miniwatch, fresh):
+    file = fresh.folder / "all.backup"
+    file.write_text("a letter")
+    assert "--force" in miniwatch.here("backup", str(file), code=3).stderr
+    assert file.read_text() == "a letter"
+    miniwatch.here("backup", str(file), "--force")
+    fresh.here("restore", str(file))
 
 
 def test_the_audit_is_verified_and_an_altered_one_is_found(fresh):
@@ -143,7 +163,7 @@ def test_check_tells_problems_of_rules_sources_and_keys_together(fresh):
         f'data_dir = "{fresh.folder}/data"\n[rules]\nfolders = ["{folder}"]\n[[sources]]\nuri = "file:/nowhere"\n'
     )
     told = fresh("check", "-c", str(file), code=1).stdout
-    for part in ("sources[0].uri", "bad.yml:1", "seal.key", "open to others", "is not a key"):
+    for part in ("sources[0].uri", "bad.yml:1: Sigma rule", "seal.key", "open to others", "is not a key"):
         assert part in told
 
 
@@ -152,6 +172,33 @@ def test_check_shows_settings_with_where_they_came_from(fresh):
     assert "data_dir" in told
     assert "command line" in told
     assert "default" in told
+
+
+def test_an_alert_that_failed_is_a_warning_with_its_tries_and_last_error(fresh):
+    fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
+    data = fresh.folder / "data"
+    store = SqliteStore(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
+    store.commit(Turn(number=1, messages=[Message(key="a", channel="webhook:oncall", body=b"{}", created=now_us())]))
+    for _ in range(2):
+        store.message_failed("a", "HTTP 503", now_us() + 60_000_000, dead=False)
+    store.close()
+    (row,) = (row for row in fresh.rows("doctor") if row["what"] == "alerts")
+    assert (row["state"], row["found"]) == ("warning", "1 alert not delivered after 2 tries, last error: HTTP 503")
+
+
+def test_a_place_where_nothing_can_be_written_is_not_called_damage(tmp_path, monkeypatch):
+    file = tmp_path / "miniwatch.db"
+    file.touch()
+    error = StoreError(f"{file}: Read-only file system", retryable=False)
+    assert "restore a backup" in _refused(file, error).advice
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
+    assert _refused(file, error).found == f"{file} cannot be opened for writing"
+    assert "backup" not in _refused(file, error).advice
+
+
+@pytest.mark.parametrize(("count", "text"), [(3 << 30, "3.0 GiB"), (900 << 20, "900 MiB")])
+def test_little_room_is_told_in_smaller_units(count, text):
+    assert _size(count) == text
 
 
 def test_a_missing_snapshot_is_a_warning_only_once_there_should_be_one(tmp_path):

@@ -35,6 +35,34 @@ def test_a_broken_rule_is_told_with_file_and_line(fresh, rule):
     assert told.startswith(f"{rule}:1: ")
 
 
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_a_path_without_a_rule_is_a_problem_that_says_what_is_there(fresh, rule, command):
+    (fresh.folder / "empty").mkdir()
+    twin, empty, nowhere = rule.with_suffix(""), fresh.folder / "empty", fresh.folder / "nope"
+    told = fresh("rules", command, str(twin), str(empty), str(nowhere), code=1).stdout.splitlines()
+    assert told == [
+        f"{twin} holds a twin; did you mean {rule}?",
+        f"no rule file (*.yml) under {empty}",
+        f"{nowhere}: there is no such file or folder",
+    ]
+
+
+def test_a_rule_without_a_twin_is_well_formed_and_cannot_be_loaded(fresh, rule):
+    missing = rule.with_suffix("") / "miss.jsonl"
+    missing.unlink()
+    result = fresh("rules", "check", str(rule), code=1)
+    assert f"{rule}: well formed, but its twin is missing: {missing}; " in result.stdout
+    assert "0 rules can be loaded, 1 problem." in result.stderr
+    assert fresh("rules", "test", str(rule), code=1).stdout.startswith(f"{missing}: is not there")
+
+
+def test_a_problem_of_a_whole_file_has_no_line(fresh, rule):
+    rule.write_bytes(b"\xff\xfe\x00")
+    config = str(fresh.folder / "c.toml")
+    for asked in ((str(rule),), ("-c", config)):
+        assert fresh("rules", "check", *asked, code=1).stdout.startswith(f"{rule}: cannot be read: ")
+
+
 def test_a_rule_that_does_what_its_twin_says_passes(fresh, rule):
     assert "1 rule file tested, 0 failures" in fresh("rules", "test", str(rule)).stderr
     assert "1 rule file tested, 0 failures" in fresh("rules", "test", "-c", str(fresh.folder / "c.toml")).stderr

@@ -34,6 +34,76 @@ def test_a_second_run_finds_nothing_new(miniwatch):
     assert "whole record" not in miniwatch.summary
 
 
+CALL = (
+    '{"@timestamp":"2026-03-0%dT00:00:00Z","event":{"id":"call-%d","dataset":"miniprogram.api"},'
+    '"miniprogram":{"app_id":"wx%d","api":"private_openUrl"}}\n'
+)
+
+
+def ran(fresh, *lines):
+    """What a run says of these lines, written after those of earlier runs."""
+    with fresh.events.open("a") as file:
+        file.writelines(lines)
+    return fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
+
+
+def test_nothing_of_a_replay_is_said_to_be_in_force(miniwatch):
+    assert "Would be in force, the gravest first:" in miniwatch.summary
+    assert "In force" not in miniwatch.summary
+    assert "who may lift it" not in miniwatch.summary
+
+
+def test_what_is_in_force_is_told_by_its_tier_alone_and_the_rest_is_counted(miniwatch):
+    told = miniwatch.summary.split("Would be in force")[1].split("Held back")[0]
+    acts = ["switched off" in line for line in told.splitlines() if "by playbook" in line]
+    assert acts == [True, True, True, False]
+    assert "\n    and 12 more\n" in told
+    assert "\n    and 3 more\n" in miniwatch.summary.split("8 incidents")[1]
+
+
+def test_of_one_there_is_no_order_no_span_and_nothing_that_is_not_there(fresh):
+    told = ran(fresh, (CALL % (2, 1, 1)).replace("private_openUrl", "someHiddenApi"))
+    assert "1 = 1 event + 0 dead letters" in told
+    assert "1 finding (1 medium) of 1 rule:\n" in told
+    assert "1 incident:\n" in told
+    assert "2026-03-02 00:00:00 UTC\n" in told
+    assert "--severity high" not in told
+
+
+def test_what_a_run_brought_comes_before_what_was_there_and_is_where_to_look_next(fresh):
+    ran(fresh, *(CALL % (2, number, 1) for number in range(9)))
+    told = ran(fresh, CALL % (3, 10, 2))
+    assert (
+        "1 new incident; 2 in the whole record, what this run brought before the rest, the highest risk first:" in told
+    )
+    incidents = fresh.rows("incidents", "list")
+    new = next(row["id"] for row in incidents if row["entity"]["value"] == "wx2")
+    assert f"miniwatch explain {new[:12]}" in told
+    assert told.index("App wx2:") < told.index("App wx1:")
+
+
+def test_of_late_events_it_is_said_what_did_not_see_them(fresh):
+    later = CALL.replace("T00:", "T20:")
+    ran(fresh, *(later % (2, number, 1) for number in range(9)))
+    told = ran(fresh, CALL % (2, 20, 1))
+    assert "1 late (rules that count did not see them; to try again use a new --data-dir)" in told
+
+
+def test_a_run_to_the_end_that_is_interrupted_says_so_with_its_exit_code(fresh):
+    command = [sys.executable, "-c", "from monitor.cli import main; main()", "run", "--until-end", "--source", "stdin:"]
+    with subprocess.Popen(
+        [*command, "--data-dir", str(fresh.folder / "data")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as begun:  # fmt: skip
+        begun.stdin.write((CALL % (2, 1, 1)).encode())
+        begun.stdin.flush()
+        _wait_until(lambda: _received(fresh) == 1)
+        begun.send_signal(signal.SIGINT)
+        told, said = begun.communicate(timeout=20)
+    assert begun.returncode == 130, said
+    assert b"Stopped before the end" in said
+    assert b"What came in" in told
+
+
 def test_a_run_without_a_source_is_wrong_usage(fresh):
     assert "--source" in fresh.here("run", code=2).stderr
 
