@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -33,41 +33,62 @@ KINDS: Final = (
 """What can stand in ``redaction.kinds``."""
 
 ROUNDS_MAX: Final = 8
-"""Matches replaced in one line by the fast way; a line with more goes match by match."""
+"""Matches in one line that are replaced round by round, many lines at a time; a line with more is gone through on its own."""
+
+NESTED_MAX: Final = 3
+"""How often a harmless value is looked into for what may stand inside of it."""
 
 _BLOCK_LINES: Final = 200  # looked at in one go: they and what is made of them stay in the processor's cache
 _MARGIN: Final = b"\n" * 32
 
 _KEYED: Final = {
-    "session_key": "session_key",
     "sessionkey": "session_key",
-    "access_token": "access_token",
     "accesstoken": "access_token",
+    "refreshtoken": "access_token",
+    "idtoken": "access_token",
     "authorization": "access_token",
-    "app_secret": "app_secret",
-    "appsecret": "app_secret",
+    "cookie": "cookie",
     "secret": "app_secret",
+    "secretkey": "app_secret",
     "password": "password",
     "passwd": "password",
     "openid": "openid",
-    "open_id": "openid",
     "unionid": "openid",
-    "js_code": "code",
+    "touser": "openid",
+    "jscode": "code",
     "code": "code",
     "token": "token",
     "session": "token",
+    "sessionid": "token",
 }
-"""Keys, in lower case, whose texts are secrets or people, and as what they count; ``code`` and ``token`` are ``auth.*``."""
+"""Keys, in lower case and without ``_`` and ``-``, whose texts are secrets or people, and as what they count.
+
+``code`` and ``token`` are ``auth.*``; a ``cookie`` counts as an access token.
+"""
+
+_STRONG: Final = (
+    r"session_?key|session_?id|(?:access[_-]?|refresh[_-]?|id[_-]?)?token|secret(?:_?key)?|password|passwd"
+    r"|open_?id|unionid|touser|js_?code"
+)
+"""Keys that tell as the end of a longer one, too: ``sub_openid``."""
+
+_LONG: Final = "authorization|cookie"
+"""Such keys whose value, where no quotes end it, goes on to the end of the line."""
+
+_WEAK: Final = "code|session"
+"""Keys that tell only where they stand alone: ``status_code`` is harmless."""
+
+_SCHEMES: Final = r"sql|postgres|redis|rediss|mongodb|mongodb\+srv|amqp|amqps|ftp|ftps"
+"""Ends of what stands before ``://`` in addresses that often carry a password."""
 
 WORDS: Final = (
     "session_key",
     "sessionkey",
-    "session=",
-    'session\\"',
-    '"session":"',
-    "access_token",
-    "accesstoken",
+    "session_id",
+    "sessionid",
+    "token",
     "authorization",
+    "cookie",
     "secret",
     "password",
     "passwd",
@@ -76,26 +97,109 @@ WORDS: Final = (
     "openid",
     "open_id",
     "unionid",
-    "code=",
-    'code\\"',
+    "touser",
     "js_code",
-    "token",
+    "jscode",
+    *(f"{key}{after}" for key in _WEAK.split("|") for after in ("=", ":", "\\", "'", "%")),
+    *(f'"{key}":{space}"' for key in _WEAK.split("|") for space in ("", " ")),
+    "+86",
+    "%2b86",
+    "00861",
+    "sql://",
+    "postgres://",
+    "redis://",
+    "rediss://",
+    "mongodb",
+    "amqp",
+    "ftp://",
+    "ftps://",
 )
-_KEYS: Final = "|".join(sorted(_KEYED, key=len, reverse=True))
-# Keys may stand in JSON, in JSON inside a JSON text (with \" for quotes), in a query string or in prose (key: value).
-# No counted repetitions and no Unicode classes: both would take the regular expression off its fast automaton.
-_MATCH: Final = (
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[A-Za-z0-9+/=\\ rn\n-]*-----END [A-Z ]*PRIVATE KEY-----)?"
-    r"|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
-    rf'|(?i-u:\b(?:{_KEYS})\b)(?:\\*["\'])? *[:=] *(?:\\*["\'])?(?:Bearer )?[A-Za-z0-9_.~+/=%@!#$^*-]+'
-    r'|(?:"[a-z_]+": ?|(?:"[a-z_]+": ?)?(?:^|[^0-9A-Za-z_.]))(?:1[3-9][0-9]{9}|[0-9]{16,19}|[0-9]{17}[Xx])(?:$|[^0-9A-Za-z_])'
+"""Whatever `_MATCH` finds holds one of these or a run of digits: what is replaced must be a suspect first."""
+
+# Keys may stand in JSON, in JSON inside a JSON text (with \" for quotes, and with \\\" inside of that one), in a query string
+# or in prose (key: value). A value in quotes ends at the next quote of its own level.
+# No counted repetitions of more than digits and no Unicode classes: they would take the regular expression off its fast
+# automaton. What begins like a match is one, whatever follows: so no text is gone through again and again in vain.
+_SPACE: Final = r"(?:[ \t]|\\+t)*"
+_JOINT: Final = rf"{_SPACE}[:=]{_SPACE}"
+_BARE: Final = r"(?:(?i-u:Bearer) )?[A-Za-z0-9_.~+/=%@!#$^*-]+"
+_PERCENT_CLASS: Final = r"[A-Za-z0-9_.~/=@!#$^*()'+-]*"
+_PERCENT: Final = (
+    r"(?:%22(?:[:=]|%3[AaDd])(?:%20|\+)*(?:%22)?|%3[AaDd](?:%22)?)"
+    rf"{_PERCENT_CLASS}(?:%(?:5[Cc]%22|[013-9A-Fa-f][0-9A-Fa-f]|2[013-57-9A-Fa-f]){_PERCENT_CLASS})*"
 )
+
+
+def _quoted(slashes: int, joint: str) -> str:
+    """A value in quotes that have so many backslashes before them; quotes inside of it have twice as many and one."""
+    inner = r"\\" * (2 * slashes + 1)
+    return rf'{joint}{_quote(slashes)}[^"\\]*(?:(?:{inner}["\\]|\\+[^"\\])[^"\\]*)*'
+
+
+def _quote(slashes: int) -> str:
+    return r"\\" * slashes + '"'
+
+
+_NESTED_LEVELS: Final = (1, 3)  # backslashes before quotes in JSON inside of JSON, once and twice
+_STRONG_QUOTED: Final = "|".join(
+    [
+        *(_quoted(slashes, f"(?:{_quote(slashes)})?{_JOINT}") for slashes in (0, *_NESTED_LEVELS)),
+        rf'(?:\\+")?{_JOINT}\\+"[^"\\]*',
+        rf"'?{_JOINT}'[^'\"\\]*",
+        _PERCENT,
+    ]
+)
+_WEAK_VALUE: Final = "|".join(
+    [
+        _quoted(0, f"[:=]{_SPACE}"),
+        *(_quoted(slashes, f"(?:{_quote(slashes)}{_JOINT}|[:=]{_SPACE})") for slashes in _NESTED_LEVELS),
+        rf'(?:\\+"{_JOINT}|[:=]{_SPACE})\\+"[^"\\]*',
+        rf"(?:'{_JOINT}|[:=]{_SPACE})'[^'\"\\]*",
+        _PERCENT,
+        rf"(?:\\+[\"']{_JOINT}|'{_JOINT}|[:=]{_SPACE}){_BARE}",
+    ]
+)
+_PEM_TEXT: Final = r'(?:[^"\\]|\\+[^"\\])'
+_PEM_END: Final = r"[A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+_LONG_NUMBER: Final = r"(?:1[3-9][0-9]{9}|[0-9]{16,19}|[0-9]{17}[Xx])"
+_ABROAD: Final = (
+    r"(?:(?:\+|%2[Bb])86[ -]?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}|(?-u:\b)00861[3-9][0-9]{9})(?-u:\b)"  # a phone
+)
+_MATCH: Final = "|".join(
+    [
+        rf"-----BEGIN {_PEM_END}(?:{_PEM_TEXT}*?-----END {_PEM_END}|{_PEM_TEXT}*)",
+        r"eyJ[A-Za-z0-9_.-]+",
+        rf"(?i-u:{_STRONG})(?:{_STRONG_QUOTED}|(?:\\*[\"'])?{_JOINT}{_BARE})",
+        rf"(?i-u:{_LONG})(?:{_STRONG_QUOTED}|{_JOINT}[^\"'\\\r\n]+)",
+        rf'"(?i-u:{_WEAK})' + _quoted(0, '": ?'),
+        rf"(?i-u:(?:\b|%[0-9A-F][0-9A-F])(?:{_WEAK}))(?:{_WEAK_VALUE})",
+        rf'(?i-u:{_SCHEMES})://[^/@"\\ :]*:[^/@"\\ ]+@',
+        _ABROAD,
+        rf'(?:"[A-Za-z_.]+\\*": ?|\.)?(?-u:\b){_LONG_NUMBER}(?-u:\b)',
+    ]
+)
+
+
+def _for_python(pattern: str) -> str:
+    """The same regular expression, ASCII throughout, as Python writes it."""
+    return pattern.replace("(?i-u:", "(?i:").replace(r"(?-u:\b)", r"\b")
+
+
+_PYTHON_MATCH: Final = re.compile(_for_python(_MATCH), re.ASCII)
 _KEYED_MATCH: Final = re.compile(
-    rf'({_KEYS})((?:\\*["\'])? *[:=] *(?:\\*["\'])?(?:Bearer )?)(.+)', re.IGNORECASE | re.DOTALL
+    rf"(?P<before>\"|%[0-9A-F][0-9A-F])?(?P<key>{_STRONG}|{_LONG}|{_WEAK})"
+    rf"(?P<between>%22(?:[:=]|%3[AD])(?:%20|\+)*(?:%22)?|%3[AD](?:%22)?"
+    rf"|(?P<closed>\\*[\"'])?{_JOINT}(?P<opened>\\*[\"'])?)(?P<scheme>Bearer )?(?P<value>.*)",
+    re.IGNORECASE | re.DOTALL | re.ASCII,
 )
-_DIGITS_MATCH: Final = re.compile(r'("([a-z_]+)": ?)?([^0-9]*)([0-9]{11,19}[Xx]?)([^0-9]*)', re.DOTALL)
-_PYTHON_MATCH: Final = re.compile(_MATCH.replace("(?i-u:", "(?i:"), re.ASCII)
+_TELLING_KEY: Final = re.compile(rf".*?({_STRONG}|{_LONG})|({_WEAK})", re.IGNORECASE | re.DOTALL | re.ASCII)
+_DIGITS_MATCH: Final = re.compile(rf'(?:"(?P<key>[A-Za-z_.]+)(?P<quote>\\*"): ?|\.)?(?P<digits>{_LONG_NUMBER})')
+_PHONE: Final = re.compile(r"1[3-9][0-9]{9}")
+_CARD: Final = re.compile(r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}")  # first digits of known issuers
 _DONE: Final = re.compile(r"<[a-z_]+:[0-9a-f]{8}>|[0-9a-f]{32}")
+_WORD: Final = re.compile(r"[A-Za-z0-9_.~+/=%@!#$^*-]+")
+_SLASH: Final = re.compile(r"\\+/")  # as some write it in JSON
+_CONSTANT: Final = re.compile(r"[A-Z_.-]+|[a-z_.-]+|[a-z]+(?:[A-Z][a-z]+)*|(?:[A-Z][a-z]+)+")
 _COUNTS: Final = frozenset(
     name.rpartition(".")[2] for name, kind in FIELDS.items() if kind in (Kind.INTEGER, Kind.NUMBER, Kind.TIME)
 ) | {"timestamp", "time", "ts", "id", "order_id", "transaction_id"}
@@ -158,112 +262,212 @@ def _is_letter(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return letter
 
 
+class Replaced(NamedTuple):
+    """What stands in place of a text, the kinds that were found in it, and the hash of a login code or a session token."""
+
+    text: str
+    kinds: tuple[str, ...] = ()
+    code: str | None = None
+    token: str | None = None
+
+
+_VERDICTS: Final = {
+    "match": pl.String,
+    "text": pl.String,
+    "kinds": pl.List(pl.String),
+    "code": pl.String,
+    "token": pl.String,
+}
+
+
 def redact(lines: pl.Series, hash_of: Hash) -> pl.DataFrame:
     """These lines with secrets replaced: ``_line``, ``kinds`` (list of words), ``code`` and ``token`` (hashes, or null).
 
     `hash_of` gives the keyed hash of a text: 32 hexadecimal digits.
     """
     frame = lines.alias(LINE).to_frame().with_row_index("row")
+    matches = frame.select("row", pl.col(LINE).str.extract_all(_MATCH).alias("match"))
+    crowded = matches.filter(pl.col("match").list.len() > ROUNDS_MAX)["row"]
     found = (
-        frame.select("row", pl.col(LINE).str.extract_all(_MATCH).alias("match"))
+        matches.filter(pl.col("match").list.len().is_between(1, ROUNDS_MAX))
         .explode("match", empty_as_null=True)
-        .drop_nulls("match")
+        .group_by("row", "match", maintain_order=True)
+        .agg(pl.len().alias("times"))
     )
     judged = {match: judge(match, hash_of) for match in found["match"].unique()}
     verdicts = pl.DataFrame(
-        [(match, *verdict) for match, verdict in judged.items() if verdict is not None],
-        schema={"match": pl.String, "instead": pl.String, "kind": pl.String, "code": pl.String, "token": pl.String},
-        orient="row",
+        [(match, *verdict) for match, verdict in judged.items() if verdict is not None], schema=_VERDICTS, orient="row"
     )
-    hits = found.join(verdicts, on="match", how="inner", maintain_order="left").unique(
-        ["row", "match"], maintain_order=True
-    )
-    hits = hits.with_columns(pl.int_range(pl.len()).over("row").alias("round"))
-    for _, round_hits in sorted(hits.partition_by("round", as_dict=True).items()):
-        change = frame.join(round_hits.select("row", "match", "instead"), on="row", how="inner")
-        changed = change.select(
-            "row", pl.col(LINE).str.split(pl.col("match")).list.join(pl.col("instead")).alias("new")
-        )
-        frame = frame.join(changed, on="row", how="left", maintain_order="left").select(
-            "row", pl.coalesce("new", LINE).alias(LINE)
-        )
+    hits = found.join(verdicts, on="match", how="inner", maintain_order="left")
+    replaced, astray = _round_by_round(frame, hits)
     told = hits.group_by("row").agg(
-        pl.col("kind").drop_nulls().unique().sort().alias("kinds"),
+        pl.col("kinds").explode().drop_nulls().unique().sort(),
         pl.col("code").drop_nulls().first(),
         pl.col("token").drop_nulls().first(),
     )
-    return frame.join(told, on="row", how="left", maintain_order="left").select(LINE, "kinds", "code", "token")
+    told = replaced.join(told, on="row", how="left", maintain_order="left").select(LINE, "kinds", "code", "token")
+    return _one_by_one(told, lines, sorted({*crowded, *astray}), hash_of)
 
 
-Verdict = tuple[str, str | None, str | None, str | None]
+def _round_by_round(frame: pl.DataFrame, hits: pl.DataFrame) -> tuple[pl.DataFrame, list[int]]:
+    """The lines with hits replaced; and the rows in which a hit's text stood where it was no match, too."""
+    hits = hits.with_columns(pl.int_range(pl.len()).over("row").alias("round"))
+    astray: list[int] = []
+    for _, round_hits in sorted(hits.partition_by("round", as_dict=True).items()):
+        change = frame.join(round_hits.select("row", "match", "text", "times"), on="row", how="inner")
+        parts = change.select("row", "text", "times", pl.col(LINE).str.split(pl.col("match")).alias("parts"))
+        astray += parts.filter(pl.col("parts").list.len() != pl.col("times") + 1)["row"].to_list()
+        changed = parts.select("row", pl.col("parts").list.join(pl.col("text")).alias("new"))
+        frame = frame.join(changed, on="row", how="left", maintain_order="left").select(
+            "row", pl.coalesce("new", LINE).alias(LINE)
+        )
+    return frame, astray
 
 
-def judge(match: str, hash_of: Hash) -> Verdict | None:
-    """What a match is replaced by, its kind, and its hash if it is a login code or a session token; None: it is harmless."""
-    if match[:10].upper() == "-----BEGIN":
-        return _named("private_key", match, hash_of), "private_key", None, None
+def _one_by_one(told: pl.DataFrame, lines: pl.Series, rows: list[int], hash_of: Hash) -> pl.DataFrame:
+    """The same with these rows made anew, each from left to right."""
+    if not rows:
+        return told
+    anew = [replace_in(lines[row], hash_of) for row in rows]
+    return told.with_columns(
+        told[LINE].scatter(rows, [one.text for one in anew]),
+        pl.Series("kinds", _with(told["kinds"], rows, [list(one.kinds) for one in anew]), dtype=pl.List(pl.String)),
+        told["code"].scatter(rows, pl.Series([one.code for one in anew], dtype=pl.String)),
+        told["token"].scatter(rows, pl.Series([one.token for one in anew], dtype=pl.String)),
+    )
+
+
+def _with(column: pl.Series, rows: list[int], values: list[list[str]]) -> list[list[str] | None]:
+    """Polars cannot yet scatter lists."""
+    every: list[list[str] | None] = column.to_list()
+    for row, value in zip(rows, values, strict=True):
+        every[row] = value
+    return every
+
+
+def replace_in(text: str, hash_of: Hash, nested: int = 0) -> Replaced:
+    """One text with all that is found in it replaced, from left to right; its length alone says how long that takes."""
+    found: list[Replaced] = []
+
+    def instead(match: re.Match[str]) -> str:
+        verdict = judge(match[0], hash_of, nested)
+        if verdict is None:
+            return match[0]
+        found.append(verdict)
+        return verdict.text
+
+    text = _PYTHON_MATCH.sub(instead, text)
+    return Replaced(
+        text,
+        tuple(sorted({kind for one in found for kind in one.kinds})),
+        next((one.code for one in found if one.code is not None), None),
+        next((one.token for one in found if one.token is not None), None),
+    )
+
+
+def judge(match: str, hash_of: Hash, nested: int = 0) -> Replaced | None:
+    """What a match is replaced by; None: it is harmless. `nested` counts the harmless values that it stands in."""
+    if match.startswith("-----"):
+        return _named("private_key", match, hash_of)
     if match.startswith("eyJ"):
-        return _named("jwt", match, hash_of), "jwt", None, None
-    keyed = _KEYED_MATCH.fullmatch(match)
+        return _named("jwt", match, hash_of) if match.count(".") > 1 else None
+    keyed = None if match[0].isdigit() else _KEYED_MATCH.fullmatch(match)
     if keyed is not None:
-        return _judge_keyed(keyed.group(1), keyed.group(2), keyed.group(3), hash_of)
+        return _judge_keyed_match(keyed, hash_of, nested)
+    if match.endswith("@"):
+        opened, value = match[:-1].split("://", 1)
+        user, _, password = value.partition(":")
+        return _around(f"{opened}://{user}:", _named("password", password, hash_of), "@")
     digits = _DIGITS_MATCH.fullmatch(match)
-    if digits is None:
-        return None
-    kind = kind_of_digits(digits.group(4).upper())
-    if kind is None or (digits.group(2) in _COUNTS):
-        return None
-    opened, value, closed = (digits.group(1) or "") + digits.group(3), digits.group(4), digits.group(5)
-    named = _named(kind, value, hash_of)
-    if opened.rstrip().endswith(":") or (opened.endswith((",", "[")) and closed[:1] in (",", "]", "}")):
-        named = f'"{named}"'  # it stood as a number
-    return opened + named + closed, kind, None, None
+    if digits is None:  # of another country's network: the last eleven digits are the phone
+        return _named("phone", re.sub("[^0-9]", "", match)[-11:], hash_of)
+    return _judge_digits(digits, hash_of)
 
 
-def _judge_keyed(key: str, between: str, value: str, hash_of: Hash) -> Verdict | None:
-    kind = _KEYED[key.lower()]
-    if _DONE.fullmatch(value) or set(value) <= set("*xX.-") or value.lower() in ("null", "undefined", "true", "false"):
+def _judge_digits(match: re.Match[str], hash_of: Hash) -> Replaced | None:
+    key, digits = match["key"], match["digits"]
+    kind = kind_of_digits(digits.upper())
+    opened = match[0][: -len(digits)]
+    if kind is None or opened == "." or (key and key.rpartition(".")[2] in _COUNTS):
         return None
-    if kind in ("code", "token"):
-        if len(value) < 12 or value.isdigit() or ("." in value[:-1] and "/" in value):
-            return None
-        hashed = hash_of(value)
-        return key + between + hashed, None, hashed if kind == "code" else None, hashed if kind == "token" else None
+    quote = match["quote"] or ""  # it stood as a number
+    return _around(opened + quote, _named(kind, digits, hash_of), quote)
+
+
+def _judge_keyed_match(match: re.Match[str], hash_of: Hash, nested: int) -> Replaced | None:
+    value = match["value"]
+    opened = match[0][: len(match[0]) - len(value)]
+    verdict = judge_keyed(match["key"], value, hash_of)
+    if verdict is not None:
+        quote = (match["closed"] or "") if not match["opened"] else ""  # it stood as a number
+        return _around(opened + quote, verdict, quote)
+    inside = replace_in(value, hash_of, nested + 1) if nested < NESTED_MAX else Replaced(value)
+    return _around(opened, inside, "") if inside.text != value else None
+
+
+def judge_keyed(key: str, value: str, hash_of: Hash) -> Replaced | None:
+    """What the value of a telling key is replaced by; None: such a value is harmless."""
+    kind = _KEYED[key.lower().replace("_", "").replace("-", "")]
+    if not value.strip("*xX.-") or value.lower() in ("null", "undefined", "true", "false") or _DONE.fullmatch(value):
+        return None
+    if "\\" in value:
+        value = _SLASH.sub("/", value)
+    if kind == "code":
+        named = key.lower() == "code" and _CONSTANT.fullmatch(value)
+        return None if named or not _is_token(value) else Replaced(hashed := hash_of(value), (), hashed, None)
+    if kind == "token":
+        part_of_it = any(_is_token(part) for part in value.split())
+        return Replaced(hashed := hash_of(value), (), None, hashed) if part_of_it else None
     if kind == "openid":
-        return (key + between + hash_of(value), kind, None, None) if len(value) >= 16 else None
-    if len(value) < 6 and kind != "password":
+        return Replaced(hash_of(value), (kind,)) if len(value) >= 16 else None
+    if kind == "cookie":
+        return _named("access_token", value, hash_of) if "=" in value else None
+    if len(value) < 6 and (kind != "password" or (len(value) < 4 and value.isdigit())):
         return None
-    return key + between + _named(kind, value, hash_of), kind, None, None
+    return _named(kind, value, hash_of)
 
 
-def _named(kind: str, value: str, hash_of: Hash) -> str:
-    return f"<{kind}:{hash_of(value)[:8]}>"
+def _is_token(value: str) -> bool:
+    """Long enough, of the letters of one, and neither a number nor a path."""
+    return (
+        len(value) >= 12
+        and bool(_WORD.fullmatch(value))
+        and not value.isdigit()
+        and not ("." in value[:-1] and "/" in value)
+    )
+
+
+def _named(kind: str, value: str, hash_of: Hash) -> Replaced:
+    return Replaced(f"<{kind}:{hash_of(value)[:8]}>", (kind,))
+
+
+def _around(before: str, replaced: Replaced, after: str) -> Replaced:
+    return Replaced(before + replaced.text + after, replaced.kinds, replaced.code, replaced.token)
 
 
 def redact_tree(line: str, hash_of: Hash) -> tuple[str, list[str]]:
     """One JSON line with secrets replaced text by text: slower than `redact`, and always JSON again."""
     kinds: set[str] = set()
 
-    def told(verdict: Verdict | None, otherwise: str) -> str:
-        if verdict is None:
-            return otherwise
-        if verdict[1] is not None:
-            kinds.add(verdict[1])
-        return verdict[0]
+    def told(replaced: Replaced) -> str:
+        kinds.update(replaced.kinds)
+        return replaced.text
 
     def walk(node: Any, key: str) -> Any:
         if isinstance(node, dict):
             return {name: walk(below, name) for name, below in node.items()}
         if isinstance(node, list):
             return [walk(below, key) for below in node]
-        if isinstance(node, int) and not isinstance(node, bool) and key not in _COUNTS:
-            kind = kind_of_digits(str(node))
-            return told((_named(kind, str(node), hash_of), kind, None, None), "") if kind else node
-        if not isinstance(node, str):
+        if isinstance(node, bool) or not isinstance(node, str | int | float):
             return node
-        if key.lower() in _KEYED:
-            node = told(_judge_keyed(key, "", node, hash_of), key + node)[len(key) :]
-        return _PYTHON_MATCH.sub(lambda match: told(judge(match[0], hash_of), match[0]), node)
+        telling = _TELLING_KEY.fullmatch(key)
+        verdict = judge_keyed(telling[1] or telling[2], str(node), hash_of) if telling else None
+        if verdict is not None:
+            return told(verdict)
+        if isinstance(node, str):
+            return told(replace_in(node, hash_of))
+        kind = kind_of_digits(str(node)) if key.rpartition(".")[2] not in _COUNTS else None
+        return told(_named(kind, str(node), hash_of)) if kind else node
 
     return json.dumps(walk(json.loads(line), ""), ensure_ascii=False, separators=(",", ":")), sorted(kinds)
 
@@ -272,11 +476,11 @@ def kind_of_digits(digits: str) -> str | None:
     """What a run of digits is: a phone, an ID number (GB 11643: a date of birth, check digit by ISO 7064 MOD 11-2), a bank
     card (Luhn, a known issuer's first digits), or nothing of the kind.
     """
-    if len(digits) == 11 and re.fullmatch(r"1[3-9][0-9]{9}", digits):
-        return "phone"
+    if len(digits) == 11:
+        return "phone" if _PHONE.fullmatch(digits) else None
     if len(digits) == 18 and _is_id_number(digits):
         return "id_card"
-    if re.fullmatch(r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}", digits) and _luhn(digits):
+    if _CARD.fullmatch(digits) and _luhn(digits):
         return "bank_card"
     return None
 
