@@ -271,7 +271,7 @@ class Replaced(NamedTuple):
     token: str | None = None
 
 
-_VERDICTS: Final = {
+_VERDICTS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "match": pl.String,
     "text": pl.String,
     "kinds": pl.List(pl.String),

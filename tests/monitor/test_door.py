@@ -4,7 +4,7 @@ import json
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from detectors.event import INDEX, LINE, PEOPLE
@@ -121,6 +121,7 @@ def test_ordinary_lines_are_no_suspects():
 def test_no_id_survives_in_any_text_of_its_line(person, around, escape):
     person = person.encode("utf-8", "replace").decode()
     around = around.encode("utf-8", "replace").decode()
+    assume(person not in "@timestamp")  # such an id makes its line a dead letter: nothing survives, and there is no row
     (row,) = admit({"user": {"id": person}, "message": around + person}, escape=escape)
     told = json.loads(row[LINE])
     if person not in HASH(person):
