@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -274,7 +275,7 @@ def open_daemon(
         closing.callback(outbox.stop)
         stopping = threading.Event()
         pipeline = Pipeline(
-            intakes=_intakes(config, kept, sources),
+            intakes=_intakes(config, kept, sources, telemetry),
             detectors=[SigmaDetector(rules.rules, config.rules.window_events_max)],
             registry=registry,
             policy=rulings,
@@ -333,7 +334,9 @@ def _webhook(keys: Any, clock: Callable[[], int]) -> Notifier:
     return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=patience)
 
 
-def _intakes(config: Config, kept: Kept, sources: Sequence[tuple[Source, bool]] | None) -> Sequence[Intake]:
+def _intakes(
+    config: Config, kept: Kept, sources: Sequence[tuple[Source, bool]] | None, telemetry: Telemetry
+) -> Sequence[Intake]:
     people = kept.people(config)
     bounds = Bounds(config.clock.lateness_s_max, config.clock.skew_s_max, config.clock.step_s_max)
     limit = config.dead_letters.bytes_max
@@ -345,9 +348,14 @@ def _intakes(config: Config, kept: Kept, sources: Sequence[tuple[Source, bool]] 
         door = Door(people, ndjson, hashed=hashed)
         intake = Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0))
         if source.format == "ndjson" and native.available():
-            intake.native = native.NativeNdjson(people, hashed=hashed, dead_letter_bytes_max=limit)
+            failed = partial(_kernel_failed, telemetry, source.partition)
+            intake.native = native.NativeNdjson(people, hashed=hashed, dead_letter_bytes_max=limit, failed=failed)
         intakes.append(intake)
     return intakes
+
+
+def _kernel_failed(telemetry: Telemetry, source: str, error: str) -> None:
+    telemetry.emit(happenings.KernelFailed(source=source, error=error))
 
 
 class RegistryHolder:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from detectors.event import LINE, PEOPLE, POSITION
+from detectors.event import FIELDS, LINE, PEOPLE, POSITION
 from monitor.decoders import DeadLetter, Decoded, Decoder
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX
 from monitor.redaction import redact, redact_tree, suspects
@@ -24,6 +25,45 @@ HASH_CACHE_MAX: Final = 500_000
 
 SHORT: Final = 8
 """A person's id of fewer characters is replaced only where it stands as a whole JSON text: inside of others it may be anything."""
+
+FREE_TEXT: Final = frozenset(
+    {
+        "message",
+        "error.message",
+        "event.original",
+        "user.name",
+        "user_agent.original",
+        "resource.id",
+        "miniprogram.api_args",
+        "miniprogram.page",
+        "miniprogram.query",
+        "miniprogram.extra_data",
+        "url.original",
+        "url.full",
+        "url.path",
+        "url.query",
+        "http.request.referrer",
+        "http.request.headers",
+        "http.request.body.content",
+        "http.response.headers",
+        "http.response.body.content",
+    }
+)
+"""Fields that hold what somebody wrote: a person's value is replaced in them, and below them, wherever it stands."""
+
+STRUCTURAL: Final = FIELDS.keys() - FREE_TEXT - set(PEOPLE)
+"""Fields in which no person's value is ever replaced; nor is it in keys.
+
+Whoever sends an event chooses what its people are called. An app may call its device ``getLocation``, or by its own app id.
+That a word or a number of the event's own equals it tells nothing about a person; but were it replaced, no rule would know
+the event any more. Fields outside the schema may hold anything, people too: there it is replaced.
+"""
+
+STRUCTURAL_GROUPS: Final = frozenset({"event", "source", "destination", "host"})
+"""Groups all of whose fields are structural, those outside the schema too; free text is not."""
+
+_DIGITS_MAX: Final = 300
+_PATH_CHARACTERS_MAX: Final = max(len(name) for name in FIELDS)
 
 
 class PeopleHash:
@@ -54,10 +94,18 @@ class PeopleHash:
 class Door:
     """Takes a decoded batch with raw values; gives the same rows with people hashed and secrets replaced."""
 
-    def __init__(self, people: PeopleHash, decoder: Decoder, *, hashed: bool = False) -> None:
+    def __init__(
+        self,
+        people: PeopleHash,
+        decoder: Decoder,
+        *,
+        hashed: bool = False,
+        dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX,
+    ) -> None:
         self._people = people
         self._decoder = decoder
         self._hashed = hashed
+        self._dead_letter_bytes_max = dead_letter_bytes_max
 
     def admit(self, decoded: Decoded, fields: frozenset[str], *, suspected: bool = False) -> Decoded:
         """The batch, made fit. A line that redaction changed beyond the people's own fields is decoded anew.
@@ -79,25 +127,26 @@ class Door:
         return Decoded(frame, sorted(every, key=lambda letter: letter.position) if letters else every)
 
     def _hash_people(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray[Any, Any]]:
-        """Columns and lines with hashes; rows in which a person's id stood elsewhere too."""
-        again = np.zeros(frame.height, dtype=bool)
-        for name in PEOPLE:
-            values = frame[name]
-            if values.null_count() == len(values):
-                continue
-            distinct = values.unique().drop_nulls()
-            hashes = pl.Series([self._people(value) for value in distinct], dtype=pl.String)
-            hashed = values.replace_strict(distinct, hashes, default=None)
-            before = frame[LINE]
-            lines, times = _replaced(before, values, hashed)
-            astray = _astray(before, values, lines, times)
-            again |= (times != 1) | astray
-            frame = frame.with_columns(lines.alias(LINE), hashed.alias(name))
-            lost = np.flatnonzero(astray)
-            if len(lost):
-                rewritten = [_replace_in_tree(before[row], values[row], hashed[row]) for row in lost.tolist()]
-                frame = frame.with_columns(frame[LINE].scatter(lost, rewritten))
-        return frame, again
+        """Columns and lines with hashes; rows in which a person's value may stand elsewhere too."""
+        unsure = np.zeros(frame.height, dtype=bool)
+        before = lines = frame[LINE]
+        values = {name: frame[name] for name in PEOPLE if frame[name].null_count() < frame.height}
+        hashes: dict[str, pl.Series] = {}
+        for name, value in values.items():
+            distinct = value.unique().drop_nulls()
+            hashed = pl.Series([self._people(person) for person in distinct], dtype=pl.String)
+            hashes[name] = value.replace_strict(distinct, hashed, default=None)
+            fields = np.sum([(other == value).fill_null(value=False).to_numpy() for other in values.values()], axis=0)
+            unsure |= _unsure(before, value, pl.Series(fields))
+            lines = _replaced(lines, value, hashes[name])
+        rows = np.flatnonzero(unsure)
+        if len(rows):
+            fit = []
+            for row in rows.tolist():
+                people = {name: (value[row], hashes[name][row]) for name, value in values.items()}
+                fit.append(_fit(before[row], lines[row], people))
+            lines = lines.scatter(rows, fit)
+        return frame.with_columns(lines.alias(LINE), *(hashed.alias(name) for name, hashed in hashes.items())), unsure
 
     def _replace_secrets(self, frame: pl.DataFrame, *, suspected: bool) -> tuple[pl.DataFrame, np.ndarray[Any, Any]]:
         """Columns and lines without secrets; rows whose line changed."""
@@ -139,7 +188,7 @@ class Door:
         if decoded.dead_letters:
             row_at = dict(zip(_starts(lines).tolist(), rows.tolist(), strict=True))
             lost = [(row_at[letter.position], letter) for letter in decoded.dead_letters]
-            letters = [_of_row(frame, raw, row, letter) for row, letter in lost]
+            letters = [self._of_row(frame, raw, row, letter) for row, letter in lost]
             rows = np.setdiff1d(rows, [row for row, _ in lost])
         kept = {LINE, POSITION, "redaction.kinds", "auth.code", "auth.token"}
         names = [name for name in decoded.frame.columns if name not in kept and name in frame.columns]
@@ -149,6 +198,17 @@ class Door:
             frame = frame.filter(~pl.col(POSITION).is_in(gone.implode()))
         return frame, letters
 
+    def _of_row(self, frame: pl.DataFrame, raw: pl.Series, row: int, letter: DeadLetter) -> DeadLetter:
+        """A dead letter in the place, and with the bytes, of the line that came in."""
+        detail = f"once people were hashed and secrets replaced: {letter.detail}"
+        placed = msgspec.structs.replace(letter, position=int(frame[POSITION][row]), detail=detail)
+        return holding(placed, raw[row].encode(), self._dead_letter_bytes_max)
+
+
+def holding(letter: DeadLetter, line: bytes, bytes_max: int) -> DeadLetter:
+    """The dead letter with another line, cut at the bound."""
+    return msgspec.structs.replace(letter, raw=line[:bytes_max], length=len(line))
+
 
 def _starts(lines: pl.Series) -> np.ndarray[Any, Any]:
     """Where each line begins in all of them together."""
@@ -156,33 +216,21 @@ def _starts(lines: pl.Series) -> np.ndarray[Any, Any]:
     return np.concatenate([[0], ends[:-1]])
 
 
-def _of_row(frame: pl.DataFrame, raw: pl.Series, row: int, letter: DeadLetter) -> DeadLetter:
-    """A dead letter in the place, and with the bytes, of the line that came in."""
-    line = raw[row].encode()
-    return msgspec.structs.replace(
-        letter,
-        position=int(frame[POSITION][row]),
-        detail=f"once people were hashed and secrets replaced: {letter.detail}",
-        raw=line[:DEAD_LETTER_BYTES_MAX],
-        length=len(line),
-    )
-
-
-def _astray(
-    before: pl.Series, values: pl.Series, lines: pl.Series, times: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any]:
-    """Rows where replacing text may have hit something else than the person: a number, the syntax, or not the person."""
-    line, value = pl.col("line"), pl.col("value")
-    stands = line.str.contains(pl.concat_str(pl.lit('"'), value, pl.lit('"')), literal=True)
+def _unsure(lines: pl.Series, values: pl.Series, fields: pl.Series) -> np.ndarray[Any, Any]:
+    """Rows where replacing text may hit something else than the person's own fields, of which there are so many."""
+    line, value, own = pl.col("line"), pl.col("value"), pl.col("own")
+    quoted = line.str.count_matches(pl.concat_str(pl.lit('"'), value, pl.lit('"')), literal=True)
+    free = line.str.count_matches(value, literal=True) != own
+    word = (value.str.len_chars() < SHORT) & ~value.str.contains(r"^(?:[-0-9]|true$|false$)")
     structured = value.str.contains(r'["\\\[\]{}]')
     hidden = (value.str.contains("/", literal=True) & line.str.contains(r"\/", literal=True)) | (
         value.str.contains(r"[^\x00-\x7f]") & line.str.contains(r"\u", literal=True)
     )
-    frame = pl.DataFrame([before.alias("line"), values.alias("value")])
-    astray = frame.select((~stands | structured | hidden).fill_null(value=False)).to_series().to_numpy().copy()
-    for row in np.flatnonzero((times > 1) & ~astray).tolist():
-        astray[row] = not _is_json(lines[row])
-    found: np.ndarray[Any, Any] = astray | (times == 0)
+    frame = pl.DataFrame([lines.alias("line"), values.alias("value"), fields.alias("own")])
+    astray = (quoted != own) | (free & ~word) | structured | hidden
+    found: np.ndarray[Any, Any] = (
+        frame.select((value.is_not_null() & astray).fill_null(value=False)).to_series().to_numpy()
+    )
     return found
 
 
@@ -194,51 +242,69 @@ def _is_json(line: str) -> bool:
     return True
 
 
-def _replaced(lines: pl.Series, values: pl.Series, hashed: pl.Series) -> tuple[pl.Series, np.ndarray[Any, Any]]:
-    """Lines with every occurrence of the row's value replaced, and how many there were (1 where there is no value)."""
+def _replaced(lines: pl.Series, values: pl.Series, hashed: pl.Series) -> pl.Series:
+    """Lines with every occurrence of the row's value replaced."""
     frame = pl.DataFrame([lines.alias("line"), values.alias("value"), hashed.alias("hash")])
     short = pl.col("value").str.len_chars() < SHORT
     quoted = pl.concat_str(pl.lit('"'), pl.col("value"), pl.lit('"'))
     sought = pl.when(short).then(quoted).otherwise(pl.col("value"))
     instead = pl.when(short).then(pl.concat_str(pl.lit('"'), pl.col("hash"), pl.lit('"'))).otherwise(pl.col("hash"))
     parts = frame.select("line", "value", pl.col("line").str.split(sought).alias("parts"), instead.alias("instead"))
-    result = parts.select(
-        pl.when(pl.col("value").is_null())
-        .then("line")
-        .otherwise(pl.col("parts").list.join(pl.col("instead")))
-        .alias("line"),
-        pl.when(pl.col("value").is_null())
-        .then(1)
-        .otherwise(pl.col("parts").list.len().cast(pl.Int64) - 1)
-        .alias("times"),
-    )
-    return result["line"], result["times"].to_numpy()
+    absent = pl.col("value").is_null()
+    joined = pl.col("parts").list.join(pl.col("instead"))
+    return parts.select(pl.when(absent).then("line").otherwise(joined).alias("line"))["line"]
 
 
-def _replace_in_tree(line: str, value: str, hashed: str) -> str:
-    """A line whose text hides the value (an escape, a number): rewritten with every text and number that is it replaced."""
+People = Mapping[str, tuple[str | None, str | None]]
+"""By field: a person's value and its hash, or nothing where the event has no such field."""
 
-    def walk(node: Any) -> Any:
+
+def _fit(line: str, replaced: str, people: People) -> str:
+    """The line with people replaced where they may be: the replaced text if it says just that, else written anew."""
+    tree = _replace_in_tree(_tree(line), people)
+    return replaced if _is_json(replaced) and _tree(replaced) == tree else _text(tree)
+
+
+def _tree(line: str) -> Any:
+    """What a line says. Python reads no whole number of thousands of digits: as any other it is beyond all bounds."""
+    return json.loads(line, parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS_MAX else float(digits))
+
+
+def _replace_in_tree(tree: Any, people: People) -> Any:
+    """What a line says, with people's own fields hashed, and their values replaced in free text and outside the schema."""
+    own = {name: hashed for name, (_, hashed) in people.items() if hashed is not None}
+    sought = [(value, hashed, _structure(value)) for value, hashed in people.values() if value and hashed]
+
+    def walk(node: Any, path: str, *, kept: bool) -> Any:
+        if node is None:
+            return None
+        if path in own:
+            return own[path]
+        kept = (kept or path in STRUCTURAL) and path not in FREE_TEXT
+        if not kept:
+            node = replaced(node)
         if isinstance(node, dict):
-            return {key: walk(below) for key, below in node.items()}
-        if isinstance(node, list):
-            return [walk(below) for below in node]
-        if isinstance(node, str):
-            return hashed if node == value else (node.replace(value, hashed) if len(value) >= SHORT else node)
-        if isinstance(node, int | float) and not isinstance(node, bool) and str(node) == value:
-            return hashed
+            return {key: walk(below, joined(path, key), kept=kept) for key, below in node.items()}
+        return [walk(below, path, kept=kept) for below in node] if isinstance(node, list) else node
+
+    def replaced(node: Any) -> Any:
+        for value, hashed, structure in sought:
+            if isinstance(node, str) and len(value) >= SHORT:
+                node = node.replace(value, hashed)
+            elif node in (value, structure) or (type(node) is int and len(value) >= SHORT and str(node) == value):
+                node = hashed
         return node
 
-    def standing(node: Any) -> Any:
-        """Lists and objects that are themselves the value are one text to us."""
-        if isinstance(node, dict):
-            return hashed if node == sought else {key: standing(below) for key, below in node.items()}
-        if isinstance(node, list):
-            return hashed if node == sought else [standing(below) for below in node]
-        return node
+    def joined(path: str, key: str) -> str:
+        """No longer than it takes to know it from every path of the schema: keys may be long and deep."""
+        return f"{path}.{key}" if len(path) <= _PATH_CHARACTERS_MAX else path
 
-    sought = json.loads(value) if value[:1] in ("[", "{") and _is_json(value) else None
-    return _text(walk(json.loads(line) if sought is None else standing(json.loads(line))))
+    return {key: walk(below, key, kept=key.partition(".")[0] in STRUCTURAL_GROUPS) for key, below in tree.items()}
+
+
+def _structure(value: str) -> Any:
+    """The list or object that a person's value is the text of; else the text itself."""
+    return _tree(value) if value[:1] in ("[", "{") and _is_json(value) else value
 
 
 def _text(node: Any) -> str:

@@ -7,10 +7,12 @@ Without it, or with ``MINIWATCH_NATIVE=0`` in the environment, everything is the
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
+from importlib import resources
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +23,8 @@ import pyarrow as pa
 from detectors.event import LINE, PEOPLE, POSITION, Kind, kind_of
 from monitor.decoders import DeadLetter, Decoded
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
-from monitor.decoders.shape import shape_of
-from monitor.door import Door, PeopleHash
+from monitor.decoders.shape import shape_of, spellings
+from monitor.door import FREE_TEXT, Door, PeopleHash, holding
 from monitor.redaction import WORDS
 from monitor.sources import RawBatch
 
@@ -31,8 +33,10 @@ try:
 except ImportError:
     kernel = None
 
+SOURCES: Final = resources.files("monitor").joinpath("kernel.sha256").read_text().strip()
+"""The digest of the sources that a kernel must be built of: one of others may take lines for something else."""
+
 _REDACTED: Final = "redaction.kinds"
-_KEPT: Final = 2  # ``auth.code`` and ``auth.token``, the last of `PEOPLE`, keep their hash when a line is read again
 
 READERS_MAX: Final = 8
 """Sets of fields for which a reader is kept; a daemon has one, tests have some."""
@@ -42,22 +46,50 @@ _LOOSE: Final = 5
 _ARROW: Final = {Kind.INTEGER: pa.int64(), Kind.TIME: pa.int64(), Kind.NUMBER: pa.float64(), Kind.BOOLEAN: pa.bool_()}
 
 
+class Standing(StrEnum):
+    """Whether the kernel is used; if not, why."""
+
+    USED = "used"
+    OFF = "turned off by MINIWATCH_NATIVE"
+    ABSENT = "not installed"
+    FOREIGN = "built of other sources, therefore not used"
+
+
+def standing() -> Standing:
+    """As it is now: the environment may have changed."""
+    if kernel is None:
+        return Standing.ABSENT
+    if getattr(kernel, "SOURCES", None) != SOURCES:
+        return Standing.FOREIGN
+    return Standing.OFF if os.environ.get("MINIWATCH_NATIVE") == "0" else Standing.USED
+
+
 def available() -> bool:
-    """Whether the kernel is installed and not turned off."""
-    return kernel is not None and os.environ.get("MINIWATCH_NATIVE") != "0"
+    """Whether the kernel is used."""
+    return standing() is Standing.USED
 
 
 class NativeNdjson:
     """Decodes NDJSON and admits it: ``Door.admit(NdjsonDecoder.decode(raw, fields), fields)``, several times faster."""
 
     def __init__(
-        self, people: PeopleHash, *, hashed: bool = False, dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX
+        self,
+        people: PeopleHash,
+        *,
+        hashed: bool = False,
+        dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX,
+        failed: Callable[[str], None] = lambda _error: None,
     ) -> None:
-        self._decoder = NdjsonDecoder(dead_letter_bytes_max=dead_letter_bytes_max)
-        self._door = Door(people, self._decoder, hashed=hashed)
-        self._secrets = Door(people, self._decoder, hashed=True)
+        """`failed` is told whenever the kernel could not read a batch, and why; the batch went the way of Python then."""
+        bound = dead_letter_bytes_max
+        self._decoder = NdjsonDecoder(dead_letter_bytes_max=bound)
+        self._door = Door(people, self._decoder, hashed=hashed, dead_letter_bytes_max=bound)
+        self._secrets = Door(people, self._decoder, hashed=True, dead_letter_bytes_max=bound)
         self._people = None if hashed else kernel.People(people)
         self._plans = lru_cache(READERS_MAX)(_Plan)
+        self._dead_letter_bytes_max = bound
+        self._failed = failed
+        self.failures = 0
 
     def admit(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
         """The batch as rows fit to be kept, and its dead letters."""
@@ -65,9 +97,12 @@ class NativeNdjson:
             return self._by_python(raw, fields)
         plan = self._plans(fields)
         try:
-            read = _Read(*plan.reader.read(raw.data, self._people))
-        except (RuntimeError, ValueError):  # a batch too long for it, or a fault of the kernel: the batch is not lost
+            told = plan.reader.read(raw.data, self._people)
+        except kernel.Unread as error:  # a batch too long for it, or a fault of its own: the batch is not lost
+            self.failures += 1
+            self._failed(str(error))
             return self._by_python(raw, fields)
+        read = _Read(*told)
         fit = self._without_secrets(plan.frame(read, raw), read, raw, fields)
         letters = [*fit.dead_letters, *self._decoder.oversized(raw)]
         frame = fit.frame
@@ -82,12 +117,7 @@ class NativeNdjson:
         return self._door.admit(self._decoder.decode(raw, fields), fields)
 
     def _without_secrets(self, frame: pl.DataFrame, read: _Read, raw: RawBatch, fields: frozenset[str]) -> Decoded:
-        """Lost rows written anew, suspected rows through the door; only rows that changed are put back."""
-        if read.lost:
-            lines = frame[LINE].gather(read.lost).to_list()
-            anew = [json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")) for line in lines]
-            if anew != lines:
-                frame = frame.with_columns(frame[LINE].scatter(read.lost, anew))
+        """Suspected rows through the door; only those that changed are put back."""
         if not read.suspects:
             return Decoded(frame, [])
         before = frame[read.suspects]
@@ -103,7 +133,13 @@ class NativeNdjson:
             rows = frame[POSITION].search_sorted(changed[POSITION])
             names = [name for name in frame.columns if differs[name].any()]
             frame = frame.with_columns(frame[name].scatter(rows, changed[name]) for name in names)
-        return Decoded(frame, [_with_raw(letter, raw) for letter in admitted.dead_letters])
+        return Decoded(frame, [self._with_raw(letter, raw) for letter in admitted.dead_letters])
+
+    def _with_raw(self, letter: DeadLetter, raw: RawBatch) -> DeadLetter:
+        """With the bytes that came in, as the door gives it."""
+        start = raw.offset(letter.position)
+        line = raw.data[start : raw.data.index(b"\n", start)].strip(b" \t\r")
+        return holding(letter, line, self._dead_letter_bytes_max)
 
     def _odd(self, raw: RawBatch, read: _Read, fields: frozenset[str]) -> Decoded:
         """The lines that the kernel left, by way of Python, with their positions in the batch."""
@@ -124,13 +160,6 @@ class NativeNdjson:
         return Decoded(decoded.frame.with_columns(there), letters)
 
 
-def _with_raw(letter: DeadLetter, raw: RawBatch) -> DeadLetter:
-    """With the bytes that came in, as the door gives it."""
-    start = raw.offset(letter.position)
-    line = raw.data[start : raw.data.index(b"\n", start)].strip(b" \t\r")
-    return msgspec.structs.replace(letter, raw=line[:DEAD_LETTER_BYTES_MAX], length=len(line))
-
-
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What the kernel gives for a batch; a column is its count, its bits, its values and its long texts."""
@@ -139,7 +168,6 @@ class _Read:
     lines: tuple[int, bytes, bytes, bytes]
     starts: bytes
     odd: list[tuple[int, int]]
-    lost: list[int]
     suspects: list[int]
 
 
@@ -153,7 +181,8 @@ class _Plan:
         place = {name: index for index, name in enumerate(self.names)}
         spelt = [(list(keys), place[name]) for name in self.names for keys in shape.places[name]]
         people = [place[name] for name in PEOPLE]
-        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, _KEPT, list(WORDS))
+        free = [list(keys) for name in sorted(FREE_TEXT) if kind_of(name) is Kind.TEXT for keys in spellings(name)]
+        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, free, list(WORDS))
 
     def frame(self, read: _Read, raw: RawBatch) -> pl.DataFrame:
         """The columns in the order in which the door gives them."""

@@ -95,6 +95,7 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
 
     for problem in problems_of(config):
         yield Sign("configuration", "problem", f"{problem.place}: {problem.found}", problem.remedy)
+    yield _kernel()
     places = Places(config.data_dir)
     if not places.database.is_file():
         yield Sign(
@@ -130,6 +131,16 @@ def _refused(database: Path, error: Exception) -> Sign:
         advice = "give this user the right to write there; on a read-only disk, look at a copy of the folder"
         return Sign("database", "problem", f"{database} cannot be opened for writing", advice)
     return Sign("database", "problem", str(error), "restore a backup: miniwatch restore FILE --data-dir EMPTY_FOLDER")
+
+
+def _kernel() -> Sign:
+    """Without it all is the same and slower; one of other sources was surely meant to be used."""
+    from monitor import native
+
+    standing = native.standing()
+    if standing is native.Standing.FOREIGN:
+        return Sign("native kernel", "warning", standing, "build it anew: make native")
+    return Sign("native kernel", "ok", standing)
 
 
 def _disk(folder: Path) -> Sign:

@@ -126,9 +126,9 @@ def version(output: Output = Form.TABLE) -> None:
     import platform
     from importlib.metadata import version as version_of
 
-    from monitor import __version__
+    from monitor import __version__, native
 
-    told = {"miniwatch": __version__, "python": platform.python_version()}
+    told = {"miniwatch": __version__, "python": platform.python_version(), "kernel": native.standing()}
     told |= {name: version_of(name) for name in ("polars", "pysigma", "sqlalchemy", "msgspec")}
     if output is Form.TABLE:
         write_text("\n".join(f"{name} {number}" for name, number in told.items()))

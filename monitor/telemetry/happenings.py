@@ -89,6 +89,17 @@ class FutureEvents(Happening, frozen=True, kw_only=True):
         meter.add(metrics.EVENTS_FUTURE, self.events, source=self.source)
 
 
+class KernelFailed(Happening, frozen=True, kw_only=True):
+    """The native kernel could not read a batch, which went the slower way of Python; nothing was lost."""
+
+    level: ClassVar[Level] = "warning"
+    source: str
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.KERNEL_FAILURES, source=self.source)
+
+
 class SourceFailed(Happening, frozen=True, kw_only=True):
     level: ClassVar[Level] = "warning"
     source: str

@@ -50,6 +50,12 @@ SOURCE_LAG: Final = _gauge("source_lag_bytes", "Bytes that are there and not yet
 WATERMARK: Final = _gauge(
     "watermark_seconds", "Event time up to which nothing is awaited.", "seconds since 1970", {**_SOURCE}
 )
+KERNEL_FAILURES: Final = _counter(
+    "kernel_failures",
+    "Batches that the native kernel could not read; Python read them, slower.",
+    "batches",
+    {**_SOURCE},
+)
 SOURCE_FAILURES: Final = _counter("source_failures", "Times that a source could not be read.", "failures", {**_SOURCE})
 IMBALANCE: Final = _gauge("ledger_imbalance", "received - processed - dead-lettered - in flight; 0.", "events")
 FINDINGS: Final = _counter("findings", "Findings made.", "findings", {"severity": SEVERITIES, "kind": KINDS})

@@ -15,7 +15,7 @@ mod walk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -27,6 +27,16 @@ use walk::Walker;
 
 /// A batch may have so many bytes: offsets into it, and into what it grows to, are 32 bits wide.
 const BATCH_BYTES_MAX: usize = 1 << 28;
+
+/// The digest of the sources that this was built of: Python takes no kernel of others.
+const SOURCES: &str = include_str!("../../monitor/kernel.sha256");
+
+pyo3::create_exception!(
+    miniwatch_native,
+    Unread,
+    PyException,
+    "The kernel could not read a batch: it is too long, or the kernel has a fault."
+);
 
 /// Remembers hashes of people; `hash_of` gives the 32 hexadecimal digits of a text.
 #[pyclass]
@@ -48,13 +58,12 @@ type Buffers<'py> = (
     Option<Bound<'py, PyBytes>>,
 );
 
-/// What was read: columns (None where all is null), the lines, where rows begin, odd lines, lost rows, suspected rows.
+/// What was read: columns (None where all is null), the lines, where rows begin, odd lines, suspected rows.
 type Output<'py> = (
     Vec<Option<Buffers<'py>>>,
     Buffers<'py>,
     Bound<'py, PyBytes>,
     Vec<(usize, usize)>,
-    Vec<usize>,
     Vec<usize>,
 );
 
@@ -69,21 +78,21 @@ struct Reader {
 
 #[pymethods]
 impl Reader {
-    /// `kinds` by field; `spellings` as keys and the field they mean; `people` and the time as fields; `words` tell suspects.
+    /// `kinds` by field; `spellings` as keys and the field they mean; `people` and the time as fields; `free` are
+    /// the spellings of free text; `words` tell suspects.
     #[new]
     fn new(
         kinds: Vec<u8>,
         spellings: Vec<(Vec<String>, usize)>,
         time: usize,
         people: Vec<usize>,
-        kept: usize,
+        free: Vec<Vec<String>>,
         words: Vec<String>,
     ) -> PyResult<Reader> {
         let refuse = |what: &str| PyValueError::new_err(what.to_owned());
         let kinds: Option<Vec<Kind>> = kinds.into_iter().map(Kind::from_number).collect();
         let kinds = kinds.ok_or_else(|| refuse("no such kind"))?;
-        if kept > people.len()
-            || time >= kinds.len()
+        if time >= kinds.len()
             || people
                 .iter()
                 .any(|field| kinds.get(*field) != Some(&Kind::Text))
@@ -94,11 +103,18 @@ impl Reader {
         }
         let shape = Shape::new(kinds, &spellings)
             .ok_or_else(|| refuse("more fields than there are numbers"))?;
+        let free: Vec<_> = free
+            .into_iter()
+            .enumerate()
+            .map(|(field, keys)| (keys, field))
+            .collect();
+        let free = Shape::new(vec![Kind::Text; free.len()], &free)
+            .ok_or_else(|| refuse("more free text than there are numbers"))?;
         let words =
             SuspectWords::new(&words).ok_or_else(|| refuse("words that cannot be looked for"))?;
         let (walker, lines) = (Walker::new(&shape), Lines::new(&shape));
         Ok(Reader {
-            plan: Plan::new(shape, time, people, kept),
+            plan: Plan::new(shape, time, people, free),
             walker,
             words,
             lines,
@@ -112,13 +128,17 @@ impl Reader {
         data: &[u8],
         people: Option<PyRefMut<'py, People>>,
     ) -> PyResult<Output<'py>> {
-        if data.len() > BATCH_BYTES_MAX || data.last().is_some_and(|byte| *byte != b'\n') {
-            return Err(PyValueError::new_err(
-                "too long a batch, or a line that does not end",
-            ));
+        if data.last().is_some_and(|byte| *byte != b'\n') {
+            return Err(PyValueError::new_err("a line that does not end"));
+        }
+        if data.len() > BATCH_BYTES_MAX {
+            return Err(Unread::new_err(format!(
+                "a batch of {} bytes; {BATCH_BYTES_MAX} are the most",
+                data.len()
+            )));
         }
         catch_unwind(AssertUnwindSafe(|| self.read_batch(py, data, people)))
-            .unwrap_or_else(|_| Err(PyRuntimeError::new_err("the kernel failed")))
+            .unwrap_or_else(|_| Err(Unread::new_err("the kernel failed")))
     }
 }
 
@@ -166,7 +186,6 @@ impl Reader {
             texts,
             starts,
             lines.odd.clone(),
-            lines.lost.clone(),
             lines.suspects.clone(),
         ))
     }
@@ -211,6 +230,8 @@ fn texts<'py>(py: Python<'py>, column: &mut Texts, rows: usize) -> Buffers<'py> 
 
 #[pymodule]
 fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("SOURCES", SOURCES.trim_ascii())?;
+    module.add("Unread", module.py().get_type::<Unread>())?;
     module.add_class::<People>()?;
     module.add_class::<Reader>()
 }

@@ -7,7 +7,7 @@ use crate::columns::{Column, Flags, Texts, Words};
 use crate::people::{Hash, People};
 use crate::shape::{Kind, Shape};
 use crate::suspects::{SuspectWords, mark_runs};
-use crate::walk::{Value, Walker, unescape};
+use crate::walk::{Text, Value, Walker, unescape};
 
 /// An id of fewer characters is replaced only where it stands as a whole JSON text.
 const SHORT: usize = 8;
@@ -20,14 +20,14 @@ pub struct Plan {
     pub time: usize,
     /// Fields that hold people, in the order in which they are replaced.
     pub people: Vec<usize>,
-    /// How many of those, from the end, keep their first hash when a line is walked again.
-    pub kept: usize,
     /// The place of each field in `people`, or one behind all of them.
-    pub roles: Vec<usize>,
+    roles: Vec<usize>,
+    free: FreeTexts,
 }
 
 impl Plan {
-    pub fn new(shape: Shape, time: usize, people: Vec<usize>, kept: usize) -> Plan {
+    /// `free` has the fields of free text, texts all of them.
+    pub fn new(shape: Shape, time: usize, people: Vec<usize>, free: Shape) -> Plan {
         let nobody = people.len();
         let role_of = |field| {
             people
@@ -40,9 +40,53 @@ impl Plan {
             shape,
             time,
             people,
-            kept,
             roles,
+            free: FreeTexts {
+                walker: Walker::new(&free),
+                shape: free,
+            },
         }
+    }
+}
+
+/// The fields in which a person's value may stand among other words, and be replaced.
+struct FreeTexts {
+    shape: Shape,
+    walker: Walker,
+}
+
+impl FreeTexts {
+    /// Whether these people, the values of their fields in a walked line, stand there and in free text, and nowhere else:
+    /// not in a key, nor in what rules go by, nor where an escape makes other letters of them.
+    fn are_all_there_is(&mut self, line: &[u8], people: &[Text], has_hiding: bool) -> bool {
+        if self.walker.walk(&mut self.shape, line).is_err() {
+            return false;
+        }
+        let found = &self.walker.found;
+        let is_free = |start: usize, end: usize, is_short: bool| {
+            found.iter().any(|free| match free.value {
+                Value::Text(text) if is_short => (text.start, text.end) == (start, end),
+                Value::Text(text) => {
+                    text.quoted
+                        && text.start <= start
+                        && end <= text.end
+                        && !(text.escaped && has_hiding)
+                        && line[start - 1] != b'\\'
+                }
+                _ => false,
+            })
+        };
+        people.iter().all(|person| {
+            let value = &line[person.start..person.end];
+            let is_short = is_short(value);
+            memmem::find_iter(line, value).all(|start| {
+                let end = start + value.len();
+                let is_own = people
+                    .iter()
+                    .any(|own| (own.start, own.end) == (start, end));
+                is_own || is_free(start, end, is_short)
+            })
+        })
     }
 }
 
@@ -61,18 +105,14 @@ pub struct Lines {
     pub odd: Vec<(usize, usize)>,
     /// Rows whose line could hold a secret.
     pub suspects: Vec<usize>,
-    /// Rows in which a person's value was no longer found once another was replaced: Python writes them anew.
-    pub lost: Vec<usize>,
 }
 
 /// What became of the people of one line.
 enum Hashed {
     Odd,
     Plain,
-    /// A value stood elsewhere too: what the line says must be read from the new text.
-    Again {
-        lost: bool,
-    },
+    /// A value stood in free text too: what the line says must be read from the new text.
+    Again,
 }
 
 impl Lines {
@@ -89,7 +129,6 @@ impl Lines {
             starts: Vec::new(),
             odd: Vec::new(),
             suspects: Vec::new(),
-            lost: Vec::new(),
         }
     }
 
@@ -101,7 +140,6 @@ impl Lines {
         self.starts.clear();
         self.odd.clear();
         self.suspects.clear();
-        self.lost.clear();
     }
 
     /// Read all lines of a batch; each ends in a newline.
@@ -181,24 +219,14 @@ impl Lines {
         };
         let row = self.starts.len();
         match hashed {
-            Hashed::Plain => self.take(plan, walker, line, row, hashes, 0),
-            Hashed::Again { lost } => {
+            Hashed::Plain => self.take(plan, walker, line, row, hashes),
+            Hashed::Again => {
                 let anew = self.texts.data[start..].to_vec();
                 if walker.walk(&mut plan.shape, &anew).is_err() || !walker.has(plan.time) {
                     self.texts.data.truncate(start);
                     return Ok(false);
                 }
-                self.take(
-                    plan,
-                    walker,
-                    &anew,
-                    row,
-                    hashes,
-                    plan.people.len() - plan.kept,
-                );
-                if lost {
-                    self.lost.push(row);
-                }
+                self.take(plan, walker, &anew, row, hashes);
             }
             Hashed::Odd => {
                 self.texts.data.truncate(start);
@@ -215,15 +243,15 @@ impl Lines {
     fn hash(
         &mut self,
         py: Python<'_>,
-        plan: &Plan,
+        plan: &mut Plan,
         walker: &Walker,
         line: &[u8],
         start: usize,
         people: &mut People,
         hashes: &mut [Option<Hash>],
     ) -> PyResult<Hashed> {
-        let mut again = false;
-        let mut lost = false;
+        let mut stands_once = true;
+        let mut texts = Vec::new();
         for (place, field) in plan.people.iter().enumerate() {
             let Some(value) = walker.value_of(*field) else {
                 continue;
@@ -245,20 +273,16 @@ impl Lines {
             };
             let hash = people.hash(py, value)?;
             hashes[place] = Some(hash);
-            let quotes = usize::from(is_short(value));
+            texts.push(text);
+            let quotes = usize::from(is_short(bytes));
             let sought = &line[text.start - quotes..text.end + quotes];
-            match replace(&mut self.texts.data, start, sought, quotes, &hash) {
-                0 if walker.has_blanks || walker.has_fractions => return Ok(Hashed::Odd),
-                0 => (again, lost) = (true, true),
-                1 => {}
-                _ => again = true,
-            }
+            stands_once &= replace(&mut self.texts.data, start, sought, quotes, &hash) == 1;
         }
-        Ok(if again {
-            Hashed::Again { lost }
-        } else {
-            Hashed::Plain
-        })
+        if stands_once {
+            return Ok(Hashed::Plain);
+        }
+        let is_fit = plan.free.are_all_there_is(line, &texts, walker.has_hiding);
+        Ok(if is_fit { Hashed::Again } else { Hashed::Odd })
     }
 
     /// Put what was found into the columns, hashes in the place of people: of those from `first` on.
@@ -269,16 +293,10 @@ impl Lines {
         line: &[u8],
         row: usize,
         hashes: &[Option<Hash>],
-        first: usize,
     ) {
         for found in &walker.found {
             let field = usize::from(found.field);
-            let role = plan.roles[field];
-            if role >= first
-                && hashes
-                    .get(role)
-                    .is_some_and(|hash| first > 0 || hash.is_some())
-            {
+            if hashes.get(plan.roles[field]).is_some_and(Option::is_some) {
                 continue;
             }
             match (&mut self.columns[field], found.value) {
@@ -300,7 +318,7 @@ impl Lines {
                 _ => unreachable!("a value of another kind than its column"),
             }
         }
-        for (field, hash) in plan.people.iter().zip(hashes).skip(first) {
+        for (field, hash) in plan.people.iter().zip(hashes) {
             if let (Column::Texts(texts), Some(hash)) = (&mut self.columns[*field], hash) {
                 texts.push(row, hash, 0, hash.len());
             }
@@ -316,8 +334,10 @@ fn trimmed(line: &[u8]) -> &[u8] {
     line
 }
 
-fn is_short(value: &str) -> bool {
-    value.len() < SHORT * UTF8_BYTES_MAX && value.chars().count() < SHORT
+/// Whether a text of UTF-8 has fewer characters than it takes to be replaced among other words.
+fn is_short(value: &[u8]) -> bool {
+    let is_first = |byte: &&u8| **byte & 0xC0 != 0x80;
+    value.len() < SHORT * UTF8_BYTES_MAX && value.iter().filter(is_first).count() < SHORT
 }
 
 /// Replace every `sought`, but not its quotation marks if it has any, in `texts` from `start` on; how many there were.
@@ -326,14 +346,25 @@ fn replace(texts: &mut Vec<u8>, start: usize, sought: &[u8], quotes: usize, hash
     let Some(first) = finder.find(&texts[start..]) else {
         return 0;
     };
-    let mut times = 0;
-    let mut next = Some(start + first);
-    while let Some(place) = next {
-        times += 1;
-        put(texts, place + quotes, sought.len() - 2 * quotes, hash);
-        let rest = place + hash.len() + 2 * quotes;
-        next = finder.find(&texts[rest..]).map(|found| rest + found);
+    let rest = start + first + sought.len();
+    if finder.find(&texts[rest..]).is_none() {
+        put(
+            texts,
+            start + first + quotes,
+            sought.len() - 2 * quotes,
+            hash,
+        );
+        return 1;
     }
+    let before = texts.split_off(start);
+    let (mut times, mut done) = (0, 0);
+    for place in finder.find_iter(&before) {
+        times += 1;
+        texts.extend_from_slice(&before[done..place + quotes]);
+        texts.extend_from_slice(hash);
+        done = place + sought.len() - quotes;
+    }
+    texts.extend_from_slice(&before[done..]);
     times
 }
 

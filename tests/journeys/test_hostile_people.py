@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from journey import configured, outcome, run
 
@@ -42,6 +43,49 @@ def test_a_strange_person_costs_its_own_event_at_most(person: object, escaped: b
         told = json.loads(line)
         assert told["@timestamp"]
         assert len(told["user"]["id"]) == 32
+
+
+EVASIVE = {
+    "the dataset": "miniprogram",
+    "the whole dataset": "miniprogram.network",
+    "the action": "uploadFile",
+    "the app": "wx0000000000000001",
+    "the day": "2026-03-02T00",
+    "a key": "@timestamp",
+    "a short key": "action",
+    "the domain": "evil.example",
+}
+
+
+@pytest.mark.parametrize("person", EVASIVE.values(), ids=EVASIVE)
+@pytest.mark.parametrize("native", ["0", "1"], ids=["python", "kernel"])
+def test_whatever_a_person_is_called_the_rules_see_the_event(
+    person: str, native: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIWATCH_NATIVE", native)
+    told = [_watched(tmp_path / name, who) for name, who in (("a", "somebody-ordinary"), ("b", person))]
+    assert told[0][1], "nothing is found in the ordinary event"
+    assert told[0] == told[1]
+
+
+def _watched(folder: Path, device: str) -> tuple[list[object], list[tuple[str, str, int]]]:
+    """What is kept of plain requests of one device, its name aside, and what is found: rule, scope and count."""
+    events = []
+    for number in range(6):
+        event = {**_event(number, f"o-ordinary-person-{number}"), "device": {"id": device}}
+        event["event"] = {"id": f"e{number}", "dataset": "miniprogram.network", "action": "uploadFile"}
+        event["miniprogram"] = {"app_id": "wx0000000000000001", "api": "uploadFile"}
+        event["url"] = {"original": "http://plain.example/a", "scheme": "http", "domain": "evil.example"}
+        events.append(event)
+    folder.mkdir()
+    source = folder / "events.ndjson"
+    source.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+    run(configured(folder / "data", [source]))
+    found = outcome(folder / "data")
+    lines = [json.loads(line) for _, line in found.archived]
+    assert all(len(line.pop("device")["id"]) == 32 for line in lines)
+    findings = found.findings.values()
+    return lines, sorted((one.rule.id, one.entity.scope, one.evidence.count) for one in findings)
 
 
 def _event(number: int, person: object) -> dict[str, object]:

@@ -55,6 +55,17 @@ def alike(raw, fields=FIELDS, *, hashed=False):
     return found
 
 
+class Unreadable:
+    """A plan, and its own reader, to which every batch is one too many."""
+
+    @property
+    def reader(self):
+        return self
+
+    def read(self, _data, _people):
+        raise native.kernel.Unread("the kernel failed")
+
+
 def event(**fields):
     return ("{" + TIME + "".join(f",{json.dumps(key)}:{value}" for key, value in fields.items()) + "}").encode()
 
@@ -100,6 +111,19 @@ NASTY = {
     "a short person": event(user='{"id":"ab"}', message='"ab and \\"ab\\""'),
     "a person called like a key": event(user='{"id":"user"}'),
     "a person called like the time": event(user='{"id":"@timestamp"}'),
+    "a person called like the dataset": event(device='{"id":"miniprogram"}', event='{"dataset":"miniprogram.api"}'),
+    "a person called like the app": event(device='{"id":"wx012345"}', miniprogram='{"app_id":"wx012345"}'),
+    "a person who shares with another": event(
+        user='{"id":"abcdefgh"}', device='{"id":"efghijkl"}', message='"abcdefghijkl"'
+    ),
+    "a short person at the end of a text": event(user='{"id":"u1"}', message=r'"\"u1"'),
+    "a short person who is all of a text": event(user='{"id":"u1"}', message='"u1"'),
+    "a person who is true": event(user='{"id":true}', message='"true"'),
+    "a person in another's escape": event(user='{"id":"4e2dabcd"}', message=r'"\u4e2dabcd"'),
+    "a person in headers": event(
+        user=f'{{"id":"{PERSON}"}}', http=f'{{"request":{{"headers":{{"cookie":"u={PERSON}"}}}}}}'
+    ),
+    "a person in no text": event(user='{"id":"12345678"}', message="12345678", event='{"duration":12345678}'),
     "a person who is a number": event(user='{"id":13812345678}'),
     "a person who is boundless": event(user='{"id":1e999}', message='"password=hunter22"'),
     "a person with a slash": event(user=r'{"id":"a\/b/c/d/e"}', message='"xa/b/c/d/e"'),
@@ -152,7 +176,10 @@ def test_a_time_in_milliseconds_means_the_same_by_both_ways(number):
 
 
 PEOPLES = st.sampled_from(
-    [PERSON, "d-YH0BoEfgu0k2QEnXrhU3Mg", "u1", "event.id", "12345678", "a b c d e", "用户一二三四五六七", "x/y/z/w"]
+    [
+        *(PERSON, PERSON[:9], PERSON[5:], "d-YH0BoEfgu0k2QEnXrhU3Mg", "u1", "event.id", "12345678", "7", "true"),
+        *("miniprogram", "@timestamp", "2026-03-02T08", "n1234567", "a b c d e", "用户一二三四五六七", "x/y/z/w"),
+    ]
 )
 SECRETS = st.sampled_from(
     [
@@ -280,9 +307,31 @@ def test_simulated_traffic_with_bad_lines_means_the_same_by_both_ways():
 def test_the_kernel_leaves_none_of_the_ordinary_lines_to_python():
     data = b"".join(simulate(7, 4000))
     decoder = native.NativeNdjson(HASH)
-    _, _, starts, odd, _, _ = decoder._plans(FIELDS).reader.read(data, decoder._people)
+    _, _, starts, odd, _ = decoder._plans(FIELDS).reader.read(data, decoder._people)
     assert odd == []
     assert len(np.frombuffer(starts, np.int64)) == data.count(b"\n")
+
+
+def test_a_batch_that_the_kernel_cannot_read_is_told_and_read_by_python(monkeypatch):
+    told = []
+    decoder = native.NativeNdjson(HASH, failed=told.append)
+    monkeypatch.setattr(decoder, "_plans", lambda _fields: Unreadable())
+    assert decoder.admit(raw_of([event()]), FIELDS).frame.height == 1
+    assert (decoder.failures, told) == (1, ["the kernel failed"])
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_fault_of_the_kernel():
+    def no_hash(_person):
+        raise ValueError("our mistake")
+
+    with pytest.raises(ValueError, match="our mistake"):
+        native.NativeNdjson(no_hash).admit(raw_of([event(user='{"id":"abcdefgh"}')]), FIELDS)
+
+
+def test_a_letter_that_the_door_makes_is_cut_at_the_bound():
+    raw = raw_of([event(user='{"id":"abcdefgh"}', a='{"abcdefgh":"abcdefgh"}', b="1e999")])
+    (letter,) = native.NativeNdjson(HASH, dead_letter_bytes_max=20).admit(raw, FIELDS).dead_letters
+    assert (letter.raw, letter.length) == (raw.data[:20], len(raw.data) - 1)
 
 
 def test_rows_and_dead_letters_keep_their_places_in_the_stream():
