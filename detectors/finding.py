@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Scope(StrEnum):
@@ -129,13 +132,18 @@ EVIDENCE_IDS_MAX: Final = 20
 """Event ids kept with a finding; the count goes on."""
 
 
-def finding_id(rule_id: str, entity: Entity, time: int) -> str:
+def finding_id(rule_id: str, entity: Entity, time: int, groups: Mapping[str, str] | None = None) -> str:
     """The id of a finding: `time` is the minute of a stateless rule's event, or the crossing time of a window.
 
-    Never of event ids or the rule's version, so that cutting, replaying and resuming the stream give the same id.
+    `groups` are what a window is grouped by. Those that are not the entity itself take part, for several groups about
+    one entity may cross at the same instant. Never of event ids or the rule's version, so that cutting, replaying and
+    resuming the stream give the same id.
     """
-    text = "\x1f".join((rule_id, entity.scope, entity.value, str(time)))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    parts = [rule_id, entity.scope, entity.value, str(time)]
+    others = {name: value for name, value in (groups or {}).items() if value != entity.value}
+    if others:
+        parts.append(msgspec.json.encode(others, order="sorted").decode())
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
 def merge(earlier: Finding, later: Finding, ids_max: int = EVIDENCE_IDS_MAX) -> Finding:

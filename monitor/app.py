@@ -26,6 +26,7 @@ from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.intake import Intake
+from monitor.misread import MisreadWatch
 from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
@@ -110,10 +111,14 @@ def rules_of(config: Config) -> LoadedRules:
     return load_rules([*builtin, *(RuleFolder(folder) for folder in config.rules.folders)])
 
 
+def playbook_folders(config: Config) -> list[Path]:
+    """Where a configuration has its playbooks: the operator's folders, then that of the program."""
+    return [*config.playbooks.folders, *([builtin_playbooks()] if config.playbooks.builtin else [])]
+
+
 def playbooks_of(config: Config) -> LoadedPlaybooks:
     """The playbooks that a configuration names; the operator's are asked before those of the program, by priority."""
-    builtin = [builtin_playbooks()] if config.playbooks.builtin else []
-    return load_playbooks([*config.playbooks.folders, *builtin])
+    return load_playbooks(playbook_folders(config))
 
 
 def sources_of(config: Config, run: str) -> list[tuple[Source, bool]]:
@@ -259,6 +264,7 @@ def open_daemon(
     with ExitStack() as closing:
         places = Places(config.data_dir)
         closing.enter_context(only_one(places.lock))
+        telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
         kept = Kept.open(config.data_dir)
         closing.callback(kept.store.close)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
@@ -385,6 +391,7 @@ class RegistryHolder:
 
 def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, clock: Callable[[], int]) -> None:
     kept, config, schedule = daemon.kept, daemon.config, daemon.schedule
+    sources = [intake.source for intake in daemon.pipeline.intakes]
 
     def expire() -> None:
         ended = kept.store.expire_decisions(clock())
@@ -413,6 +420,7 @@ def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, c
     schedule.every("compact archive", COMPACTION_S, tidy)
     schedule.every("refresh registry", REGISTRY_S, learn)
     schedule.every("check ledger", REGISTRY_S, lambda: check_ledger(daemon))
+    schedule.every("look for access logs", REGISTRY_S, MisreadWatch(kept.store, sources, daemon.telemetry).look)
     schedule.every("tell what was left out", REGISTRY_S, daemon.telemetry.tick)
     schedule.daily("retention", config.retention.hour_utc, forget)
 

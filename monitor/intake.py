@@ -22,7 +22,7 @@ from monitor.door import Door
 from monitor.native import NativeNdjson
 from monitor.sources import Position, RawBatch, Source
 from monitor.stores import Progress
-from monitor.timeline import CLOCK, Bounds, ClockState, stamp
+from monitor.timeline import BEGINNING, CLOCK, Bounds, ClockState, stamp
 
 _HASH_SEED: Final = 11
 
@@ -30,9 +30,14 @@ _HASH_SEED: Final = 11
 class Place(msgspec.Struct, frozen=True):
     """What is stored beside a partition's position: its clock where the position is, and how far the lot after it was taken."""
 
-    clock: ClockState = ClockState()
+    clock: ClockState = msgspec.field(default_factory=ClockState)
     taken: int = -1  # lines that begin before this position are accounted for; -1: none after the position
-    time_max: int = 0
+    time_max: int = 0  # of the events since the clock is settled
+
+    @property
+    def reached(self) -> int:
+        """The latest time that is believed: how far the end of the input, or a silence, lets time come; 0 for none."""
+        return max(self.time_max, self.clock.reached)
 
 
 @dataclass(slots=True)
@@ -144,7 +149,7 @@ class Intake:
 
 
 def _time_max(frame: pl.DataFrame) -> int:
-    return int(frame[TIME].to_numpy().max(initial=0))
+    return int(frame[TIME].to_numpy().max(initial=0, where=frame[CLOCK].to_numpy() > BEGINNING))
 
 
 def _named(frame: pl.DataFrame, partition: str) -> pl.DataFrame:

@@ -182,7 +182,9 @@ class _Plan:
         spelt = [(list(keys), place[name]) for name in self.names for keys in shape.places[name]]
         people = [place[name] for name in PEOPLE]
         free = [list(keys) for name in sorted(FREE_TEXT) if kind_of(name) is Kind.TEXT for keys in spellings(name)]
-        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, free, list(WORDS))
+        self.reader: Any = kernel.Reader(
+            kinds, spelt, place["@timestamp"], people, free, [tuple(word) for word in WORDS]
+        )
 
     def frame(self, read: _Read, raw: RawBatch) -> pl.DataFrame:
         """The columns in the order in which the door gives them."""

@@ -43,7 +43,7 @@ from monitor.sources import RawBatch, SourceError
 from monitor.stores import Mark, Message, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
 from monitor.telemetry import Telemetry, happenings, upkeep
-from monitor.timeline import Bounds, label
+from monitor.timeline import BEGINNING, Bounds, label
 from playbooks.decide import decide
 from playbooks.decision import Decision, DecisionState
 from playbooks.incident import Incident
@@ -52,9 +52,6 @@ from playbooks.policy import Policy
 
 KEPT: Final = ("redaction.kinds", "auth.code", "auth.token", "miniprogram.api", "url.domain", "error.code")
 """Columns of the archive beside the index fields: what the door found, and what people filter by most."""
-
-BEGINNING: Final = -(2**62)
-"""A watermark before every event."""
 
 RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
@@ -162,7 +159,7 @@ class Pipeline:
         mark = self.store.last_mark()
         if mark is not None and mark.inputs == self._inputs():
             return mark.watermark
-        reached = [intake.place.time_max or BEGINNING for intake in self.intakes]
+        reached = [intake.place.reached or BEGINNING for intake in self.intakes]
         return min(reached, default=BEGINNING)
 
     def _inputs(self) -> str:
@@ -230,7 +227,7 @@ class Pipeline:
 
     def tick(self) -> None:
         """No event came for a while, or none will: let event time come up to the latest event, so that windows close."""
-        reached = max((intake.place.time_max for intake in self.intakes), default=0)
+        reached = max((intake.place.reached for intake in self.intakes), default=0)
         now = self._now()
         reached = reached if now is None else min(reached, now)
         if reached > self.watermark and reached:
@@ -527,7 +524,7 @@ class Pipeline:
                 processed=piece.frame.height,
                 bytes=piece.bytes,
                 stages_s=self.stages,
-                watermark=self.watermark,
+                watermark=self.watermark if self.watermark > BEGINNING else None,
                 lag_bytes=next(i.source.lag_bytes for i in self.intakes if i.partition == source),
             )
         )

@@ -30,6 +30,21 @@ def builtin_playbooks() -> Path:
 
 def load_playbooks(folders: Sequence[Path]) -> LoadedPlaybooks:
     """All ``*.yaml`` below some folders; a file that cannot be read costs itself only."""
+    sources, problems = _read(folders)
+    playbooks, found = parse_playbooks(sources)
+    return LoadedPlaybooks(playbooks, (*problems, *found))
+
+
+def files_of(folders: Sequence[Path]) -> dict[str, Path]:
+    """The file of each playbook, by its name: of two with one name the first, for the second is refused."""
+    sources, _ = _read(folders)
+    return {
+        playbook.name: Path(path) for path, text in reversed(sources) for playbook in parse_playbooks([(path, text)])[0]
+    }
+
+
+def _read(folders: Sequence[Path]) -> tuple[list[tuple[str, str]], list[Problem]]:
+    """Path and text of every file, and why others cannot be read."""
     sources: list[tuple[str, str]] = []
     problems: list[Problem] = []
     for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
@@ -40,5 +55,4 @@ def load_playbooks(folders: Sequence[Path]) -> LoadedPlaybooks:
         except (OSError, UnicodeDecodeError) as error:
             advice = "Correct it, or take it out of the folder."
             problems.append(Problem(str(path), 1, str(error), "a readable file of UTF-8 text", advice))
-    playbooks, found = parse_playbooks(sources)
-    return LoadedPlaybooks(playbooks, (*problems, *found))
+    return sources, problems

@@ -81,40 +81,52 @@ _WEAK: Final = "code|session"
 _SCHEMES: Final = r"sql|postgres|redis|rediss|mongodb|mongodb\+srv|amqp|amqps|ftp|ftps"
 """Ends of what stands before ``://`` in addresses that often carry a password."""
 
-WORDS: Final = (
-    "session_key",
-    "sessionkey",
-    "session_id",
-    "sessionid",
-    "token",
-    "authorization",
-    "cookie",
-    "secret",
-    "password",
-    "passwd",
-    "private key",
-    "eyj",
-    "openid",
-    "open_id",
-    "unionid",
-    "touser",
-    "js_code",
-    "jscode",
-    *(f"{key}{after}" for key in _WEAK.split("|") for after in ("=", ":", "\\", "'", "%")),
-    *(f'"{key}":{space}"' for key in _WEAK.split("|") for space in ("", " ")),
-    "+86",
-    "%2b86",
-    "00861",
-    "sql://",
-    "postgres://",
-    "redis://",
-    "rediss://",
-    "mongodb",
-    "amqp",
-    "ftp://",
-    "ftps://",
+
+class Word(NamedTuple):
+    """A word, in lower case, without which `_MATCH` finds nothing but digits: what is replaced must be a suspect first.
+
+    Its first `key` characters are a key, which tells nothing without ``:``, ``=`` or a percent sign after it, and a value of
+    `value_min` characters; 0: the word tells alone.
+    """
+
+    text: str
+    key: int = 0
+    value_min: int = 0
+
+
+TOKEN_MIN: Final = 12
+"""A login code or a session token has at least so many characters."""
+
+_KEYS: Final = (
+    *("session_key", "sessionkey", "session_id", "sessionid", "token", "authorization", "cookie"),
+    *(
+        "secret_key",
+        "secretkey",
+        "secret",
+        "password",
+        "passwd",
+        "openid",
+        "open_id",
+        "unionid",
+        "touser",
+        "js_code",
+        "jscode",
+    ),
 )
-"""Whatever `_MATCH` finds holds one of these or a run of digits: what is replaced must be a suspect first."""
+_WEAK_KEYS: Final = (("code", TOKEN_MIN), ("session", 0))
+_WEAK_ENDS: Final = ("=", ":", "\\", "'", "%")
+_LONE: Final = (
+    *("private key", "eyj", "+86", "%2b86", "00861"),
+    *("sql://", "postgres://", "redis://", "rediss://", "mongodb", "amqp", "ftp://", "ftps://"),
+)
+
+WORDS: Final = (
+    *(Word(key, len(key)) for key in _KEYS),
+    *(Word(f"{key}{end}", len(key), least) for key, least in _WEAK_KEYS for end in _WEAK_ENDS),
+    *(Word(f'"{key}":{blank}"', len(key) + 1, least) for key, least in _WEAK_KEYS for blank in ("", " ")),
+    *(Word(text) for text in _LONE),
+)
+"""Whatever `_MATCH` finds holds one of these or a run of digits."""
 
 # Keys may stand in JSON, in JSON inside a JSON text (with \" for quotes, and with \\\" inside of that one), in a query string
 # or in prose (key: value). A value in quotes ends at the next quote of its own level.
@@ -210,7 +222,9 @@ Hash = Callable[[str], str]
 
 def suspects(lines: pl.Series) -> np.ndarray[Any, Any]:
     """Which lines could hold a secret: a telling word, or a run of digits as long as a phone's, an ID's or a card's."""
-    words: np.ndarray[Any, Any] = lines.str.contains_any(list(WORDS), ascii_case_insensitive=True).to_numpy()
+    words: np.ndarray[Any, Any] = lines.str.contains_any(
+        [word.text for word in WORDS], ascii_case_insensitive=True
+    ).to_numpy()
     runs: np.ndarray[Any, Any] = words | _digit_runs(lines)
     return runs
 
@@ -430,7 +444,7 @@ def judge_keyed(key: str, value: str, hash_of: Hash) -> Replaced | None:
 def _is_token(value: str) -> bool:
     """Long enough, of the letters of one, and neither a number nor a path."""
     return (
-        len(value) >= 12
+        len(value) >= TOKEN_MIN
         and bool(_WORD.fullmatch(value))
         and not value.isdigit()
         and not ("." in value[:-1] and "/" in value)

@@ -1,13 +1,21 @@
 """When events arrived, when they happened, and how far time has come.
 
 The arrival clock of a partition is the running maximum of ``event.ingested``, which the collector sets, and of ``@timestamp``
-where that is missing. A lone ``@timestamp`` far ahead does not move it: a step of more than ``clock.step_s_max`` counts only when
-`CONFIRMATIONS` events in a row ask for it. So a gap in a log is believed and a single forged time is not. Of a stream that
-is read as it comes, no ``@timestamp`` moves it past the present, however many ask: what has not been cannot have arrived.
+where that is missing. An app chooses its ``@timestamp`` itself, so none is believed a leap ahead, by more than
+``clock.step_s_max``, on its own word: two events in a row of different apps must ask for it, or `ALONE` in a row of one app. While
+a stream has shown one app only, two events in a row are enough: there is nobody else whose windows they could harm. So
+a gap in a log is believed, and a forged time is not.
+
+Nor is the beginning taken on one app's word. The clock is provisional until two apps agree to within a step, at most for
+`PROVISIONAL_MAX` events: the watermark does not follow it yet, and of two apps that differ the earlier is believed.
+
+Of a stream that is read as it comes, no ``@timestamp`` moves the clock past the present, however many ask: what has not been
+cannot have arrived.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,21 +25,28 @@ import polars as pl
 
 from detectors.event import ARRIVAL, FUTURE, LATE, MICROSECONDS, TIME, WATERMARK
 
-CONFIRMATIONS: Final = 2
-"""Events in a row that must be ahead before the clock believes them."""
+ALONE: Final = 16
+"""Events in a row of one app that are believed without another app's word.
+
+In a log of many apps one seldom speaks so often in a row, and one that goes on alone after a gap is still believed soon.
+"""
+
+PROVISIONAL_MAX: Final = 2 * ALONE - 1
+"""Events after which the clock is no longer provisional: enough for an app that alone is right to be believed against another."""
 
 CLOCK: Final = "_clock"
-"""Int64, microseconds: the partition's arrival clock at this row."""
+"""Int64, microseconds: the partition's arrival clock at this row; `BEGINNING` while it is provisional."""
+
+BEGINNING: Final = -(2**62)
+"""A time before every event."""
+
+_APP_CHARACTERS: Final = 64
+"""How much of an app's id is compared and stored."""
+
+_STRETCH: Final = 256
+"""Rows that are looked at singly when a leap is met: others may be near, and the rest is not gone through again for each."""
 
 Array = np.ndarray[Any, Any]
-
-
-class ClockState(msgspec.Struct, frozen=True):
-    """Where the arrival clock of a partition stands; stored with its position. Microseconds."""
-
-    clock: int | None = None
-    ahead: int = 0  # events in a row that were ahead
-    ahead_min: int = 0  # the earliest of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,86 @@ class Bounds:
         return int(self.step_s_max * MICROSECONDS)
 
 
+class ClockState(msgspec.Struct):
+    """The arrival clock of a partition as it moves from event to event; stored with its position. Times are microseconds.
+
+    `stamp` moves a copy: the one that it is given stays as it is.
+    """
+
+    clock: int | None = None
+    ahead: int = 0  # events in a row of one app that asked for a leap
+    asked: int = msgspec.field(default=0, name="ahead_min")  # where to, the last of them
+    asker: str = ""  # the app that they are of
+    first_app: str | None = None  # the stream's first
+    is_shared: bool = False  # whether it has shown another
+    provisional: int = 0  # events that the clock has heard while it is provisional; 0: it is not
+    keeper: str = ""  # the app whose word the provisional clock is
+    reached: int = 0  # the latest time of an event that the provisional clock believed
+
+    @property
+    def is_settled(self) -> bool:
+        return self.clock is not None and not self.provisional
+
+    def obey(self, time: int) -> int:
+        """Hear an event whose arrival the collector tells; the clock after it."""
+        if self.clock is None or self.provisional:
+            self.clock = self.reached = time
+        self.clock = max(self.clock, time)
+        self.ahead = self.provisional = 0
+        return self.clock
+
+    def hear(self, time: int, app: str, bounds: Bounds, *, is_shared: bool) -> int:
+        """Hear an event that has only the time its app claims; the clock after it."""
+        if self.clock is None:
+            self.clock = self.reached = time
+            self.keeper, self.provisional = app, 1
+        elif self.provisional:
+            agreed = self._weigh(self.clock, time, app, bounds, is_shared=is_shared)
+            self.provisional = 0 if agreed or self.provisional + 1 >= PROVISIONAL_MAX else self.provisional + 1
+        elif time > self.clock + bounds.step:
+            self._ask(self.clock, time, app, bounds.step, is_shared=is_shared)
+        else:
+            self.clock, self.ahead = max(self.clock, time), 0
+        return self.clock
+
+    def _weigh(self, clock: int, time: int, app: str, bounds: Bounds, *, is_shared: bool) -> bool:
+        """Hear an event while the clock is provisional; whether two apps agree now."""
+        agreed = False
+        if time > clock + bounds.step:
+            clock, agreed = self._ask(clock, time, app, bounds.step, is_shared=is_shared)
+        elif time < clock - bounds.step and (app != self.keeper or self.provisional == 1):
+            self.ahead, self.asked, self.asker = 1, clock, self.keeper  # from now on, whoever was later is one who asks
+            self.clock = self.reached = clock = time
+            self.keeper = app
+        else:
+            agreed = app != self.keeper
+            # The keeper's further words do not silence one who asks, or nobody could contradict who speaks at every turn.
+            self.clock = clock = max(clock, time)
+            self.ahead = min(self.ahead, 1) if is_shared else 0
+        self.reached = max(self.reached, time if time <= clock + bounds.skew else clock)
+        return agreed
+
+    def _ask(self, clock: int, time: int, app: str, step: int, *, is_shared: bool) -> tuple[int, bool]:
+        """Hear an event that is a leap ahead: the clock after it, and whether another app has just asked for about the same.
+
+        Where it is believed, the clock goes to what the last two asked for: to the greater if they lie within a step, else to
+        the lesser.
+        """
+        is_other = app != self.asker
+        agreed = False
+        if self.ahead and (is_other or not is_shared or self.ahead + 1 >= ALONE):
+            is_near = abs(time - self.asked) <= step
+            agreed = is_other and is_near
+            self.keeper = app if time < self.asked else self.asker
+            self.clock = clock = max(time, self.asked) if is_near else min(time, self.asked)
+        if time <= clock + step:
+            self.ahead = 0
+        else:
+            self.ahead = 1 if is_other else self.ahead + 1
+            self.asked, self.asker = time, app
+        return clock, agreed
+
+
 def stamp(
     frame: pl.DataFrame, state: ClockState, bounds: Bounds, now: int | None = None
 ) -> tuple[pl.DataFrame, ClockState]:
@@ -69,36 +164,75 @@ def stamp(
     believed = times if now is None else np.minimum(times, now)
     told = frame["event.ingested"].fill_null(pl.Series(believed)).to_numpy()
     is_told = frame["event.ingested"].is_not_null().to_numpy()
-    clock, state = _run(told, is_told, state, bounds.step)
-    is_future = times > clock + bounds.skew
-    happened = np.where(is_future, clock, times)
-    arrived = np.where(is_told, told, clock)
-    columns = {TIME: happened, ARRIVAL: arrived, CLOCK: clock, FUTURE: is_future}
+    run = _Run(told, is_told, frame["miniprogram.app_id"], state, bounds)
+    state = run.whole()
+    is_future = times > run.reference + bounds.skew
+    happened = np.where(is_future, run.reference, times)
+    arrived = np.where(is_told, told, run.reference)
+    columns = {TIME: happened, ARRIVAL: arrived, CLOCK: run.clock, FUTURE: is_future}
     return frame.with_columns(pl.Series(name, values) for name, values in columns.items()), state
 
 
-def _run(told: Array, is_told: Array, state: ClockState, step: int) -> tuple[Array, ClockState]:
-    """The clock at each row. Stretches without a leap are one cumulative maximum; only leaps are looked at singly."""
-    clock = state.clock if state.clock is not None else int(told[0])
-    ahead, ahead_min = state.ahead, state.ahead_min
-    out = np.empty(len(told), dtype=np.int64)
-    row = 0
-    while row < len(told):
-        running = np.maximum.accumulate(np.concatenate([[clock], told[row:]]))
-        leaps = np.flatnonzero((running[1:] - running[:-1] > step) & ~is_told[row:])
-        calm = int(leaps[0]) if len(leaps) else len(told) - row
+class _Run:
+    """A clock's way through some rows: stretches without a leap are one cumulative maximum, and about leaps it goes row by row."""
+
+    def __init__(self, told: Array, is_told: Array, apps: pl.Series, state: ClockState, bounds: Bounds) -> None:
+        self._told, self._is_told, self._apps = told, is_told, apps
+        self._hand = copy(state)
+        self._bounds = bounds
+        self.clock = np.empty(len(told), dtype=np.int64)
+        self.reference = np.empty(len(told), dtype=np.int64)  # when what is not told arrived
+
+    def whole(self) -> ClockState:
+        """Go through all rows; the state after them."""
+        shared_from = self._shared_from()
+        row, rows, window = 0, len(self._told), len(self._told)
+        while row < rows:
+            if self._hand.is_settled:
+                end = min(row + window, rows)
+                row = self._calm(row, end)
+                window *= 2
+                if row == end:
+                    continue
+            end = min(row + _STRETCH, rows)
+            self._singly(row, end, shared_from)
+            row, window = end, _STRETCH
+        return self._hand
+
+    def _shared_from(self) -> int:
+        """The first row at which the stream has shown more than one app."""
+        if self._hand.is_shared:
+            return 0
+        apps = self._apps.str.head(_APP_CHARACTERS).fill_null("")
+        if self._hand.first_app is None:
+            self._hand.first_app = str(apps[0])
+        others = np.flatnonzero((apps != self._hand.first_app).to_numpy())
+        self._hand.is_shared = len(others) > 0
+        return int(others[0]) if len(others) else len(apps)
+
+    def _calm(self, row: int, end: int) -> int:
+        """Go on to the first leap, or to the end; the row come to."""
+        running = np.maximum.accumulate(np.concatenate([[self._hand.clock], self._told[row:end]]))
+        leaps = np.flatnonzero((np.diff(running) > self._bounds.step) & ~self._is_told[row:end])
+        calm = int(leaps[0]) if len(leaps) else end - row
         if calm:
-            out[row : row + calm] = running[1 : calm + 1]
-            clock, ahead = int(running[calm]), 0
-            row += calm
-        while row < len(told) and told[row] > clock + step and not is_told[row]:
-            ahead_min = min(ahead_min, int(told[row])) if ahead else int(told[row])
-            ahead += 1
-            if ahead >= CONFIRMATIONS:
-                clock, ahead = ahead_min, 0
-            out[row] = clock
-            row += 1
-    return out, ClockState(clock, ahead, ahead_min)
+            self.clock[row : row + calm] = self.reference[row : row + calm] = running[1 : calm + 1]
+            self._hand.clock, self._hand.ahead = int(running[calm]), 0
+        return row + calm
+
+    def _singly(self, row: int, end: int, shared_from: int) -> None:
+        """Go on to the end, row by row."""
+        apps = [(app or "")[:_APP_CHARACTERS] for app in self._apps[row:end].to_list()]
+        told, is_told = self._told[row:end].tolist(), self._is_told[row:end].tolist()
+        for at, (time, is_word, app) in enumerate(zip(told, is_told, apps, strict=True), row):
+            if is_word:
+                clock = self._hand.obey(time)
+            else:
+                clock = self._hand.hear(time, app, self._bounds, is_shared=at >= shared_from)
+            is_settled = not self._hand.provisional
+            self.clock[at] = clock if is_settled else BEGINNING
+            # While nobody is believed, an app's times are measured by its own.
+            self.reference[at] = clock if is_settled or app == self._hand.keeper else time
 
 
 def label(frame: pl.DataFrame, watermark: int, others: int | None, bounds: Bounds) -> tuple[pl.DataFrame, int]:

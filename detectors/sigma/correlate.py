@@ -313,7 +313,7 @@ def _finding(rule: Rule, events: pl.DataFrame, place: int, start: int, count: in
     groups: dict[str, str] = msgspec.json.decode(crossing["key"])
     groups.pop("", None)
     return Finding(
-        id=finding_id(rule.id, entity, crossing["time"]),
+        id=finding_id(rule.id, entity, crossing["time"], groups),
         time=crossing["time"],
         first_event=int(events.get_column("time")[start]),
         last_event=crossing["time"],

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Final
 
 from typer import Argument, Option
 
-from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.moments import now_us, short, stamp
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
 from monitor.cli.printing import Column, limit_of, write_one, write_rows
+from monitor.counting import counted
 
 apps = group("The registry: category, developer, declared domains and permissions of each app.")
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.printing import Column, visible, write_rows, write_text
+from monitor.counting import counted
 
 if TYPE_CHECKING:
     from monitor.config import Config, Problem, Setting

@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Argument, Option
 
-from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.lists import Id
 from monitor.cli.moments import now_us, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, Since, Until, group
 from monitor.cli.printing import Column, at, limit_of, visible, wire, write_one, write_rows
+from monitor.counting import counted
 
 if TYPE_CHECKING:
     from monitor.stores.record import DeadLetterRow
@@ -30,6 +31,15 @@ COLUMNS: Final[list[Column[DeadLetterRow]]] = [
     ("REPLAYED (UTC)", at("replayed")),
     ("DETAIL", lambda row: row.detail),
 ]
+
+
+class LineFormat(StrEnum):
+    """How lines are written: the formats that sources have."""
+
+    NDJSON = "ndjson"
+    COMBINED = "combined"
+
+
 ReasonWord = Annotated[str | None, Option("--reason", metavar="WORD", help="With this reason: broken-json, too-long …")]
 Partition = Annotated[str | None, Option("--source", metavar="NAME", help="Of this source, as the ledger names it.")]
 
@@ -104,6 +114,12 @@ def replay_dead_letters(
     ] = None,
     reason: ReasonWord = None,
     source: Partition = None,
+    line_format: Annotated[
+        LineFormat | None,
+        Option(
+            "--format", help="Read the lines in this format. Default: the one they were read in.", show_default=False
+        ),
+    ] = None,
     hashed: Annotated[bool, Option("--hashed", help="People in these lines are keyed hashes already.")] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -122,7 +138,7 @@ def replay_dead_letters(
             if keys
             else list(opened.store.dead_letters(query))
         )
-        fit, unfit = decodable(opened.store, [row for row in rows if row.replayed is None], loaded)
+        fit, unfit = decodable(opened.store, [row for row in rows if row.replayed is None], loaded, line_format)
     for row, why in unfit[:20]:
         say(f"{row.id}: {visible(why)}")
     if len(unfit) > 20:

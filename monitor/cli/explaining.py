@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor.cli.apps import show_app
-from monitor.cli.counting import counted
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.lists import Id
 from monitor.cli.moments import MICROSECONDS, now_us, short, span
@@ -16,6 +15,7 @@ from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.printing import write_pairs, write_text
 from monitor.cli.rules import show_rule
 from monitor.cli.telling import decision_lines, decision_text, entity_text, finding_lines, incident_lines
+from monitor.counting import counted
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from typer import Option
 
-from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.moments import MICROSECONDS, now_us, span
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import Column, write_rows
+from monitor.counting import counted
 from monitor.readonly import reading_uri
 
 if TYPE_CHECKING:

@@ -26,11 +26,11 @@ from detectors.event import (
 )
 from detectors.sigma import Explanation, Rule, explain
 from monitor.app import rules_of
-from monitor.cli.counting import counted
 from monitor.cli.events import event_starting
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.opening import record
 from monitor.cli.spelling import as_written
+from monitor.counting import counted
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.pipeline import KEPT

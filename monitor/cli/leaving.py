@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 import typer
 
-from monitor.cli.counting import counted
+from monitor.counting import counted
 
 DONE: Final = 0
 FOUND_PROBLEMS: Final = 1

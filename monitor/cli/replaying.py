@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from monitor.app import open_daemon, rules_of, wall_clock
 from monitor.decoders import DeadLetterReason
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 CUT: Final = "only its beginning was kept; send the line again from where it came"
 
-Letter = tuple["DeadLetterRow", bytes]
+
+class Letter(NamedTuple):
+    """A dead letter with its line, and the format that the line is read in."""
+
+    row: DeadLetterRow
+    raw: bytes
+    format: str
 
 
 class LettersSource:
@@ -63,10 +69,12 @@ class LettersSource:
 
 
 def decodable(
-    store: SqliteStore, rows: Sequence[DeadLetterRow], config: Config
+    store: SqliteStore, rows: Sequence[DeadLetterRow], config: Config, line_format: str | None = None
 ) -> tuple[list[Letter], list[tuple[DeadLetterRow, str]]]:
-    """Which letters are events for the present decoder, with their lines; and why the others are not."""
-    bytes_max = config.dead_letters.bytes_max
+    """Which letters are events for the present decoder, with their lines; and why the others are not.
+
+    They are read in the format given, else in the one that they were read in before.
+    """
     needed = frozenset[str]().union(*(rule.needs for rule in rules_of(config).rules))
     fields = decoded_fields(needed)  # what the daemon decodes: a wrong type counts only where it is looked at
     fit: list[Letter] = []
@@ -76,23 +84,23 @@ def decodable(
         if len(letter.raw) < letter.length:
             unfit.append((row, CUT))
             continue
-        raw = RawBatch(row.partition, _format(row), letter.raw + b"\n", 0, len(letter.raw) + 1)
-        decoder: Decoder = (
-            CombinedDecoder() if _format(row) == "combined" else NdjsonDecoder(dead_letter_bytes_max=bytes_max)
-        )
-        decoded = decoder.decode(raw, fields)
+        chosen = line_format or _format(row)
+        raw = RawBatch(row.partition, chosen, letter.raw + b"\n", 0, len(letter.raw) + 1)
+        decoded = _decoder(chosen, config).decode(raw, fields)
         if decoded.dead_letters:
             unfit.append((row, f"{decoded.dead_letters[0].reason}: {decoded.dead_letters[0].detail}"))
         else:
-            fit.append((row, letter.raw))
+            fit.append(Letter(row, letter.raw, chosen))
     return fit, unfit
 
 
 def process(config: Config, letters: Sequence[Letter], *, hashed: bool) -> int:
     """Put lines through the pipeline as the stream that they are, then mark their letters replayed."""
     run = uuid.uuid4().hex[:12]
-    formats = sorted({_format(row) for row, _ in letters})
-    sources = [LettersSource([line for row, line in letters if _format(row) == each], run, each) for each in formats]
+    formats = sorted({letter.format for letter in letters})
+    sources = [
+        LettersSource([letter.raw for letter in letters if letter.format == each], run, each) for each in formats
+    ]
     telemetry = Telemetry(level="error", log_format=config.log.format)
     try:
         with open_daemon(config, telemetry, until_end=True, sources=[(source, hashed) for source in sources]) as daemon:
@@ -100,11 +108,17 @@ def process(config: Config, letters: Sequence[Letter], *, hashed: bool) -> int:
             daemon.run()
             if daemon.stopping.is_set():
                 return 0
-            return daemon.kept.store.mark_replayed([row.id for row, _ in letters], wall_clock())
+            return daemon.kept.store.mark_replayed([letter.row.id for letter in letters], wall_clock())
     finally:
         telemetry.close()
 
 
+def _decoder(line_format: str, config: Config) -> Decoder:
+    if line_format == "combined":
+        return CombinedDecoder()
+    return NdjsonDecoder(dead_letter_bytes_max=config.dead_letters.bytes_max)
+
+
 def _format(row: DeadLetterRow) -> str:
-    """The format that a letter's line was read as."""
+    """The format that a letter's line was read in, as far as its reason tells."""
     return "combined" if row.reason is DeadLetterReason.NOT_COMBINED else "ndjson"

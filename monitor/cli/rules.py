@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument, Option
 
-from monitor.cli.counting import counted
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
 from monitor.cli.printing import Column, visible, write_one, write_rows, write_text
+from monitor.counting import counted
 
 if TYPE_CHECKING:
     from detectors.sigma import Explanation, Rule

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
-from monitor.cli.counting import counted
 from monitor.cli.leaving import INTERRUPTED, leave, say
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.progress import Bar, bar
+from monitor.counting import counted
 
 if TYPE_CHECKING:
     from monitor.app import Daemon
@@ -80,7 +80,9 @@ def _run_daemon(config: Config) -> None:
 
 def _run_until_end(config: Config, *, deliver: bool, given: str) -> None:
     from monitor.app import open_daemon
-    from monitor.cli.summary import before, summary, write_summary
+    from monitor.cli.brought import before
+    from monitor.cli.sections import write_sections
+    from monitor.cli.summary import summary
     from monitor.telemetry import Telemetry
 
     with bar("reading") as shown:
@@ -97,7 +99,7 @@ def _run_until_end(config: Config, *, deliver: bool, given: str) -> None:
             telemetry.close()
     if stopped:
         say("Stopped before the end; run the same command again to go on.")
-    write_summary(told)
+    write_sections(told)
     if stopped:
         leave(INTERRUPTED)
 

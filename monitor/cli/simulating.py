@@ -14,10 +14,10 @@ from typing import Annotated, BinaryIO
 import typer
 from typer import Option
 
-from monitor.cli.counting import counted
 from monitor.cli.leaving import say
 from monitor.cli.moments import moment
 from monitor.cli.progress import Bar, bar
+from monitor.counting import counted
 
 
 def simulate(

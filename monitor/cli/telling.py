@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from monitor.cli.counting import counted
 from monitor.cli.moments import short, span
 from monitor.cli.printing import Column, at
+from monitor.counting import counted
 
 if TYPE_CHECKING:
     from detectors.finding import Finding

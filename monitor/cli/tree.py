@@ -17,7 +17,7 @@ ABOUT: Final = "Miniwatch watches the API calls of mini programs, finds abuse, a
 RUNNING: Final = "Run it"
 SEEING: Final = "See what happened"
 ACTING: Final = "Change what happens"
-RULES: Final = "Write rules"
+RULES: Final = "Write rules and playbooks"
 KEEPING: Final = "Keep it in order"
 TRYING: Final = "Try it out"
 EPILOG: Final = """\b
@@ -57,6 +57,7 @@ COMMANDS: Final = (
     Place(ACTING, "allowlists", "standings:allowlists", "Leave an entity alone, until a time."),
     Place(ACTING, "exceptions", "standings:exceptions", "A rule does not apply there, until a time."),
     Place(RULES, "rules", "rules:rules", "List, check, test and explain detection rules."),
+    Place(RULES, "playbooks", "playbooks:playbooks", "What is done about findings, and when: list, show."),
     Place(KEEPING, "backup", "keeping:backup", "The whole installation in one file.", "backup /backups/miniwatch.backup"),
     Place(
         KEEPING, "restore", "keeping:restore", "Put a backup into an empty folder.", "restore m.backup --data-dir var/new"

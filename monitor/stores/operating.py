@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, func, select, update
 
 from monitor.audit import AuditEntry
+from monitor.counting import counted
 from monitor.stores import AppRecord, Segment, Standing, tables
 from monitor.stores.reading import one_document
 from monitor.stores.record import NOT_ENDED, AlreadyEnded, Delivery, DeliveryState, NotFound
@@ -122,7 +123,11 @@ def import_apps(connection: Connection, records: Sequence[AppRecord], actor: str
 def import_entry(records: Sequence[AppRecord], actor: str, now: int) -> AuditEntry:
     """The entry for a registry import."""
     return AuditEntry(
-        time=now, actor=actor, action="apps.import", subject="registry", reason=f"{len(records)} lines imported"
+        time=now,
+        actor=actor,
+        action="apps.import",
+        subject="registry",
+        reason=f"{counted(len(records), 'line')} imported",
     )
 
 

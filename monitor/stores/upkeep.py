@@ -19,6 +19,7 @@ import polars as pl
 
 from detectors.event import TIME
 from monitor.audit import AuditEntry
+from monitor.counting import counted
 from monitor.durable import boundary, publish
 from monitor.refusal import refusals_told
 from monitor.stores import Segment
@@ -171,7 +172,7 @@ def retain(archive: Archive, manifest: Manifest, *, days: int, now: int, turn_ma
         action="archive.delete",
         subject=f"{deleted.days[0]} to {deleted.days[-1]}",
         reason=f"arrived more than {days} days ago",
-        before=f"{deleted.events} events in {len(old)} files",
+        before=f"{counted(deleted.events, 'event')} in {counted(len(old), 'file')}",
     )
     manifest.replace_segments(old, [], entry)
     archive.delete(segment.path for segment in old)

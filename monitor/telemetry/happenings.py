@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from monitor.telemetry.meter import Meter
 
 
+class Starting(Happening, frozen=True, kw_only=True):
+    """The first line of a run: opening the record and loading the rules may take seconds, in which nothing else is told."""
+
+    version: str
+    data_dir: str
+
+
 class Started(Happening, frozen=True, kw_only=True):
     version: str
     mode: str
@@ -108,6 +115,14 @@ class SourceFailed(Happening, frozen=True, kw_only=True):
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.SOURCE_FAILURES, source=self.source)
+
+
+class SourceMisread(Happening, frozen=True, kw_only=True):
+    """Lines of a source read as JSON are those of an access log; told once a run."""
+
+    level: ClassVar[Level] = "warning"
+    source: str
+    advice: str
 
 
 class SourceEnded(Happening, frozen=True, kw_only=True):

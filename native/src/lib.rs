@@ -22,7 +22,7 @@ use pyo3::types::PyBytes;
 use columns::{Column, Texts};
 use lines::{Lines, Plan};
 use shape::{Kind, Shape};
-use suspects::SuspectWords;
+use suspects::{SuspectWords, Word};
 use walk::Walker;
 
 /// A batch may have so many bytes: offsets into it, and into what it grows to, are 32 bits wide.
@@ -87,7 +87,7 @@ impl Reader {
         time: usize,
         people: Vec<usize>,
         free: Vec<Vec<String>>,
-        words: Vec<String>,
+        words: Vec<(String, usize, usize)>,
     ) -> PyResult<Reader> {
         let refuse = |what: &str| PyValueError::new_err(what.to_owned());
         let kinds: Option<Vec<Kind>> = kinds.into_iter().map(Kind::from_number).collect();
@@ -110,8 +110,13 @@ impl Reader {
             .collect();
         let free = Shape::new(vec![Kind::Text; free.len()], &free)
             .ok_or_else(|| refuse("more free text than there are numbers"))?;
-        let words =
-            SuspectWords::new(&words).ok_or_else(|| refuse("words that cannot be looked for"))?;
+        let words = words.into_iter().map(|(text, key, value_min)| Word {
+            text,
+            key,
+            value_min,
+        });
+        let words = SuspectWords::new(words.collect())
+            .ok_or_else(|| refuse("words that cannot be looked for"))?;
         let (walker, lines) = (Walker::new(&shape), Lines::new(&shape));
         Ok(Reader {
             plan: Plan::new(shape, time, people, free),

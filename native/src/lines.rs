@@ -58,7 +58,7 @@ struct FreeTexts {
 impl FreeTexts {
     /// Whether these people, the values of their fields in a walked line, stand there and in free text, and nowhere else:
     /// not in a key, nor in what rules go by, nor where an escape makes other letters of them.
-    fn are_all_there_is(&mut self, line: &[u8], people: &[Text], has_hiding: bool) -> bool {
+    fn are_all_there_is(&mut self, line: &[u8], people: &[(Text, Hash)], has_hiding: bool) -> bool {
         if self.walker.walk(&mut self.shape, line).is_err() {
             return false;
         }
@@ -76,14 +76,14 @@ impl FreeTexts {
                 _ => false,
             })
         };
-        people.iter().all(|person| {
+        people.iter().all(|(person, _)| {
             let value = &line[person.start..person.end];
             let is_short = is_short(value);
             memmem::find_iter(line, value).all(|start| {
                 let end = start + value.len();
                 let is_own = people
                     .iter()
-                    .any(|own| (own.start, own.end) == (start, end));
+                    .any(|(own, _)| (own.start, own.end) == (start, end));
                 is_own || is_free(start, end, is_short)
             })
         })
@@ -105,6 +105,8 @@ pub struct Lines {
     pub odd: Vec<(usize, usize)>,
     /// Rows whose line could hold a secret.
     pub suspects: Vec<usize>,
+    /// The people of the line at hand.
+    told: Vec<(Text, Hash)>,
 }
 
 /// What became of the people of one line.
@@ -129,6 +131,7 @@ impl Lines {
             starts: Vec::new(),
             odd: Vec::new(),
             suspects: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -211,11 +214,13 @@ impl Lines {
         hashes: &mut [Option<Hash>],
     ) -> PyResult<bool> {
         let start = self.texts.data.len();
-        self.texts.data.extend_from_slice(line);
         hashes.fill(None);
         let hashed = match people {
-            Some(people) => self.hash(py, plan, walker, line, start, people, hashes)?,
-            None => Hashed::Plain,
+            Some(people) => self.hash(py, plan, walker, line, people, hashes)?,
+            None => {
+                self.texts.data.extend_from_slice(line);
+                Hashed::Plain
+            }
         };
         let row = self.starts.len();
         match hashed {
@@ -238,20 +243,18 @@ impl Lines {
         Ok(true)
     }
 
-    /// Replace people in the line's new text, which begins at `start`.
-    #[allow(clippy::too_many_arguments)]
+    /// Add the line with people replaced to the texts.
     fn hash(
         &mut self,
         py: Python<'_>,
         plan: &mut Plan,
         walker: &Walker,
         line: &[u8],
-        start: usize,
         people: &mut People,
         hashes: &mut [Option<Hash>],
     ) -> PyResult<Hashed> {
-        let mut stands_once = true;
-        let mut texts = Vec::new();
+        self.told.clear();
+        let mut stand_once = true;
         for (place, field) in plan.people.iter().enumerate() {
             let Some(value) = walker.value_of(*field) else {
                 continue;
@@ -273,16 +276,34 @@ impl Lines {
             };
             let hash = people.hash(py, value)?;
             hashes[place] = Some(hash);
-            texts.push(text);
-            let quotes = usize::from(is_short(bytes));
-            let sought = &line[text.start - quotes..text.end + quotes];
-            stands_once &= replace(&mut self.texts.data, start, sought, quotes, &hash) == 1;
+            self.told.push((text, hash));
+            stand_once &= stands_once(line, text);
         }
-        if stands_once {
+        let start = self.texts.data.len();
+        if stand_once {
+            self.told.sort_unstable_by_key(|(text, _)| text.start);
+            let mut done = 0;
+            for (text, hash) in &self.told {
+                self.texts.data.extend_from_slice(&line[done..text.start]);
+                self.texts.data.extend_from_slice(hash);
+                done = text.end;
+            }
+            self.texts.data.extend_from_slice(&line[done..]);
             return Ok(Hashed::Plain);
         }
-        let is_fit = plan.free.are_all_there_is(line, &texts, walker.has_hiding);
-        Ok(if is_fit { Hashed::Again } else { Hashed::Odd })
+        if !plan
+            .free
+            .are_all_there_is(line, &self.told, walker.has_hiding)
+        {
+            return Ok(Hashed::Odd);
+        }
+        self.texts.data.extend_from_slice(line);
+        for (text, hash) in &self.told {
+            let quotes = usize::from(is_short(&line[text.start..text.end]));
+            let sought = &line[text.start - quotes..text.end + quotes];
+            replace(&mut self.texts.data, start, sought, quotes, hash);
+        }
+        Ok(Hashed::Again)
     }
 
     /// Put what was found into the columns, hashes in the place of people: of those from `first` on.
@@ -340,40 +361,40 @@ fn is_short(value: &[u8]) -> bool {
     value.len() < SHORT * UTF8_BYTES_MAX && value.iter().filter(is_first).count() < SHORT
 }
 
-/// Replace every `sought`, but not its quotation marks if it has any, in `texts` from `start` on; how many there were.
-fn replace(texts: &mut Vec<u8>, start: usize, sought: &[u8], quotes: usize, hash: &Hash) -> usize {
-    let finder = memmem::Finder::new(sought);
-    let Some(first) = finder.find(&texts[start..]) else {
-        return 0;
-    };
-    let rest = start + first + sought.len();
-    if finder.find(&texts[rest..]).is_none() {
-        put(
-            texts,
-            start + first + quotes,
-            sought.len() - 2 * quotes,
-            hash,
-        );
-        return 1;
+/// Whether a person's value stands in the line in its own place only; a short one, with its quotation marks.
+fn stands_once(line: &[u8], person: Text) -> bool {
+    let quotes = usize::from(is_short(&line[person.start..person.end]));
+    let (start, end) = (person.start - quotes, person.end + quotes);
+    let sought = &line[start..end];
+    !stands_in(&line[..start], sought) && !stands_in(&line[end..], sought)
+}
+
+/// Whether one text stands in another. The usual search first learns which bytes are rare; for one line that costs more
+/// than it saves, and of what people are called no byte is rarer than another.
+fn stands_in(text: &[u8], sought: &[u8]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use memchr::arch::{all::packedpair::Pair, x86_64::avx2::packedpair::Finder};
+        let last = u8::try_from(sought.len() - 1).unwrap_or(u8::MAX);
+        let finder = Pair::with_indices(sought, last, last / 2)
+            .and_then(|pair| Finder::with_pair(sought, pair));
+        if let Some(finder) = finder
+            && text.len() >= finder.min_haystack_len()
+        {
+            return finder.find(text, sought).is_some();
+        }
     }
+    memmem::find(text, sought).is_some()
+}
+
+/// Replace every `sought`, but not its quotation marks if it has any, in `texts` from `start` on.
+fn replace(texts: &mut Vec<u8>, start: usize, sought: &[u8], quotes: usize, hash: &Hash) {
     let before = texts.split_off(start);
-    let (mut times, mut done) = (0, 0);
-    for place in finder.find_iter(&before) {
-        times += 1;
+    let mut done = 0;
+    for place in memmem::find_iter(&before, sought) {
         texts.extend_from_slice(&before[done..place + quotes]);
         texts.extend_from_slice(hash);
         done = place + sought.len() - quotes;
     }
     texts.extend_from_slice(&before[done..]);
-    times
-}
-
-/// Put a hash in the place of so many bytes.
-fn put(texts: &mut Vec<u8>, place: usize, length: usize, hash: &Hash) {
-    let before = texts.len();
-    let after = before - length + hash.len();
-    texts.resize(before.max(after), 0);
-    texts.copy_within(place + length..before, place + hash.len());
-    texts.truncate(after);
-    texts[place..place + hash.len()].copy_from_slice(hash);
 }

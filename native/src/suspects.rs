@@ -2,49 +2,98 @@
 
 use aho_corasick::{AhoCorasick, Input, MatchKind, packed};
 
+/// A word, in lower case. If its first `key` bytes are a key, it tells only with a value of so many characters after it.
+pub struct Word {
+    pub text: String,
+    pub key: usize,
+    pub value_min: usize,
+}
+
 pub struct SuspectWords {
+    words: Vec<Word>,
     quick: Option<packed::Searcher>,
     plain: AhoCorasick,
     lower: Vec<u8>,
 }
 
 impl SuspectWords {
-    /// `words` in lower case.
-    pub fn new(words: &[String]) -> Option<SuspectWords> {
+    /// None for words that cannot be looked for, or that are shorter than their keys.
+    pub fn new(words: Vec<Word>) -> Option<SuspectWords> {
+        if words.iter().any(|word| word.key > word.text.len()) {
+            return None;
+        }
+        let texts = || words.iter().map(|word| &word.text);
         let plain = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
-            .build(words)
+            .build(texts())
             .ok()?;
         Some(SuspectWords {
-            quick: packed::Searcher::new(words),
+            quick: packed::Searcher::new(texts()),
             plain,
             lower: Vec::new(),
+            words,
         })
     }
 
-    /// Mark those lines in which a word stands; `ends` says where each ends in `lines`.
+    /// Mark those lines in which a word stands that tells; `ends` says where each ends in `lines`.
     pub fn mark(&mut self, lines: &[u8], ends: &[usize], marks: &mut [bool]) {
         self.lower.clear();
         self.lower.extend_from_slice(lines);
         self.lower.make_ascii_lowercase();
         let mut from = 0;
         let mut row = 0;
-        while let Some(place) = self.find(from) {
+        while let Some((number, place)) = self.find(from) {
             row = row_of(ends, row, place);
-            marks[row] = true;
-            from = ends[row];
+            if self.words[number].tells(&self.lower[place..ends[row]]) {
+                marks[row] = true;
+                from = ends[row];
+            } else {
+                from = place + 1;
+            }
         }
     }
 
-    fn find(&self, from: usize) -> Option<usize> {
-        if let Some(quick) = &self.quick {
-            return quick
-                .find_in(&self.lower, (from..self.lower.len()).into())
-                .map(|found| found.start());
+    /// The number of the next word, and where it stands.
+    fn find(&self, from: usize) -> Option<(usize, usize)> {
+        let found = match &self.quick {
+            Some(quick) => quick.find_in(&self.lower, (from..self.lower.len()).into()),
+            None => self.plain.find(Input::new(&self.lower).range(from..)),
+        }?;
+        Some((found.pattern().as_usize(), found.start()))
+    }
+}
+
+impl Word {
+    /// Whether the word tells, in a text in lower case that begins with it.
+    fn tells(&self, text: &[u8]) -> bool {
+        if self.key == 0 {
+            return true;
         }
-        self.plain
-            .find(Input::new(&self.lower).range(from..))
-            .map(|found| found.start())
+        let rest = after_syntax(&text[self.key..]);
+        match rest {
+            [b'%', ..] => true, // what comes is encoded
+            [b':' | b'=', rest @ ..] => self.has_value(after_syntax(rest)),
+            _ => false,
+        }
+    }
+
+    /// Whether a text begins with so many of the characters of a token; a slash may be escaped.
+    fn has_value(&self, text: &[u8]) -> bool {
+        let of_token =
+            |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.~+/=%@!#$^*-\\".contains(byte);
+        let length = text.iter().take_while(of_token).take(2 * self.value_min);
+        length.filter(|byte| **byte != b'\\').count() >= self.value_min
+    }
+}
+
+/// A text behind the quotes, backslashes and blanks, as they stand around a key's colon, that it begins with.
+fn after_syntax(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    loop {
+        rest = match rest {
+            [b'\\', b't', rest @ ..] | [b'"' | b'\'' | b'\\' | b' ' | b'\t', rest @ ..] => rest,
+            _ => return rest,
+        }
     }
 }
 

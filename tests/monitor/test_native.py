@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redactable import GONE, PIECES, STAYS
 
 from detectors.event import FIELDS as SCHEMA
 from detectors.event import INDEX, PEOPLE, POSITION, Kind, kind_of
@@ -291,6 +292,18 @@ def spoilt(draw):
 @settings(max_examples=40, deadline=None)
 def test_events_mean_the_same_by_both_ways(lines, fields, hashed):
     alike(raw_of(lines), fields, hashed=hashed)
+
+
+@pytest.mark.parametrize("line", [*(line for line, _ in GONE.values()), *STAYS.values()], ids=[*GONE, *STAYS])
+def test_secrets_mean_the_same_by_both_ways(line):
+    alike(raw_of([line.replace("{", "{" + TIME + ",", 1).encode()]))
+
+
+@given(st.lists(st.lists(PIECES, max_size=12).map("".join), min_size=1, max_size=12), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_what_may_be_a_secret_means_the_same_by_both_ways(texts, escape):
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    alike(raw_of([event(message=json.dumps(text, ensure_ascii=escape)) for text in texts]))
 
 
 @given(st.lists(spoilt(), min_size=1, max_size=12))

@@ -9,12 +9,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redactable import GONE, PIECES, SECRET, STAYS, body, line_of
 
 from detectors.event import LINE
-from monitor.redaction import ROUNDS_MAX, WORDS, redact, redact_tree, suspects
+from monitor.redaction import ROUNDS_MAX, redact, redact_tree, suspects
 
-SECRET = "Zx9Kq7Lm3Np5Rt2Vw8"
-OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 LINE_BYTES = 1 << 20
 SECONDS_MAX = 10  # what takes as long as its square takes minutes; a line of a busy machine's may take a few seconds
 
@@ -23,86 +22,12 @@ def hash_of(text):
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def line_of(text="", **fields):
-    return json.dumps({"message": text, **fields}, ensure_ascii=False, separators=(",", ":"))
-
-
 def by_columns(line):
     return redact(pl.Series(LINE, [line]), hash_of)[LINE][0]
 
 
 def by_tree(line):
     return redact_tree(line, hash_of)[0]
-
-
-def body(**fields):
-    return line_of(json.dumps(fields, ensure_ascii=False))
-
-
-PEM = "-----BEGIN RSA PRIVATE KEY-----"
-GONE = {
-    "sub_openid": (body(sub_openid=OPENID), OPENID),
-    "sp_openid in a query": (line_of(f"https://a.example/c?sp_openid={OPENID}"), OPENID),
-    "toOpenId": (body(toOpenId=OPENID), OPENID),
-    "touser": (body(touser=OPENID), OPENID),
-    "refresh_token": (body(refresh_token=SECRET), SECRET),
-    "id_token": (line_of(f"https://a.example/c?id_token={SECRET}"), SECRET),
-    "client_secret": (line_of(f"https://a.example/c?client_secret={SECRET}&x=1"), SECRET),
-    "component_access_token": (line_of(f"https://a.example/c?component_access_token={SECRET}"), SECRET),
-    "authorizer_access_token": (body(authorizer_access_token=SECRET), SECRET),
-    "sessionid": (body(sessionid=SECRET), SECRET),
-    "JSESSIONID": (line_of(f"JSESSIONID={SECRET}"), SECRET),
-    "a header that ends in token": (line_of(headers={"x-token": SECRET}), SECRET),
-    "a cookie": (line_of(headers={"cookie": f"theme=dark; sid={SECRET}"}), SECRET),
-    "a cookie in prose": (line_of(f"Set-Cookie: theme=dark; sid={SECRET}\r\nHost: a"), SECRET),
-    "basic authorization": (line_of(headers={"authorization": "Basic dXNlcjpwYXNz"}), "dXNlcjpwYXNz"),
-    "basic authorization in prose": (line_of("Authorization: Basic dXNlcjpwYXNz"), "dXNlcjpwYXNz"),
-    "a password of words": (body(password="correct horse battery"), "horse"),
-    "a password with marks": (body(password="ab&SECRET?x"), "SECRET"),
-    "a password in Chinese": (body(password="密码SECRET"), "SECRET"),
-    "a password in brackets": (body(password="(SECRET)"), "SECRET"),
-    "a password with quotes": (body(password='a"b\\"SECRET'), "SECRET"),
-    "a password with quotes, plain": (line_of(password='a"b\\"SECRET'), "SECRET"),
-    "a password that is a number": (line_of(password=90210777), "90210777"),
-    "a password between single quotes": (line_of("{'password': 'correct horse'}"), "horse"),
-    "a phone after +86": (line_of("call +8613812345678 now"), "13812345678"),
-    "a phone after 0086": (line_of("call 008613812345678 now"), "13812345678"),
-    "a phone in parts after +86": (line_of("call +86 138-1234-5678 now"), "1234-5678"),
-    "phones side by side": (line_of(all=[13812345678, 13912345678, 13712345678]), "13912345678"),
-    "an ID number with a small x": (line_of("id 11010519491231002x"), "11010519491231002"),
-    "a nested code": (line_of(x={"code": "081Kq7Lm3Np5Rt2Vw8"}), "081Kq7Lm3Np5Rt2Vw8"),
-    "a code in JSON text": (body(code="081Kq7Lm3Np5Rt2Vw8"), "081Kq7Lm3Np5Rt2Vw8"),
-    "a session": (line_of(d={"session": SECRET}), SECRET),
-    "a session after a blank": (json.dumps({"d": {"session": SECRET}}), SECRET),
-    "a session in prose": (line_of(f"session: {SECRET}"), SECRET),
-    "percent-encoded JSON": (line_of(f"https://a.example/c?x=%22session_key%22%3A%22{SECRET}%22"), SECRET),
-    "JSON in JSON in JSON": (body(data=json.dumps({"session_key": SECRET})), SECRET),
-    "a secret after a tab": (line_of(f"secret:\t{SECRET}"), SECRET),
-    "an address with a password": (line_of("mysql://root:hunter22@db.example/shop"), "hunter22"),
-    "a private key": (line_of(f"{PEM}\nMIIabc\n-----END RSA PRIVATE KEY-----"), "MIIabc"),
-    "a private key that is cut": (line_of(f"{PEM}\nMIIabc"), "MIIabc"),
-    "a private key of Windows": (line_of(f"{PEM}\r\nMIIabc\r\n-----END RSA PRIVATE KEY-----"), "MIIabc"),
-    "an encrypted private key": (line_of(f"{PEM}\nProc-Type: 4,ENCRYPTED\n\nMIIabc"), "MIIabc"),
-    "a phone in a harmless value": (line_of(token="call 13812345678"), "13812345678"),
-}
-
-STAYS = {
-    "status_code": line_of(status_code="081Kq7Lm3Np5Rt2Vw8"),
-    "errcode": body(errcode=40029, errmsg="invalid code, 081Kq7Lm3Np5Rt2Vw8"),
-    "an order number": line_of("order 4200001234202603021234567890"),
-    "milliseconds": line_of("at 1772438400500", at=1772438400500),
-    "a kind of token": body(token_type="bearer"),
-    "a code that is zero": body(code=0),
-    "a code that is a word": body(code="SUCCESS"),
-    "a code that is a long word": line_of(error={"code": "INVALID_PARAMETER"}),
-    "a dotted code": line_of(**{"error.code": "invalid-parameter-7"}),
-    "a flag": body(need_password=1, is_secret=False, token=None),
-    "a mask": body(password="***"),
-    "a number of a serial key": line_of(id=13812345678),
-    "a fraction": line_of("0.13812345678"),
-    "a short token": line_of("token=abcdefghijk"),
-    "a session's id": line_of(session={"id": "s72ccce8d1453eb33"}),
-}
 
 
 @pytest.mark.parametrize("way", [by_columns, by_tree])
@@ -135,18 +60,6 @@ def test_a_line_with_many_matches_is_replaced_like_one_with_few():
     many = redact(pl.Series(LINE, [line_of(" ".join(parts)), line_of(SECRET)]), hash_of)
     assert json.loads(many[LINE][0])["message"] == " ".join(json.loads(line)["message"] for line in few[LINE])
     assert many["kinds"].to_list() == [["password"], None]
-
-
-PIECES = st.one_of(
-    st.sampled_from(
-        [*WORDS, *(word.upper() for word in WORDS), "code", "session", "SECRET", '"', '\\"', '\\\\\\"', "'"]
-    ),
-    st.sampled_from([":", "=", " ", "\\t", "%22", "%3A", "%3D", "@", "/", ",", ".", "+86", "13812345678", "4" * 16]),
-    st.sampled_from(
-        ["081Kq7Lm3Np5Rt2Vw8", "11010519491231002X", "6222020000000000000", "-----BEGIN PRIVATE KEY-----", "é"]
-    ),
-    st.text(max_size=3),
-)
 
 
 @settings(max_examples=500, deadline=None)

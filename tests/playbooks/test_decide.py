@@ -9,7 +9,6 @@ from playbooks.decision import Act, DecisionState, Mode, Reason
 from playbooks.known import Known, carry
 from playbooks.playbook import parse_playbooks
 from playbooks.policy import BudgetConfig, Exceptions, Exemption, Exemptions, Policy, RuleException
-from playbooks.review import revoke
 from playbooks.risk import MICROSECONDS, RiskConfig
 from playbooks.testing import NOON, finding
 
@@ -229,7 +228,7 @@ def test_an_excepted_rule_leaves_no_trace_but_its_reason():
 
 def test_what_a_person_took_back_does_not_return_at_once():
     outcome = decide([finding()], Known(), policy(), now=NOON)
-    revoked = revoke(outcome.decisions[0], "ann", "false alarm", NOON)
+    revoked = msgspec.structs.replace(outcome.decisions[0], state=DecisionState.REVOKED)
     known = carry(carry(Known(), outcome), msgspec.structs.replace(outcome, decisions=[revoked]))
     assert acts([finding(after_s=1, severity="low")], known=known, now=NOON + MICROSECONDS) == []
     other = finding(after_s=1, severity="low", rule="rule-2")

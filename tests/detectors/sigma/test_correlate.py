@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.event import END_OF_TIME, MICROSECONDS, Batch
-from detectors.finding import Entity, Scope
+from detectors.finding import Entity, Scope, finding_id
 from detectors.sigma import SigmaDetector
 from detectors.testing import FIRST_TIME, batch, check_detector, cut, pieces, run
 
@@ -155,6 +155,27 @@ def test_the_finding_names_the_window_its_groups_and_its_events(sigma):
     assert (finding.first_event, finding.last_event - FIRST_TIME) == (FIRST_TIME, 2_400_000)
 
 
+def test_groups_about_one_entity_that_fire_at_the_same_instant_are_findings_of_their_own(sigma):
+    one = batch(*(at(second, **{DOMAIN: name}) for second in (0, 1, 2) for name in ("a.example", "b.example")))
+    found = run(rules(sigma, groups=(APP, DOMAIN)), [one])
+    values = sorted(finding.evidence.values[DOMAIN] for _, finding in found.values())
+    assert values == ["a.example", "b.example"]
+    assert crossings(rules(sigma, groups=(APP, DOMAIN)), one) == [(2, "wx1", 3), (2, "wx1", 3)]
+
+
+def test_a_finding_grouped_by_its_entity_alone_is_named_by_rule_entity_and_time(sigma):
+    one = batch(*(at(second) for second in (0, 1, 2)))
+    (sighting,) = rules(sigma).observe(one)
+    assert sighting.finding.id == finding_id(COUNT, Entity(Scope.APP, "wx1"), FIRST_TIME + 2 * MICROSECONDS)
+
+
+def test_the_order_in_which_a_rule_names_its_groups_does_not_change_the_id(sigma):
+    one = batch(*(at(second, **{"url.path": "/", "miniprogram.page": "p"}) for second in (0, 1, 2)))
+    orders = ((APP, "url.path", "miniprogram.page"), ("miniprogram.page", "url.path", APP))
+    ids = {sighting.finding.id for groups in orders for sighting in rules(sigma, groups=groups).observe(one)}
+    assert len(ids) == 1
+
+
 def test_distinct_values_are_counted_while_they_are_in_the_window(sigma):
     detector = rules(sigma, {"gte": 3, "field": DOMAIN}, kind="value_count")
     named = [(0, "a"), (1, "b"), (2, "a"), (3, None), (10.5, "c"), (11, "b"), (12.5, "d")]
@@ -251,10 +272,10 @@ def test_windows_fire_exactly_where_counting_by_hand_says(sigma, batches, condit
 
 
 @settings(max_examples=40, deadline=None)
-@given(streams(), conditions, st.booleans())
-def test_cutting_replaying_and_resuming_change_nothing(sigma, batches, condition, distinct):
+@given(streams(), conditions, st.booleans(), st.sampled_from([(APP,), (APP, DOMAIN)]))
+def test_cutting_replaying_and_resuming_change_nothing(sigma, batches, condition, distinct, groups):
     operator, threshold = condition
-    check_detector(lambda: _rules(sigma, operator, threshold, distinct, generate=True), batches)
+    check_detector(lambda: _rules(sigma, operator, threshold, distinct, generate=True, groups=groups), batches)
 
 
 @settings(max_examples=40, deadline=None)

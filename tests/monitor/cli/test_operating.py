@@ -4,10 +4,12 @@ import sqlite3
 
 import pytest
 
+from monitor.cli.deadletters import LineFormat
 from monitor.cli.health import _no_snapshot, _refused, _size
 from monitor.cli.moments import now_us, stamp
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.sealing import Seal, key_at
+from monitor.sources.uri import FORMATS
 from monitor.stores import Message, Progress, StoreError, Turn
 from monitor.stores.sqlite import SqliteStore
 
@@ -56,6 +58,20 @@ def test_dead_letters_that_have_become_events_are_processed_once(fresh):
     assert sorted(row["received"] for row in fresh.rows("ledger")) == [1, 2]
     assert "0 became events" in fresh.here("deadletters", "replay", code=1).stderr
     assert [row["event"]["id"] for row in fresh.rows("events", "list")] == ["a"]
+
+
+def test_dead_letters_are_read_in_the_format_that_is_asked_for(fresh):
+    line = '192.0.2.1 - - [02/Mar/2026:00:00:00 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"\n'
+    fresh.events.write_text(line + '{"broken\n')
+    fresh.here("run", "--until-end", "--source", f"file:{fresh.events}")
+    assert "0 became events, 2 are" in fresh.here("deadletters", "replay", code=1).stderr
+    replayed = fresh.here("deadletters", "replay", "--format", "combined", code=1)
+    assert "1 became an event, 1 is a dead letter still" in replayed.stderr
+    assert [row["source"]["ip"] for row in fresh.rows("events", "list")] == ["192.0.2.1"]
+
+
+def test_letters_are_read_in_the_formats_that_sources_have():
+    assert tuple(LineFormat) == FORMATS
 
 
 def test_apps_are_imported_listed_and_shown_and_bad_lines_are_told(fresh):

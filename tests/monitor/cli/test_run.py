@@ -89,6 +89,23 @@ def test_of_late_events_it_is_said_what_did_not_see_them(fresh):
     assert "1 late (rules that count did not see them; to try again use a new --data-dir)" in told
 
 
+ACCESS = '192.0.2.%d - - [02/Mar/2026:00:00:00 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"\n'
+
+
+def test_of_an_access_log_read_as_json_it_is_said_once_how_to_read_it(fresh):
+    told = ran(fresh, *(ACCESS % number for number in range(40)))
+    assert f"file:{fresh.events} looks like an access log: add format=combined to the source" in told
+    assert told.count("access log") == 1
+    fresh.here("deadletters", "replay", "--reason", "broken-json", "--format", "combined")
+    assert len(fresh.rows("events", "list")) == 40
+
+
+def test_broken_json_of_other_kinds_is_not_taken_for_an_access_log(fresh):
+    assert "access log" not in ran(fresh, *('{"@timestamp":' + "\n" for _ in range(40)))
+    lines = [ACCESS % number for number in range(3)] + [CALL % (2, number, 1) for number in range(9)]
+    assert "access log" not in ran(fresh, *lines)
+
+
 def test_a_run_to_the_end_that_is_interrupted_says_so_with_its_exit_code(fresh):
     command = [sys.executable, "-c", "from monitor.cli import main; main()", "run", "--until-end", "--source", "stdin:"]
     with subprocess.Popen(
@@ -158,6 +175,7 @@ def test_a_daemon_reads_what_is_written_and_stops_in_order_when_it_is_told_to(fr
         _, said = ran.communicate(timeout=20)
     assert ran.returncode == 0, said
     assert b"stopped" in said
+    assert b"starting" in said.splitlines()[0]
     assert [row["received"] for row in fresh.rows("ledger")] == [1]
 
 

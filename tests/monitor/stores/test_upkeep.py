@@ -114,6 +114,7 @@ def test_retention_deletes_whole_days_and_says_so_in_the_audit(archive):
     assert [path.name for path in archive.folder.iterdir()] == ["2026-01-03"]
     (link,) = store.audit_entries()
     assert (link.entry.action, link.entry.subject) == ("archive.delete", "2026-01-01 to 2026-01-02")
+    assert link.entry.before == "26 events in 4 files"
     assert verify(store.audit_entries()).broken is None
 
 
