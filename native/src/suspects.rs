@@ -2,6 +2,8 @@
 
 use aho_corasick::{AhoCorasick, Input, MatchKind, packed};
 
+use crate::people::HASH_BYTES;
+
 /// A word, in lower case. If its first `key` bytes are a key, it tells only with a value of so many characters after it.
 pub struct Word {
     pub text: String,
@@ -44,7 +46,8 @@ impl SuspectWords {
         let mut row = 0;
         while let Some((number, place)) = self.find(from) {
             row = row_of(ends, row, place);
-            if self.words[number].tells(&self.lower[place..ends[row]]) {
+            let here = place..ends[row];
+            if self.words[number].tells(&self.lower[here.clone()], &lines[here]) {
                 marks[row] = true;
                 from = ends[row];
             } else {
@@ -64,21 +67,24 @@ impl SuspectWords {
 }
 
 impl Word {
-    /// Whether the word tells, in a text in lower case that begins with it.
-    fn tells(&self, text: &[u8]) -> bool {
+    /// Whether the word tells, in a text that begins with it; `lower` is that text in lower case.
+    fn tells(&self, lower: &[u8], text: &[u8]) -> bool {
         if self.key == 0 {
             return true;
         }
-        let rest = after_syntax(&text[self.key..]);
-        match rest {
-            [b'%', ..] => true, // what comes is encoded
-            [b':' | b'=', rest @ ..] => self.has_value(after_syntax(rest)),
+        let joint = after_syntax(lower, self.key);
+        match lower.get(joint) {
+            Some(b'%') => true, // what comes is encoded
+            Some(b':' | b'=') => {
+                let value = after_syntax(lower, joint + 1);
+                self.is_enough(&text[value..]) && !is_hash(text, value)
+            }
             _ => false,
         }
     }
 
     /// Whether a text begins with so many of the characters of a token; a slash may be escaped.
-    fn has_value(&self, text: &[u8]) -> bool {
+    fn is_enough(&self, text: &[u8]) -> bool {
         let of_token =
             |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.~+/=%@!#$^*-\\".contains(byte);
         let length = text.iter().take_while(of_token).take(2 * self.value_min);
@@ -86,15 +92,34 @@ impl Word {
     }
 }
 
-/// A text behind the quotes, backslashes and blanks, as they stand around a key's colon, that it begins with.
-fn after_syntax(text: &[u8]) -> &[u8] {
-    let mut rest = text;
+/// The place behind the quotes, backslashes and blanks, as they stand around a key's colon, that stand at a place.
+fn after_syntax(text: &[u8], place: usize) -> usize {
+    let mut place = place;
     loop {
-        rest = match rest {
-            [b'\\', b't', rest @ ..] | [b'"' | b'\'' | b'\\' | b' ' | b'\t', rest @ ..] => rest,
-            _ => return rest,
+        match &text[place..] {
+            [b'\\', b't', ..] => place += 2,
+            [b'"' | b'\'' | b'\\' | b' ' | b'\t', ..] => place += 1,
+            _ => return place,
         }
     }
+}
+
+/// Whether a hash of ours stands at a place, all of what is between two quotation marks alike.
+fn is_hash(text: &[u8], place: usize) -> bool {
+    let end = place + HASH_BYTES;
+    let is_hexadecimal = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if !text
+        .get(place..end)
+        .is_some_and(|hash| hash.iter().all(is_hexadecimal))
+    {
+        return false;
+    }
+    let Some((b'"', before)) = text[..place].split_last() else {
+        return false;
+    };
+    let slashes = before.iter().rev().take_while(|byte| **byte == b'\\');
+    let quote = &text[place - 1 - slashes.count()..place];
+    text[end..].starts_with(quote)
 }
 
 fn row_of(ends: &[usize], from: usize, place: usize) -> usize {

@@ -62,6 +62,8 @@ GONE = {
     "a private key that is cut": (line_of(f"{PEM}\nMIIabc"), "MIIabc"),
     "a private key of Windows": (line_of(f"{PEM}\r\nMIIabc\r\n-----END RSA PRIVATE KEY-----"), "MIIabc"),
     "an encrypted private key": (line_of(f"{PEM}\nProc-Type: 4,ENCRYPTED\n\nMIIabc"), "MIIabc"),
+    "what only begins like a hash": (line_of(x={"code": "0a" * 16 + "SECRET"}), "SECRET"),
+    "what looks like a hash": (line_of(x={"code": "0A" * 16}), "0A" * 16),
     "a phone in a harmless value": (line_of(token="call 13812345678"), "13812345678"),
 }
 
@@ -79,6 +81,8 @@ STAYS = {
     "a mask": body(password="***"),
     "a number of a serial key": line_of(id=13812345678),
     "a fraction": line_of("0.13812345678"),
+    "a hash": line_of(x={"code": "0a" * 16}),
+    "a hash in JSON text": body(openid="0a" * 16),
     "a short token": line_of("token=abcdefghijk"),
     "a session's id": line_of(session={"id": "s72ccce8d1453eb33"}),
 }
@@ -99,7 +103,15 @@ PIECES = st.one_of(
     ),
     st.sampled_from([":", "=", " ", "\\t", "%22", "%3A", "%3D", "@", "/", ",", ".", "+86", "13812345678", "4" * 16]),
     st.sampled_from(
-        ["081Kq7Lm3Np5Rt2Vw8", "11010519491231002X", "6222020000000000000", "-----BEGIN PRIVATE KEY-----", "é"]
+        [
+            "081Kq7Lm3Np5Rt2Vw8",
+            "0a" * 16,
+            "0A" * 16,
+            "11010519491231002X",
+            "6222020000000000000",
+            "-----BEGIN PRIVATE KEY-----",
+            "é",
+        ]
     ),
     st.text(max_size=3),
 )
