@@ -77,9 +77,9 @@ class ClockState(msgspec.Struct):
     """
 
     clock: int | None = None
-    ahead: int = 0  # events in a row of one app that asked for a leap
-    asked: int = msgspec.field(default=0, name="ahead_min")  # where to, the last of them
-    asker: str = ""  # the app that they are of
+    asker: str | None = None  # the app that last asked for a leap; None: none that still counts
+    asked: int = 0  # where to
+    ahead: int = 0  # its events in a row that asked
     first_app: str | None = None  # the stream's first
     is_shared: bool = False  # whether it has shown another
     provisional: int = 0  # events that the clock has heard while it is provisional; 0: it is not
@@ -94,9 +94,8 @@ class ClockState(msgspec.Struct):
         """Hear an event whose arrival the collector tells; the clock after it."""
         if self.clock is None or self.provisional:
             self.clock = self.reached = time
-        self.clock = max(self.clock, time)
-        self.ahead = self.provisional = 0
-        return self.clock
+        self.provisional = 0
+        return self.go(max(self.clock, time))
 
     def hear(self, time: int, app: str, bounds: Bounds, *, is_shared: bool) -> int:
         """Hear an event that has only the time its app claims; the clock after it."""
@@ -109,8 +108,13 @@ class ClockState(msgspec.Struct):
         elif time > self.clock + bounds.step:
             self._ask(self.clock, time, app, bounds.step, is_shared=is_shared)
         else:
-            self.clock, self.ahead = max(self.clock, time), 0
+            self.go(max(self.clock, time))
         return self.clock
+
+    def go(self, clock: int) -> int:
+        """Move to a time; nobody asks any more."""
+        self.clock, self.asker, self.ahead = clock, None, 0
+        return clock
 
     def _weigh(self, clock: int, time: int, app: str, bounds: Bounds, *, is_shared: bool) -> bool:
         """Hear an event while the clock is provisional; whether two apps agree now."""
@@ -118,14 +122,15 @@ class ClockState(msgspec.Struct):
         if time > clock + bounds.step:
             clock, agreed = self._ask(clock, time, app, bounds.step, is_shared=is_shared)
         elif time < clock - bounds.step and (app != self.keeper or self.provisional == 1):
-            self.ahead, self.asked, self.asker = 1, clock, self.keeper  # from now on, whoever was later is one who asks
+            self.asker, self.asked, self.ahead = self.keeper, clock, 0  # whose word was later has asked, from now on
             self.clock = self.reached = clock = time
             self.keeper = app
         else:
             agreed = app != self.keeper
-            # The keeper's further words do not silence one who asks, or nobody could contradict who speaks at every turn.
-            self.clock = clock = max(clock, time)
-            self.ahead = min(self.ahead, 1) if is_shared else 0
+            self.clock, self.ahead = max(clock, time), 0
+            if agreed or not is_shared:  # else its keeper would silence all others by speaking at every turn
+                self.asker = None
+            clock = self.clock
         self.reached = max(self.reached, time if time <= clock + bounds.skew else clock)
         return agreed
 
@@ -135,18 +140,17 @@ class ClockState(msgspec.Struct):
         Where it is believed, the clock goes to what the last two asked for: to the greater if they lie within a step, else to
         the lesser.
         """
-        is_other = app != self.asker
         agreed = False
-        if self.ahead and (is_other or not is_shared or self.ahead + 1 >= ALONE):
+        row = self.ahead + 1 if app == self.asker else 1
+        if self.asker is not None and (app != self.asker or not is_shared or row >= ALONE):
             is_near = abs(time - self.asked) <= step
-            agreed = is_other and is_near
+            agreed = is_near and app != self.asker
             self.keeper = app if time < self.asked else self.asker
             self.clock = clock = max(time, self.asked) if is_near else min(time, self.asked)
-        if time <= clock + step:
-            self.ahead = 0
+        if time > clock + step:
+            self.asker, self.asked, self.ahead = app, time, row
         else:
-            self.ahead = 1 if is_other else self.ahead + 1
-            self.asked, self.asker = time, app
+            self.go(clock)
         return clock, agreed
 
 
@@ -178,7 +182,7 @@ class _Run:
 
     def __init__(self, told: Array, is_told: Array, apps: pl.Series, state: ClockState, bounds: Bounds) -> None:
         self._told, self._is_told, self._apps = told, is_told, apps
-        self._hand = copy(state)
+        self._state = copy(state)
         self._bounds = bounds
         self.clock = np.empty(len(told), dtype=np.int64)
         self.reference = np.empty(len(told), dtype=np.int64)  # when what is not told arrived
@@ -188,7 +192,7 @@ class _Run:
         shared_from = self._shared_from()
         row, rows, window = 0, len(self._told), len(self._told)
         while row < rows:
-            if self._hand.is_settled:
+            if self._state.is_settled:
                 end = min(row + window, rows)
                 row = self._calm(row, end)
                 window *= 2
@@ -197,27 +201,27 @@ class _Run:
             end = min(row + _STRETCH, rows)
             self._singly(row, end, shared_from)
             row, window = end, _STRETCH
-        return self._hand
+        return self._state
 
     def _shared_from(self) -> int:
         """The first row at which the stream has shown more than one app."""
-        if self._hand.is_shared:
+        if self._state.is_shared:
             return 0
         apps = self._apps.str.head(_APP_CHARACTERS).fill_null("")
-        if self._hand.first_app is None:
-            self._hand.first_app = str(apps[0])
-        others = np.flatnonzero((apps != self._hand.first_app).to_numpy())
-        self._hand.is_shared = len(others) > 0
+        if self._state.first_app is None:
+            self._state.first_app = str(apps[0])
+        others = np.flatnonzero((apps != self._state.first_app).to_numpy())
+        self._state.is_shared = len(others) > 0
         return int(others[0]) if len(others) else len(apps)
 
     def _calm(self, row: int, end: int) -> int:
         """Go on to the first leap, or to the end; the row come to."""
-        running = np.maximum.accumulate(np.concatenate([[self._hand.clock], self._told[row:end]]))
+        running = np.maximum.accumulate(np.concatenate([[self._state.clock], self._told[row:end]]))
         leaps = np.flatnonzero((np.diff(running) > self._bounds.step) & ~self._is_told[row:end])
         calm = int(leaps[0]) if len(leaps) else end - row
         if calm:
             self.clock[row : row + calm] = self.reference[row : row + calm] = running[1 : calm + 1]
-            self._hand.clock, self._hand.ahead = int(running[calm]), 0
+            self._state.go(int(running[calm]))
         return row + calm
 
     def _singly(self, row: int, end: int, shared_from: int) -> None:
@@ -226,13 +230,13 @@ class _Run:
         told, is_told = self._told[row:end].tolist(), self._is_told[row:end].tolist()
         for at, (time, is_word, app) in enumerate(zip(told, is_told, apps, strict=True), row):
             if is_word:
-                clock = self._hand.obey(time)
+                clock = self._state.obey(time)
             else:
-                clock = self._hand.hear(time, app, self._bounds, is_shared=at >= shared_from)
-            is_settled = not self._hand.provisional
+                clock = self._state.hear(time, app, self._bounds, is_shared=at >= shared_from)
+            is_settled = not self._state.provisional
             self.clock[at] = clock if is_settled else BEGINNING
             # While nobody is believed, an app's times are measured by its own.
-            self.reference[at] = clock if is_settled or app == self._hand.keeper else time
+            self.reference[at] = clock if is_settled or app == self._state.keeper else time
 
 
 def label(frame: pl.DataFrame, watermark: int, others: int | None, bounds: Bounds) -> tuple[pl.DataFrame, int]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,8 +43,9 @@ def run(
 
     With --until-end it exits 130 when it is stopped before the end; without, being stopped is how it ends, and it exits 0.
     """
-    # One core a process: a second thread costs a tenth more processor time for little; partitions are for more cores.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    from monitor import process
+
+    process.prepare()
     from monitor.cli.opening import configuration
 
     if deliver and not until_end:

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from journey import Outcome, configured, differences, outcome, run
 
+from monitor.timeline import ALONE
+
 few = settings(
     max_examples=4,
     deadline=None,
@@ -93,6 +95,56 @@ def test_order_within_lateness_does_not_matter_to_windows(fresh: Callable[[], Pa
 
 def _happened_ms(line: bytes) -> int:
     return int(msgspec.json.decode(line)["@timestamp"])
+
+
+@few
+@given(seed=seeds, rows_max=rows, lot_bytes=lots)
+def test_times_that_one_app_forges_take_no_finding_from_others(
+    fresh: Callable[[], Path], seed: int, rows_max: int, lot_bytes: int
+) -> None:
+    """Nobody tells when the events arrived; the first line is forged, and so are many in a row."""
+    lines = [_untold(line, number) for number, line in enumerate(journey.crowded(seed, troubled=False))]
+    whole = _ran(fresh(), lines)
+    found = _ran(fresh(), _with_forged_runs(lines, seed), lot_bytes=lot_bytes, batch__rows_max=rows_max)
+    assert len(whole.findings) > 20
+    assert found.findings == whole.findings
+    assert found.totals["late"] == whole.totals["late"] == 0
+
+
+def _untold(line: bytes, number: int) -> bytes:
+    """A line of one of three apps that does not say when it arrived."""
+    event = msgspec.json.decode(line)
+    event["event"].pop("ingested", None)
+    event["miniprogram"]["app_id"] = f"wx{number % 3}"
+    return msgspec.json.encode(event) + b"\n"
+
+
+def _with_forged_runs(lines: Sequence[bytes], seed: int) -> list[bytes]:
+    """With runs of events of one app, as long as they may be, that claim to be of years ahead."""
+    mixed: list[bytes] = []
+    for number, line in enumerate(lines):
+        if number % 40 == 0:
+            for forged in range(ALONE - 1 - seed % 2):
+                ahead_ms = (number + 10 * forged) * 365 * 86_400_000 // 40 + 5 * 365 * 86_400_000
+                event = {"id": f"forged-{number}-{forged}", "action": "login"}
+                claim = {"@timestamp": _happened_ms(line) + ahead_ms, "event": event, "miniprogram": {"app_id": "wxF"}}
+                mixed.append(msgspec.json.encode(claim) + b"\n")
+        mixed.append(line)
+    return mixed
+
+
+def test_a_stream_of_a_single_event_lets_time_come_up_to_it_and_no_metric_tells_a_time_before_all(
+    tmp_path: Path,
+) -> None:
+    line = _untold(journey.crowded(seed=4, bursts=1)[0], 0)
+    with journey.daemon(configured(tmp_path / "data", [_written(tmp_path, [line])])) as opened:
+        opened.run()
+        assert opened.pipeline.watermark == _happened_ms(line) * 1000
+        told = [sample for family in opened.pipeline.telemetry.registry.collect() for sample in family.samples]
+        assert [
+            sample.value for sample in told if sample.name == "miniwatch_watermark_seconds" and sample.value < 0
+        ] == []
+    assert outcome(tmp_path / "data").totals["processed"] == 1
 
 
 legs = st.lists(
