@@ -162,10 +162,11 @@ class NativeNdjson:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What the kernel gives for a batch; a column is its count, its bits, its values and its long texts."""
+    """What the kernel gives for a batch; a column is its count, its bits, its values and its long texts; the
+    lines, which are all there, are their views and the blocks in which their texts stand."""
 
     columns: list[tuple[int, bytes, bytes, bytes | None] | None]
-    lines: tuple[int, bytes, bytes, bytes]
+    lines: tuple[bytes, list[bytes]]
     starts: bytes
     odd: list[tuple[int, int]]
     suspects: list[int]
@@ -193,7 +194,8 @@ class _Plan:
         arrays = [
             _array(kind_of(name), column, rows, nothing) for name, column in zip(self.names, read.columns, strict=True)
         ]
-        arrays.append(_array(Kind.TEXT, read.lines, rows, nothing))
+        views, blocks = (pa.py_buffer(read.lines[0]), map(pa.py_buffer, read.lines[1]))
+        arrays.append(pa.Array.from_buffers(pa.string_view(), rows, [None, views, *blocks], null_count=0))
         frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, names=[*self.names, LINE]))
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a batch of records is a frame; the types do not know
         position = pl.Series(POSITION, raw.positions(np.frombuffer(read.starts, np.int64)), dtype=pl.Int64)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -19,11 +18,12 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from detectors.sigma.arguments import Arguments
 from detectors.sigma.condition import fold
 from detectors.sigma.fields import ARGUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container
 
 Rows = npt.NDArray[np.intp]
 Truth = npt.NDArray[np.bool_]
@@ -40,8 +40,11 @@ SMALL_MAX: Final = 512
 LIST_ELEMENTS_MAX: Final = 1_000
 """A longer list is taken as the text it is: a line may hold hundreds of thousands of elements."""
 
-PATHS_REMEMBERED_MAX: Final = 1_024
-"""Paths inside arguments for which a reader is kept."""
+LISTS_REMEMBERED_MAX: Final = 8_192
+"""Lists whose elements are remembered: those that come with the registry are the same in every batch."""
+
+LIST_CHARACTERS_MAX: Final = 512
+"""A longer list is not remembered."""
 
 TEXT, FOLDED = "text", "folded"
 """The forms of a column's texts: as they stand, and without case."""
@@ -59,7 +62,7 @@ class Column:
     """
 
     size: int
-    codes: npt.NDArray[np.integer[Any]] | None
+    codes: Rows | None
     values: pl.Series
     texts: pl.Series
     owners: Rows | None
@@ -69,14 +72,6 @@ class Column:
     _numbers: tuple[npt.NDArray[Any], Truth] | None = None
     _addresses: npt.NDArray[np.int64] | None = None
     _wide: list[int] | None = None
-
-    def inside(self, path: str) -> pl.Series:
-        """What stands at a path inside the values, which are JSON texts; only those are parsed that may hold the path."""
-        texts = self.values.cast(pl.String)
-        # A key written with escapes is still that key, hence the second literal.
-        literals = [f'"{path.partition(".")[0]}', "\\"]
-        found = inside(texts, path, only=texts.str.contains_any(literals).to_list() if len(texts) > SMALL_MAX else None)
-        return pl.Series(path, found, dtype=pl.String)
 
     def frame(self, form: str) -> pl.DataFrame:
         """The elements in the forms made so far, this one among them."""
@@ -147,18 +142,27 @@ class Column:
         truth[: self.size] = self.values.is_not_null().to_numpy()
         return truth
 
-    def codes_at(self, rows: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
-        return rows if self.codes is None else self.codes[rows]
+    def codes_at(self, rows: Rows) -> Rows:
+        return rows if self.codes is None else self.codes.take(rows)
 
 
 class Columns:
     """The columns of one batch, or of its rows `at`, each made when first asked for.
 
-    `rows_of` says which rows any rule will ask about in a column; None means all.
+    `rows_of` says which rows any rule will ask about in a column; None means all. `keys` are those of the arguments that
+    any rule will ask for.
     """
 
-    def __init__(self, frame: pl.DataFrame, rows_of: Callable[[str], Rows | None], at: Rows | None = None) -> None:
+    def __init__(
+        self,
+        frame: pl.DataFrame,
+        rows_of: Callable[[str], Rows | None],
+        keys: Container[str],
+        at: Rows | None = None,
+    ) -> None:
         self._frame = frame
+        self._keys = keys
+        self._arguments: Arguments | None = None
         self._rows_of = rows_of
         self.at = at
         self._at = None if at is None else pl.Series(at, dtype=pl.UInt32)
@@ -206,7 +210,9 @@ class Columns:
         outer = self.get(ARGUMENTS)
         if outer is None:
             return None
-        values = outer.inside(path)
+        if self._arguments is None:
+            self._arguments = Arguments(outer.values.cast(pl.String).to_list(), self._keys)
+        values = pl.Series(path, self._arguments.at(path), dtype=pl.String)
         if values.null_count() == len(values):
             return None
         texts, owners = elements(values)
@@ -223,7 +229,7 @@ def encode(series: pl.Series, rows: Rows | None = None) -> Column:
     texts, owners = elements(values)
     if rows is not None:
         inner = np.arange(len(series)) if codes is None else codes
-        codes = np.full(height, len(values), dtype=np.int64)
+        codes = np.full(height, len(values), dtype=np.intp)
         codes[rows] = inner
     return Column(len(values), codes, values, texts, owners)
 
@@ -237,18 +243,23 @@ def _is_mostly_distinct(series: pl.Series) -> bool:
     return sample.n_unique() * 2 > len(sample)
 
 
-def _dictionary(series: pl.Series) -> tuple[pl.Series, npt.NDArray[np.integer[Any]]]:
-    """Distinct values and the place of each row's value among them; missing values come after the last."""
+def _dictionary(series: pl.Series) -> tuple[pl.Series, Rows]:
+    """Distinct values and the place of each row's value among them; missing values come after the last.
+
+    Places are as wide as NumPy's own, which takes fewer instructions to look up than any narrower number.
+    """
     if series.dtype == pl.Boolean:
         codes = series.cast(pl.UInt8).fill_null(2).to_numpy()
-        return pl.Series(series.name, [False, True]), codes
+        return pl.Series(series.name, [False, True]), codes.astype(np.intp)
     array = series.to_arrow()
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     encoded = array.dictionary_encode()
     values = pl.Series(series.name, pl.from_arrow(encoded.dictionary), dtype=series.dtype)
-    codes = encoded.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
-    return values, codes
+    indices = encoded.indices
+    if indices.null_count:
+        indices = indices.fill_null(len(values))
+    return values, indices.to_numpy().astype(np.intp)
 
 
 def elements(values: pl.Series) -> tuple[pl.Series, Rows | None]:
@@ -262,7 +273,7 @@ def elements(values: pl.Series) -> tuple[pl.Series, Rows | None]:
     owners: list[int] = []
     lists: list[int] = []
     for place, text in zip(places, values.gather(places).to_list(), strict=True):
-        found = _elements(text)
+        found = _remembered_elements(text) if len(text) <= LIST_CHARACTERS_MAX else _elements(text)
         if found is not None:
             lists.append(place)
             texts.extend(found)
@@ -282,7 +293,12 @@ def _lists_in(values: pl.Series) -> list[int]:
     return starts.fill_null(value=False).arg_true().to_list() if starts.any() else []
 
 
-def _elements(text: str) -> list[str] | None:
+@lru_cache(LISTS_REMEMBERED_MAX)
+def _remembered_elements(text: str) -> tuple[str, ...] | None:
+    return _elements(text)
+
+
+def _elements(text: str) -> tuple[str, ...] | None:
     """The distinct elements of a JSON list as texts, or None when the text is no such list, or one too long."""
     try:
         parsed = msgspec.json.decode(text)
@@ -293,52 +309,10 @@ def _elements(text: str) -> list[str] | None:
     found = dict.fromkeys(_plain(one) for one in parsed if one is not None)
     if any(isinstance(one, (list, dict)) for one in parsed):
         found[text] = None
-    return list(found)
+    return tuple(found)
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     return msgspec.json.encode(value).decode()
-
-
-def inside(texts: pl.Series, path: str, only: Iterable[bool | None] | None = None) -> list[str | None]:
-    """The value at a dotted path inside each JSON text, as text; None where there is none or the text is no object.
-
-    A key may itself contain dots: ``a.b`` is looked for as ``b`` in ``a``, then as the key ``a.b``. `only` says which texts
-    are worth looking into.
-    """
-    decode = _arguments(path).decode
-    found: list[str | None] = []
-    for text, is_wanted in zip(texts.to_list(), repeat(True) if only is None else only):  # noqa: B905 - one may be endless
-        try:
-            found.append(_at(decode(text), path) if is_wanted and text is not None else None)
-        except (msgspec.DecodeError, RecursionError):
-            found.append(None)
-    return found
-
-
-class _Arguments(msgspec.Struct):
-    """Of an object, the value of the first name of a path, and the value of the path taken as one name."""
-
-    first: Any = None
-    whole: Any = None
-
-
-@lru_cache(PATHS_REMEMBERED_MAX)
-def _arguments(path: str) -> msgspec.json.Decoder[_Arguments]:
-    """A reader of objects that skips every name but those of a path."""
-    names = {"first": path.partition(".")[0], "whole": path}
-    fields = [(name, Any, None) for name, key in names.items() if name == "first" or key != names["first"]]
-    return msgspec.json.Decoder(msgspec.defstruct("Arguments", fields, rename=names))
-
-
-def _at(arguments: _Arguments, path: str) -> str | None:
-    value = arguments.first
-    if type(value) is str and "." not in path:
-        return value
-    for name in path.split(".")[1:]:
-        value = value.get(name) if isinstance(value, dict) else None
-    if value is None and "." in path:
-        value = arguments.whole
-    return None if value is None else _plain(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from detectors.finding import SCOPE_FIELDS, Scope
-from detectors.sigma.columns import inside
+from detectors.sigma.arguments import Arguments, keys_of
 from detectors.sigma.fields import ARGUMENTS
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def texts_at(frame: pl.DataFrame, field: str, rows: pl.Series) -> pl.Series:
         return frame.get_column(field)[rows].cast(pl.String)
     if field.startswith(ARGUMENTS + ".") and ARGUMENTS in frame.columns:
         texts = frame.get_column(ARGUMENTS)[rows].cast(pl.String)
-        return pl.Series(field, inside(texts, field[len(ARGUMENTS) + 1 :]), dtype=pl.String)
+        path = field[len(ARGUMENTS) + 1 :]
+        return pl.Series(field, Arguments(texts.to_list(), keys_of(path)).at(path), dtype=pl.String)
     return pl.Series(field, [None] * len(rows), dtype=pl.String)
 
 

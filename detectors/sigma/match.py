@@ -8,15 +8,15 @@ the first part that leaves it no row. When few rows are left, columns that nobod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from detectors.sigma.arguments import keys_of
 from detectors.sigma.columns import Columns, Rows, Truth
 from detectors.sigma.condition import All, AnyOf, Node, Not, Op, Predicate, fields_of
-from detectors.sigma.fields import column_of, covers
+from detectors.sigma.fields import ARGUMENTS, column_of, covers
 from detectors.sigma.memory import Memory
 from detectors.sigma.predicates import compare_fields
 
@@ -59,6 +59,9 @@ class Matcher:
         self._columns_of = [
             frozenset(column_of(name) for name in fields_of(rule.condition)) for rule in self.rules if rule.condition
         ]
+        fields = {name for step in self.steps if isinstance(step.node, Predicate) for name in fields_of(step.node)}
+        arguments = [name for name in fields if name.startswith(ARGUMENTS + ".")]
+        self.keys = frozenset(key for name in arguments for key in keys_of(name[len(ARGUMENTS) + 1 :]))
         self._datasets: dict[str, tuple[int, ...]] = {}
         self.memory = Memory()
 
@@ -121,6 +124,7 @@ class _Part:
     rows: Rows
     view: _View
     masks: dict[int, Mask] = field(default_factory=dict)
+    codes: dict[tuple[str, bool], Rows] = field(default_factory=dict)
 
 
 class Look:
@@ -129,7 +133,7 @@ class Look:
     def __init__(self, matcher: Matcher, frame: pl.DataFrame) -> None:
         self._matcher = matcher
         self._frame = frame
-        self._whole = _View(Columns(frame, self._rows_of))
+        self._whole = _View(Columns(frame, self._rows_of, matcher.keys))
         self.slices = self._cut()
 
     def matches(self) -> dict[str, Rows]:
@@ -219,7 +223,9 @@ class Look:
             return mask
         left = np.flatnonzero(mask)
         at = part.rows[left]
-        rest = _Part(part.rules, np.arange(len(at)), _View(Columns(self._frame, lambda _: None, at)))
+        rest = _Part(
+            part.rules, np.arange(len(at)), _View(Columns(self._frame, lambda _: None, self._matcher.keys, at))
+        )
         answers = self._all(rest, children)
         if isinstance(answers, bool):
             return mask if answers else False
@@ -239,8 +245,7 @@ class Look:
 
     def _spread(self, part: _Part, number: int, predicate: Predicate) -> Mask:
         """A predicate's answers for a part's rows."""
-        view = part.view
-        rows: npt.NDArray[np.integer[Any]] = part.rows
+        view, rows = part.view, part.rows
         at = view.columns.at
         if at is not None and (predicate.op is Op.PRESENT or self._is_read(predicate)):
             view, rows = self._whole, at  # what is known of the whole costs nothing
@@ -248,12 +253,21 @@ class Look:
             truth = self._by_row(view, number, predicate)
         else:
             truth = self._by_value(view, number, predicate)
-            column = view.columns.get(predicate.field)
-            rows = rows if column is None else column.codes_at(rows)
+            if truth is not None:
+                rows = self._codes(part, view, predicate.field, rows)
         if truth is None:
             return False
-        mask = truth[rows]
+        mask = truth.take(rows)
         return mask if mask.any() else False
+
+    def _codes(self, part: _Part, view: _View, name: str, rows: Rows) -> Rows:
+        """The places of a column's values for a part's rows; looked up once, whatever is asked of the column."""
+        key = name, view is self._whole
+        codes = part.codes.get(key)
+        if codes is None:
+            column = view.columns.get(name)
+            codes = part.codes[key] = rows if column is None else column.codes_at(rows)
+        return codes
 
     def _is_read(self, predicate: Predicate) -> bool:
         return predicate.op is not Op.SAME and self._whole.columns.has_read(predicate.field)

@@ -30,10 +30,13 @@ pub struct Texts {
     pub count: usize,
     pub views: Vec<[u8; 16]>,
     pub data: Vec<u8>,
+    /// The number of `data` among the buffers of long texts.
+    pub buffer: usize,
 }
 
 impl Texts {
     pub fn clear(&mut self) {
+        self.buffer = 0;
         self.valid.bytes.clear();
         self.count = 0;
         self.views.clear();
@@ -52,13 +55,13 @@ impl Texts {
             Some(sixteen) => u128::from_le_bytes(*sixteen),
             None => head_of(text),
         };
-        self.put(row, view(head, text.len(), offset));
+        self.put(row, view(head, text.len(), self.buffer, offset));
     }
 
     /// The text that was added to `data` from `start` on is the row's.
     pub fn push_data(&mut self, row: usize, start: usize) {
         let text = &self.data[start..];
-        let view = view(head_of(text), text.len(), start);
+        let view = view(head_of(text), text.len(), self.buffer, start);
         if text.len() <= INLINE_MAX {
             self.data.truncate(start);
         }
@@ -87,12 +90,12 @@ fn head_of(text: &[u8]) -> u128 {
 /// The 16 bytes for a text: its length, and all of it or its first four bytes and where it stands. `head` may hold more bytes
 /// than the text has. Put together as one number: single stores that are read at once as a whole make the processor wait.
 #[inline(always)]
-fn view(head: u128, length: usize, offset: usize) -> [u8; 16] {
+fn view(head: u128, length: usize, buffer: usize, offset: usize) -> [u8; 16] {
     let kept = if length <= INLINE_MAX { length } else { 4 };
     let place = if length <= INLINE_MAX {
         0
     } else {
-        (offset as u128) << 96
+        (offset as u128) << 96 | (buffer as u128) << 64
     };
     let head = head & ((1 << (8 * kept)) - 1);
     (length as u128 | head << 32 | place).to_le_bytes()

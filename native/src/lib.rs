@@ -58,10 +58,11 @@ type Buffers<'py> = (
     Option<Bound<'py, PyBytes>>,
 );
 
-/// What was read: columns (None where all is null), the lines, where rows begin, odd lines, suspected rows.
+/// What was read: columns (None where all is null), the lines' views and blocks, where rows begin, odd lines, suspected
+/// rows.
 type Output<'py> = (
     Vec<Option<Buffers<'py>>>,
-    Buffers<'py>,
+    (Bound<'py, PyBytes>, Vec<Py<PyBytes>>),
     Bound<'py, PyBytes>,
     Vec<(usize, usize)>,
     Vec<usize>,
@@ -185,10 +186,10 @@ impl Reader {
                 .collect::<Vec<_>>()
                 .as_flattened(),
         );
-        let texts = texts(py, &mut lines.texts, rows);
+        let views = PyBytes::new(py, lines.texts.views.as_flattened());
         Ok((
             columns,
-            texts,
+            (views, std::mem::take(&mut lines.blocks)),
             starts,
             lines.odd.clone(),
             lines.suspects.clone(),

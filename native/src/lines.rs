@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::columns::{Column, Flags, Texts, Words};
 use crate::people::{Hash, People};
@@ -90,15 +91,18 @@ impl FreeTexts {
     }
 }
 
-/// Lines are looked through for suspects so many bytes at a time, while the processor's cache still holds them.
-const BLOCK_BYTES: usize = 1 << 16;
+/// Lines are looked through for suspects, and handed over, so many bytes at a time, while the processor's cache still holds
+/// them.
+const BLOCK_BYTES: usize = 1 << 17;
 
 /// A batch as it is read.
 pub struct Lines {
     pub columns: Vec<Column>,
-    /// The lines with people hashed, and where each ends in their text.
+    /// The lines with people hashed: the long ones in blocks, the last of which is open.
     pub texts: Texts,
-    pub ends: Vec<usize>,
+    pub blocks: Vec<Py<PyBytes>>,
+    /// Where each line of the open block ends in it.
+    ends: Vec<usize>,
     /// Where each row's line begins in the batch.
     pub starts: Vec<i64>,
     /// Lines for Python: where they begin and end in the batch.
@@ -127,6 +131,7 @@ impl Lines {
         Lines {
             columns: columns.collect(),
             texts: Texts::default(),
+            blocks: Vec::new(),
             ends: Vec::new(),
             starts: Vec::new(),
             odd: Vec::new(),
@@ -139,6 +144,7 @@ impl Lines {
     pub fn clear(&mut self) {
         self.columns.iter_mut().for_each(Column::clear);
         self.texts.clear();
+        self.blocks.clear();
         self.ends.clear();
         self.starts.clear();
         self.odd.clear();
@@ -155,15 +161,12 @@ impl Lines {
         people: Option<&mut People>,
         words: &mut SuspectWords,
     ) -> PyResult<()> {
-        self.texts.data.reserve(data.len() + data.len() / 8);
-        let is_text = std::str::from_utf8(data).is_ok();
         let mut hashes = vec![None; plan.people.len()];
         let mut people = people;
         let mut start = 0;
-        let mut looked_at = 0; // rows
         for newline in memchr::memchr_iter(b'\n', data) {
             let line = trimmed(&data[start..newline]);
-            let is_good = (is_text || std::str::from_utf8(line).is_ok())
+            let is_good = std::str::from_utf8(line).is_ok()
                 && walker.walk(&mut plan.shape, line).is_ok()
                 && walker.has(plan.time)
                 && self.admit(py, plan, walker, line, people.as_deref_mut(), &mut hashes)?;
@@ -173,34 +176,27 @@ impl Lines {
                 self.odd.push((start, newline + 1));
             }
             start = newline + 1;
-            if self.texts.data.len() - self.end_of(looked_at) >= BLOCK_BYTES {
-                looked_at = self.suspect(looked_at, words);
+            if self.texts.data.len() >= BLOCK_BYTES {
+                self.close(py, words);
             }
         }
-        self.suspect(looked_at, words);
+        self.close(py, words);
         Ok(())
     }
 
-    /// Where the lines of so many first rows end in their text.
-    fn end_of(&self, rows: usize) -> usize {
-        rows.checked_sub(1).map_or(0, |last| self.ends[last])
-    }
-
-    /// Note which rows from `first` on are suspects; the row after the last.
-    fn suspect(&mut self, first: usize, words: &mut SuspectWords) -> usize {
-        let base = self.end_of(first);
-        let mut marks = vec![false; self.ends.len() - first];
-        let ends: Vec<usize> = self.ends[first..].iter().map(|end| end - base).collect();
-        words.mark(&self.texts.data[base..], &ends, &mut marks);
-        mark_runs(&self.texts.data[base..], &ends, &mut marks);
-        self.suspects.extend(
-            marks
-                .iter()
-                .enumerate()
-                .filter(|(_, mark)| **mark)
-                .map(|(row, _)| first + row),
-        );
-        self.ends.len()
+    /// Note the suspects of the open block, and begin the next.
+    fn close(&mut self, py: Python<'_>, words: &mut SuspectWords) {
+        let first = self.starts.len() - self.ends.len();
+        let mut marks = vec![false; self.ends.len()];
+        words.mark(&self.texts.data, &self.ends, &mut marks);
+        mark_runs(&self.texts.data, &self.ends, &mut marks);
+        let marked = marks.iter().enumerate().filter(|(_, mark)| **mark);
+        self.suspects.extend(marked.map(|(row, _)| first + row));
+        self.blocks
+            .push(PyBytes::new(py, &self.texts.data).unbind());
+        self.texts.data.clear();
+        self.texts.buffer += 1;
+        self.ends.clear();
     }
 
     /// Take a walked line in as a row; false: it is odd after all.
