@@ -72,14 +72,14 @@ class PeopleHash:
     def __init__(self, key: bytes) -> None:
         if len(key) < 16:
             raise ValueError("the people key has fewer than 16 bytes")
-        self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")  # copied for each value: the key is worked in once
         self._young: dict[str, str] = {}
         self._old: dict[str, str] = {}
 
     def __call__(self, value: str) -> str:
         known = self._young.get(value)
         if known is None:
-            known = self._old.get(value) or hmac.digest(self._key, value.encode(), "sha256").hex()[:32]
+            known = self._old.get(value) or self._digest(value.encode())[:32]
             if len(self._young) >= HASH_CACHE_MAX // 2:
                 self._old, self._young = self._young, {}
             self._young[value] = known
@@ -88,7 +88,12 @@ class PeopleHash:
     @property
     def fingerprint(self) -> str:
         """Tells keys apart without telling the key."""
-        return hmac.digest(self._key, b"fingerprint", "sha256").hex()[:16]
+        return self._digest(b"fingerprint")[:16]
+
+    def _digest(self, value: bytes) -> str:
+        mac = self._keyed.copy()
+        mac.update(value)
+        return mac.hexdigest()
 
 
 class Door:

@@ -163,7 +163,8 @@ class NativeNdjson:
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What the kernel gives for a batch; a column is its count, its bits, its values and its long texts; the
-    lines, which are all there, are their views and the blocks in which their texts stand."""
+    lines, which are all there, are their views and the blocks in which their texts stand.
+    """
 
     columns: list[tuple[int, bytes, bytes, bytes | None] | None]
     lines: tuple[bytes, list[bytes]]

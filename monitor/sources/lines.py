@@ -53,7 +53,8 @@ class LineCutter:
         data = b""
         last = block.rfind(b"\n", begin) + 1
         if last > begin:
-            whole = b"".join([*self._held, memoryview(block)[begin:last]])  # one copy, not two
+            is_all = not self._held and last - begin == len(block)
+            whole = block if is_all else b"".join([*self._held, memoryview(block)[begin:last]])  # one copy, not two
             self._held, self.held_bytes = [], 0
             data, more = self._without_oversized(whole)
             oversized += more

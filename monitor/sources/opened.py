@@ -20,6 +20,9 @@ HEAD_BYTES: Final = 1024
 MARK_BYTES: Final = 1024
 """How much of what was read last is remembered, to see that it is still there."""
 
+TAIL_BYTES: Final = 1 << 16
+"""How far from the end of a block a line's end is looked for."""
+
 _SKIP_BYTES: Final = 1 << 20
 
 
@@ -70,12 +73,21 @@ class OpenedFile:
             self._pieces = PieceReader(open_pieces(self._compressed, str(path)))
 
     def read(self, length: int) -> bytes:
-        """The next bytes; none at the present end."""
-        block = self._pieces.read(length) if self._pieces else os.pread(self._descriptor, length, self.offset)
+        """The next bytes; none at the present end. A large block of a plain file ends with a line where it can."""
+        block = (
+            self._pieces.read(length) if self._pieces else os.pread(self._descriptor, self._whole(length), self.offset)
+        )
         if self.offset == len(self._head) < HEAD_BYTES:
             self._head += block[: HEAD_BYTES - len(self._head)]
         self.offset += len(block)
         return block
+
+    def _whole(self, length: int) -> int:
+        """So many of the next bytes as are whole lines: what is over would have to be moved to stand before the next block."""
+        if length <= TAIL_BYTES:
+            return length
+        tail = os.pread(self._descriptor, TAIL_BYTES, self.offset + length - TAIL_BYTES)
+        return length - TAIL_BYTES + (tail.rfind(b"\n") + 1 or TAIL_BYTES)
 
     def unread(self, block: bytes) -> None:
         """Take back the last `read` of a plain file: what it gave is not of this file any more."""
