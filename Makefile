@@ -24,7 +24,7 @@ $(VENV)/.made: requirements/dev.txt requirements/uv.txt pyproject.toml
 
 # Rust is no requirement: where cargo does not answer, or the build fails, everything works in Python, only slower. A kernel built
 # from other sources is removed whatever comes after; a build that failed is tried again the next time.
-$(VENV)/.kernel: $(VENV)/.made requirements/native.txt monitor/kernel.sha256 native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
+$(VENV)/.kernel: $(VENV)/.made requirements/native.txt detectors/kernel.sha256 native/Cargo.toml native/Cargo.lock $(wildcard native/src/*.rs)
 	@$(FORGET_KERNEL)
 	@if ! cargo --version >/dev/null 2>&1; then touch $@; else $(MAKE) --no-print-directory native || echo "The native kernel could not be built (above is why); going on without it, slower."; fi
 

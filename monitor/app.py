@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from detectors import kernel
 from detectors.finding import Entity, Scope, Severity
 from detectors.sigma import SigmaDetector
 from monitor import __version__, native
@@ -353,7 +354,7 @@ def _intakes(
         decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
         door = Door(people, ndjson, hashed=hashed)
         intake = Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0))
-        if source.format == "ndjson" and native.available():
+        if source.format == "ndjson" and kernel.available():
             failed = partial(_kernel_failed, telemetry, source.partition)
             intake.native = native.NativeNdjson(people, hashed=hashed, dead_letter_bytes_max=limit, failed=failed)
         intakes.append(intake)

@@ -1,18 +1,14 @@
 """The optional kernel: decoding and the door in one pass, for the many ordinary lines. The rest goes the way of Python.
 
-The kernel is a package of its own (`native/`, in Rust). What a line means is defined by `NdjsonDecoder` and `Door`; the kernel
+What a line means is defined by `NdjsonDecoder` and `Door`; the kernel
 takes lines about which nothing is out of the ordinary, and a property test holds both ways together, line for line.
-Without it, or with ``MINIWATCH_NATIVE=0`` in the environment, everything is the same and slower.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
-from importlib import resources
 from typing import Any, Final
 
 import msgspec
@@ -21,20 +17,13 @@ import polars as pl
 import pyarrow as pa
 
 from detectors.event import LINE, PEOPLE, POSITION, Kind, kind_of
+from detectors.kernel import module as kernel
 from monitor.decoders import DeadLetter, Decoded
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of, spellings
 from monitor.door import FREE_TEXT, Door, PeopleHash, holding
 from monitor.redaction import WORDS
 from monitor.sources import RawBatch
-
-try:
-    import miniwatch_native as kernel
-except ImportError:
-    kernel = None
-
-SOURCES: Final = resources.files("monitor").joinpath("kernel.sha256").read_text().strip()
-"""The digest of the sources that a kernel must be built of: one of others may take lines for something else."""
 
 _REDACTED: Final = "redaction.kinds"
 
@@ -44,29 +33,6 @@ READERS_MAX: Final = 8
 _NUMBER_OF_KIND: Final = {Kind.TEXT: 0, Kind.INTEGER: 1, Kind.NUMBER: 2, Kind.BOOLEAN: 3, Kind.TIME: 4}
 _LOOSE: Final = 5
 _ARROW: Final = {Kind.INTEGER: pa.int64(), Kind.TIME: pa.int64(), Kind.NUMBER: pa.float64(), Kind.BOOLEAN: pa.bool_()}
-
-
-class Standing(StrEnum):
-    """Whether the kernel is used; if not, why."""
-
-    USED = "used"
-    OFF = "turned off by MINIWATCH_NATIVE"
-    ABSENT = "not installed"
-    FOREIGN = "built of other sources, therefore not used"
-
-
-def standing() -> Standing:
-    """As it is now: the environment may have changed."""
-    if kernel is None:
-        return Standing.ABSENT
-    if getattr(kernel, "SOURCES", None) != SOURCES:
-        return Standing.FOREIGN
-    return Standing.OFF if os.environ.get("MINIWATCH_NATIVE") == "0" else Standing.USED
-
-
-def available() -> bool:
-    """Whether the kernel is used."""
-    return standing() is Standing.USED
 
 
 class NativeNdjson:

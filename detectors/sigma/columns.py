@@ -16,23 +16,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from detectors.sigma.arguments import Arguments
 from detectors.sigma.condition import fold
+from detectors.sigma.distinct import Rows, distinct, is_mostly_distinct
 from detectors.sigma.fields import ARGUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-Rows = npt.NDArray[np.intp]
 Truth = npt.NDArray[np.bool_]
-
-SAMPLE_ROWS: Final = 1_000
-"""Rows looked at to guess whether a column repeats itself."""
-
-SAMPLE_STEP_MIN: Final = 4
-"""A column not so many times longer than the sample is taken to repeat itself without looking."""
 
 SMALL_MAX: Final = 512
 """Distinct values up to which a column is small enough to be asked value by value."""
@@ -225,41 +218,13 @@ def encode(series: pl.Series, rows: Rows | None = None) -> Column:
     height = len(series)
     if rows is not None:
         series = series[pl.Series(rows, dtype=pl.UInt32)]
-    values, codes = (series, None) if _is_mostly_distinct(series) else _dictionary(series)
+    values, codes = (series, None) if is_mostly_distinct(series) else distinct(series)
     texts, owners = elements(values)
     if rows is not None:
         inner = np.arange(len(series)) if codes is None else codes
         codes = np.full(height, len(values), dtype=np.intp)
         codes[rows] = inner
     return Column(len(values), codes, values, texts, owners)
-
-
-def _is_mostly_distinct(series: pl.Series) -> bool:
-    """Whether a sample shows little repetition."""
-    step = len(series) // SAMPLE_ROWS
-    if step < SAMPLE_STEP_MIN:
-        return False
-    sample = series[pl.Series(np.arange(0, len(series), step), dtype=pl.UInt32)]
-    return sample.n_unique() * 2 > len(sample)
-
-
-def _dictionary(series: pl.Series) -> tuple[pl.Series, Rows]:
-    """Distinct values and the place of each row's value among them; missing values come after the last.
-
-    Places are as wide as NumPy's own, which takes fewer instructions to look up than any narrower number.
-    """
-    if series.dtype == pl.Boolean:
-        codes = series.cast(pl.UInt8).fill_null(2).to_numpy()
-        return pl.Series(series.name, [False, True]), codes.astype(np.intp)
-    array = series.to_arrow()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    encoded = array.dictionary_encode()
-    values = pl.Series(series.name, pl.from_arrow(encoded.dictionary), dtype=series.dtype)
-    indices = encoded.indices
-    if indices.null_count:
-        indices = indices.fill_null(len(values))
-    return values, indices.to_numpy().astype(np.intp)
 
 
 def elements(values: pl.Series) -> tuple[pl.Series, Rows | None]:

@@ -37,7 +37,7 @@ from detectors.sigma.entity import DEFAULT_SCOPES, FIELD_SCOPES, entity_of, text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from detectors.sigma.columns import Rows
+    from detectors.sigma.distinct import Rows
     from detectors.sigma.rule import Rule, Window
 
 WINDOW_EVENTS_MAX: Final = 1_000_000

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from detectors.detector import State
-    from detectors.sigma.columns import Rows
+    from detectors.sigma.distinct import Rows
     from detectors.sigma.rule import Rule
 
 VALUE_CHARACTERS_MAX: Final = 200

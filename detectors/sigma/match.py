@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from detectors.sigma.arguments import keys_of
-from detectors.sigma.columns import Columns, Rows, Truth
+from detectors.sigma.columns import Columns, Truth
 from detectors.sigma.condition import All, AnyOf, Node, Not, Op, Predicate, fields_of
+from detectors.sigma.distinct import Rows
 from detectors.sigma.fields import ARGUMENTS, column_of, covers
 from detectors.sigma.memory import Memory
 from detectors.sigma.predicates import compare_fields

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from detectors.sigma.columns import SMALL_MAX, Column, Rows, Truth, elements
+from detectors.sigma.columns import SMALL_MAX, Column, Truth, elements
+from detectors.sigma.distinct import Rows
 from detectors.sigma.predicates import answer
 
 if TYPE_CHECKING:

@@ -135,10 +135,10 @@ def _refused(database: Path, error: Exception) -> Sign:
 
 def _kernel() -> Sign:
     """Without it all is the same and slower; one of other sources was surely meant to be used."""
-    from monitor import native
+    from detectors import kernel
 
-    standing = native.standing()
-    if standing is native.Standing.FOREIGN:
+    standing = kernel.standing()
+    if standing is kernel.Standing.FOREIGN:
         return Sign("native kernel", "warning", standing, "build it anew: make native")
     return Sign("native kernel", "ok", standing)
 

@@ -126,9 +126,10 @@ def version(output: Output = Form.TABLE) -> None:
     import platform
     from importlib.metadata import version as version_of
 
-    from monitor import __version__, native
+    from detectors import kernel
+    from monitor import __version__
 
-    told = {"miniwatch": __version__, "python": platform.python_version(), "kernel": native.standing()}
+    told = {"miniwatch": __version__, "python": platform.python_version(), "kernel": kernel.standing()}
     told |= {name: version_of(name) for name in ("polars", "pysigma", "sqlalchemy", "msgspec")}
     if output is Form.TABLE:
         write_text("\n".join(f"{name} {number}" for name, number in told.items()))

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod columns;
+mod distinct;
 mod lines;
 mod people;
 mod shape;
@@ -15,11 +16,13 @@ mod walk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use columns::{Column, Texts};
+use distinct::{Mixer, Views};
 use lines::{Lines, Plan};
 use shape::{Kind, Shape};
 use suspects::{SuspectWords, Word};
@@ -29,7 +32,7 @@ use walk::Walker;
 const BATCH_BYTES_MAX: usize = 1 << 28;
 
 /// The digest of the sources that this was built of: Python takes no kernel of others.
-const SOURCES: &str = include_str!("../../monitor/kernel.sha256");
+const SOURCES: &str = include_str!("../../detectors/kernel.sha256");
 
 pyo3::create_exception!(
     miniwatch_native,
@@ -234,10 +237,57 @@ fn texts<'py>(py: Python<'py>, column: &mut Texts, rows: usize) -> Buffers<'py> 
     )
 }
 
+/// The distinct texts of a column that is given as Arrow's views: the place of each row's text among them, as 64-bit
+/// numbers, and the first row of each, as 32-bit ones. Rows without a text get the place after the last.
+///
+/// `valid` has a bit a row, or is None where every row has a text; views and bits are looked at from `first` on.
+#[pyfunction]
+fn distinct_texts<'py>(
+    py: Python<'py>,
+    views: PyBuffer<u8>,
+    buffers: Vec<PyBuffer<u8>>,
+    valid: Option<PyBuffer<u8>>,
+    first: usize,
+    rows: usize,
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let outside = || PyValueError::new_err("a column that reaches beyond its buffers");
+    let views = views.to_vec(py)?;
+    let end = first.checked_add(rows).ok_or_else(outside)?;
+    let views = end
+        .checked_mul(16)
+        .and_then(|end| views.get(first * 16..end))
+        .ok_or_else(outside)?;
+    let buffers: Vec<Vec<u8>> = buffers
+        .iter()
+        .map(|buffer| buffer.to_vec(py))
+        .collect::<PyResult<_>>()?;
+    let valid = valid.map(|bits| bits.to_vec(py)).transpose()?;
+    if valid.as_ref().is_some_and(|bits| bits.len() * 8 < end) || rows > BATCH_BYTES_MAX {
+        return Err(outside());
+    }
+    let is_valid = |row: usize| match &valid {
+        Some(bits) => bits[(first + row) / 8] >> ((first + row) % 8) & 1 == 1,
+        None => true,
+    };
+    let column = Views {
+        views,
+        buffers: &buffers,
+    };
+    let (places, firsts) =
+        distinct::distinct(&column, is_valid, &Mixer::new()).ok_or_else(outside)?;
+    let places: Vec<_> = places.iter().map(|place| place.to_le_bytes()).collect();
+    let firsts: Vec<_> = firsts.iter().map(|row| row.to_le_bytes()).collect();
+    Ok((
+        PyBytes::new(py, places.as_flattened()),
+        PyBytes::new(py, firsts.as_flattened()),
+    ))
+}
+
 #[pymodule]
 fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCES", SOURCES.trim_ascii())?;
     module.add("Unread", module.py().get_type::<Unread>())?;
+    module.add_function(wrap_pyfunction!(distinct_texts, module)?)?;
     module.add_class::<People>()?;
     module.add_class::<Reader>()
 }

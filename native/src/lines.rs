@@ -374,9 +374,8 @@ fn stands_in(text: &[u8], sought: &[u8]) -> bool {
         let last = u8::try_from(sought.len() - 1).unwrap_or(u8::MAX);
         let finder = Pair::with_indices(sought, last, last / 2)
             .and_then(|pair| Finder::with_pair(sought, pair));
-        if let Some(finder) = finder
-            && text.len() >= finder.min_haystack_len()
-        {
+        let finder = finder.filter(|finder| text.len() >= finder.min_haystack_len());
+        if let Some(finder) = finder {
             return finder.find(text, sought).is_some();
         }
     }

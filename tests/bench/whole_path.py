@@ -22,8 +22,9 @@ from monitor import process
 
 process.prepare()  # as `miniwatch run` does
 
+from detectors import kernel
 from detectors.sigma import Rule, SigmaDetector, parse_rules
-from monitor import app, native
+from monitor import app
 from monitor.config import load_config
 from monitor.registry import Registry, parse_registry
 from monitor.rules import builtin_folder, load_rules
@@ -97,9 +98,9 @@ def main() -> None:
         blocks, truth = with_bad_lines(simulation(SEED, asked.events).blocks(), asked.events, SEED, 0.01)
         dirty.write_bytes(b"".join(blocks))
         size = clean.stat().st_size / asked.events
-        kernel = "native kernel" if native.available() else "pure Python"
+        reader = "native kernel" if kernel.available() else "pure Python"
         print(
-            f"{platform.machine()}, Python {platform.python_version()}, {kernel}; {asked.events:,} events of {size:.0f} bytes"
+            f"{platform.machine()}, Python {platform.python_version()}, {reader}; {asked.events:,} events of {size:.0f} bytes"
         )
         for count in (20, 100):
             rules = rule_set(count)

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not there")
 
 NEEDED = ("requirements/dev.txt", "requirements/uv.txt", "requirements/native.txt", "pyproject.toml")
-SOURCES = ("monitor/kernel.sha256", "native/Cargo.toml", "native/Cargo.lock", "native/src/lib.rs")
+SOURCES = ("detectors/kernel.sha256", "native/Cargo.toml", "native/Cargo.lock", "native/src/lib.rs")
 
 
 class Made:
