@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redactable import GONE, PIECES, STAYS
 
+from detectors import kernel
 from detectors.event import FIELDS as SCHEMA
 from detectors.event import INDEX, PEOPLE, POSITION, Kind, kind_of
 from monitor import native
@@ -363,4 +364,4 @@ def test_nothing_but_bad_lines_is_read_too():
 
 def test_the_environment_turns_it_off(monkeypatch):
     monkeypatch.setenv("MINIWATCH_NATIVE", "0")
-    assert not native.available()
+    assert not kernel.available()
