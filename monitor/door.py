@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,14 +18,15 @@ import polars as pl
 from detectors.event import FIELDS, LINE, PEOPLE, POSITION
 from monitor.decoders import DeadLetter, Decoded, Decoder
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX
-from monitor.redaction import redact, redact_tree, suspects
+from monitor.decoders.tree import Numeral, read_tree, written
+from monitor.redaction import masked, redact, redact_tree, suspects, unmasked
 from monitor.sources import RawBatch
 
 HASH_CACHE_MAX: Final = 500_000
 """Remembered hashes of people; about 100 bytes each. When full, the older half is forgotten."""
 
-SHORT: Final = 8
-"""A person's id of fewer characters is replaced only where it stands as a whole JSON text: inside of others it may be anything."""
+ID_CHARACTERS_MIN: Final = 8
+LONG_ID_CHARACTERS_MIN: Final = 20
 
 FREE_TEXT: Final = frozenset(
     {
@@ -49,20 +51,19 @@ FREE_TEXT: Final = frozenset(
         "http.response.body.content",
     }
 )
-"""Fields that hold what somebody wrote: a person's value is replaced in them, and below them, wherever it stands."""
+"""Fields that hold what somebody wrote: of a person's value, what is an id is replaced in them, and below them."""
 
-STRUCTURAL: Final = FIELDS.keys() - FREE_TEXT - set(PEOPLE)
+STRUCTURAL: Final = FIELDS.keys() - FREE_TEXT - set(PEOPLE) - {"session.id"}
 """Fields in which no person's value is ever replaced; nor is it in keys.
 
-Whoever sends an event chooses what its people are called. An app may call its device ``getLocation``, or by its own app id.
-That a word or a number of the event's own equals it tells nothing about a person; but were it replaced, no rule would know
-the event any more. Fields outside the schema may hold anything, people too: there it is replaced.
+Whoever sends an event chooses what its people are called. An app may call its device ``getLocation``, by its own app id, or
+by the address that it sends data to. That a word of the event's own equals it tells nothing about a person; but were it
+replaced, no rule would know the event any more. So what is not shaped like an id is replaced in its own field, and where it
+is the whole of a field outside the schema, which may hold people too. A session's id may be its token.
 """
 
-STRUCTURAL_GROUPS: Final = frozenset({"event", "source", "destination", "host"})
-"""Groups all of whose fields are structural, those outside the schema too; free text is not."""
-
-_DIGITS_MAX: Final = 300
+_HASH: Final = r"\A[0-9a-f]{32}\z"
+_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PATH_CHARACTERS_MAX: Final = max(len(name) for name in FIELDS)
 
 
@@ -140,10 +141,14 @@ class Door:
         for name, value in values.items():
             distinct = value.unique().drop_nulls()
             hashed = pl.Series([self._people(person) for person in distinct], dtype=pl.String)
+            ids = pl.Series([is_id(person) for person in distinct], dtype=pl.Boolean)
+            shaped = value.replace_strict(distinct, ids, default=None)
+            for earlier in hashes.values():
+                unsure |= _holds(earlier, value)
             hashes[name] = value.replace_strict(distinct, hashed, default=None)
             fields = np.sum([(other == value).fill_null(value=False).to_numpy() for other in values.values()], axis=0)
-            unsure |= _unsure(before, value, pl.Series(fields))
-            lines = _replaced(lines, value, hashes[name])
+            unsure |= _unsure(before, value, shaped, pl.Series(fields))
+            lines = _replaced(lines, value, shaped, hashes[name])
         rows = np.flatnonzero(unsure)
         if len(rows):
             fit = []
@@ -160,18 +165,19 @@ class Door:
         if not len(rows):
             return frame, changed
         before = frame[LINE].gather(rows)
-        clean = redact(before, self._people)
-        differs = before != clean[LINE]
-        rows, before, clean = rows[differs.to_numpy()], before.filter(differs), clean.filter(differs)
+        marked = _masked(before, [frame[name].gather(rows) for name in PEOPLE])
+        clean = redact(marked, self._people)
+        differs = marked != clean[LINE]
+        rows, marked, clean = rows[differs.to_numpy()], marked.filter(differs), clean.filter(differs)
         if not len(rows):
             return frame, changed
         changed[rows] = True
         lines, kinds = clean[LINE].to_list(), clean["kinds"].to_list()
         for index, line in enumerate(lines):
             if not _is_json(line):
-                lines[index], kinds[index] = redact_tree(before[index], self._people)
+                lines[index], kinds[index] = redact_tree(marked[index], self._people)
         found = {
-            LINE: pl.Series(lines, dtype=pl.String),
+            LINE: pl.Series([unmasked(line) for line in lines], dtype=pl.String),
             "redaction.kinds": pl.Series([json.dumps(words) if words else None for words in kinds], dtype=pl.String),
         }
         for name, hashed in (("auth.code", clean["code"]), ("auth.token", clean["token"])):
@@ -221,17 +227,48 @@ def _starts(lines: pl.Series) -> np.ndarray[Any, Any]:
     return np.concatenate([[0], ends[:-1]])
 
 
-def _unsure(lines: pl.Series, values: pl.Series, fields: pl.Series) -> np.ndarray[Any, Any]:
+def is_id(value: str) -> bool:
+    """Whether a person's value is shaped like an id: it is hardly a word then, and replaced inside of other text, too."""
+    long_enough = len(value) >= ID_CHARACTERS_MIN and _ID.fullmatch(value) is not None
+    return long_enough and (len(value) >= LONG_ID_CHARACTERS_MIN or any(character.isdigit() for character in value))
+
+
+def _masked(lines: pl.Series, people: Sequence[pl.Series]) -> pl.Series:
+    """Lines in which the hashes of their own people are marked: they may stand where secrets of the same shape do."""
+    done: list[pl.Series] = []
+    for column in people:
+        other = ~column.str.contains(_HASH)  # a source that hashes itself may do so otherwise
+        for earlier in done:
+            other |= (column == earlier).fill_null(value=False)  # marked already
+        hashed = column.set(other.fill_null(value=False), None)
+        if hashed.null_count() < len(hashed):
+            distinct = hashed.unique().drop_nulls()
+            marked = hashed.replace_strict(distinct, pl.Series([masked(one) for one in distinct], dtype=pl.String))
+            lines = _replaced(lines, hashed, hashed.is_not_null(), marked)
+            done.append(hashed)
+    return lines
+
+
+def _holds(texts: pl.Series, values: pl.Series) -> np.ndarray[Any, Any]:
+    """Rows in which a text holds the value."""
+    holds = pl.col("text").str.contains(pl.col("value"), literal=True).fill_null(value=False)
+    found: np.ndarray[Any, Any] = (
+        pl.DataFrame([texts.alias("text"), values.alias("value")]).select(holds).to_series().to_numpy()
+    )
+    return found
+
+
+def _unsure(lines: pl.Series, values: pl.Series, ids: pl.Series, fields: pl.Series) -> np.ndarray[Any, Any]:
     """Rows where replacing text may hit something else than the person's own fields, of which there are so many."""
     line, value, own = pl.col("line"), pl.col("value"), pl.col("own")
     quoted = line.str.count_matches(pl.concat_str(pl.lit('"'), value, pl.lit('"')), literal=True)
     free = line.str.count_matches(value, literal=True) != own
-    word = (value.str.len_chars() < SHORT) & ~value.str.contains(r"^(?:[-0-9]|true$|false$)")
+    word = ~pl.col("id") & ~value.str.contains(r"^(?:[-0-9]|true$|false$)")
     structured = value.str.contains(r'["\\\[\]{}]')
     hidden = (value.str.contains("/", literal=True) & line.str.contains(r"\/", literal=True)) | (
         value.str.contains(r"[^\x00-\x7f]") & line.str.contains(r"\u", literal=True)
     )
-    frame = pl.DataFrame([lines.alias("line"), values.alias("value"), fields.alias("own")])
+    frame = pl.DataFrame([lines.alias("line"), values.alias("value"), ids.alias("id"), fields.alias("own")])
     astray = (quoted != own) | (free & ~word) | structured | hidden
     found: np.ndarray[Any, Any] = (
         frame.select((value.is_not_null() & astray).fill_null(value=False)).to_series().to_numpy()
@@ -247,17 +284,15 @@ def _is_json(line: str) -> bool:
     return True
 
 
-def _replaced(lines: pl.Series, values: pl.Series, hashed: pl.Series) -> pl.Series:
-    """Lines with every occurrence of the row's value replaced."""
-    frame = pl.DataFrame([lines.alias("line"), values.alias("value"), hashed.alias("hash")])
-    short = pl.col("value").str.len_chars() < SHORT
-    quoted = pl.concat_str(pl.lit('"'), pl.col("value"), pl.lit('"'))
-    sought = pl.when(short).then(quoted).otherwise(pl.col("value"))
-    instead = pl.when(short).then(pl.concat_str(pl.lit('"'), pl.col("hash"), pl.lit('"'))).otherwise(pl.col("hash"))
-    parts = frame.select("line", "value", pl.col("line").str.split(sought).alias("parts"), instead.alias("instead"))
-    absent = pl.col("value").is_null()
-    joined = pl.col("parts").list.join(pl.col("instead"))
-    return parts.select(pl.when(absent).then("line").otherwise(joined).alias("line"))["line"]
+def _replaced(lines: pl.Series, values: pl.Series, ids: pl.Series, instead: pl.Series) -> pl.Series:
+    """Lines with every occurrence of the row's value replaced; of what is no id, only those that are a whole text."""
+    frame = pl.DataFrame([lines.alias("line"), values.alias("value"), ids.alias("id"), instead.alias("instead")])
+    value, new = pl.col("value"), pl.col("instead")
+    sought = pl.when("id").then(value).otherwise(pl.concat_str(pl.lit('"'), value, pl.lit('"')))
+    new = pl.when("id").then(new).otherwise(pl.concat_str(pl.lit('"'), new, pl.lit('"')))
+    parts = frame.select("line", "value", pl.col("line").str.split(sought).alias("parts"), new.alias("new"))
+    joined = pl.col("parts").list.join(pl.col("new"))
+    return parts.select(pl.when(value.is_null()).then("line").otherwise(joined).alias("line"))["line"]
 
 
 People = Mapping[str, tuple[str | None, str | None]]
@@ -266,52 +301,46 @@ People = Mapping[str, tuple[str | None, str | None]]
 
 def _fit(line: str, replaced: str, people: People) -> str:
     """The line with people replaced where they may be: the replaced text if it says just that, else written anew."""
-    tree = _replace_in_tree(_tree(line), people)
-    return replaced if _is_json(replaced) and _tree(replaced) == tree else _text(tree)
-
-
-def _tree(line: str) -> Any:
-    """What a line says. Python reads no whole number of thousands of digits: as any other it is beyond all bounds."""
-    return json.loads(line, parse_int=lambda digits: int(digits) if len(digits) <= _DIGITS_MAX else float(digits))
+    tree = _replace_in_tree(read_tree(line), people)
+    return replaced if _is_json(replaced) and read_tree(replaced) == tree else written(tree)
 
 
 def _replace_in_tree(tree: Any, people: People) -> Any:
-    """What a line says, with people's own fields hashed, and their values replaced in free text and outside the schema."""
+    """What a line says, with people's own fields hashed, and their values replaced where else they may stand."""
     own = {name: hashed for name, (_, hashed) in people.items() if hashed is not None}
-    sought = [(value, hashed, _structure(value)) for value, hashed in people.values() if value and hashed]
+    values = {value: hashed for value, hashed in people.values() if value and hashed}
+    ids = sorted(filter(is_id, values), key=len, reverse=True)
+    inside = re.compile("|".join(map(re.escape, ids))) if ids else None  # in one go: nothing is sought in a hash
+    structures = [(_structure(value), hashed) for value, hashed in values.items()]
 
-    def walk(node: Any, path: str, *, kept: bool) -> Any:
+    def walk(node: Any, path: str, *, kept: bool, free: bool) -> Any:
         if node is None:
             return None
         if path in own:
             return own[path]
-        kept = (kept or path in STRUCTURAL) and path not in FREE_TEXT
-        if not kept:
-            node = replaced(node)
+        kept, free = kept or path in STRUCTURAL, free or path in FREE_TEXT
+        if free or not kept:
+            node = replaced(node, whole=not free)
         if isinstance(node, dict):
-            return {key: walk(below, joined(path, key), kept=kept) for key, below in node.items()}
-        return [walk(below, path, kept=kept) for below in node] if isinstance(node, list) else node
+            return {key: walk(below, joined(path, key), kept=kept, free=free) for key, below in node.items()}
+        return [walk(below, path, kept=kept, free=free) for below in node] if isinstance(node, list) else node
 
-    def replaced(node: Any) -> Any:
-        for value, hashed, structure in sought:
-            if isinstance(node, str) and len(value) >= SHORT:
-                node = node.replace(value, hashed)
-            elif node in (value, structure) or (type(node) is int and len(value) >= SHORT and str(node) == value):
-                node = hashed
-        return node
+    def replaced(node: Any, *, whole: bool) -> Any:
+        text = node.text if isinstance(node, Numeral) else str(node) if type(node) is int else node
+        if isinstance(text, str) and text in values and (whole or is_id(text)):
+            return values[text]
+        if isinstance(node, str):
+            return inside.sub(lambda match: values[match[0]], node) if inside else node
+        found = [hashed for structure, hashed in structures if structure == node] if whole else []
+        return found[0] if found else node
 
     def joined(path: str, key: str) -> str:
         """No longer than it takes to know it from every path of the schema: keys may be long and deep."""
         return f"{path}.{key}" if len(path) <= _PATH_CHARACTERS_MAX else path
 
-    return {key: walk(below, key, kept=key.partition(".")[0] in STRUCTURAL_GROUPS) for key, below in tree.items()}
+    return {key: walk(below, key, kept=False, free=False) for key, below in tree.items()}
 
 
 def _structure(value: str) -> Any:
-    """The list or object that a person's value is the text of; else the text itself."""
-    return _tree(value) if value[:1] in ("[", "{") and _is_json(value) else value
-
-
-def _text(node: Any) -> str:
-    """As it stands in an archived line."""
-    return json.dumps(node, ensure_ascii=False, separators=(",", ":"))
+    """The list, object, number or other constant that a person's value is the text of; else the text itself."""
+    return read_tree(value) if value[:1] in ("[", "{") and _is_json(value) else value

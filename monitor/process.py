@@ -26,6 +26,6 @@ def prepare() -> None:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the GNU C library; others have none, and need none
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, KEPT_BYTES_MAX)
+    # An older library takes no such threshold for single blocks; setting the other alone would make things worse.
+    if mallopt is not None and mallopt(_MMAP_THRESHOLD, KEPT_BYTES_MAX):
         mallopt(_TRIM_THRESHOLD, KEPT_BYTES_MAX)

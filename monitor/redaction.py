@@ -7,8 +7,8 @@ replaces it. What a match is replaced by depends on nothing but its own text and
 
 from __future__ import annotations
 
-import json
 import re
+import secrets
 from collections.abc import Callable
 from datetime import date
 from typing import Any, Final, NamedTuple
@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from detectors.event import FIELDS, LINE, Kind
+from monitor.decoders.tree import Numeral, read_tree, written
 
 KINDS: Final = (
     "phone",
@@ -205,10 +206,12 @@ _KEYED_MATCH: Final = re.compile(
     re.IGNORECASE | re.DOTALL | re.ASCII,
 )
 _TELLING_KEY: Final = re.compile(rf".*?({_STRONG}|{_LONG})|({_WEAK})", re.IGNORECASE | re.DOTALL | re.ASCII)
+_SCHEME: Final = "bearer "
 _DIGITS_MATCH: Final = re.compile(rf'(?:"(?P<key>[A-Za-z_.]+)(?P<quote>\\*"): ?|\.)?(?P<digits>{_LONG_NUMBER})')
 _PHONE: Final = re.compile(r"1[3-9][0-9]{9}")
 _CARD: Final = re.compile(r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}")  # first digits of known issuers
-_DONE: Final = re.compile(r"<[a-z_]+:[0-9a-f]{8}>|[0-9a-f]{32}")
+_NONCE: Final = secrets.token_hex(8)
+_DONE: Final = re.compile(rf"<[a-z_]+:[0-9a-f]{{8}}>|<{_NONCE}:[0-9a-f]{{32}}>")
 _WORD: Final = re.compile(r"[A-Za-z0-9_.~+/=%@!#$^*-]+")
 _SLASH: Final = re.compile(r"\\+/")  # as some write it in JSON
 _CONSTANT: Final = re.compile(r"[A-Z_.-]+|[a-z_.-]+|[a-z]+(?:[A-Z][a-z]+)*|(?:[A-Z][a-z]+)+")
@@ -218,6 +221,22 @@ _COUNTS: Final = frozenset(
 """Keys whose long numbers are counts, times or serial numbers, not phones."""
 
 Hash = Callable[[str], str]
+
+
+def masked(hashed: str) -> str:
+    """A person's hash as `redact` and `redact_tree` know it from a secret that has the same shape; see `unmasked`.
+
+    The mark is another in every process: nobody can write it into a line.
+    """
+    return f"<{_NONCE}:{hashed}>"
+
+
+def unmasked(text: str) -> str:
+    """A text with the hashes that `masked` has marked as they were."""
+    return _MASKED.sub(r"\1", text) if _NONCE in text else text
+
+
+_MASKED: Final = re.compile(rf"<{_NONCE}:([0-9a-f]{{32}})>")
 
 
 def suspects(lines: pl.Series) -> np.ndarray[Any, Any]:
@@ -424,6 +443,7 @@ def judge_keyed(key: str, value: str, hash_of: Hash) -> Replaced | None:
     kind = _KEYED[key.lower().replace("_", "").replace("-", "")]
     if not value.strip("*xX.-") or value.lower() in ("null", "undefined", "true", "false") or _DONE.fullmatch(value):
         return None
+    value = unmasked(value)
     if "\\" in value:
         value = _SLASH.sub("/", value)
     if kind == "code":
@@ -452,7 +472,7 @@ def _is_token(value: str) -> bool:
 
 
 def _named(kind: str, value: str, hash_of: Hash) -> Replaced:
-    return Replaced(f"<{kind}:{hash_of(value)[:8]}>", (kind,))
+    return Replaced(f"<{kind}:{hash_of(unmasked(value))[:8]}>", (kind,))
 
 
 def _around(before: str, replaced: Replaced, after: str) -> Replaced:
@@ -474,16 +494,18 @@ def redact_tree(line: str, hash_of: Hash) -> tuple[str, list[str]]:
             return [walk(below, key) for below in node]
         if isinstance(node, bool) or not isinstance(node, str | int | float):
             return node
+        text = node.text if isinstance(node, Numeral) else str(node)
         telling = _TELLING_KEY.fullmatch(key)
-        verdict = judge_keyed(telling[1] or telling[2], str(node), hash_of) if telling else None
+        scheme = text[: len(_SCHEME)] if text[: len(_SCHEME)].lower() == _SCHEME else ""
+        verdict = judge_keyed(telling[1] or telling[2], text[len(scheme) :], hash_of) if telling else None
         if verdict is not None:
-            return told(verdict)
+            return scheme + told(verdict)
         if isinstance(node, str):
             return told(replace_in(node, hash_of))
-        kind = kind_of_digits(str(node)) if key.rpartition(".")[2] not in _COUNTS else None
-        return told(_named(kind, str(node), hash_of)) if kind else node
+        kind = kind_of_digits(text) if key.rpartition(".")[2] not in _COUNTS else None
+        return told(_named(kind, text, hash_of)) if kind else node
 
-    return json.dumps(walk(json.loads(line), ""), ensure_ascii=False, separators=(",", ":")), sorted(kinds)
+    return written(walk(read_tree(line), "")), sorted(kinds)
 
 
 def kind_of_digits(digits: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 from detectors.event import Kind, kind_of
 from monitor.decoders import DeadLetterReason
 from monitor.decoders.shape import Node, Shape
+from monitor.decoders.tree import Numeral, Pairs, read_tree, written
 
 DEPTH_MAX: Final = 200
 """Nesting of objects and lists in a line; what walks a line takes two of Python's thousand frames a level."""
@@ -35,10 +36,6 @@ class Refused(Exception):
         self.detail = detail
 
 
-class Pairs(list[tuple[str, Any]]):
-    """An object as its pairs in order, repeated keys and all."""
-
-
 def _no_constant(text: str) -> NoReturn:
     raise Refused(DeadLetterReason.BROKEN_JSON, f"{text} is not JSON; write null or a number")
 
@@ -58,15 +55,13 @@ def read_line(raw: bytes, shape: Shape) -> tuple[dict[str, Any], str]:
     if _depth_exceeds(text):
         raise Refused(DeadLetterReason.TOO_DEEP, f"nested deeper than {DEPTH_MAX}")
     try:
-        tree = json.loads(text, object_pairs_hook=Pairs, parse_constant=_no_constant)
+        tree = read_tree(text, as_pairs=True, constant=_no_constant)
     except json.JSONDecodeError as error:
         detail = f"character {error.pos}: {error.msg}"
         raise Refused(DeadLetterReason.BROKEN_JSON, detail) from None
-    except ValueError as error:  # an integer of thousands of digits
-        raise Refused(DeadLetterReason.BROKEN_JSON, str(error)) from None
     if not isinstance(tree, Pairs):
         raise Refused(DeadLetterReason.NOT_AN_OBJECT, f"the line is {_name(tree)}; an event is an object")
-    clean = _dumps(tree)
+    clean = written(tree)
     try:
         clean.encode()
     except UnicodeEncodeError as error:
@@ -102,15 +97,6 @@ def _depth_exceeds(text: str) -> bool:
             elif character in "}]":
                 depth -= 1
     return False
-
-
-def _dumps(tree: Any) -> str:
-    """JSON text of a tree of pairs: keys in their order, nothing escaped that need not be."""
-    if isinstance(tree, Pairs):
-        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_dumps(value)}" for key, value in tree) + "}"
-    if isinstance(tree, list):
-        return "[" + ",".join(_dumps(value) for value in tree) + "]"
-    return json.dumps(tree, ensure_ascii=False)
 
 
 def _walk(pairs: Pairs, node: Node, prefix: str, row: dict[str, Any]) -> None:
@@ -161,7 +147,9 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _dumps(value)
+    if isinstance(value, Numeral) and math.isfinite(value):
+        return json.dumps(float(value))
+    return written(value)
 
 
 def _convert(value: Any, path: str) -> Any:

@@ -10,9 +10,9 @@ use crate::shape::{Kind, Shape};
 use crate::suspects::{SuspectWords, mark_runs};
 use crate::walk::{Text, Value, Walker, unescape};
 
-/// An id of fewer characters is replaced only where it stands as a whole JSON text.
-const SHORT: usize = 8;
-const UTF8_BYTES_MAX: usize = 4;
+/// What a person is called is an id if it has so many letters, digits, lines and dashes, and a digit or very many of them.
+const ID_BYTES_MIN: usize = 8;
+const LONG_ID_BYTES_MIN: usize = 20;
 
 /// What Python tells once about the fields asked for.
 pub struct Plan {
@@ -64,9 +64,8 @@ impl FreeTexts {
             return false;
         }
         let found = &self.walker.found;
-        let is_free = |start: usize, end: usize, is_short: bool| {
+        let is_free = |start: usize, end: usize| {
             found.iter().any(|free| match free.value {
-                Value::Text(text) if is_short => (text.start, text.end) == (start, end),
                 Value::Text(text) => {
                     text.quoted
                         && text.start <= start
@@ -79,13 +78,21 @@ impl FreeTexts {
         };
         people.iter().all(|(person, _)| {
             let value = &line[person.start..person.end];
-            let is_short = is_short(value);
+            if !is_id(value) {
+                return stands_once(line, *person);
+            }
+            if people
+                .iter()
+                .any(|(_, hash)| memmem::find(hash, value).is_some())
+            {
+                return false;
+            }
             memmem::find_iter(line, value).all(|start| {
                 let end = start + value.len();
                 let is_own = people
                     .iter()
                     .any(|(own, _)| (own.start, own.end) == (start, end));
-                is_own || is_free(start, end, is_short)
+                is_own || is_free(start, end)
             })
         })
     }
@@ -111,6 +118,8 @@ pub struct Lines {
     pub suspects: Vec<usize>,
     /// The people of the line at hand.
     told: Vec<(Text, Hash)>,
+    /// Hashes that stand in the open block: the row in it, and the hash, in the order of rows.
+    own: Vec<(usize, Hash)>,
 }
 
 /// What became of the people of one line.
@@ -137,6 +146,7 @@ impl Lines {
             odd: Vec::new(),
             suspects: Vec::new(),
             told: Vec::new(),
+            own: Vec::new(),
         }
     }
 
@@ -146,6 +156,7 @@ impl Lines {
         self.texts.clear();
         self.blocks.clear();
         self.ends.clear();
+        self.own.clear();
         self.starts.clear();
         self.odd.clear();
         self.suspects.clear();
@@ -188,7 +199,7 @@ impl Lines {
     fn close(&mut self, py: Python<'_>, words: &mut SuspectWords) {
         let first = self.starts.len() - self.ends.len();
         let mut marks = vec![false; self.ends.len()];
-        words.mark(&self.texts.data, &self.ends, &mut marks);
+        words.mark(&self.texts.data, &self.ends, &self.own, &mut marks);
         mark_runs(&self.texts.data, &self.ends, &mut marks);
         let marked = marks.iter().enumerate().filter(|(_, mark)| **mark);
         self.suspects.extend(marked.map(|(row, _)| first + row));
@@ -197,6 +208,7 @@ impl Lines {
         self.texts.data.clear();
         self.texts.buffer += 1;
         self.ends.clear();
+        self.own.clear();
     }
 
     /// Take a walked line in as a row; false: it is odd after all.
@@ -215,6 +227,7 @@ impl Lines {
             Some(people) => self.hash(py, plan, walker, line, people, hashes)?,
             None => {
                 self.texts.data.extend_from_slice(line);
+                self.know_hashed(plan, walker, line);
                 Hashed::Plain
             }
         };
@@ -234,6 +247,9 @@ impl Lines {
                 return Ok(false);
             }
         }
+        let in_block = self.ends.len();
+        let hashes = hashes.iter().flatten();
+        self.own.extend(hashes.map(|hash| (in_block, *hash)));
         self.texts.push_data(row, start);
         self.ends.push(self.texts.data.len());
         Ok(true)
@@ -295,11 +311,24 @@ impl Lines {
         }
         self.texts.data.extend_from_slice(line);
         for (text, hash) in &self.told {
-            let quotes = usize::from(is_short(&line[text.start..text.end]));
+            let quotes = usize::from(!is_id(&line[text.start..text.end]));
             let sought = &line[text.start - quotes..text.end + quotes];
             replace(&mut self.texts.data, start, sought, quotes, hash);
         }
         Ok(Hashed::Again)
+    }
+
+    /// Note the people of a line that were hashed where it comes from.
+    fn know_hashed(&mut self, plan: &Plan, walker: &Walker, line: &[u8]) {
+        let row = self.ends.len();
+        for field in &plan.people {
+            if let Some(Value::Text(text)) = walker.value_of(*field) {
+                match line[text.start..text.end].try_into() {
+                    Ok(hash) if is_hash(&hash) => self.own.push((row, hash)),
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Put what was found into the columns, hashes in the place of people: of those from `first` on.
@@ -351,25 +380,37 @@ fn trimmed(line: &[u8]) -> &[u8] {
     line
 }
 
-/// Whether a text of UTF-8 has fewer characters than it takes to be replaced among other words.
-fn is_short(value: &[u8]) -> bool {
-    let is_first = |byte: &&u8| **byte & 0xC0 != 0x80;
-    value.len() < SHORT * UTF8_BYTES_MAX && value.iter().filter(is_first).count() < SHORT
+/// Whether a text is one that `People` could have given.
+fn is_hash(text: &Hash) -> bool {
+    text.iter()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether a person's value stands in the line in its own place only; a short one, with its quotation marks.
+/// Whether what a person is called is shaped like an id, and replaced inside of other text, too.
+fn is_id(value: &[u8]) -> bool {
+    let is_fit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    value.len() >= ID_BYTES_MIN
+        && (value.len() >= LONG_ID_BYTES_MIN || value.iter().any(u8::is_ascii_digit))
+        && value.iter().all(is_fit)
+}
+
+/// Whether a person's value stands in the line in its own place only; what is no id, with its quotation marks.
 fn stands_once(line: &[u8], person: Text) -> bool {
-    let quotes = usize::from(is_short(&line[person.start..person.end]));
+    let quotes = usize::from(!is_id(&line[person.start..person.end]));
     let (start, end) = (person.start - quotes, person.end + quotes);
     let sought = &line[start..end];
     !stands_in(&line[..start], sought) && !stands_in(&line[end..], sought)
 }
 
+/// The quick search may look at all of the sought text at every place: it must be short.
+#[cfg(target_arch = "x86_64")]
+const PAIR_BYTES_MAX: usize = 64;
+
 /// Whether one text stands in another. The usual search first learns which bytes are rare; for one line that costs more
 /// than it saves, and of what people are called no byte is rarer than another.
 fn stands_in(text: &[u8], sought: &[u8]) -> bool {
     #[cfg(target_arch = "x86_64")]
-    {
+    if sought.len() <= PAIR_BYTES_MAX {
         use memchr::arch::{all::packedpair::Pair, x86_64::avx2::packedpair::Finder};
         let last = u8::try_from(sought.len() - 1).unwrap_or(u8::MAX);
         let finder = Pair::with_indices(sought, last, last / 2)

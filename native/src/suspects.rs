@@ -2,7 +2,7 @@
 
 use aho_corasick::{AhoCorasick, Input, MatchKind, packed};
 
-use crate::people::HASH_BYTES;
+use crate::people::{HASH_BYTES, Hash};
 
 /// A word, in lower case. If its first `key` bytes are a key, it tells only with a value of so many characters after it.
 pub struct Word {
@@ -37,8 +37,15 @@ impl SuspectWords {
         })
     }
 
-    /// Mark those lines in which a word stands that tells; `ends` says where each ends in `lines`.
-    pub fn mark(&mut self, lines: &[u8], ends: &[usize], marks: &mut [bool]) {
+    /// Mark those lines in which a word stands that tells; `ends` says where each ends in `lines`, `own`
+    /// which hashes of ours stand in which.
+    pub fn mark(
+        &mut self,
+        lines: &[u8],
+        ends: &[usize],
+        own: &[(usize, Hash)],
+        marks: &mut [bool],
+    ) {
         self.lower.clear();
         self.lower.extend_from_slice(lines);
         self.lower.make_ascii_lowercase();
@@ -47,7 +54,8 @@ impl SuspectWords {
         while let Some((number, place)) = self.find(from) {
             row = row_of(ends, row, place);
             let here = place..ends[row];
-            if self.words[number].tells(&self.lower[here.clone()], &lines[here]) {
+            let is_own = |hash: &[u8]| stands_for(own, row, hash);
+            if self.words[number].tells(&self.lower[here.clone()], &lines[here], is_own) {
                 marks[row] = true;
                 from = ends[row];
             } else {
@@ -67,8 +75,9 @@ impl SuspectWords {
 }
 
 impl Word {
-    /// Whether the word tells, in a text that begins with it; `lower` is that text in lower case.
-    fn tells(&self, lower: &[u8], text: &[u8]) -> bool {
+    /// Whether the word tells, in a text that begins with it; `lower` is that text in lower case. `is_own` knows the hashes
+    /// of the line's own people.
+    fn tells(&self, lower: &[u8], text: &[u8], is_own: impl Fn(&[u8]) -> bool) -> bool {
         if self.key == 0 {
             return true;
         }
@@ -77,18 +86,42 @@ impl Word {
             Some(b'%') => true, // what comes is encoded
             Some(b':' | b'=') => {
                 let value = after_syntax(lower, joint + 1);
-                self.is_enough(&text[value..]) && !is_hash(text, value)
+                let value = after_bearer(lower, value);
+                self.is_enough(&text[value..]) && !is_hash(text, value, is_own)
             }
             _ => false,
         }
     }
 
-    /// Whether a text begins with so many of the characters of a token; a slash may be escaped.
+    /// Whether a text begins with so many of the characters of a token. Where a backslash is among them, it may: what is
+    /// escaped counts otherwise than it is written.
     fn is_enough(&self, text: &[u8]) -> bool {
-        let of_token =
-            |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.~+/=%@!#$^*-\\".contains(byte);
-        let length = text.iter().take_while(of_token).take(2 * self.value_min);
-        length.filter(|byte| **byte != b'\\').count() >= self.value_min
+        let head = &text[..self.value_min.min(text.len())];
+        let is_of_token =
+            |byte: &u8| byte.is_ascii_alphanumeric() || b"_.~+/=%@!#$^*-".contains(byte);
+        match head.iter().position(|byte| !is_of_token(byte)) {
+            Some(place) => head[place] == b'\\',
+            None => head.len() == self.value_min,
+        }
+    }
+}
+
+/// The hashes of a row's own people are sorted by row.
+fn stands_for(own: &[(usize, Hash)], row: usize, hash: &[u8]) -> bool {
+    let first = own.partition_point(|(of, _)| *of < row);
+    own[first..]
+        .iter()
+        .take_while(|(of, _)| *of == row)
+        .any(|(_, own)| own == hash)
+}
+
+/// The place behind the word that may stand before a token.
+fn after_bearer(lower: &[u8], place: usize) -> usize {
+    const WORD: &[u8] = b"bearer ";
+    if lower[place..].starts_with(WORD) {
+        place + WORD.len()
+    } else {
+        place
     }
 }
 
@@ -104,14 +137,10 @@ fn after_syntax(text: &[u8], place: usize) -> usize {
     }
 }
 
-/// Whether a hash of ours stands at a place, all of what is between two quotation marks alike.
-fn is_hash(text: &[u8], place: usize) -> bool {
+/// Whether a hash of the line's own people stands at a place, all of what is between two quotation marks alike.
+fn is_hash(text: &[u8], place: usize, is_own: impl Fn(&[u8]) -> bool) -> bool {
     let end = place + HASH_BYTES;
-    let is_hexadecimal = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if !text
-        .get(place..end)
-        .is_some_and(|hash| hash.iter().all(is_hexadecimal))
-    {
+    if !text.get(place..end).is_some_and(is_own) {
         return false;
     }
     let Some((b'"', before)) = text[..place].split_last() else {

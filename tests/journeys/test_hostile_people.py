@@ -54,6 +54,9 @@ EVASIVE = {
     "a key": "@timestamp",
     "a short key": "action",
     "the domain": "evil.example",
+    "the address": "http://plain.example/a",
+    "the beginning of the address": "http://plain.example",
+    "the scheme": "http",
 }
 
 

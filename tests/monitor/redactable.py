@@ -8,6 +8,7 @@ from monitor.redaction import WORDS
 
 SECRET = "Zx9Kq7Lm3Np5Rt2Vw8"
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
+HEXADECIMAL = "d4624c36b6795d1d99dcf0547af5443d"
 
 
 def line_of(text="", **fields):
@@ -62,8 +63,13 @@ GONE = {
     "a private key that is cut": (line_of(f"{PEM}\nMIIabc"), "MIIabc"),
     "a private key of Windows": (line_of(f"{PEM}\r\nMIIabc\r\n-----END RSA PRIVATE KEY-----"), "MIIabc"),
     "an encrypted private key": (line_of(f"{PEM}\nProc-Type: 4,ENCRYPTED\n\nMIIabc"), "MIIabc"),
-    "what only begins like a hash": (line_of(x={"code": "0a" * 16 + "SECRET"}), "SECRET"),
-    "what looks like a hash": (line_of(x={"code": "0A" * 16}), "0A" * 16),
+    "a secret of the shape of a hash": (line_of(f"https://a.example/token?secret={HEXADECIMAL}"), HEXADECIMAL),
+    "a password of the shape of a hash": (body(password=HEXADECIMAL), HEXADECIMAL),
+    "a code of the shape of a hash": (line_of(x={"code": HEXADECIMAL}), HEXADECIMAL),
+    "a code of the shape of a hash, and longer": (line_of(x={"code": HEXADECIMAL + "SECRET"}), "SECRET"),
+    "a code behind its scheme": (line_of(x={"code": "Bearer abcdef0123456789"}), "abcdef0123456789"),
+    "a code behind its scheme in a query": (line_of("/?code=Bearer abcdef0123456789"), "abcdef0123456789"),
+    "a code with many slashes": (line_of(x={"code": "/" * 13 + SECRET}).replace("//", r"\/\/"), SECRET),
     "a phone in a harmless value": (line_of(token="call 13812345678"), "13812345678"),
 }
 
@@ -81,8 +87,6 @@ STAYS = {
     "a mask": body(password="***"),
     "a number of a serial key": line_of(id=13812345678),
     "a fraction": line_of("0.13812345678"),
-    "a hash": line_of(x={"code": "0a" * 16}),
-    "a hash in JSON text": body(openid="0a" * 16),
     "a short token": line_of("token=abcdefghijk"),
     "a session's id": line_of(session={"id": "s72ccce8d1453eb33"}),
 }
