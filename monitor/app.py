@@ -352,7 +352,7 @@ def _intakes(
     for source, hashed in found:
         ndjson = NdjsonDecoder(dead_letter_bytes_max=limit)
         decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
-        door = Door(people, ndjson, hashed=hashed)
+        door = Door(people, ndjson, hashed=hashed, dead_letter_bytes_max=limit)
         intake = Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0))
         if source.format == "ndjson" and kernel.available():
             failed = partial(_kernel_failed, telemetry, source.partition)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors.sigma.arguments import Arguments
+from detectors.sigma.arguments import Arguments, mended
 from detectors.sigma.condition import fold
 from detectors.sigma.distinct import Rows, distinct, is_mostly_distinct
 from detectors.sigma.fields import ARGUMENTS
@@ -268,10 +268,14 @@ def _elements(text: str) -> tuple[str, ...] | None:
     try:
         parsed = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
+        whole = mended(text)
+        parsed = None if whole is None else msgspec.json.decode(whole)
+    if parsed is None or len(parsed) > LIST_ELEMENTS_MAX:
         return None
-    if len(parsed) > LIST_ELEMENTS_MAX:
+    try:
+        found = dict.fromkeys(_plain(one) for one in parsed if one is not None)
+    except RecursionError:  # read with more of the stack left than there is now
         return None
-    found = dict.fromkeys(_plain(one) for one in parsed if one is not None)
     if any(isinstance(one, (list, dict)) for one in parsed):
         found[text] = None
     return tuple(found)

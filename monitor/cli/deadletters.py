@@ -127,7 +127,7 @@ def replay_dead_letters(
     """Decode dead letters again; those that are events now are processed, once no daemon runs. Exits 1 when some fail still."""
     from monitor.cli.filters import query_of
     from monitor.cli.opening import configuration, record, there
-    from monitor.cli.replaying import decodable, process
+    from monitor.cli.replaying import admissible, process
     from monitor.decoders import DeadLetterReason
 
     loaded = configuration(config, data_dir)
@@ -138,7 +138,8 @@ def replay_dead_letters(
             if keys
             else list(opened.store.dead_letters(query))
         )
-        fit, unfit = decodable(opened.store, [row for row in rows if row.replayed is None], loaded, line_format)
+        waiting = [row for row in rows if row.replayed is None]
+        fit, unfit = admissible(opened, waiting, line_format, hashed=hashed)
     for row, why in unfit[:20]:
         say(f"{row.id}: {visible(why)}")
     if len(unfit) > 20:

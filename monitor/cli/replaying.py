@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from monitor.app import open_daemon, rules_of, wall_clock
 from monitor.decoders import DeadLetterReason
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.door import Door
 from monitor.pipeline import decoded_fields
 from monitor.sources import Position, RawBatch
 from monitor.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from monitor.cli.opening import Opened
     from monitor.config import Config
     from monitor.decoders import Decoder
+    from monitor.door import PeopleHash
     from monitor.stores.record import DeadLetterRow
-    from monitor.stores.sqlite import SqliteStore
 
 CUT: Final = "only its beginning was kept; send the line again from where it came"
+
+JUDGED_MAX: Final = 256
+"""Letters that are judged together: to decode a few costs hardly more than one, and each may be long."""
 
 
 class Letter(NamedTuple):
@@ -68,30 +74,42 @@ class LettersSource:
         return
 
 
-def decodable(
-    store: SqliteStore, rows: Sequence[DeadLetterRow], config: Config, line_format: str | None = None
+def admissible(
+    opened: Opened, rows: Sequence[DeadLetterRow], line_format: str | None, *, hashed: bool
 ) -> tuple[list[Letter], list[tuple[DeadLetterRow, str]]]:
-    """Which letters are events for the present decoder, with their lines; and why the others are not.
+    """Which letters become events now, with their lines; and why the others do not.
 
+    They are judged as a run does it, by decoder and door: a letter given to a run that refuses it would be there twice.
     They are read in the format given, else in the one that they were read in before.
     """
-    needed = frozenset[str]().union(*(rule.needs for rule in rules_of(config).rules))
+    needed = frozenset[str]().union(*(rule.needs for rule in rules_of(opened.config).rules))
     fields = decoded_fields(needed)  # what the daemon decodes: a wrong type counts only where it is looked at
-    fit: list[Letter] = []
-    unfit: list[tuple[DeadLetterRow, str]] = []
+    people = opened.people()
+    whole: list[Letter] = []
+    refused: dict[str, str] = {}
     for row in rows:
-        letter = store.unseal(row)
+        letter = opened.store.unseal(row)
         if len(letter.raw) < letter.length:
-            unfit.append((row, CUT))
-            continue
-        chosen = line_format or _format(row)
-        raw = RawBatch(row.partition, chosen, letter.raw + b"\n", 0, len(letter.raw) + 1)
-        decoded = _decoder(chosen, config).decode(raw, fields)
-        if decoded.dead_letters:
-            unfit.append((row, f"{decoded.dead_letters[0].reason}: {decoded.dead_letters[0].detail}"))
+            refused[row.id] = CUT
         else:
-            fit.append(Letter(row, letter.raw, chosen))
-    return fit, unfit
+            whole.append(Letter(row, letter.raw, line_format or _format(row)))
+    for each in sorted({letter.format for letter in whole}):
+        decoder, door = _decoder(each, opened.config), _door(people, opened.config, hashed=hashed)
+        alike = [letter for letter in whole if letter.format == each]
+        for first in range(0, len(alike), JUDGED_MAX):
+            refused |= _refused(alike[first : first + JUDGED_MAX], decoder, door, fields)
+    fit = [letter for letter in whole if letter.row.id not in refused]
+    return fit, [(row, refused[row.id]) for row in rows if row.id in refused]
+
+
+def _refused(letters: Sequence[Letter], decoder: Decoder, door: Door, fields: frozenset[str]) -> dict[str, str]:
+    """Why letters of one format are none that could become events, by their ids."""
+    data = b"".join(letter.raw + b"\n" for letter in letters)
+    lengths = [len(letter.raw) + 1 for letter in letters]
+    id_at = dict(zip(accumulate(lengths, initial=0), (letter.row.id for letter in letters), strict=False))
+    raw = RawBatch("deadletters:", letters[0].format, data, 0, len(data))
+    admitted = door.admit(decoder.decode(raw, fields), fields)
+    return {id_at[letter.position]: f"{letter.reason}: {letter.detail}" for letter in admitted.dead_letters}
 
 
 def process(config: Config, letters: Sequence[Letter], *, hashed: bool) -> int:
@@ -116,6 +134,14 @@ def process(config: Config, letters: Sequence[Letter], *, hashed: bool) -> int:
 def _decoder(line_format: str, config: Config) -> Decoder:
     if line_format == "combined":
         return CombinedDecoder()
+    return _ndjson(config)
+
+
+def _door(people: PeopleHash, config: Config, *, hashed: bool) -> Door:
+    return Door(people, _ndjson(config), hashed=hashed)
+
+
+def _ndjson(config: Config) -> NdjsonDecoder:
     return NdjsonDecoder(dead_letter_bytes_max=config.dead_letters.bytes_max)
 
 

@@ -39,25 +39,47 @@ def test_dead_letters_are_listed_and_shown_and_reading_one_is_audited(miniwatch)
     assert miniwatch.rows("audit", "list")[-1]["action"] == "dead-letter.read"
 
 
-def test_dead_letters_that_have_become_events_are_processed_once(fresh):
-    data = fresh.folder / "data"
-    good = b'{"@timestamp":"2026-03-02T00:00:00Z","event":{"id":"a","dataset":"miniprogram.api"}}'
+def keep_letters(miniwatch, *lines):
+    """A record in which these lines are dead letters."""
+    data = miniwatch.folder / "data"
     letters = [
-        DeadLetter("file:a", at, DeadLetterReason.WRONG_TYPE, "x", raw, len(raw)) for at, raw in ((0, good), (90, b"{"))
+        DeadLetter("file:a", at, DeadLetterReason.WRONG_TYPE, "x", raw, len(raw)) for at, raw in enumerate(lines)
     ]
     store = SqliteStore(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
-    store.commit(
-        Turn(
-            number=1, dead_letters=letters, progress=[Progress(partition="file:a", end=99, received=2, dead_lettered=2)]
-        )
-    )
+    reached = Progress(partition="file:a", end=99, received=len(lines), dead_lettered=len(lines))
+    store.commit(Turn(number=1, dead_letters=letters, progress=[reached]))
     store.close()
+
+
+def test_dead_letters_that_have_become_events_are_processed_once(fresh):
+    good = b'{"@timestamp":"2026-03-02T00:00:00Z","event":{"id":"a","dataset":"miniprogram.api"}}'
+    keep_letters(fresh, good, b"{")
     result = fresh.here("deadletters", "replay", code=1)
     assert "1 became an event, 1 is a dead letter still" in result.stderr
     assert [row["replayed"] is not None for row in fresh.rows("deadletters", "list")] == [False, True]
     assert sorted(row["received"] for row in fresh.rows("ledger")) == [1, 2]
     assert "0 became events" in fresh.here("deadletters", "replay", code=1).stderr
     assert [row["event"]["id"] for row in fresh.rows("events", "list")] == ["a"]
+
+
+@pytest.mark.parametrize("together", [1, 2, 256])
+def test_a_dead_letter_that_the_door_refuses_is_one_still(fresh, monkeypatch, together):
+    monkeypatch.setattr("monitor.cli.replaying.JUDGED_MAX", together)
+    refused = b'{"@timestamp":"2026-03-02T00:00:00Z","http.response.status_code":"13812345678"}'
+    good = refused.replace(b"13812345678", b"200")
+    keep_letters(fresh, refused, good, b"{", refused)
+    result = fresh.here("deadletters", "replay", code=1)
+    assert result.stderr.count("is a text; integer is expected") == 2
+    assert "1 became an event, 3 are dead letters still" in result.stderr
+    rows = sorted(fresh.rows("deadletters", "list"), key=lambda row: row["position"])
+    assert [row["replayed"] is not None for row in rows] == [False, True, False, False]
+    assert sorted(row["processed"] for row in fresh.rows("ledger")) == [0, 1]
+
+
+def test_of_letters_whose_people_are_hashes_none_is_hashed_again(fresh):
+    keep_letters(fresh, b'{"@timestamp":"2026-03-02T00:00:00Z","user":{"id":"' + b"0" * 32 + b'"}}')
+    fresh.here("deadletters", "replay", "--hashed")
+    assert [row["user"]["id"] for row in fresh.rows("events", "list")] == ["0" * 32]
 
 
 def test_dead_letters_are_read_in_the_format_that_is_asked_for(fresh):
