@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from detectors.sigma import Rule, RuleProblem, parse_rules
+from detectors.sigma import Rule, RuleProblem, RuleSet, parse_rules
 from monitor.twins import TwinFailure, run_twin, twin_digests
 
 RULE_BYTES_MAX: Final = 1 << 20
@@ -73,15 +73,23 @@ def load_rules(folders: Sequence[RuleFolder]) -> LoadedRules:
     manifests = {folder.path: _manifest(folder, problems) for folder in folders if folder.builtin}
     refused: set[str] = {problem.path for problem in parsed.problems}
     by_id = {rule.id: rule for rule in parsed.rules}
-    for path, own in _by_path(parsed.rules).items():
-        if path in refused:
-            continue
+    for path, own in whole_files(parsed).items():
         found = list(_untested(files[path], own, by_id, manifests))
         if found:
             refused.add(path)
             problems.extend(found)
     kept = _without(parsed.rules, refused, problems)
     return LoadedRules(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
+
+
+def whole_files(parsed: RuleSet) -> dict[str, list[Rule]]:
+    """The rules of each file of which none was refused: without all of them, a twin says nothing."""
+    refused = {problem.path for problem in parsed.problems}
+    found: dict[str, list[Rule]] = {}
+    for rule in parsed.rules:
+        if rule.path not in refused:
+            found.setdefault(rule.path, []).append(rule)
+    return found
 
 
 def closure(own: Sequence[Rule], by_id: Mapping[str, Rule]) -> list[Rule]:
@@ -99,7 +107,7 @@ def run_builtin_twins(rules: Path, twins: Path) -> tuple[dict[str, Any], list[Tw
     failures: list[TwinFailure | RuleProblem] = [*problems, *parsed.problems]
     by_id = {rule.id: rule for rule in parsed.rules}
     manifest: dict[str, Any] = {}
-    for name, own in _by_path(parsed.rules).items():
+    for name, own in whole_files(parsed).items():
         twin = (twins / name).with_suffix("")
         failed = run_twin(closure(own, by_id), frozenset(rule.id for rule in own), twin)
         failures.extend(failed)
@@ -200,13 +208,6 @@ def _without(rules: Sequence[Rule], refused: set[str], problems: list[RuleProble
         else:
             kept.append(rule)
     return tuple(kept)
-
-
-def _by_path(rules: Sequence[Rule]) -> dict[str, list[Rule]]:
-    found: dict[str, list[Rule]] = {}
-    for rule in rules:
-        found.setdefault(rule.path, []).append(rule)
-    return found
 
 
 def _versions(rules: Sequence[Rule]) -> dict[str, str]:

@@ -44,7 +44,7 @@ FAILURES_MAX: Final = 50
 """Lines told one by one of each file of a twin."""
 
 REASON_CHARACTERS_MAX: Final = 500
-"""Of why a line does not match; conditions can be long."""
+"""Of why a line matches or does not; conditions can be long."""
 
 HIT: Final = "hit.jsonl"
 MISS: Final = "miss.jsonl"
@@ -151,9 +151,9 @@ def _lines(told: Sequence[Rule], twin: _Twin, folder: Path) -> Iterator[TwinFail
         if twin.hit.height and rule.id not in hits and not unmatched:
             yield TwinFailure(str(folder / HIT), 0, f"no line matches {rule.title!r}")
         for row in Matcher([rule]).match(twin.miss).get(rule.id, [])[:FAILURES_MAX]:
-            yield TwinFailure(
-                str(folder / MISS), _line(twin.miss, int(row)), f"must not match and does: {rule.title!r}"
-            )
+            reason = _held(explain(rule, Batch(twin.miss, END_OF_TIME), int(row)))[:REASON_CHARACTERS_MAX]
+            said = f"must not match and does: {rule.title!r}: {reason}"
+            yield TwinFailure(str(folder / MISS), _line(twin.miss, int(row)), said)
 
 
 def _windows(rules: Sequence[Rule], told: Sequence[Rule], twin: _Twin, folder: Path) -> Iterator[TwinFailure]:

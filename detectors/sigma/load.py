@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import replace
@@ -26,14 +27,32 @@ if TYPE_CHECKING:
 RULES_MAX: Final = 20_000
 """Rules in one set."""
 
-BEHAVIOUR_MAX: Final = 99
-"""Highest number of a behaviour."""
+BEHAVIOUR_MAX: Final = 27
+"""Highest number of a behaviour; ``docs/rules.md`` says what each is."""
 
 EXACT_MAX: Final = 2**53
 """From here on a float no longer holds every whole number."""
 
 OWN_KEYS: Final = ("behaviour", "entity", "proof", "response")
 """What a rule may say to us under ``custom: miniwatch:``."""
+
+READ_KEYS: Final = (
+    "correlation",
+    "custom",
+    "description",
+    "detection",
+    "falsepositives",
+    "level",
+    "logsource",
+    "name",
+    "status",
+    "tags",
+    "title",
+)
+"""Names at the top of a rule that change what it does or tells. Rules may carry any others."""
+
+KEY_LIKENESS_MIN: Final = 0.8
+"""From here on a name at the top of a rule is taken for a misspelling of one of `READ_KEYS`."""
 
 ENTITY_FIELDS: Final = ("miniprogram.app_id", "host.name", "event.dataset")
 """Who a finding is about when the rule does not say, or the event does not carry it: the first that is present."""
@@ -91,6 +110,7 @@ def _stateless(document: Document) -> Rule:
     ):
         if word in content:
             raise RuleRefusedError(f"found the key {word!r}; {hint}")
+    _check_keys(content)
     _check_id(content.get("id"))
     parsed = SigmaRule.from_dict(_readable(content), collect_errors=True, policy=POLICY)
     if parsed.errors:
@@ -110,6 +130,7 @@ def _stateless(document: Document) -> Rule:
 
 
 def _correlation(document: Document, bases: Mapping[str, Rule]) -> Rule:
+    _check_keys(document.content)
     _check_id(document.content.get("id"))
     parsed = SigmaCorrelationRule.from_dict(document.content, collect_errors=True)
     if parsed.errors:
@@ -125,6 +146,14 @@ def _correlation(document: Document, bases: Mapping[str, Rule]) -> Rule:
         needs=_needs(fields, said["entity_field"]).union(*(bases[base].needs for base in window.bases)),
         window=window,
     )
+
+
+def _check_keys(content: Mapping[str, Any]) -> None:
+    """Refuse a misspelt name, which would be passed over without a word."""
+    for key in content:
+        near = difflib.get_close_matches(key.lower(), READ_KEYS, n=1, cutoff=KEY_LIKENESS_MIN)
+        if near and key not in READ_KEYS:
+            raise RuleRefusedError(f"found the key {key!r}; did you mean {near[0]}?")
 
 
 def _check_id(given: Any) -> None:
@@ -198,7 +227,8 @@ def _own(content: Mapping[str, Any]) -> dict[str, Any]:
         type(one) is int and 1 <= one <= BEHAVIOUR_MAX for one in behaviours
     ):
         raise RuleRefusedError(
-            f"found custom.miniwatch.behaviour: {behaviours!r}; write a list of numbers, such as [8]"
+            f"found custom.miniwatch.behaviour: {behaviours!r}; "
+            f"write a list of numbers from 1 to {BEHAVIOUR_MAX}, such as [8]"
         )
     for key, kind, example in (("proof", bool, "true"), ("response", str, "what to do")):
         if key in own and not isinstance(own[key], kind):

@@ -17,7 +17,7 @@ from monitor.cli.printing import Column, visible, write_one, write_rows, write_t
 from monitor.counting import counted
 
 if TYPE_CHECKING:
-    from detectors.sigma import Explanation, Rule
+    from detectors.sigma import Explanation, Rule, RuleSet
     from monitor.config import Config
 
 rules = group("Detection rules (Sigma): look at them, check them, test them.")
@@ -164,19 +164,22 @@ def _row(rule: Rule) -> Row:
 
 def _checked(paths: Sequence[Path]) -> tuple[int, list[str]]:
     """How many of the rules would be loaded, and why others would not."""
+    from monitor.rules import whole_files
+
     found, problems = _rules_in(paths)
-    twinless = _twinless(found)
-    return sum(rule.path not in twinless for rule in found), [*problems, *twinless.values()]
+    twinless = _twinless(found.rules)
+    whole = whole_files(found)
+    return sum(len(own) for path, own in whole.items() if path not in twinless), [*problems, *twinless.values()]
 
 
-def _rules_in(paths: Sequence[Path]) -> tuple[Sequence[Rule], list[str]]:
+def _rules_in(paths: Sequence[Path]) -> tuple[RuleSet, list[str]]:
     """The rules under some paths that are well formed, and what is the matter with the others, or with a path."""
     from monitor.cli.rule_files import rules_in
     from monitor.cli.telling import problem_text
 
     empty = {path: why for path in paths if (why := _nothing_in(path))}
     found, unread = rules_in([path for path in paths if path not in empty])
-    return found.rules, [*empty.values(), *(problem_text(problem) for problem in (*unread, *found.problems))]
+    return found, [*empty.values(), *(problem_text(problem) for problem in (*unread, *found.problems))]
 
 
 def _nothing_in(path: Path) -> str | None:
@@ -207,18 +210,16 @@ def _twinless(found: Sequence[Rule]) -> dict[str, str]:
 
 
 def _tested(paths: Sequence[Path]) -> tuple[int, list[str]]:
-    from monitor.rules import closure
+    from monitor.rules import closure, whole_files
     from monitor.twins import run_twin
 
     found, failures = _rules_in(paths)
-    by_id = {rule.id: rule for rule in found}
-    by_path: dict[str, list[Rule]] = {}
-    for rule in found:
-        by_path.setdefault(rule.path, []).append(rule)
-    for path, own in by_path.items():
+    by_id = {rule.id: rule for rule in found.rules}
+    whole = whole_files(found)
+    for path, own in whole.items():
         failed = run_twin(closure(own, by_id), frozenset(rule.id for rule in own), Path(path).with_suffix(""))
         failures += [str(failure) for failure in failed]
-    return len(by_path), failures
+    return len(whole), failures
 
 
 def _tested_configured(config: Config) -> tuple[int, list[str]]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import parse_qsl
 
 import typer
 from typer import Option
 
-from monitor.cli.leaving import INTERRUPTED, leave, say
+from monitor.cli.leaving import INTERRUPTED, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.progress import Bar, bar
 from monitor.counting import counted
@@ -59,9 +60,18 @@ def run(
             "name one: --source file:PATH, or [[sources]] in the configuration", param_hint="--source"
         )
     if until_end:
+        _refuse_endless(loaded)
         _run_until_end(loaded, deliver=deliver, given=_given(config, data_dir))
     else:
         _run_daemon(loaded)
+
+
+def _refuse_endless(config: Config) -> None:
+    """A followed file never ends, so a run to its end would wait for ever."""
+    for source in config.sources:
+        parameters = dict(parse_qsl(source.uri.partition("?")[2], keep_blank_values=True))
+        if parameters.get("follow") in {"", "true"}:
+            raise Refused(f"{source.uri}: ?follow has no end: leave out --until-end or ?follow", USAGE)
 
 
 def _run_daemon(config: Config) -> None:

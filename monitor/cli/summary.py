@@ -11,7 +11,7 @@ from monitor.cli.ledger import account, total
 from monitor.cli.moments import short, span
 from monitor.cli.sections import Section
 from monitor.counting import counted
-from monitor.misread import misread
+from monitor.misread import MISTAKES, misread
 
 if TYPE_CHECKING:
     from monitor.app import Daemon
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RULES_SHOWN: Final = 8
 WORDS: Final = ("critical", "high", "medium", "low", "informational")
 LABELS: Final = {
-    "late": "late (rules that count did not see them; to try again use a new --data-dir)",
+    "late": "late (rules that count did not see them: raise clock.lateness_s_max and run with a new --data-dir)",
     "duplicate": "repeated",
     "future": "from the future",
 }
@@ -65,21 +65,22 @@ def _came_in(daemon: Daemon, earlier: Before, counts: Counts, given: str) -> Sec
 
 
 def _misread(daemon: Daemon, earlier: Before, given: str) -> Iterator[tuple[str]]:
-    """What to do about sources whose new lines look like those of access logs."""
+    """What to do about sources whose new lines look like those of the other format."""
     new = {
         name: grown(account(each), earlier.accounts.get(name, {}))
         for name, each in daemon.kept.store.progress().items()
     }
     counts = {name: (each["received"], each["dead_lettered"]) for name, each in new.items()}
     found = misread(daemon.kept.store, [intake.source for intake in daemon.pipeline.intakes], counts)
-    if found:
-        told = f"{found[0]} looks like an access log"
-        if len(found) > 1:
-            told = f"{counted(len(found), 'source')} look like access logs, {found[0]} the first"
-        again = f"miniwatch deadletters replay --reason broken-json --format combined{given}"
-        yield (
-            f"{told}: add format=combined to the source (file:PATH?format=combined); `{again}` takes up what was read.",
-        )
+    for mistake in MISTAKES.values():
+        names = [name for name, its in found.items() if its is mistake]
+        if not names:
+            continue
+        told = f"{names[0]} looks like {mistake.one}"
+        if len(names) > 1:
+            told = f"{counted(len(names), 'source')} look like {mistake.several}, {names[0]} the first"
+        again = f"miniwatch deadletters replay --reason {mistake.reason} --format {mistake.format}{given}"
+        yield (f"{told}: {mistake.remedy}; `{again}` takes up what was read.",)
 
 
 def _extent(daemon: Daemon, earlier: Before) -> list[tuple[str, str]]:

@@ -118,7 +118,7 @@ class SourceFailed(Happening, frozen=True, kw_only=True):
 
 
 class SourceMisread(Happening, frozen=True, kw_only=True):
-    """Lines of a source read as JSON are those of an access log; told once a run."""
+    """Lines of a source are those of another format than the one it is read in; told once a run."""
 
     level: ClassVar[Level] = "warning"
     source: str

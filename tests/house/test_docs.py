@@ -129,6 +129,13 @@ def test_the_signature_check_that_receivers_are_shown_is_right(documents):
     assert not shown["is_genuine"](signature(b"secret", 1_000, b"{}"), b"{}", b"secret", 2_000.0)
 
 
+def test_the_twin_that_is_shown_for_a_correlation_is_that_of_the_correlation_shown(documents, tmp_path):
+    (rule,), (twin,) = (_blocks(documents["docs/rules.md"], language) for language in ("yaml", "sh"))
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "many_bad_logins.yml").write_text(rule)
+    _typed([twin], tmp_path)
+
+
 def _typed(blocks, folder):
     """What a shell makes of blocks that are pasted into it one after the other, in an empty folder."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))

@@ -47,11 +47,11 @@ def test_a_daemon_says_once_that_a_source_looks_like_an_access_log(store):
 def test_a_source_of_which_some_lines_were_read_is_what_it_is_said_to_be(store):
     lettered(store, ACCESS)
     sources = [piped()]
-    assert misread(store, sources, {NAME: (10, 9)}) == [NAME]
-    assert misread(store, sources, {NAME: (10, 8)}) == []
-    assert misread(store, [piped("combined")], {NAME: (10, 9)}) == []
+    assert list(misread(store, sources, {NAME: (10, 9)})) == [NAME]
+    assert misread(store, sources, {NAME: (10, 8)}) == {}
+    assert misread(store, [piped("combined")], {NAME: (10, 9)}) == {}
 
 
 def test_only_the_newest_letters_of_a_source_are_looked_at(store):
     lettered(store, *[ACCESS] * 30, *[b"{"] * 20)
-    assert misread(store, [piped()], {NAME: (50, 50)}) == []
+    assert misread(store, [piped()], {NAME: (50, 50)}) == {}

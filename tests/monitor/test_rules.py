@@ -78,7 +78,9 @@ def test_an_exclusion_that_applied_is_told(tmp_path):
 def test_a_line_that_should_not_match_is_told(tmp_path):
     write(tmp_path, miss=("a beta", "an alpha again"))
     (problem,) = load(tmp_path).problems
-    assert (problem.line, "must not match and does" in problem.message) == (2, True)
+    assert problem.line == 2
+    assert problem.message.startswith("must not match and does: 'Rule 1': ")
+    assert "message contains 'alpha' (found 'an alpha again') and not so: log.level is 'debug'" in problem.message
 
 
 def test_a_line_that_is_no_event_is_told(tmp_path):
@@ -108,6 +110,15 @@ def test_a_counting_rule_that_stays_silent_says_what_it_could_count(tmp_path):
     few = [line("an alpha", second) for second in range(2)]
     write(tmp_path, text=counting(), hit=few, miss=few)
     assert "must fire and does not; 2 of 2 events match" in load(tmp_path).problems[0].message
+
+
+def test_the_twin_of_a_file_of_which_a_rule_was_refused_is_not_judged(tmp_path):
+    many = [line("an alpha", second) for second in range(3)]
+    path = write(tmp_path, text=counting().replace("event_count", "event_cuont"), hit=many, miss=many[:2])
+    (problem,) = load(tmp_path).problems
+    assert (problem.path, "event_cuont" in problem.message) == (str(path), True)
+    manifest, failures = run_builtin_twins(tmp_path, tmp_path)
+    assert (manifest, len(failures)) == ({}, 1)
 
 
 @pytest.mark.parametrize("text", ["title: [", "just text", "title: x\nlogsource: {}\n", "\x00", "- 1\n- 2\n"])

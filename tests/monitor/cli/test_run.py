@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from monitor.app import only_one
 
 
@@ -57,7 +59,7 @@ def test_what_is_in_force_is_told_by_its_tier_alone_and_the_rest_is_counted(mini
     told = miniwatch.summary.split("Would be in force")[1].split("Held back")[0]
     acts = ["switched off" in line for line in told.splitlines() if "by playbook" in line]
     assert acts == [True, True, True, False]
-    assert "\n    and 12 more\n" in told
+    assert "\n    and 13 more\n" in told
     assert "\n    and 3 more\n" in miniwatch.summary.split("8 incidents")[1]
 
 
@@ -86,7 +88,9 @@ def test_of_late_events_it_is_said_what_did_not_see_them(fresh):
     later = CALL.replace("T00:", "T20:")
     ran(fresh, *(later % (2, number, 1) for number in range(9)))
     told = ran(fresh, CALL % (2, 20, 1))
-    assert "1 late (rules that count did not see them; to try again use a new --data-dir)" in told
+    assert (
+        "1 late (rules that count did not see them: raise clock.lateness_s_max and run with a new --data-dir)" in told
+    )
 
 
 ACCESS = '192.0.2.%d - - [02/Mar/2026:00:00:00 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"\n'
@@ -98,6 +102,14 @@ def test_of_an_access_log_read_as_json_it_is_said_once_how_to_read_it(fresh):
     assert told.count("access log") == 1
     fresh.here("deadletters", "replay", "--reason", "broken-json", "--format", "combined")
     assert len(fresh.rows("events", "list")) == 40
+
+
+def test_of_json_read_as_an_access_log_it_is_said_how_to_read_it(fresh):
+    fresh.events.write_text("".join(CALL % (2, number, 1) for number in range(9)))
+    told = fresh.here("run", "--until-end", "--source", f"file:{fresh.events}?format=combined").stdout
+    assert f"file:{fresh.events} looks like JSON: take format=combined off the source" in told
+    fresh.here("deadletters", "replay", "--reason", "not-combined", "--format", "ndjson")
+    assert len(fresh.rows("events", "list")) == 9
 
 
 def test_broken_json_of_other_kinds_is_not_taken_for_an_access_log(fresh):
@@ -123,6 +135,15 @@ def test_a_run_to_the_end_that_is_interrupted_says_so_with_its_exit_code(fresh):
 
 def test_a_run_without_a_source_is_wrong_usage(fresh):
     assert "--source" in fresh.here("run", code=2).stderr
+
+
+@pytest.mark.parametrize("is_in_the_file", [False, True])
+def test_a_followed_source_has_no_end_to_run_to(fresh, is_in_the_file):
+    uri = f"file:{fresh.events}?follow"
+    (fresh.folder / "c.toml").write_text(f'[[sources]]\nuri = "{uri}"\n' if is_in_the_file else "")
+    given = [] if is_in_the_file else ["--source", uri]
+    result = fresh.here("run", "--until-end", "--config", str(fresh.folder / "c.toml"), *given, code=2)
+    assert f"{uri}: ?follow has no end: leave out --until-end or ?follow" in result.stderr
 
 
 def test_deliver_goes_with_until_end_only(fresh):
