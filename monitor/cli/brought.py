@@ -76,9 +76,16 @@ def chosen(store: SqliteStore, earlier: Before) -> Chosen:
     )
     severities = {row.id: row.severity.rank for row in store.incidents()}
 
-    def gravity(row: Decision) -> tuple[bool, int, int, int, str]:
+    def gravity(row: Decision) -> tuple[bool, bool, int, int, int, str]:
         severity = severities.get(row.incident or "", 0)
-        return earlier.had_decision(row), GRAVEST_FIRST.index(row.type), -severity, row.time, row.id
+        return (
+            earlier.had_decision(row),
+            row.mode == "shadow",
+            GRAVEST_FIRST.index(row.type),
+            -severity,
+            row.time,
+            row.id,
+        )
 
     in_force, held = (
         heapq.nsmallest(DECISIONS_SHOWN, _standing(store, states), gravity) for states in (IN_FORCE, HELD)

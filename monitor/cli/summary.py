@@ -26,6 +26,8 @@ LABELS: Final = {
     "future": "from the future",
 }
 
+SHADOW: Final = " [of a playbook in shadow: nothing would be done]"
+
 
 def summary(daemon: Daemon, earlier: Before, given: str) -> list[Section]:
     """The sections of a finished run. `given`: the options with which further commands find the same data."""
@@ -160,7 +162,7 @@ def _decided(earlier: Before, counts: Counts, shown: Chosen) -> Section:
         is_mixed = bool(earlier.decisions) and not earlier.had_decision(shown.in_force[0])
         order = _order(number, "the gravest", is_mixed=is_mixed)
         rows.append((f"{'In force' if is_live else 'Would be in force'}{where}{order}:",))
-        rows += [("", row.explanation) for row in shown.in_force]
+        rows += [("", row.explanation + SHADOW * (row.mode == "shadow")) for row in shown.in_force]
         rows += _rest(number, len(shown.in_force))
     if shown.held:
         number = sum(counts.decisions_by_state.get(state, 0) for state in HELD)
