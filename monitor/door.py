@@ -26,7 +26,10 @@ HASH_CACHE_MAX: Final = 500_000
 """Remembered hashes of people; about 100 bytes each. When full, the older half is forgotten."""
 
 ID_CHARACTERS_MIN: Final = 8
+"""A person's value with a digit in it that has fewer characters is no id."""
+
 LONG_ID_CHARACTERS_MIN: Final = 20
+"""From so many characters on it is one without a digit too: few words are as long."""
 
 FREE_TEXT: Final = frozenset(
     {

@@ -55,7 +55,6 @@ class NativeNdjson:
         self._plans = lru_cache(READERS_MAX)(_Plan)
         self._dead_letter_bytes_max = bound
         self._failed = failed
-        self.failures = 0
 
     def admit(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
         """The batch as rows fit to be kept, and its dead letters."""
@@ -65,7 +64,6 @@ class NativeNdjson:
         try:
             told = plan.reader.read(raw.data, self._people)
         except kernel.Unread as error:  # a batch too long for it, or a fault of its own: the batch is not lost
-            self.failures += 1
             self._failed(str(error))
             return self._by_python(raw, fields)
         read = _Read(*told)

@@ -44,7 +44,7 @@ class Document:
 
 
 class _Loader(yaml.CSafeLoader):
-    """The safe loader, which also refuses what lets a document say two things at once."""
+    """The safe loader, which builds nothing but plain values, and also refuses what lets a document say two things at once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -99,7 +99,7 @@ def _read(text: str) -> Any:
     if len(text) > DOCUMENT_CHARACTERS_MAX:
         raise ValueError(f"found {len(text)} characters; a rule has at most {DOCUMENT_CHARACTERS_MAX}: split it")
     _bound(text)
-    content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+    content = _Loader(text).get_single_data()
     if _expanded(content, 0) > NODES_MAX:
         raise ValueError(f"found aliases that expand to more than {NODES_MAX} values; write the values out")
     return content

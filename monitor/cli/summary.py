@@ -162,7 +162,7 @@ def _decided(earlier: Before, counts: Counts, shown: Chosen) -> Section:
         is_mixed = bool(earlier.decisions) and not earlier.had_decision(shown.in_force[0])
         order = _order(number, "the gravest", is_mixed=is_mixed)
         rows.append((f"{'In force' if is_live else 'Would be in force'}{where}{order}:",))
-        rows += [("", row.explanation + SHADOW * (row.mode == "shadow")) for row in shown.in_force]
+        rows += [("", f"{row.explanation}{SHADOW if row.mode == 'shadow' else ''}") for row in shown.in_force]
         rows += _rest(number, len(shown.in_force))
     if shown.held:
         number = sum(counts.decisions_by_state.get(state, 0) for state in HELD)

@@ -7,7 +7,11 @@ import yaml
 
 from detectors.sigma.document import _Loader
 
-UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError")
+UNFINISHED = re.compile(
+    "|".join(
+        rf"\b{a}{b}\b" for a, b in (("TO", "DO"), ("FIX", "ME"), ("X", "XX"), ("HA", "CK"), ("NotImplemented", "Error"))
+    )
+)
 DANGEROUS = {"eval", "exec", "compile", "__import__"}
 DANGEROUS_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "joblib"}
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home/\w+)/\w")
@@ -30,7 +34,7 @@ OUR_OWN = "tests/house/test_habits.py"
 
 def test_nothing_is_left_for_later(texts):
     left = {name for name, text in texts.items() if UNFINISHED.search(text)}
-    assert left - {OUR_OWN} == set()
+    assert left == set()
 
 
 def test_nothing_runs_foreign_text(sources):
@@ -48,16 +52,13 @@ def _runs(node):
             return True
         case ast.Call(func=ast.Attribute(value=ast.Name(id="os"), attr="system" | "popen")):
             return True
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="yaml"), attr="load"), keywords=keywords):
-            return not any(word.arg == "Loader" and _is_safe(word.value) for word in keywords)
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="yaml"), attr="load" | "load_all" | "unsafe_load" | "full_load")
+        ):
+            return True
         case ast.Call(keywords=keywords):
             return any(word.arg == "shell" and getattr(word.value, "value", True) for word in keywords)
     return False
-
-
-def _is_safe(loader):
-    """A loader of ours is one that `document` derives from the safe one."""
-    return isinstance(loader, ast.Name) and loader.id == "_Loader"
 
 
 def test_the_loader_of_rules_is_a_safe_one():

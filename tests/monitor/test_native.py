@@ -336,7 +336,7 @@ def test_a_batch_that_the_kernel_cannot_read_is_told_and_read_by_python(monkeypa
     decoder = native.NativeNdjson(HASH, failed=told.append)
     monkeypatch.setattr(decoder, "_plans", lambda _fields: Unreadable())
     assert decoder.admit(raw_of([event()]), FIELDS).frame.height == 1
-    assert (decoder.failures, told) == (1, ["the kernel failed"])
+    assert told == ["the kernel failed"]
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_fault_of_the_kernel():

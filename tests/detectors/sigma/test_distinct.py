@@ -14,10 +14,11 @@ TEXTS = st.sampled_from(
 )
 
 
-@pytest.fixture(params=["0", "1"], ids=["arrow", "kernel"])
+NEEDS_KERNEL = pytest.mark.skipif(kernel.module is None, reason="the kernel is not installed: make native")
+
+
+@pytest.fixture(params=["0", pytest.param("1", marks=NEEDS_KERNEL)], ids=["arrow", "kernel"])
 def way(request, monkeypatch):
-    if request.param == "1" and kernel.module is None:
-        pytest.skip("the kernel is not installed: make native")
     monkeypatch.setenv("MINIWATCH_NATIVE", request.param)
 
 
@@ -59,7 +60,7 @@ def test_numbers_have_places_too():
     assert told(pl.Series("a", [7, None, 7, 8])) == ([7, 8], [0, 2, 0, 1])
 
 
-@pytest.mark.skipif(kernel.module is None, reason="the kernel is not installed: make native")
+@NEEDS_KERNEL
 @pytest.mark.parametrize(
     ("views", "buffers", "valid", "first", "rows"),
     [
