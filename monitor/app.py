@@ -22,6 +22,7 @@ from monitor import __version__, native
 from monitor.config import Config
 from monitor.console.http import Bounds as HealthBounds
 from monitor.console.http import Health, HttpServer
+from monitor.containment import Fault
 from monitor.decoders import Decoder
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import NdjsonDecoder
@@ -354,6 +355,7 @@ def _intakes(
         decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
         door = Door(people, ndjson, hashed=hashed, dead_letter_bytes_max=limit)
         intake = Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0))
+        intake.faulted, intake.dead_letter_bytes_max = partial(_line_faulted, telemetry, source.partition), limit
         if source.format == "ndjson" and kernel.available():
             failed = partial(_kernel_failed, telemetry, source.partition)
             intake.native = native.NativeNdjson(people, hashed=hashed, dead_letter_bytes_max=limit, failed=failed)
@@ -363,6 +365,10 @@ def _intakes(
 
 def _kernel_failed(telemetry: Telemetry, source: str, error: str) -> None:
     telemetry.emit(happenings.KernelFailed(source=source, error=error))
+
+
+def _line_faulted(telemetry: Telemetry, source: str, fault: Fault) -> None:
+    telemetry.emit(happenings.LineFaulted(source=source, error=fault.error, place=fault.place, position=fault.position))
 
 
 class RegistryHolder:

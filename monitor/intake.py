@@ -8,7 +8,7 @@ the beginning of the lot, and up to which row the lot was taken.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,9 @@ import numpy as np
 import polars as pl
 
 from detectors.event import FUTURE, HASH, LINE, PARTITION, POSITION, TIME
-from monitor.decoders import DeadLetter, Decoder
+from monitor.containment import Fault, contained
+from monitor.decoders import DeadLetter, Decoded, Decoder
+from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX
 from monitor.door import Door
 from monitor.native import NativeNdjson
 from monitor.sources import Position, RawBatch, Source
@@ -80,6 +82,8 @@ class Intake:
     place: Place = field(default_factory=Place)
     lot: Lot | None = None
     native: NativeNdjson | None = None  # decodes and admits in place of the two, where there is a kernel
+    faulted: Callable[[Fault], None] = lambda _fault: None  # told of every line that brings out a fault of ours
+    dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX
 
     def open(self, stored: Progress | None) -> None:
         """Go on from what was committed."""
@@ -100,16 +104,17 @@ class Intake:
 
     def fill(self, raw: RawBatch, fields: frozenset[str], now: int | None = None) -> None:
         """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped. `now` as for `stamp`."""
-        if self.native is not None:
-            admitted = self.native.admit(raw, fields)
-        else:
-            admitted = self.door.admit(self.decoder.decode(raw, fields), fields)
+        admit = self.native.admit if self.native is not None else self._admit
+        admitted = contained(lambda part: admit(part, fields), raw, self.faulted, self.dead_letter_bytes_max)
         frame, after = stamp(admitted.frame, self.place.clock, self.bounds, now)
         letters = [msgspec.structs.replace(letter, partition=self.partition) for letter in admitted.dead_letters]
         if self.place.taken >= 0:
             frame = frame.filter(pl.col(POSITION) >= self.place.taken)
             letters = [letter for letter in letters if letter.position >= self.place.taken]
         self.lot = Lot(raw, _named(frame, self.partition), letters, self.place.clock, after)
+
+    def _admit(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
+        return self.door.admit(self.decoder.decode(raw, fields), fields)
 
     def take(self, rows: int) -> Piece:
         """The next rows of the lot with the dead letters among them, and the partition's progress once they are committed."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from detectors.event import LINE, PEOPLE, POSITION, Kind, kind_of
 from detectors.kernel import module as kernel
-from monitor.decoders import DeadLetter, Decoded
+from monitor.decoders import DeadLetter, Decoded, too_long
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of, spellings
 from monitor.door import FREE_TEXT, Door, PeopleHash, holding
@@ -68,7 +68,7 @@ class NativeNdjson:
             return self._by_python(raw, fields)
         read = _Read(*told)
         fit = self._without_secrets(plan.frame(read, raw), read, raw, fields)
-        letters = [*fit.dead_letters, *self._decoder.oversized(raw)]
+        letters = [*fit.dead_letters, *too_long(raw, self._dead_letter_bytes_max)]
         frame = fit.frame
         if read.odd:
             others = self._odd(raw, read, fields)

@@ -8,9 +8,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from monitor.app import open_daemon, rules_of, wall_clock
+from monitor.containment import contained
 from monitor.decoders import DeadLetterReason
 from monitor.decoders.combined import CombinedDecoder
-from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.door import Door
 from monitor.pipeline import decoded_fields
 from monitor.sources import Position, RawBatch
@@ -108,7 +109,9 @@ def _refused(letters: Sequence[Letter], decoder: Decoder, door: Door, fields: fr
     lengths = [len(letter.raw) + 1 for letter in letters]
     id_at = dict(zip(accumulate(lengths, initial=0), (letter.row.id for letter in letters), strict=False))
     raw = RawBatch("deadletters:", letters[0].format, data, 0, len(data))
-    admitted = door.admit(decoder.decode(raw, fields), fields)
+    admitted = contained(
+        lambda part: door.admit(decoder.decode(part, fields), fields), raw, lambda _fault: None, DEAD_LETTER_BYTES_MAX
+    )
     return {id_at[letter.position]: f"{letter.reason}: {letter.detail}" for letter in admitted.dead_letters}
 
 

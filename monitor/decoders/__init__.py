@@ -27,6 +27,7 @@ class DeadLetterReason(StrEnum):
     MISSING_TIMESTAMP = "missing-timestamp"
     BAD_TIMESTAMP = "bad-timestamp"
     NOT_COMBINED = "not-combined"  # an access log line not in the combined format
+    FAULT = "fault"  # of the program, which it brings out
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -49,6 +50,22 @@ class Decoded:
 
     frame: pl.DataFrame
     dead_letters: list[DeadLetter]
+
+
+def too_long(raw: RawBatch, bytes_max: int) -> list[DeadLetter]:
+    """A batch's oversized lines as dead letters."""
+    reason = DeadLetterReason.TOO_LONG
+    return [
+        DeadLetter(
+            raw.partition,
+            line.position,
+            reason,
+            f"{line.length} bytes in one line",
+            line.head[:bytes_max],
+            line.length,
+        )
+        for line in raw.oversized
+    ]
 
 
 class Decoder(Protocol):

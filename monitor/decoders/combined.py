@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from detectors.event import DTYPES, LINE, POSITION, kind_of
-from monitor.decoders import DeadLetter, DeadLetterReason, Decoded
+from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, too_long
 from monitor.decoders.combined_lines import Flags, Integers, read_by_pattern, read_by_position, shown
 from monitor.decoders.nested_json import as_json
 from monitor.sources import RawBatch
@@ -82,17 +82,7 @@ class CombinedDecoder:
             self._letter(raw, int(positions[row]), raw.data[starts[row] : ends[row]], is_bad_time=is_bad_time)
             for row, is_bad_time in refused.items()
         ]
-        letters += [
-            DeadLetter(
-                raw.partition,
-                line.position,
-                DeadLetterReason.TOO_LONG,
-                f"{line.length} bytes in one line",
-                line.head[: self._dead_letter_bytes_max],
-                line.length,
-            )
-            for line in raw.oversized
-        ]
+        letters += too_long(raw, self._dead_letter_bytes_max)
         letters.sort(key=lambda letter: letter.position)
         return Decoded(frame.select(*columns, _archived(frame), position), letters)
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from detectors.event import DTYPES, LINE, POSITION, Kind, kind_of
-from monitor.decoders import DeadLetter, DeadLetterReason, Decoded
+from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, too_long
 from monitor.decoders.shape import Shape, arrow_schema, columns_of, line_type, shape_of
 from monitor.decoders.strict import DEPTH_MAX, ODD_ESCAPE, Refused, read_line
 from monitor.decoders.times import instant, instants
@@ -35,8 +35,14 @@ DOTTED_SHARE: Final = 10
 RETRY_LINES: Final = 256
 """Read at a time in a block that holds bad lines: few enough to read again cheaply, enough to be worth a call."""
 
+BAD_SHARE_MAX: Final = 8
+"""Of a block with fewer bad lines than one in so many, the bad lines are what is wrong; with more, what was expected of all."""
+
 CUTS_MAX: Final = 16
 """Lines that only Arrow refuses, cut out one by one; with more of them in a block the rest of it is read strictly."""
+
+UTF8_BLOCK_BYTES: Final = 1 << 14
+"""Looked at together; in a block that holds what is no UTF-8 each line is looked at."""
 
 FEW_LINES: Final = 512
 """Up to so many lines are read strictly at once: Arrow's reader, and finding out which lines are for it, has its price."""
@@ -65,7 +71,7 @@ class NdjsonDecoder:
         ends = np.append(starts[1:], len(raw.data))
         rows: list[dict[str, Any]] = []
         kept: list[int] = []
-        letters = self.oversized(raw)
+        letters = too_long(raw, self._dead_letter_bytes_max)
         for row in strict_rows.tolist():
             whole = raw.data[starts[row] : ends[row]]
             try:
@@ -97,20 +103,6 @@ class NdjsonDecoder:
         self._numeric = reading.numeric
         return frames, np.union1d(np.flatnonzero(odd), np.asarray(reading.refused, dtype=np.int64)).astype(np.int64)
 
-    def oversized(self, raw: RawBatch) -> list[DeadLetter]:
-        """The batch's oversized lines as dead letters."""
-        return [
-            DeadLetter(
-                raw.partition,
-                line.position,
-                DeadLetterReason.TOO_LONG,
-                f"{line.length} bytes in one line",
-                line.head[: self._dead_letter_bytes_max],
-                line.length,
-            )
-            for line in raw.oversized
-        ]
-
     def _letter(self, raw: RawBatch, position: int, reason: DeadLetterReason, detail: str, whole: bytes) -> DeadLetter:
         body = whole.rstrip(b"\n")
         return DeadLetter(raw.partition, position, reason, detail, body[: self._dead_letter_bytes_max], len(body))
@@ -120,12 +112,10 @@ def _split(data: bytes) -> tuple[np.ndarray[Any, Any], pl.Series]:
     """Where each line starts, and the lines as text without their ends; null where a line is not UTF-8."""
     newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
     offsets = np.concatenate([[0], newlines + 1]).astype(np.int64)
-    if _is_utf8(data):
-        array = pa.LargeStringArray.from_buffers(len(newlines), pa.py_buffer(offsets), pa.py_buffer(data))
-        text = pl.Series(LINE, array)
-    else:
-        text = pl.Series(LINE, [_utf8(line) for line in data.split(b"\n")[:-1]], dtype=pl.String)
-    return offsets[:-1], text.str.strip_chars(" \t\r\n\ufeff")
+    whole, broken = _as_utf8(data, newlines)
+    array = pa.LargeStringArray.from_buffers(len(newlines), pa.py_buffer(offsets), pa.py_buffer(whole))
+    text = pl.Series(LINE, array).str.strip_chars(" \t\r\n\ufeff")
+    return offsets[:-1], text.scatter(broken, None) if broken else text
 
 
 def _triage(lines: pl.Series, shape: Shape) -> tuple[np.ndarray[Any, Any], bool]:
@@ -159,15 +149,32 @@ def _deep(line: pl.Expr) -> pl.Expr:
     return pl.when(line.str.len_bytes() > 2 * DEPTH_MAX).then(brackets > DEPTH_MAX)
 
 
+def _as_utf8(data: bytes, newlines: np.ndarray[Any, Any]) -> tuple[bytes, list[int]]:
+    """The bytes with the lines that are not UTF-8 blanked out, and which lines those are; looked for a block at a time."""
+    if data.isascii():
+        return data, []
+    whole, broken = bytearray(data), []
+    bounds = [*np.flatnonzero(np.diff(newlines // UTF8_BLOCK_BYTES, prepend=-1)).tolist(), len(newlines)]
+    for first, after in pairwise(bounds):
+        start = int(newlines[first - 1]) + 1 if first else 0
+        if _is_utf8(data[start : newlines[after - 1]]):
+            continue
+        for line, end in enumerate(newlines[first:after].tolist(), first):
+            if not _is_utf8(data[start:end]):
+                broken.append(line)
+                whole[start:end] = b" " * (end - start)
+            start = end + 1
+    return bytes(whole) if broken else data, broken
+
+
 def _is_utf8(data: bytes) -> bool:
-    return data.isascii() or _utf8(data) is not None
-
-
-def _utf8(data: bytes) -> str | None:
+    if data.isascii():
+        return True
     try:
-        return data.decode()
+        data.decode()
     except UnicodeDecodeError:
-        return None
+        return False
+    return True
 
 
 class _Reading:
@@ -182,6 +189,8 @@ class _Reading:
         self._learned: set[str] = set()
         self._read_tables: list[tuple[np.ndarray[Any, Any], pa.Table]] = []
         self._line_reader: tuple[frozenset[str], Any] | None = None
+        self._expects_bad = False
+        self._options: tuple[frozenset[str], pj.ParseOptions] | None = None
 
     def fast(self, rows: np.ndarray[Any, Any]) -> list[pl.DataFrame]:
         """Read these lines; what must be read strictly instead is added to `refused`."""
@@ -194,13 +203,20 @@ class _Reading:
         return [self._columns(list(reads)) for _, reads in alike]
 
     def _read_block(self, rows: np.ndarray[Any, Any]) -> None:
-        try:
-            self._read(rows)
-        except pa.ArrowInvalid as error:
-            if not (self._learn(str(error)) and self._reads(rows)):
-                rows = self._of_shape(rows)
-                for first in range(0, len(rows), RETRY_LINES):
-                    self._read_around(rows[first : first + RETRY_LINES])
+        """Read a block whole, or without its bad lines; where one was refused, the next is looked through before it is read."""
+        if not self._expects_bad:
+            try:
+                self._read(rows)
+            except pa.ArrowInvalid as error:
+                if self._learn(str(error)) and self._reads(rows):
+                    return
+            else:
+                return
+        fit, lines = self._of_shape(rows)
+        # With many of them it is the shape that is not what was expected, which only a whole read finds out.
+        self._expects_bad = len(rows) // BAD_SHARE_MAX > len(rows) - len(fit) > 0
+        for first in range(0, len(fit), RETRY_LINES):
+            self._read_around(fit[first : first + RETRY_LINES], lines[first : first + RETRY_LINES])
 
     def _reads(self, rows: np.ndarray[Any, Any]) -> bool:
         """Whether Arrow can read these lines; if so, they are read."""
@@ -210,13 +226,13 @@ class _Reading:
             return False
         return True
 
-    def _read_around(self, rows: np.ndarray[Any, Any]) -> None:
+    def _read_around(self, rows: np.ndarray[Any, Any], lines: Sequence[str]) -> None:
         """Read lines of which only Arrow refuses some: those are cut out one by one."""
         for _ in range(CUTS_MAX):
             if not len(rows):
                 return
             try:
-                self._read(rows)
+                self._read(rows, lines)
             except pa.ArrowInvalid as error:
                 place = _ROW.search(str(error))
             else:
@@ -225,11 +241,11 @@ class _Reading:
                 break
             if cut:
                 try:
-                    self._read(rows[:cut])
+                    self._read(rows[:cut], lines[:cut])
                 except pa.ArrowInvalid:  # a value that cannot be converted, found only when all is of the shape
                     self.refused.extend(rows[:cut].tolist())
             self.refused.append(int(rows[cut]))
-            rows = rows[cut + 1 :]
+            rows, lines = rows[cut + 1 :], lines[cut + 1 :]
         self.refused.extend(rows.tolist())
 
     def _learn(self, error: str) -> bool:
@@ -252,30 +268,41 @@ class _Reading:
                 self.numeric = self.numeric | {path} if numbers > texts else self.numeric - {path}
         return self.numeric != before
 
-    def _of_shape(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Those lines that are of the shape; the others are refused."""
+    def _of_shape(self, rows: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], list[str]]:
+        """Those lines that are of the shape, and what they say; the others are refused."""
         if self._line_reader is None or self._line_reader[0] != self.numeric:
             self._line_reader = (self.numeric, msgspec.json.Decoder(line_type(self.root, self.numeric)).decode)
         decode = self._line_reader[1]
-        keep = np.ones(len(rows), dtype=bool)
-        for index, line in enumerate(self.lines.gather(rows)):
+        lines = self.lines.gather(rows).to_list()
+        unfit: list[int] = []
+        for index, line in enumerate(lines):
             try:
                 decode(line)
             except (msgspec.DecodeError, RecursionError, UnicodeError):  # ValidationError is a DecodeError
-                keep[index] = False
-        self.refused.extend(rows[~keep].tolist())
-        return rows[keep]
+                unfit.append(index)
+        self.refused.extend(rows[unfit].tolist())
+        for index in reversed(unfit):
+            del lines[index]
+        return np.delete(rows, unfit), lines
 
-    def _read(self, rows: np.ndarray[Any, Any]) -> None:
+    def _read(self, rows: np.ndarray[Any, Any], lines: Sequence[str] | None = None) -> None:
         """Some lines by Arrow; raises `ArrowInvalid` with the row, and keeps nothing of them then."""
-        schema = arrow_schema(self.root, self.numeric)
-        options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        data = self.lines.gather(rows).str.join("\n")[0].encode()
+        text = self.lines.gather(rows).str.join("\n")[0] if lines is None else "\n".join(lines)
+        data = text.encode()
         reading = pj.ReadOptions(use_threads=False, block_size=max(len(data) + 1, 1024))
-        table = pj.read_json(pa.BufferReader(data), read_options=reading, parse_options=options)
+        table = pj.read_json(pa.BufferReader(data), read_options=reading, parse_options=self._parse_options())
         if table.num_rows != len(rows):
             raise pa.ArrowInvalid("two objects in a line")
         self._read_tables.append((rows, table))
+
+    def _parse_options(self) -> pj.ParseOptions:
+        if self._options is None or self._options[0] != self.numeric:
+            schema = arrow_schema(self.root, self.numeric)
+            self._options = (
+                self.numeric,
+                pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+            )
+        return self._options[1]
 
     def _columns(self, reads: Sequence[tuple[np.ndarray[Any, Any], pa.Table]]) -> pl.DataFrame:
         """Tables of one schema as flat columns, with the lines and their places."""

@@ -107,6 +107,19 @@ class KernelFailed(Happening, frozen=True, kw_only=True):
         meter.add(metrics.KERNEL_FAILURES, source=self.source)
 
 
+class LineFaulted(Happening, frozen=True, kw_only=True):
+    """A line brought out a fault of the program in reading it: it is a dead letter, and the rest went on. Report it."""
+
+    level: ClassVar[Level] = "error"
+    source: str
+    error: str
+    place: str
+    position: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.LINE_FAULTS, source=self.source)
+
+
 class SourceFailed(Happening, frozen=True, kw_only=True):
     level: ClassVar[Level] = "warning"
     source: str

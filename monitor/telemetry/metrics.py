@@ -56,6 +56,12 @@ KERNEL_FAILURES: Final = _counter(
     "batches",
     {**_SOURCE},
 )
+LINE_FAULTS: Final = _counter(
+    "line_faults",
+    "Lines that brought out a fault of the program; each is a dead letter.",
+    "lines",
+    {**_SOURCE},
+)
 SOURCE_FAILURES: Final = _counter("source_failures", "Times that a source could not be read.", "failures", {**_SOURCE})
 IMBALANCE: Final = _gauge("ledger_imbalance", "received - processed - dead-lettered - in flight; 0.", "events")
 FINDINGS: Final = _counter("findings", "Findings made.", "findings", {"severity": SEVERITIES, "kind": KINDS})

@@ -14,6 +14,10 @@ import pytest
 from journey import Outcome, configured, daemon, differences, outcome, run
 from sqlalchemy import event
 
+from detectors.event import LINE
+from monitor.decoders import Decoded
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.door import Door
 from monitor.simulate import bad_lines
 
 EVENTS: Final = 20_000
@@ -78,3 +82,31 @@ def _hold(database: Path, seconds: float) -> None:
     time.sleep(seconds)
     connection.execute("ROLLBACK")
     connection.close()
+
+
+class _Trapped(Door):
+    """A door with a fault that some lines bring out."""
+
+    def admit(self, decoded: Decoded, fields: frozenset[str], *, suspected: bool = False) -> Decoded:
+        if decoded.frame[LINE].str.contains("trap", literal=True).any():
+            raise ZeroDivisionError
+        return super().admit(decoded, fields, suspected=suspected)
+
+
+def test_a_fault_at_the_door_costs_the_lines_that_bring_it_out(clean: tuple[bytes, Outcome], tmp_path: Path) -> None:
+    data, expected = clean
+    lines = data.splitlines(keepends=True)
+    for place in (0, 7_000, 7_001, len(lines)):
+        lines.insert(place, b'{"@timestamp":"2026-03-02T08:00:00Z","message":"trap"}\n')
+    (tmp_path / "events.ndjson").write_bytes(b"".join(lines))
+    log = io.StringIO()
+    with daemon(configured(tmp_path / "data", [tmp_path / "events.ndjson"]), log) as opened:
+        (intake,) = opened.pipeline.intakes
+        intake.native = None
+        intake.door = _Trapped(opened.kept.people(opened.config), NdjsonDecoder())
+        opened.run()
+    found = outcome(tmp_path / "data")
+    assert found.dead_letters == {"fault": 4}
+    assert found.imbalance == 0
+    assert {name for name in differences(expected, found) if not name.startswith(("dead_letters", "totals"))} == set()
+    assert log.getvalue().count("line_faulted") == 4

@@ -1,0 +1,87 @@
+"""A fault of ours in decoding or at the door costs the line that brings it out, and no other.
+
+Nobody knows such a fault, or it would be mended. A batch that brings one out is halved until the line is found; that line
+becomes a dead letter, which can be replayed once the fault is mended.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, too_long
+from monitor.sources import RawBatch
+
+_HOME: Final = Path(__file__).parent.parent
+_OURS: Final = ("monitor", "detectors")
+
+Admit = Callable[[RawBatch], Decoded]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What went wrong and where in the program. Never the message: it may hold what the line says."""
+
+    error: str
+    place: str
+    position: int
+
+
+def contained(admit: Admit, raw: RawBatch, told: Callable[[Fault], None], bytes_max: int) -> Decoded:
+    """What `admit` gives; where it raises, lines that it cannot take are dead letters, each of which is `told`.
+
+    A line costs at most 2 log2(lines) further calls. What `admit` raises for no line at all is raised. `bytes_max` as
+    for every dead letter.
+    """
+    try:
+        return admit(raw)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a fault of ours, and a stranger may know it
+        fault = error
+    starts = np.concatenate([[0], np.flatnonzero(np.frombuffer(raw.data, np.uint8)[:-1] == ord("\n")) + 1])
+    if not raw.data:
+        raise fault
+    if len(starts) > 1:
+        parts = [contained(admit, half, told, bytes_max) for half in _halves(raw, starts)]
+        frames = [part.frame for part in parts if part.frame.height] or [parts[0].frame]
+        letters = [letter for part in parts for letter in part.dead_letters]
+        return Decoded(pl.concat(frames, rechunk=True), sorted(letters, key=lambda letter: letter.position))
+    nothing = admit(msgspec.structs.replace(raw, data=b"", oversized=()))
+    letter = _letter(raw, fault, bytes_max)
+    told(Fault(type(fault).__name__, _place(fault), letter.position))
+    letters = sorted([letter, *too_long(raw, bytes_max)], key=lambda letter: letter.position)
+    return Decoded(nothing.frame, letters)
+
+
+def _halves(raw: RawBatch, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[RawBatch, RawBatch]:
+    cut = int(starts[len(starts) // 2])
+    position = int(raw.positions(np.array([cut], dtype=np.int64))[0])
+    before = tuple(line for line in raw.oversized if line.position < position)
+    after = tuple(line for line in raw.oversized if line.position >= position)
+    return (
+        msgspec.structs.replace(raw, data=raw.data[:cut], end=position, oversized=before),
+        msgspec.structs.replace(raw, data=raw.data[cut:], start=position, oversized=after),
+    )
+
+
+def _letter(raw: RawBatch, fault: Exception, bytes_max: int) -> DeadLetter:
+    position = int(raw.positions(np.zeros(1, dtype=np.int64))[0])
+    line = raw.data.rstrip(b"\n")
+    what = f"{type(fault).__name__} at {_place(fault)}"
+    detail = f"a fault of the program ({what}): report it, and replay the line once it is mended"
+    return DeadLetter(raw.partition, position, DeadLetterReason.FAULT, detail, line[:bytes_max], len(line))
+
+
+def _place(fault: Exception) -> str:
+    """The last line of ours that the fault went through."""
+    for frame in reversed(traceback.extract_tb(fault.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(_HOME) and path.relative_to(_HOME).parts[0] in _OURS:
+            return f"{path.relative_to(_HOME)}:{frame.lineno}"
+    return "an unknown place"
