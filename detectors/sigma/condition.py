@@ -7,10 +7,10 @@ is no value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import msgspec
 import polars as pl
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ Operand: TypeAlias = str | int | float
 _MERGED: Final = frozenset({Op.EQUAL, Op.STARTS, Op.ENDS, Op.CONTAINS, Op.NETWORK, Op.PATTERN})
 
 
-@dataclass(frozen=True, slots=True)
-class Predicate:
+class Predicate(msgspec.Struct, frozen=True, tag="ask"):
     """One question about one field: true when any of the operands answers it.
 
     `cased` compares texts as they stand; otherwise both sides are folded. `detail` is the comparison of numbers (``==``,
@@ -64,22 +63,19 @@ class Predicate:
         return " ".join(part for part in (self.field, self.op, self.detail, values + more) if part) + case
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(msgspec.Struct, frozen=True, tag="all"):
     """True when every child is."""
 
     children: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(msgspec.Struct, frozen=True, tag="any"):
     """True when some child is."""
 
     children: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(msgspec.Struct, frozen=True, tag="not"):
     """True when its child is not."""
 
     child: Node

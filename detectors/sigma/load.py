@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import msgspec
 from sigma.correlations import SigmaCorrelationRule
 from sigma.rule import SigmaRule
 
@@ -81,7 +81,7 @@ def parse_rules(sources: Sequence[tuple[str, str]]) -> RuleSet:
     for document in correlations:
         _add(rules, problems, document, lambda document: _correlation(document, bases))
     silent = _silenced(correlations, bases)
-    kept = tuple(replace(rule, silent=True) if rule.id in silent else rule for rule in rules.values())
+    kept = tuple(msgspec.structs.replace(rule, silent=True) if rule.id in silent else rule for rule in rules.values())
     return RuleSet(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import msgspec
 
-from detectors.finding import Severity
-
-if TYPE_CHECKING:
-    from detectors.finding import Scope
-    from detectors.sigma.condition import Node
+from detectors.finding import Scope, Severity
+from detectors.sigma.condition import Node
 
 
 class RuleRefusedError(ValueError):
     """A rule asks for something that cannot be honoured; the text says what was found and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleProblem:
+class RuleProblem(msgspec.Struct, frozen=True):
     """Why a rule, or a whole document, was refused, and where to look."""
 
     path: str
@@ -30,16 +25,14 @@ class RuleProblem:
         return f"{place}: {self.rule or 'document'}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """One ``group-by`` name and the field it stands for in the events of each base rule."""
 
     name: str
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(msgspec.Struct, frozen=True, kw_only=True):
     """What a correlation rule counts: hits of its base rules, per group, in a sliding window of time.
 
     The window of an event at time t is (t - span_us, t]. `value` names, per base rule, the field whose distinct values
@@ -56,8 +49,7 @@ class Window:
     stamp: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A Sigma rule, ready to run: either a condition on one event or a window over hits of other rules."""
 
     id: str
@@ -78,7 +70,7 @@ class Rule:
     false_positives: tuple[str, ...] = ()
     response: str = ""
     fields: tuple[str, ...] = ()  # dotted names it looks at
-    needs: frozenset[str] = field(default_factory=frozenset)  # the columns that carry them
+    needs: frozenset[str] = frozenset()  # the columns that carry them
     condition: Node | None = None
     window: Window | None = None
     silent: bool = False  # only counted by correlation rules; gives no findings itself
@@ -88,8 +80,7 @@ class Rule:
         return self.window is not None
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSet:
+class RuleSet(msgspec.Struct, frozen=True):
     """The rules that can be honoured and the problems of those that cannot."""
 
     rules: tuple[Rule, ...] = ()

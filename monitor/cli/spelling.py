@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from detectors.sigma.condition import fold_text, predicates
 from detectors.sigma.document import split_documents
 
@@ -20,7 +22,9 @@ def as_written(rule: Rule, explanation: Explanation) -> Explanation:
         return explanation
     written = _values(rule)
     told = {
-        str(asked): str(replace(asked, operands=tuple(written.get(value, value) for value in asked.operands)))
+        str(asked): str(
+            msgspec.structs.replace(asked, operands=tuple(written.get(value, value) for value in asked.operands))
+        )
         for asked in predicates(rule.condition)
         if not asked.cased
     }
