@@ -35,6 +35,7 @@ from monitor.outbox import OutboxWorker
 from monitor.pipeline import KEPT, Channel, Pipeline, Settings
 from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_playbooks
 from monitor.registry import Registry
+from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules, RuleFolder, builtin_folder, load_rules
 from monitor.schedule import Schedule
 from monitor.sealing import Seal, key_at
@@ -107,10 +108,10 @@ class Kept:
         return PeopleHash(key_at(self.places.people_key))
 
 
-def rules_of(config: Config) -> LoadedRules:
+def rules_of(config: Config, cache: RuleCache | None = None) -> LoadedRules:
     """The rules that a configuration names."""
     builtin = [builtin_folder()] if config.rules.builtin else []
-    return load_rules([*builtin, *(RuleFolder(folder) for folder in config.rules.folders)])
+    return load_rules([*builtin, *(RuleFolder(folder) for folder in config.rules.folders)], cache)
 
 
 def playbook_folders(config: Config) -> list[Path]:
@@ -270,7 +271,8 @@ def open_daemon(
         kept = Kept.open(config.data_dir)
         closing.callback(kept.store.close)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
-        rules, playbooks = rules_of(config), playbooks_of(config)
+        cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
+        rules, playbooks = rules_of(config, cache), playbooks_of(config)
         for problem in (*rules.problems, *playbooks.problems):
             telemetry.emit(upkeep.RuleRefused(place=_place(problem), problem=str(problem)))
         telemetry.emit(upkeep.RulesLoaded(rules=len(rules.rules), refused=len(rules.problems)))
@@ -361,6 +363,10 @@ def _intakes(
             intake.native = native.NativeNdjson(people, hashed=hashed, dead_letter_bytes_max=limit, failed=failed)
         intakes.append(intake)
     return intakes
+
+
+def _cache_refused(telemetry: Telemetry, path: Path, reason: str) -> None:
+    telemetry.emit(upkeep.CacheRefused(path=str(path), reason=reason))
 
 
 def _kernel_failed(telemetry: Telemetry, source: str, error: str) -> None:

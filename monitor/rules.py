@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from detectors.sigma import Rule, RuleProblem, RuleSet, parse_rules
+from monitor.rule_cache import RuleCache, TwinVerdicts, twin_key
 from monitor.twins import TwinFailure, run_twin, twin_digests
 
 RULE_BYTES_MAX: Final = 1 << 20
@@ -57,8 +58,11 @@ def builtin_folder() -> RuleFolder:
     return RuleFolder(Path(str(resources.files("detectors"))) / "rules", builtin=True)
 
 
-def load_rules(folders: Sequence[RuleFolder]) -> LoadedRules:
-    """All rules of some folders. A file that cannot be read or used costs itself only; problems name file and line."""
+def load_rules(folders: Sequence[RuleFolder], cache: RuleCache | None = None) -> LoadedRules:
+    """All rules of some folders. A file that cannot be read or used costs itself only; problems name file and line.
+
+    With `cache`, nothing is parsed and no twin is run that was before, as long as nothing has changed that matters to it.
+    """
     files: dict[str, _File] = {}
     sources: list[tuple[str, str]] = []
     problems: list[RuleProblem] = []
@@ -68,16 +72,18 @@ def load_rules(folders: Sequence[RuleFolder]) -> LoadedRules:
             if text is not None:
                 files[str(file.path)] = file
                 sources.append((str(file.path), text))
-    parsed = parse_rules(sources)
+    parsed = cache.parse(sources) if cache else parse_rules(sources)
+    verdicts = cache.verdicts() if cache else TwinVerdicts()
     problems.extend(parsed.problems)
     manifests = {folder.path: _manifest(folder, problems) for folder in folders if folder.builtin}
     refused: set[str] = {problem.path for problem in parsed.problems}
     by_id = {rule.id: rule for rule in parsed.rules}
     for path, own in whole_files(parsed).items():
-        found = list(_untested(files[path], own, by_id, manifests))
+        found = list(_untested(files[path], own, by_id, manifests, verdicts))
         if found:
             refused.add(path)
             problems.extend(found)
+    verdicts.save()
     kept = _without(parsed.rules, refused, problems)
     return LoadedRules(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
 
@@ -172,7 +178,11 @@ def _manifest(folder: RuleFolder, problems: list[RuleProblem]) -> Mapping[str, A
 
 
 def _untested(
-    file: _File, own: Sequence[Rule], by_id: Mapping[str, Rule], manifests: Mapping[Path, Mapping[str, Any]]
+    file: _File,
+    own: Sequence[Rule],
+    by_id: Mapping[str, Rule],
+    manifests: Mapping[Path, Mapping[str, Any]],
+    verdicts: TwinVerdicts,
 ) -> Iterator[RuleProblem]:
     """Why a file's rules may not run: their twin is missing or disagrees, or was run on other content."""
     if file.folder.builtin:
@@ -182,12 +192,26 @@ def _untested(
             yield RuleProblem(str(file.path), own[0].line, own[0].title, message)
         return
     try:
-        failures = run_twin(closure(own, by_id), frozenset(rule.id for rule in own), file.path.with_suffix(""))
+        failures = _twin_failures(closure(own, by_id), frozenset(rule.id for rule in own), file, verdicts)
     except OSError as error:
         yield RuleProblem(str(file.path), 0, own[0].title, f"its twin cannot be read: {_why(error)}")
         return
     for failure in failures:
         yield RuleProblem(failure.path, failure.line, own[0].title, failure.message)
+
+
+def _twin_failures(
+    rules: Sequence[Rule], own: frozenset[str], file: _File, verdicts: TwinVerdicts
+) -> Sequence[TwinFailure]:
+    """What a file's twin says, unless it is known to pass."""
+    folder = file.path.with_suffix("")
+    key = twin_key(rules, own, folder)
+    if verdicts.has_passed(key):
+        return ()
+    failures = run_twin(rules, own, folder)
+    if not failures and twin_key(rules, own, folder) == key:  # the files are those that were looked at
+        verdicts.passes(key)
+    return failures
 
 
 def _why(error: Exception) -> str:

@@ -11,6 +11,7 @@ SNAPSHOTS: Final = "snapshots"
 KEYS: Final = "keys"
 SEAL_KEY: Final = "seal.key"
 PEOPLE_KEY: Final = "people.key"
+RULE_CACHE: Final = "cache"
 LOCK: Final = "run.lock"
 
 
@@ -25,4 +26,5 @@ class Places:
         self.keys: Final = root / KEYS
         self.seal_key: Final = root / KEYS / SEAL_KEY
         self.people_key: Final = root / KEYS / PEOPLE_KEY
+        self.rule_cache: Final = root / RULE_CACHE
         self.lock: Final = root / LOCK

@@ -72,6 +72,17 @@ class RuleRefused(Happening, frozen=True, kw_only=True):
         """Told one by one; `RulesLoaded` counts them."""
 
 
+class CacheRefused(Happening, frozen=True, kw_only=True):
+    """A file of the rule cache could not be used or written: what it would have spared is done again."""
+
+    level: ClassVar[Level] = "warning"
+    path: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.CACHE_REFUSALS)
+
+
 class RegistryLoaded(Happening, frozen=True, kw_only=True):
     apps: int
 
