@@ -235,7 +235,7 @@ def _without(rules: Sequence[Rule], refused: set[str], problems: list[RuleProble
 
 
 def _versions(rules: Sequence[Rule]) -> dict[str, str]:
-    return {rule.id: rule.version for rule in sorted(rules, key=lambda rule: rule.id)}
+    return {rule.id: rule.written for rule in sorted(rules, key=lambda rule: rule.id)}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
-from sigma.conditions import ConditionAND, ConditionIdentifier, ConditionNOT, ConditionOR, ConditionSelector
+from sigma.conditions import (
+    ConditionAND,
+    ConditionIdentifier,
+    ConditionNOT,
+    ConditionOR,
+    ConditionSelector,
+    SigmaCondition,
+)
 from sigma.modifiers import SigmaEndswithModifier, SigmaStartswithModifier
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
 from sigma.types import (
@@ -43,10 +50,19 @@ from detectors.sigma.fields import field_names, is_time
 from detectors.sigma.rule import RuleRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 VALUES_MAX: Final = 10_000
 """Values in one rule, after modifiers have multiplied them."""
+
+CONDITIONS_MAX: Final = 100
+"""Conditions of one rule."""
+
+CONDITION_CHARACTERS_MAX: Final = 20_000
+"""Length of one condition."""
+
+DEPTH_MAX: Final = 50
+"""Nesting of a condition: every step down is a step of the stack when events are matched."""
 
 _COMPARISONS: Final = {"LT": "<", "LTE": "<=", "GT": ">", "GTE": ">=", "NEQ": "!="}
 _FLAGS: Final = {
@@ -60,62 +76,93 @@ _ANY_FOLDED: Final = "(?:i\u0307|.)"
 
 def compile_rule(rule: SigmaRule) -> Node:
     """The tree of one rule; raises `RuleRefusedError` or pySigma's own errors when it cannot be honoured."""
-    walker = _Walker(rule, field_names(rule.logsource.category))
-    node = any_of(
-        [walker.condition(condition.parse(postprocess=False)) for condition in rule.detection.parsed_condition]
-    )
-    count = sum(len(predicate.operands) for predicate in predicates(node))
-    if count > VALUES_MAX:
-        raise RuleRefusedError(f"found {count} values; a rule has at most {VALUES_MAX}: split it")
+    conditions = rule.detection.parsed_condition
+    if len(conditions) > CONDITIONS_MAX:
+        raise RuleRefusedError(f"found {len(conditions)} conditions; a rule has at most {CONDITIONS_MAX}")
+    walker = Walker(rule.detection.detections, field_names(rule.logsource.category))
+    node = _joined(any_of, [walker.condition(parsed_condition(condition)) for condition in conditions])
+    if node is None:
+        raise RuleRefusedError("nothing is left of its condition")
+    bound(node)
     return node
 
 
-class _Walker:
-    """Walks a rule's condition and resolves the detections it names."""
+def bound(node: Node) -> None:
+    """Refuse a tree that would take too much to run."""
+    count = sum(len(predicate.operands) for predicate in predicates(node))
+    if count > VALUES_MAX:
+        raise RuleRefusedError(f"found {count} values; a rule has at most {VALUES_MAX}: split it")
 
-    def __init__(self, rule: SigmaRule, names: Mapping[str, str]) -> None:
-        self.detections = rule.detection
+
+def parsed_condition(condition: SigmaCondition) -> Any:
+    """A condition as pySigma's own tree, its names not resolved."""
+    text = condition.condition
+    if not isinstance(text, str):
+        raise RuleRefusedError(f"found the condition {text!r}; a condition is a text or a list of texts")
+    if len(text) > CONDITION_CHARACTERS_MAX:
+        raise RuleRefusedError(f"found a condition of {len(text)} characters; at most {CONDITION_CHARACTERS_MAX}")
+    return condition.parse(postprocess=False)
+
+
+def selected(item: ConditionSelector, names: Iterable[str]) -> list[str]:
+    """The detections that ``1 of x*`` means; names that begin with _ only when the pattern does too."""
+    pattern = "*" if item.pattern == "them" else item.pattern
+    found = [
+        name for name in names if fnmatchcase(name, pattern) and (pattern.startswith("_") or not name.startswith("_"))
+    ]
+    if not found:
+        raise RuleRefusedError(f"'{item.args[0]} of {item.pattern}' fits no detection of the rule")
+    return found
+
+
+def known(item: ConditionIdentifier, names: Iterable[str]) -> str:
+    """The detection that a condition names."""
+    if item.identifier not in names:
+        there = ", ".join(names)
+        raise RuleRefusedError(
+            f"the condition names {item.identifier!r}, which is no detection of the rule; there are: {there}"
+        )
+    return item.identifier
+
+
+class Walker:
+    """Walks a condition and resolves the detections it names.
+
+    What a pipeline has dropped is None, and counts for nothing where it stood.
+    """
+
+    def __init__(self, detections: Mapping[str, SigmaDetection], names: Mapping[str, str]) -> None:
+        self.detections = detections
         self.names = names
 
-    def condition(self, item: Any) -> Node:
+    def condition(self, item: Any, depth: int = 0) -> Node | None:
+        if depth > DEPTH_MAX:
+            raise RuleRefusedError(f"found a condition nested deeper than {DEPTH_MAX}; flatten it")
         match item:
             case ConditionIdentifier():
-                if item.identifier not in self.detections.detections:
-                    known = ", ".join(self.detections.detections)
-                    raise RuleRefusedError(
-                        f"the condition names {item.identifier!r}, which is no detection of the rule; there are: {known}"
-                    )
-                return self.detection(self.detections[item.identifier])
+                return self.detection(self.detections[known(item, self.detections)])
             case ConditionSelector():
                 join = all_of if item.cond_class is ConditionAND else any_of
-                return join([self.detection(one) for one in self._selected(item)])
+                return _joined(
+                    join, [self.detection(self.detections[name]) for name in selected(item, self.detections)]
+                )
             case ConditionNOT():
-                return negation(self.condition(item.args[0]))
+                child = self.condition(item.args[0], depth + 1)
+                return None if child is None else negation(child)
             case ConditionAND():
-                return all_of([self.condition(argument) for argument in item.args])
+                return _joined(all_of, [self.condition(argument, depth + 1) for argument in item.args])
             case ConditionOR():
-                return any_of([self.condition(argument) for argument in item.args])
+                return _joined(any_of, [self.condition(argument, depth + 1) for argument in item.args])
         raise RuleRefusedError(f"the condition holds a {type(item).__name__}, which has no meaning here")
 
-    def _selected(self, item: ConditionSelector) -> list[SigmaDetection]:
-        """The detections that ``1 of x*`` means; names that begin with _ only when the pattern does too."""
-        pattern = "*" if item.pattern == "them" else item.pattern
-        found = [
-            detection
-            for name, detection in self.detections.detections.items()
-            if fnmatchcase(name, pattern) and (pattern.startswith("_") or not name.startswith("_"))
-        ]
-        if not found:
-            raise RuleRefusedError(f"'{item.args[0]} of {item.pattern}' fits no detection of the rule")
-        return found
-
-    def detection(self, detection: SigmaDetection) -> Node:
+    def detection(self, detection: SigmaDetection) -> Node | None:
         join = all_of if detection.item_linking is ConditionAND else any_of
-        return join(
+        return _joined(
+            join,
             [
                 self.detection(item) if isinstance(item, SigmaDetection) else self.item(item)
                 for item in detection.detection_items
-            ]
+            ],
         )
 
     def item(self, item: SigmaDetectionItem) -> Node:
@@ -156,6 +203,11 @@ class _Walker:
         raise RuleRefusedError(f"{field}: found a value of type {type(value).__name__}, which cannot be matched")
 
 
+def _joined(join: Callable[[list[Node]], Node], nodes: list[Node | None]) -> Node | None:
+    kept = [node for node in nodes if node is not None]
+    return join(kept) if kept else None
+
+
 def _mode(reference: SigmaFieldReference) -> str:
     if reference.starts_with and reference.ends_with:
         return "contains"
@@ -175,7 +227,7 @@ def _number(field: str, value: SigmaNumber, comparison: str) -> Node:
 
 def _pattern(field: str, value: SigmaRegularExpression, item: SigmaDetectionItem | None) -> Node:
     if value.contains_placeholder():
-        raise RuleRefusedError(f"{field}: found a placeholder (|expand); write its values into the rule")
+        raise RuleRefusedError(f"{field}: found a placeholder; give its values under [rules.placeholders]")
     pattern = str(value.regexp)
     modifiers = item.modifiers if item else []
     if SigmaStartswithModifier in modifiers:
@@ -201,7 +253,9 @@ def _text(field: str, value: SigmaString, encode: Callable[[str], str] = str) ->
     parts: list[str | SpecialChars] = []
     for part in value.s:
         if isinstance(part, Placeholder):
-            raise RuleRefusedError(f"{field}: found the placeholder %{part.name}%; write its values into the rule")
+            raise RuleRefusedError(
+                f"{field}: found the placeholder %{part.name}%; give its values under [rules.placeholders]"
+            )
         parts.append(encode(part if cased else fold_text(part)) if isinstance(part, str) else part)
     many = SpecialChars.WILDCARD_MULTI
     open_start, open_end = bool(parts) and parts[0] is many, bool(parts) and parts[-1] is many

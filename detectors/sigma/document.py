@@ -1,17 +1,18 @@
-"""Rule files as text become documents: plain mappings that know their line, read with bounds on everything."""
+"""Rule files as text become documents: plain mappings that know their lines, read with bounds on everything."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import yaml
 
-from detectors.sigma.rule import RuleProblem
+from detectors.sigma.rule import Fault, Place, RuleProblem
 
-DOCUMENT_CHARACTERS_MAX: Final = 262_144
+DOCUMENT_CHARACTERS_MAX: Final = 1 << 20
 """Length of one rule document."""
 
 ALIASES_MAX: Final = 100
@@ -23,24 +24,47 @@ DEPTH_MAX: Final = 50
 NODES_MAX: Final = 50_000
 """Values in one document, counting an aliased value once for each use."""
 
+FAULTS_MAX: Final = 50
+"""Faults of one document that are told."""
+
 _MARKER: Final = re.compile(r"^---(?=[ \t]|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML mapping and where it begins."""
+    """One YAML mapping and where it begins.
+
+    `texts` is what it was read from, each with its first line: its own text, then those whose content it takes over.
+    """
 
     path: str
     line: int
     content: dict[str, Any]
+    texts: tuple[tuple[int, str], ...] = ()
 
     @property
     def label(self) -> str:
         """How a problem names it: its id, else its title."""
         return str(self.content.get("id") or self.content.get("title") or "")[:100]
 
-    def problem(self, message: str) -> RuleProblem:
-        return RuleProblem(self.path, self.line, self.label, message)
+    def problem(self, message: str, place: Place = ()) -> RuleProblem:
+        return RuleProblem(self.path, self.line_of(place), self.label, message)
+
+    def problems(self, faults: tuple[Fault, ...]) -> Iterator[RuleProblem]:
+        """Every fault with its line, in the order of lines; of very many, the first."""
+        told = sorted((self.problem(*fault) for fault in dict.fromkeys(faults)), key=lambda problem: problem.line)
+        yield from told[:FAULTS_MAX]
+        if len(told) > FAULTS_MAX:
+            yield self.problem(f"{len(told) - FAULTS_MAX} more faults were found")
+
+    def line_of(self, place: Place) -> int:
+        """The line where a place stands, or as much of the way there as is written."""
+        found = (0, self.line)
+        for first, text in self.texts if place else ():
+            reached, line = _reach(_composed(text), place)
+            if reached > found[0]:
+                found = (reached, first + line)
+        return found[1]
 
 
 class _Loader(yaml.CSafeLoader):
@@ -79,20 +103,36 @@ def split_documents(path: str, text: str) -> tuple[list[Document], list[RuleProb
                 RuleProblem(path, line, "", f"found a {type(content).__name__}; a rule is a mapping of names to values")
             )
             continue
-        documents.append(Document(path, line, content))
+        documents.append(Document(path, line, content, ((line, part),)))
     return documents, problems
+
+
+def size_of(value: Any, depth: int = 0) -> int:
+    """How many values a document has once aliases are written out; stops counting past the bound."""
+    if depth > DEPTH_MAX:
+        raise ValueError(f"found values nested deeper than {DEPTH_MAX}; flatten the document")
+    if not isinstance(value, (dict, list)):
+        return 1
+    total = 1
+    for child in value.values() if isinstance(value, dict) else value:
+        total += size_of(child, depth + 1)
+        if total > NODES_MAX:
+            break
+    return total
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:
     """Each document's text with the line it begins on (its first line that is neither blank nor a comment)."""
     starts = [0, *(match.end() for match in _MARKER.finditer(text))]
     ends = [*(match.start() for match in _MARKER.finditer(text)), len(text)]
+    number, counted = 1, 0
     for start, end in zip(starts, ends, strict=True):
+        number, counted = number + text.count("\n", counted, start), start
         part = text[start:end]
         lines = part.split("\n")
         blank = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None)
         if blank is not None:
-            yield text.count("\n", 0, start) + blank + 1, "\n".join(lines[blank:])
+            yield number + blank, "\n".join(lines[blank:])
 
 
 def _read(text: str) -> Any:
@@ -100,15 +140,15 @@ def _read(text: str) -> Any:
         raise ValueError(f"found {len(text)} characters; a rule has at most {DOCUMENT_CHARACTERS_MAX}: split it")
     _bound(text)
     content = _Loader(text).get_single_data()
-    if _expanded(content, 0) > NODES_MAX:
-        raise ValueError(f"found aliases that expand to more than {NODES_MAX} values; write the values out")
+    if size_of(content) > NODES_MAX:
+        raise ValueError(f"found more than {NODES_MAX} values, aliases written out; split the document")
     return content
 
 
 def _bound(text: str) -> None:
     """Refuse, before anything is built, what would take too much to build."""
     depth = aliases = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+    for nodes, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -119,20 +159,32 @@ def _bound(text: str) -> None:
             raise ValueError(f"found values nested deeper than {DEPTH_MAX}; flatten the document")
         if aliases > ALIASES_MAX:
             raise ValueError(f"found more than {ALIASES_MAX} YAML aliases; write the values out")
+        if nodes > 4 * NODES_MAX:  # names, and the ends of collections, are events too
+            raise ValueError(f"found more than {NODES_MAX} values; split the document")
 
 
-def _expanded(value: Any, depth: int) -> int:
-    """How many values the document has once aliases are written out; stops counting past the bound."""
-    if depth > DEPTH_MAX:
-        raise ValueError(f"found values nested deeper than {DEPTH_MAX}; flatten the document")
-    if not isinstance(value, (dict, list)):
-        return 1
-    total = 1
-    for child in value.values() if isinstance(value, dict) else value:
-        total += _expanded(child, depth + 1)
-        if total > NODES_MAX:
-            break
-    return total
+@lru_cache(maxsize=2)
+def _composed(text: str) -> yaml.Node | None:
+    """The document as nodes that know their lines; only asked for when there is something to tell."""
+    return yaml.compose(text, Loader=yaml.CSafeLoader)
+
+
+def _reach(node: yaml.Node | None, place: Place) -> tuple[int, int]:
+    """How many steps of the way to a place are written in a document, and the line reached."""
+    line = 0
+    for step, key in enumerate(place):
+        if isinstance(node, yaml.MappingNode):
+            # A null, a number or a truth value as key is told by how it is written.
+            found = next((pair for pair in node.value if getattr(pair[0], "value", None) == str(key)), None)
+            if found is None:
+                return step, line
+            line, node = found[0].start_mark.line, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            line = node.start_mark.line
+        else:
+            return step, line
+    return len(place), line
 
 
 def _line_of(error: Exception) -> int:

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple, Self, TypeAlias
+
 import msgspec
 
 from detectors.finding import Scope, Severity
 from detectors.sigma.condition import Node
 
+Place: TypeAlias = tuple[str | int, ...]
+"""Where in a document: the keys and list positions that lead there; empty is the document itself."""
+
+
+class Fault(NamedTuple):
+    """One thing wrong with a document: what was found and what to do, and where."""
+
+    message: str
+    place: Place = ()
+
 
 class RuleRefusedError(ValueError):
-    """A rule asks for something that cannot be honoured; the text says what was found and what to do."""
+    """A rule asks for something that cannot be honoured: every fault that was found."""
+
+    def __init__(self, message: str, place: Place = ()) -> None:
+        super().__init__(message)
+        self.faults: tuple[Fault, ...] = (Fault(message, place),)
+
+    @classmethod
+    def of(cls, faults: Iterable[Fault]) -> Self:
+        told = tuple(faults)
+        error = cls("; ".join(fault.message for fault in told))
+        error.faults = told
+        return error
 
 
 class RuleProblem(msgspec.Struct, frozen=True):
@@ -53,10 +77,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A Sigma rule, ready to run: either a condition on one event or a window over hits of other rules."""
 
     id: str
-    version: str  # first 16 hexadecimal digits of the SHA-256 of its content
+    version: str  # 16 hexadecimal digits that change with its content and with what filters and pipelines make of it
     title: str
     path: str
     line: int
+    written: str = ""  # first 16 hexadecimal digits of the SHA-256 of its content alone
     name: str | None = None
     description: str = ""
     severity: Severity = Severity.LOW

@@ -62,7 +62,17 @@ def one(
         ("a: " + "[" * 60 + "]" * 60, "nested deeper"),
         ("a: &a x\nb: [" + "*a, " * 101 + "]", "more than 100 YAML aliases"),
         ("a: !!python/object/apply:os.system [ls]", "not readable as YAML"),
-        ("a: " + "x" * 300_000, "a rule has at most"),
+        ("a: " + "x" * 1_100_000, "a rule has at most"),
+        ("a: [" + "1, " * 200_001 + "]", "more than 50000 values"),
+        (one("s: {a: b}\n  condition: " + "(" * 60 + "s" + " and s)" * 60), "nested deeper than 50"),
+        (one("s: {a: b}\n  condition: " + "s or " * 5_000 + "s"), "at most 20000"),
+        (one("s: {a: b}\n  condition: [" + "s, " * 101 + "]"), "at most 100"),
+        (one("s: {a: b}\n  condition: {s: t}"), "a condition is a text"),
+        (one("s: {}\n  condition: s"), "detection without content"),
+        (one("s: {5: a}\n  condition: s"), "found 5 as the name of a field"),
+        (one("condition: s"), "found no detections"),
+        (one(more="action: rpeeat"), "found action: 'rpeeat'; use global, reset or repeat"),
+        (one(more="action: repeat"), "no rule before it"),
     ],
 )  # fmt: skip
 def test_a_bad_rule_is_refused_with_its_place_and_what_to_do(text, said):
@@ -75,14 +85,63 @@ def test_aliases_that_multiply_are_refused_before_they_do():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
     (problem,) = problems("\n".join(lines))
-    assert "aliases that expand" in problem
+    assert "aliases written out" in problem
 
 
-def test_a_problem_names_the_line_where_the_rule_begins_and_the_others_go_on():
+def test_a_problem_names_its_line_and_the_others_go_on():
     text = "\n---\n".join([one(), one(head="id: bad"), one(head=f"id: {ID}2")])
     found = parse_rules([("a.yml", text)])
     assert [rule.line for rule in found.rules] == [1, 17]
-    assert [(problem.line, problem.rule) for problem in found.problems] == [(9, "bad")]
+    assert [(problem.line, problem.rule) for problem in found.problems] == [(10, "bad")]
+
+
+MANY_FAULTS = """# a comment
+title: everything is wrong
+id: seven
+levle: high
+level: hihg
+status: [test]
+tags: [attack]
+date: yesterday
+logsource: {product: miniprogram, service: netwrk}
+custom:
+  miniwatch:
+    entity: App
+    behaviour:
+      - 99
+detection:
+  first:
+    a|within: b
+    b|re: '(?<=a)b'
+    c: {d: e}
+  second:
+    - a: fine
+    - b|gt: x
+      c|cidr: 10.0.0.0/33
+  condition:
+    - first and third
+    - 1 of fourth* or nobody
+    - second and
+"""
+
+
+def test_all_that_is_wrong_with_a_rule_is_told_at_once_each_with_its_line():
+    found = [(problem.line, problem.message) for problem in parse_rules([("a.yml", "\n" + MANY_FAULTS)]).problems]
+    expected = [
+        (4, "id: found 'seven'"), (5, "did you mean level?"), (6, "'hihg' is not a valid"), (7, "cannot be a list"),
+        (8, "must start with namespace"), (9, "yesterday"), (10, "use one of: api"), (13, "entity: 'App'"),
+        (14, "behaviour: [99]"), (18, "Unknown modifier"), (19, "look-around"), (20, "Unsupported type"),
+        (23, "incompatible"), (24, "CIDR"), (26, "names 'third'"), (27, "fits no detection"), (27, "names 'nobody'"),
+        (28, "Expected"),
+    ]  # fmt: skip
+    assert [line for line, _ in found] == [line for line, _ in expected]
+    assert [said in message for (_, message), (_, said) in zip(found, expected, strict=True)] == [True] * len(expected)
+
+
+def test_of_very_many_faults_the_first_are_told_and_the_rest_counted():
+    detection = "s:\n" + "".join(f"    a{i}|within: x\n" for i in range(60)) + "  condition: s"
+    found = problems(one(detection))
+    assert (len(found), "10 more faults" in found[-1] or "10 more faults" in found[0]) == (51, True)
 
 
 def test_an_id_used_twice_is_a_problem_of_the_second_rule():

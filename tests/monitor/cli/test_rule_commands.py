@@ -32,7 +32,7 @@ def test_the_rules_that_come_with_the_program_are_right(fresh):
 def test_a_broken_rule_is_told_with_file_and_line(fresh, rule):
     rule.write_text(RULE.replace("condition: sel", "condition: other"))
     told = fresh("rules", "check", str(rule), code=1).stdout
-    assert told.startswith(f"{rule}:1: ")
+    assert told.startswith(f"{rule}:6: ")
 
 
 @pytest.mark.parametrize("command", ["check", "test"])
