@@ -167,10 +167,24 @@ def _frames(
 
 
 def _lines(frame: pl.DataFrame) -> Iterator[bytes]:
-    """Each event's line; one that came without an id is given the one by which it is known."""
-    import polars as pl
+    """Each event's line; one that came without an id is given the one by which it is known.
 
-    has_id = pl.col("_line").str.contains(pl.concat_str(pl.lit('"'), pl.col("event.id"), pl.lit('"')), literal=True)
-    named = pl.concat_str(pl.lit('{"event.id":"'), pl.col("event.id"), pl.lit('",'), pl.col("_line").str.slice(1))
-    lines = frame.select(pl.when(has_id).then(pl.col("_line")).otherwise(named).alias("line")).to_series()
-    return (line.encode() for line in lines)
+    What the line says decides, never a search of its text: an id may hold whatever an app puts in it.
+    """
+    import msgspec
+
+    from monitor.decoders.tree import Pairs, read_tree, written
+
+    nested = msgspec.defstruct("Event", [("id", msgspec.Raw, msgspec.Raw(b"null"))])
+    members = [("event", nested | None, None), ("id", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET)]
+    read: Any = msgspec.json.Decoder(msgspec.defstruct("Line", members, rename={"id": "event.id"})).decode
+    for text, known in frame.select("_line", "event.id").iter_rows():
+        told = read(text)
+        dotted = None if told.id is msgspec.UNSET else bytes(told.id)
+        if (dotted or b"null") != b"null" or (told.event and bytes(told.event.id) != b"null"):
+            yield text.encode()
+        elif dotted is None:
+            yield b'{"event.id":' + msgspec.json.encode(known) + b"," + text[1:].encode()
+        else:
+            others = [pair for pair in read_tree(text, as_pairs=True) if pair[0] != "event.id"]
+            yield written(Pairs([("event.id", known), *others])).encode()

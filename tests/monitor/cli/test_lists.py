@@ -119,6 +119,32 @@ def test_an_event_is_listed_shown_and_explained(miniwatch):
     assert [row["event"]["dataset"] for row in limited] == ["miniprogram.api"] * 7
 
 
+FORGED = '"}\n{"event.id":"z","@timestamp":"2026-03-02T08:00:00Z","miniprogram":{"app_id":"victim"},"x":"'
+
+
+@pytest.mark.parametrize("spelling", [lambda key: {"event": {"id": key}}, lambda key: {"event.id": key}])
+@pytest.mark.parametrize("key", ['a","forged":"yes', FORGED, "plain", 7])
+def test_an_app_cannot_forge_events_by_what_it_calls_one(fresh, key, spelling):
+    event = {"@timestamp": "2026-03-02T08:00:00Z", **spelling(key), "miniprogram": {"app_id": "wx0123456789abcdef"}}
+    fresh.events.write_text(json.dumps(event) + "\n")
+    fresh.here("run", "--until-end", "--source", f"file:{fresh.events}")
+    assert fresh.rows("events", "list") == [event]
+    assert json.loads(fresh.here("events", "list", "-o", "json").stdout) == [event]
+    assert json.loads(fresh.here("events", "show", str(key), "-o", "json").stdout) == event
+
+
+@pytest.mark.parametrize("own", [{}, {"event": {"id": None}}, {"event.id": None, "message": '"event.id":"x"'}])
+def test_an_event_without_an_id_is_listed_with_the_one_it_is_known_by(fresh, own):
+    event = {"@timestamp": "2026-03-02T08:00:00Z", **own}
+    fresh.events.write_text(json.dumps(event) + "\n")
+    fresh.here("run", "--until-end", "--source", f"file:{fresh.events}")
+    (told,) = fresh.rows("events", "list")
+    assert {name: value for name, value in told.items() if name != "event.id"} == {
+        name: value for name, value in event.items() if name != "event.id"
+    }
+    assert fresh.here("events", "show", told["event.id"], "-o", "json").stdout
+
+
 def test_an_event_is_found_in_a_finding_that_counts_it_without_naming_it(fresh):
     minute = [CALL % (number, number) for number in range(25)]
     fresh.events.write_text("".join(minute))
