@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 import polars as pl
 
+from detectors.event import LINE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -60,7 +62,8 @@ class Predicate(msgspec.Struct, frozen=True, tag="ask"):
         values = " or ".join(repr(value) for value in self.operands[:5])
         more = f" or {len(self.operands) - 5} more" if len(self.operands) > 5 else ""
         case = " (case matters)" if self.cased and self.op not in (Op.PATTERN, Op.PRESENT) else ""
-        return " ".join(part for part in (self.field, self.op, self.detail, values + more) if part) + case
+        field = "the line" if self.field == LINE else self.field
+        return " ".join(part for part in (field, self.op, self.detail, values + more) if part) + case
 
 
 class All(msgspec.Struct, frozen=True, tag="all"):

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detectors.sigma import Rule, RuleProblem, parse_rules
+from detectors.sigma import Rule, RuleProblem
 from monitor.app import rules_of
 from monitor.cli.leaving import USAGE, Refused
 from monitor.rules import FILES_MAX, RULE_BYTES_MAX
 
 if TYPE_CHECKING:
-    from detectors.sigma import RuleSet
     from monitor.config import Config
 
 
@@ -29,8 +28,8 @@ def rule_starting(given: str, config: Config) -> Rule:
     raise Refused(f"{given} could be several rules: {several}; write the id", USAGE)
 
 
-def rules_in(paths: Sequence[Path]) -> tuple[RuleSet, list[RuleProblem]]:
-    """The rules of some files and folders, tested or not, and what could not even be read."""
+def texts_in(paths: Sequence[Path]) -> tuple[list[tuple[str, str]], list[RuleProblem]]:
+    """Path and text of some files and of all rule files in folders, and what could not be read."""
     sources: list[tuple[str, str]] = []
     problems: list[RuleProblem] = []
     for path in _files(paths):
@@ -41,7 +40,7 @@ def rules_in(paths: Sequence[Path]) -> tuple[RuleSet, list[RuleProblem]]:
             sources.append((str(path), path.read_text(encoding="utf-8-sig")))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(RuleProblem(str(path), 0, "", f"cannot be read: {error}"))
-    return parse_rules(sources), problems
+    return sources, problems
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

@@ -17,7 +17,7 @@ from monitor.cli.printing import Column, visible, write_one, write_rows, write_t
 from monitor.counting import counted
 
 if TYPE_CHECKING:
-    from detectors.sigma import Explanation, Rule, RuleSet
+    from detectors.sigma import Explanation, Rule
     from monitor.config import Config
 
 rules = group("Detection rules (Sigma): look at them, check them, test them.")
@@ -84,22 +84,32 @@ def show_rule(name: RuleName, output: Output = Form.TABLE, config: ConfigFile = 
         write_text("\n" + Path(rule.path).read_text(encoding="utf-8-sig"))
 
 
-@rules.command("check", epilog="Example: miniwatch rules check rules/mine/")
-def check_rules(paths: Paths = None, config: ConfigFile = None) -> None:
-    """Check that rules can be loaded: every problem with its file and line, and twins that are missing. Exits 1 then."""
-    from monitor.app import rules_of
-    from monitor.cli.opening import configuration
-    from monitor.cli.telling import problem_text
+@rules.command("check", epilog="Example: miniwatch rules check rules/mine/ --strict")
+def check_rules(
+    paths: Paths = None,
+    strict: Annotated[bool, Option("--strict", help="Exit 1 for warnings too.")] = False,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+) -> None:
+    """Check that rules can be loaded, and how they could be better: every problem and warning with its file and line.
 
-    if paths:
-        count, problems = _checked(paths)
+    Exits 1 when there is a problem. What each warning means stands in docs/rules.md.
+    """
+    from monitor.cli.opening import configuration
+    from monitor.cli.rule_check import check_configured, check_paths
+
+    checked = check_paths(paths) if paths else check_configured(configuration(config))
+    if output is Form.TABLE:
+        for each in checked.told:
+            write_text(visible(each.text))
     else:
-        loaded = rules_of(configuration(config))
-        count, problems = len(loaded.rules), [problem_text(problem) for problem in loaded.problems]
-    for problem in problems:
-        write_text(visible(problem))
-    say(f"{counted(count, 'rule')} can be loaded, {counted(len(problems), 'problem')}.")
-    if problems:
+        write_rows(output, [each.row() for each in checked.told], [])
+    problems = sum(each.kind == "problem" for each in checked.told)
+    warnings = len(checked.told) - problems
+    say(
+        f"{counted(checked.loadable, 'rule')} can be loaded, {counted(problems, 'problem')}, {counted(warnings, 'warning')}."
+    )
+    if problems or (strict and warnings):
         leave(FOUND_PROBLEMS)
 
 
@@ -162,58 +172,13 @@ def _row(rule: Rule) -> Row:
     return {**told, "kind": kind, "entity": rule.entity.value if rule.entity else "AppId, else Host, else Dataset"}
 
 
-def _checked(paths: Sequence[Path]) -> tuple[int, list[str]]:
-    """How many of the rules would be loaded, and why others would not."""
-    from monitor.rules import whole_files
-
-    found, problems = _rules_in(paths)
-    twinless = _twinless(found.rules)
-    whole = whole_files(found)
-    return sum(len(own) for path, own in whole.items() if path not in twinless), [*problems, *twinless.values()]
-
-
-def _rules_in(paths: Sequence[Path]) -> tuple[RuleSet, list[str]]:
-    """The rules under some paths that are well formed, and what is the matter with the others, or with a path."""
-    from monitor.cli.rule_files import rules_in
-    from monitor.cli.telling import problem_text
-
-    empty = {path: why for path in paths if (why := _nothing_in(path))}
-    found, unread = rules_in([path for path in paths if path not in empty])
-    return found, [*empty.values(), *(problem_text(problem) for problem in (*unread, *found.problems))]
-
-
-def _nothing_in(path: Path) -> str | None:
-    """Why there can be no rule under a path."""
-    from monitor.twins import HIT
-
-    if not path.exists():
-        return f"{path}: there is no such file or folder"
-    if not path.is_dir() or any(any(path.rglob(suffix)) for suffix in ("*.yml", "*.yaml")):
-        return None
-    if (path / HIT).is_file():
-        return f"{path} holds a twin; did you mean {path}.yml?"
-    return f"no rule file (*.yml) under {path}"
-
-
-def _twinless(found: Sequence[Rule]) -> dict[str, str]:
-    """Files of rules that have no twin, with what to say of each; the program's own were tested when it was made."""
-    from monitor.rules import builtin_folder
-    from monitor.twins import missing
-
-    own = builtin_folder().path.resolve()
-    told: dict[str, str] = {}
-    for path in dict.fromkeys(rule.path for rule in found if not Path(rule.path).resolve().is_relative_to(own)):
-        if absent := missing(Path(path).with_suffix("")):
-            files = " and ".join(str(file) for file in absent)
-            told[path] = f"{path}: well formed, but its twin is missing: {files}; a rule without a twin is refused"
-    return told
-
-
 def _tested(paths: Sequence[Path]) -> tuple[int, list[str]]:
+    from monitor.cli.rule_check import read_rules
     from monitor.rules import closure, whole_files
     from monitor.twins import run_twin
 
-    found, failures = _rules_in(paths)
+    found, _, refused = read_rules(paths)
+    failures = [each.text for each in refused]
     by_id = {rule.id: rule for rule in found.rules}
     whole = whole_files(found)
     for path, own in whole.items():

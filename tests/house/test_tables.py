@@ -7,6 +7,7 @@ import pytest
 
 from detectors.event import DATASETS, FIELDS, PEOPLE
 from detectors.finding import SCOPE_FIELDS
+from detectors.sigma.remark import CODES
 from monitor.telemetry.metrics import metrics_table
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -40,7 +41,11 @@ def _events(page):
     }
 
 
-PAGES = {"events.md": _events, "metrics.md": lambda _page: {"metrics": metrics_table()}}
+def _rules(_page):
+    return {"remarks": _table(["code", "meaning"], [[f"`{code}`", text] for code, text in CODES.items()])}
+
+
+PAGES = {"events.md": _events, "metrics.md": lambda _page: {"metrics": metrics_table()}, "rules.md": _rules}
 
 
 @pytest.mark.parametrize("name", PAGES)

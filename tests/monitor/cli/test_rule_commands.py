@@ -25,7 +25,7 @@ def rule(fresh):  # in a folder of its own, with its twin and a configuration th
 
 
 def test_the_rules_that_come_with_the_program_are_right(fresh):
-    assert "0 problems" in fresh("rules", "check").stderr
+    assert "0 problems, 0 warnings" in fresh("rules", "check", "--strict").stderr
     assert len(fresh("rules", "list", "-o", "ndjson").stdout.splitlines()) > 50
 
 
@@ -52,7 +52,7 @@ def test_a_rule_without_a_twin_is_well_formed_and_cannot_be_loaded(fresh, rule):
     missing.unlink()
     result = fresh("rules", "check", str(rule), code=1)
     assert f"{rule}: well formed, but its twin is missing: {missing}; " in result.stdout
-    assert "0 rules can be loaded, 1 problem." in result.stderr
+    assert "0 rules can be loaded, 1 problem, 3 warnings." in result.stderr
     assert fresh("rules", "test", str(rule), code=1).stdout.startswith(f"{missing}: is not there")
 
 
@@ -133,3 +133,20 @@ def test_a_rule_is_shown_with_its_text(fresh):
         ]
         == "high"
     )
+
+
+def test_warnings_are_told_with_their_code_and_fail_only_when_asked_to(fresh, rule):
+    rule.write_text(RULE.replace("api: evil}", "api: evil}\n  other: {miniprogram.api: worse}"))
+    told = fresh("rules", "check", str(rule))
+    assert told.stdout.splitlines()[-1] == (f"{rule}:6: warning: unused-detection: the condition never uses 'other'")
+    assert "1 rule can be loaded, 0 problems, 4 warnings." in told.stderr
+    fresh("rules", "check", "--strict", str(rule), code=1)
+    rows = [json.loads(line) for line in fresh("rules", "check", str(rule), "-o", "ndjson").stdout.splitlines()]
+    assert rows[-1] == {
+        "kind": "warning",
+        "code": "unused-detection",
+        "path": str(rule),
+        "line": 6,
+        "rule": "0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11",
+        "message": "the condition never uses 'other'",
+    }

@@ -1,0 +1,117 @@
+"""Remarks on rules that can be honoured: what is missing, what does nothing where it stands, what says it better."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from detectors.sigma.collection import written_out
+from detectors.sigma.condition import All, AnyOf, Not, Predicate, fields_of, fold_text
+from detectors.sigma.document import split_documents
+from detectors.sigma.phrasing import Phrase, phrasing
+from detectors.sigma.reach import Idle, idle_parts
+from detectors.sigma.remark import Remark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from detectors.sigma.condition import Node
+    from detectors.sigma.rule import Place, Rule
+
+PART_CHARACTERS_MAX: Final = 200
+"""Of a part of a condition that a remark shows."""
+
+_KEY: Final = "|"
+"""After the name of a field, to tell it from values."""
+
+
+def lint(sources: Iterable[tuple[str, str]], rules: Sequence[Rule]) -> list[Remark]:
+    """Remarks on the rules of some files, given as (path, YAML text): those that `parse_rules` has taken."""
+    taken = {(rule.path, rule.line): rule for rule in rules}
+    remarks: set[Remark] = set()
+    for path, text in sources:
+        documents, _ = written_out(split_documents(path, text)[0])
+        for document in documents:
+            rule = taken.get((path, document.line))
+            if rule is not None:
+                remarks.update(
+                    Remark(path, document.line_of(place), code, message, rule.id)
+                    for place, code, message in _remarks(rule, document.content)
+                )
+    return sorted(remarks)
+
+
+def _remarks(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:
+    yield from _missing(rule, content)
+    detection = content.get("detection")
+    if isinstance(detection, dict) and rule.condition is not None:
+        yield from phrasing(detection)
+        written: dict[str, list[Place]] = {}
+        for text, place in _written(detection, ("detection",)):
+            written.setdefault(text, []).append(place)
+        for idle in idle_parts(rule.condition):
+            yield from _idle(idle, written, whole=idle.part is rule.condition)
+
+
+def _missing(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:
+    """What whoever reads a finding would look for. A rule that is only counted gives none."""
+    if not rule.description.strip():
+        yield (), "missing-description", f"{rule.title!r} has no description: say what a finding means"
+    if rule.silent:
+        return
+    if content.get("level") is None:
+        yield (), "missing-level", f"{rule.title!r} has no level; its findings count as {rule.severity}"
+    if not rule.false_positives:
+        yield (), "missing-falsepositives", f"{rule.title!r} has no falsepositives: say what looks the same"
+    if not rule.tags:
+        yield (), "missing-tags", f"{rule.title!r} has no tags: playbooks find findings by behaviour.N and the like"
+
+
+def _idle(idle: Idle, written: Mapping[str, list[Place]], *, whole: bool) -> Iterator[Phrase]:
+    code = "always-true" if idle.always else "subsumed-value" if idle.among else "never-true"
+    word = "always true" if idle.always else "never true"
+    if whole:
+        yield ("detection", "condition"), code, f"the whole condition is {word}: {idle.why}"
+        return
+    texts = [str(operand) for operand in _operands(idle.part)]
+    known = sorted((written[text] for text in texts if text in written), key=len)
+    if texts and not known:  # modifiers have made it out of what is written
+        return
+    shown = _shown(idle.part)[:PART_CHARACTERS_MAX]
+    if not texts:
+        known = [written[name + _KEY] for name in fields_of(idle.part) if name + _KEY in written]
+    place = known[0][0] if known else ("detection",)  # of the rarest value: others may stand elsewhere too
+    yield place, code, f"{shown} {'can be left out' if idle.among else f'is {word} here'}: {idle.why}"
+
+
+def _operands(node: Node) -> Iterator[object]:
+    match node:
+        case Predicate():
+            yield from node.operands
+        case Not():
+            yield from _operands(node.child)
+        case All() | AnyOf():
+            for child in node.children:
+                yield from _operands(child)
+
+
+def _shown(node: Node) -> str:
+    match node:
+        case Predicate():
+            return str(node)
+        case Not():
+            return f"not ({_shown(node.child)})"
+    return (" and " if isinstance(node, All) else " or ").join(f"({_shown(child)})" for child in node.children)
+
+
+def _written(value: Any, path: Place) -> Iterator[tuple[str, Place]]:
+    """Each value as a condition has it, without case and wildcards at its ends, and each field; and where they stand."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield str(key).partition("|")[0] + _KEY, (*path, str(key))
+            yield from _written(inner, (*path, str(key)))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _written(inner, (*path, number))
+    elif value is not None:
+        bare = (str(value).lower() if isinstance(value, bool) else str(value)).strip("*")
+        yield from ((form, path) for form in dict.fromkeys((fold_text(bare), bare)))

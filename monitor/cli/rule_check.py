@@ -1,0 +1,114 @@
+"""What there is to say about rules before they run: problems, for which they are refused, and warnings, which are advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from detectors.sigma import parse_rules
+from detectors.sigma.lint import lint
+from monitor.app import rules_of
+from monitor.cli.rule_files import texts_in
+from monitor.cli.telling import problem_text
+from monitor.rules import builtin_folder, whole_files
+from monitor.twins import HIT, missing
+
+if TYPE_CHECKING:
+    from detectors.sigma import Rule, RuleProblem, RuleSet
+    from detectors.sigma.remark import Remark
+    from monitor.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A problem or a warning: what programs read of it, and `text` for people."""
+
+    kind: Literal["problem", "warning"]
+    code: str
+    path: str
+    line: int
+    rule: str
+    message: str
+    text: str
+
+    def row(self) -> dict[str, object]:
+        return {
+            "kind": self.kind,
+            "code": self.code,
+            "path": self.path,
+            "line": self.line,
+            "rule": self.rule,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Rules that were looked at: those that are well formed, how many of them can be loaded, and all there is to say."""
+
+    rules: tuple[Rule, ...]
+    loadable: int
+    told: list[Told]
+
+
+def check_paths(paths: Sequence[Path]) -> Checked:
+    """The rules of files and folders."""
+    found, sources, problems = read_rules(paths)
+    twinless = _twinless(found.rules)
+    whole = whole_files(found)
+    loadable = sum(len(own) for path, own in whole.items() if path not in twinless)
+    remarks = lint(sources, found.rules)
+    return Checked(found.rules, loadable, [*problems, *twinless.values(), *map(warning, remarks)])
+
+
+def check_configured(config: Config) -> Checked:
+    """The rules that a configuration names."""
+    loaded = rules_of(config)
+    sources = [(path, Path(path).read_text("utf-8-sig")) for path in dict.fromkeys(rule.path for rule in loaded.rules)]
+    remarks = lint(sources, loaded.rules)
+    return Checked(loaded.rules, len(loaded.rules), [*map(_refused, loaded.problems), *map(warning, remarks)])
+
+
+def read_rules(paths: Sequence[Path]) -> tuple[RuleSet, list[tuple[str, str]], list[Told]]:
+    """The rules under some paths that are well formed, their texts, and what is the matter with the others, or with a path."""
+    empty = {path: why for path in paths if (why := _nothing_in(path))}
+    sources, unread = texts_in([path for path in paths if path not in empty])
+    found = parse_rules(sources)
+    nothing = [Told("problem", "no-rule", str(path), 0, "", why, why) for path, why in empty.items()]
+    return found, sources, [*nothing, *map(_refused, (*unread, *found.problems))]
+
+
+def warning(remark: Remark) -> Told:
+    """Advice on a rule."""
+    text = f"{remark.path}:{remark.line}: warning: {remark.code}: {remark.message}"
+    return Told("warning", remark.code, remark.path, remark.line, remark.rule, remark.message, text)
+
+
+def _refused(problem: RuleProblem) -> Told:
+    text = problem_text(problem)
+    return Told("problem", "refused", problem.path, problem.line, problem.rule, problem.message, text)
+
+
+def _nothing_in(path: Path) -> str | None:
+    """Why there can be no rule under a path."""
+    if not path.exists():
+        return f"{path}: there is no such file or folder"
+    if not path.is_dir() or any(any(path.rglob(suffix)) for suffix in ("*.yml", "*.yaml")):
+        return None
+    if (path / HIT).is_file():
+        return f"{path} holds a twin; did you mean {path}.yml?"
+    return f"no rule file (*.yml) under {path}"
+
+
+def _twinless(found: Iterable[Rule]) -> dict[str, Told]:
+    """Files of rules that have no twin, with what to say of each; the program's own were tested when it was made."""
+    own = builtin_folder().path.resolve()
+    told: dict[str, Told] = {}
+    for path in dict.fromkeys(rule.path for rule in found if not Path(rule.path).resolve().is_relative_to(own)):
+        if absent := missing(Path(path).with_suffix("")):
+            files = " and ".join(str(file) for file in absent)
+            message = f"well formed, but its twin is missing: {files}; a rule without a twin is refused"
+            told[path] = Told("problem", "missing-twin", path, 0, "", message, f"{path}: {message}")
+    return told
