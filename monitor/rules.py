@@ -18,13 +18,8 @@ import msgspec
 
 from detectors.sigma import Rule, RuleProblem, RuleSet, parse_rules
 from monitor.rule_cache import RuleCache, TwinVerdicts, twin_key
+from monitor.rule_reading import rule_texts, why
 from monitor.twins import TwinFailure, run_twin, twin_digests
-
-RULE_BYTES_MAX: Final = 1 << 20
-"""Size of one rule file."""
-
-FILES_MAX: Final = 20_000
-"""Rule files in one folder."""
 
 MANIFEST: Final = "tested.json"
 TWINS: Final = Path("tests") / "rules"
@@ -67,11 +62,9 @@ def load_rules(folders: Sequence[RuleFolder], cache: RuleCache | None = None) ->
     sources: list[tuple[str, str]] = []
     problems: list[RuleProblem] = []
     for folder in folders:
-        for file in _files(folder, problems):
-            text = _read(file, problems)
-            if text is not None:
-                files[str(file.path)] = file
-                sources.append((str(file.path), text))
+        for found in rule_texts(folder.path, problems):
+            files[str(found.path)] = _File(folder, found.path, found.name)
+            sources.append((str(found.path), found.text))
     parsed = cache.parse(sources) if cache else parse_rules(sources)
     verdicts = cache.verdicts() if cache else TwinVerdicts()
     problems.extend(parsed.problems)
@@ -79,10 +72,10 @@ def load_rules(folders: Sequence[RuleFolder], cache: RuleCache | None = None) ->
     refused: set[str] = {problem.path for problem in parsed.problems}
     by_id = {rule.id: rule for rule in parsed.rules}
     for path, own in whole_files(parsed).items():
-        found = list(_untested(files[path], own, by_id, manifests, verdicts))
-        if found:
+        untested = list(_untested(files[path], own, by_id, manifests, verdicts))
+        if untested:
             refused.add(path)
-            problems.extend(found)
+            problems.extend(untested)
     verdicts.save()
     kept = _without(parsed.rules, refused, problems)
     return LoadedRules(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
@@ -107,8 +100,7 @@ def closure(own: Sequence[Rule], by_id: Mapping[str, Rule]) -> list[Rule]:
 def run_builtin_twins(rules: Path, twins: Path) -> tuple[dict[str, Any], list[TwinFailure | RuleProblem]]:
     """Every twin of a source tree: the manifest that its passing rules earn, and what failed."""
     problems: list[RuleProblem] = []
-    folder = RuleFolder(rules, builtin=True)
-    sources = [(file.name, text) for file in _files(folder, problems) if (text := _read(file, problems)) is not None]
+    sources = [(found.name, found.text) for found in rule_texts(rules, problems)]
     parsed = parse_rules(sources)
     failures: list[TwinFailure | RuleProblem] = [*problems, *parsed.problems]
     by_id = {rule.id: rule for rule in parsed.rules}
@@ -136,42 +128,13 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def _files(folder: RuleFolder, problems: list[RuleProblem]) -> Iterator[_File]:
-    """The rule files of a folder, in a fixed order; links that lead elsewhere are as good as files."""
-    if not folder.path.is_dir():
-        problems.append(
-            RuleProblem(str(folder.path), 0, "", "is no folder that can be read; make it or take it off the list")
-        )
-        return
-    paths = sorted(path for suffix in ("*.yml", "*.yaml") for path in folder.path.rglob(suffix) if path.is_file())
-    if len(paths) > FILES_MAX:
-        message = f"found {len(paths)} rule files; the first {FILES_MAX} are taken"
-        problems.append(RuleProblem(str(folder.path), 0, "", message))
-    for path in paths[:FILES_MAX]:
-        yield _File(folder, path, path.relative_to(folder.path).as_posix())
-
-
-def _read(file: _File, problems: list[RuleProblem]) -> str | None:
-    """A rule file's text, or None and a problem."""
-    try:
-        size = file.path.stat().st_size
-        if size > RULE_BYTES_MAX:
-            raise ValueError(f"found {size} bytes; a rule file has at most {RULE_BYTES_MAX}")  # noqa: TRY301 - told like the others
-        return file.path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        problems.append(RuleProblem(str(file.path), 0, "", f"cannot be read: {_why(error)}"))
-        return None
-
-
 def _manifest(folder: RuleFolder, problems: list[RuleProblem]) -> Mapping[str, Any]:
     path = folder.path / MANIFEST
     try:
         manifest: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
         problems.append(
-            RuleProblem(
-                str(path), 0, "", f"cannot be read, so no rule of this folder is taken as tested: {_why(error)}"
-            )
+            RuleProblem(str(path), 0, "", f"cannot be read, so no rule of this folder is taken as tested: {why(error)}")
         )
         return {}
     return manifest
@@ -194,7 +157,7 @@ def _untested(
     try:
         failures = _twin_failures(closure(own, by_id), frozenset(rule.id for rule in own), file, verdicts)
     except OSError as error:
-        yield RuleProblem(str(file.path), 0, own[0].title, f"its twin cannot be read: {_why(error)}")
+        yield RuleProblem(str(file.path), 0, own[0].title, f"its twin cannot be read: {why(error)}")
         return
     for failure in failures:
         yield RuleProblem(failure.path, failure.line, own[0].title, failure.message)
@@ -212,11 +175,6 @@ def _twin_failures(
     if not failures and twin_key(rules, own, folder) == key:  # the files are those that were looked at
         verdicts.passes(key)
     return failures
-
-
-def _why(error: Exception) -> str:
-    """An error for people: what the system says, without its number and the path that stands before it already."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _without(rules: Sequence[Rule], refused: set[str], problems: list[RuleProblem]) -> tuple[Rule, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from detectors.sigma import Rule, RuleProblem
 from monitor.app import rules_of
 from monitor.cli.leaving import USAGE, Refused
-from monitor.rules import FILES_MAX, RULE_BYTES_MAX
+from monitor.rule_reading import read_text, rule_texts
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -32,24 +32,9 @@ def texts_in(paths: Sequence[Path]) -> tuple[list[tuple[str, str]], list[RulePro
     """Path and text of some files and of all rule files in folders, and what could not be read."""
     sources: list[tuple[str, str]] = []
     problems: list[RuleProblem] = []
-    for path in _files(paths):
-        try:
-            if path.stat().st_size > RULE_BYTES_MAX:
-                problems.append(RuleProblem(str(path), 0, "", f"larger than {RULE_BYTES_MAX} bytes"))
-                continue
-            sources.append((str(path), path.read_text(encoding="utf-8-sig")))
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(RuleProblem(str(path), 0, "", f"cannot be read: {error}"))
-    return sources, problems
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(each for suffix in ("*.yml", "*.yaml") for each in path.rglob(suffix))
-        else:
-            found.append(path)
-    if len(found) > FILES_MAX:
-        raise Refused(f"{len(found)} rule files; at most {FILES_MAX} at once", USAGE)
-    return found
+            sources += [(str(found.path), found.text) for found in rule_texts(path, problems)]
+        elif (text := read_text(path, problems)) is not None:
+            sources.append((str(path), text))
+    return sources, problems
