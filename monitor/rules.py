@@ -92,9 +92,14 @@ def whole_files(parsed: RuleSet) -> dict[str, list[Rule]]:
 
 
 def closure(own: Sequence[Rule], by_id: Mapping[str, Rule]) -> list[Rule]:
-    """Some rules and all that they count."""
-    bases = {base: by_id[base] for rule in own if rule.window for base in rule.window.bases}
-    return [*(rule for base, rule in bases.items() if base not in {rule.id for rule in own}), *own]
+    """Some rules and all that they count, and what that counts in turn, from the ground up."""
+    found: dict[str, Rule] = {}
+    row = list(own)
+    while row:
+        found = {**{rule.id: rule for rule in row}, **found}
+        bases = dict.fromkeys(base for rule in row if rule.window for base in rule.window.bases)
+        row = [by_id[base] for base in bases if base not in found]
+    return list(found.values())
 
 
 def run_builtin_twins(rules: Path, twins: Path) -> tuple[dict[str, Any], list[TwinFailure | RuleProblem]]:
@@ -180,16 +185,12 @@ def _twin_failures(
 def _without(rules: Sequence[Rule], refused: set[str], problems: list[RuleProblem]) -> tuple[Rule, ...]:
     """The rules of files that were not refused, less those that count a refused one."""
     gone = {rule.id for rule in rules if rule.path in refused}
-    kept = []
-    for rule in rules:
-        if rule.id in gone:
-            continue
-        lost = [base for base in (rule.window.bases if rule.window else ()) if base in gone]
-        if lost:
-            problems.append(RuleProblem(rule.path, rule.line, rule.id, f"counts {lost[0]}, which was refused"))
-        else:
-            kept.append(rule)
-    return tuple(kept)
+    for rule in sorted(rules, key=lambda rule: rule.window.level if rule.window else -1):
+        lost = next((base for base in (rule.window.bases if rule.window else ()) if base in gone), None)
+        if lost is not None and rule.id not in gone:
+            problems.append(RuleProblem(rule.path, rule.line, rule.id, f"counts {lost}, which was refused"))
+            gone.add(rule.id)
+    return tuple(rule for rule in rules if rule.id not in gone)
 
 
 def _versions(rules: Sequence[Rule]) -> dict[str, str]:

@@ -65,7 +65,7 @@ class SigmaDetector:
     def observe(self, batch: Batch) -> list[Sighting]:
         matches = self.matches(batch)
         sightings = self._single(batch.frame, matches) + self._correlator.observe(batch, matches)
-        return sorted(sightings, key=lambda one: (one.row, one.finding.rule.id, one.finding.entity))
+        return sorted(sightings, key=lambda one: (one.row, one.finding.rule.id, one.finding.entity, one.finding.id))
 
     def snapshot(self) -> State:
         return {

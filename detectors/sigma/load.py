@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sigma.correlations import SigmaCorrelationRule
 from sigma.rule import SigmaRule
 
+from detectors.sigma.chains import in_order, silenced
 from detectors.sigma.collection import written_out
 from detectors.sigma.compile import compile_rule
 from detectors.sigma.condition import fields_of
+from detectors.sigma.correlation import correlation_rule
 from detectors.sigma.dialect import POLICY
 from detectors.sigma.document import Document, split_documents
 from detectors.sigma.faults import detection_faults, told
 from detectors.sigma.fields import datasets_of, field_names
 from detectors.sigma.header import header_faults, needs_of, parsed_faults, readable, said
 from detectors.sigma.rule import Fault, Rule, RuleProblem, RuleRefusedError, RuleSet
-from detectors.sigma.windows import compile_window, named_rules
+from detectors.sigma.windows import Named
 from detectors.sigma.wording import reworded
 
 if TYPE_CHECKING:
@@ -50,31 +51,37 @@ def parse_rules(sources: Sequence[tuple[str, str]]) -> RuleSet:
     for document in documents:
         if "correlation" not in document.content:
             _add(rules, problems, document, _stateless)
-    bases = dict(rules)
-    for document in correlations:
-        _add(rules, problems, document, lambda document: _correlation(document, bases))
-    silent = _silenced(correlations, bases)
+    ordered, circles = in_order(correlations)
+    problems += [document.problem(message, ("correlation", "rules")) for document, message in circles]
+    named = Named(rules.values())
+    for document in ordered:
+        rule = _add(rules, problems, document, lambda document: correlation_rule(document, named))
+        if rule is not None:
+            named.add(rule)
+    silent = silenced(correlations, rules)
     kept = tuple(msgspec.structs.replace(rule, silent=True) if rule.id in silent else rule for rule in rules.values())
     return RuleSet(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
 
 
 def _add(
     rules: dict[str, Rule], problems: list[RuleProblem], document: Document, load: Callable[[Document], Rule]
-) -> None:
+) -> Rule | None:
+    """The rule of a document, added to the others; or None, and what is wrong with it."""
     try:
         rule = load(document)
     except RuleRefusedError as error:
         problems.extend(document.problems(error.faults))
-        return
+        return None
     except Exception as error:  # noqa: BLE001 - a rule is foreign text: whatever its parser trips over costs that rule only
         problems.append(document.problem(told(error)))
-        return
+        return None
     first = rules.get(rule.id)
     if first is not None:
         message = f"found the id {rule.id} again, first at {first.path}:{first.line}; give each rule its own id"
         problems.append(document.problem(message, ("id",)))
-        return
+        return None
     rules[rule.id] = rule
+    return rule
 
 
 def _stateless(document: Document) -> Rule:
@@ -134,38 +141,3 @@ def _faults_of(error: Exception) -> Iterator[Fault]:
         yield from error.faults
     else:
         yield Fault(told(error))
-
-
-def _correlation(document: Document, bases: Mapping[str, Rule]) -> Rule:
-    faults = list(header_faults(document.content))
-    parsed = SigmaCorrelationRule.from_dict(readable(document.content), collect_errors=True)
-    faults += parsed_faults(parsed.errors)
-    if faults:
-        raise RuleRefusedError.of(faults)
-    header = said(document, parsed)
-    window = compile_window(parsed, header["version"], bases)
-    fields = tuple(dict.fromkeys([*(name for group in window.groups for name in group.fields), *(window.value or ())]))
-    return Rule(
-        **header,
-        logsource="correlation",
-        datasets=tuple(dict.fromkeys(name for base in window.bases for name in bases[base].datasets)),
-        fields=fields,
-        needs=needs_of(fields, header["entity_field"]).union(*(bases[base].needs for base in window.bases)),
-        window=window,
-    )
-
-
-def _silenced(correlations: Sequence[Document], bases: Mapping[str, Rule]) -> set[str]:
-    """Rules that only serve to be counted; also when the rule that counts them was refused, or they would flood."""
-    silent: set[str] = set()
-    loud: set[str] = set()
-    for document in correlations:
-        correlation = document.content["correlation"]
-        if isinstance(correlation, dict):
-            ids = {base.id for name in named_rules(correlation) if (base := _named(name, bases))}
-            (loud if correlation.get("generate") is True else silent).update(ids)
-    return silent - loud
-
-
-def _named(name: str, bases: Mapping[str, Rule]) -> Rule | None:
-    return bases.get(name.lower()) or next((rule for rule in bases.values() if rule.name == name), None)

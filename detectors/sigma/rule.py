@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import NamedTuple, Self, TypeAlias
 
 import msgspec
@@ -56,19 +57,72 @@ class Group(msgspec.Struct, frozen=True):
     fields: tuple[str, ...]
 
 
-class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """What a correlation rule counts: hits of its base rules, per group, in a sliding window of time.
+class WindowKind(StrEnum):
+    """What a window makes of the hits in it."""
 
-    The window of an event at time t is (t - span_us, t]. `value` names, per base rule, the field whose distinct values
-    are counted; None counts events. `stamp` changes with the rule and with each of its bases.
+    EVENT_COUNT = "event_count"
+    VALUE_COUNT = "value_count"
+    VALUE_SUM = "value_sum"
+    VALUE_AVERAGE = "value_avg"
+    VALUE_MEDIAN = "value_median"
+    VALUE_PERCENTILE = "value_percentile"
+    TEMPORAL = "temporal"
+    TEMPORAL_ORDERED = "temporal_ordered"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it reckons with the numbers that a field holds."""
+        return self in (self.VALUE_SUM, self.VALUE_AVERAGE, self.VALUE_MEDIAN, self.VALUE_PERCENTILE)
+
+    @property
+    def is_temporal(self) -> bool:
+        """Whether it asks which rules were hit, not how often."""
+        return self in (self.TEMPORAL, self.TEMPORAL_ORDERED)
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """One comparison of what a window holds with a number."""
+
+    operator: str  # gt gte lt lte eq neq
+    threshold: float
+
+
+class Words(msgspec.Struct, frozen=True):
+    """A condition in words over the base rules of a window: ``rule`` with its place, or ``not``, ``and``, ``or`` of parts."""
+
+    word: str
+    place: int = 0
+    parts: tuple[Words, ...] = ()
+
+
+class Sequence(msgspec.Struct, frozen=True):
+    """One way to meet an ordered condition: base rules by place, one after the other, and those that must not be there."""
+
+    steps: tuple[int, ...]
+    absent: tuple[int, ...] = ()
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What a correlation rule makes of the hits of its base rules, per group, in a sliding window of time.
+
+    The window of an event at time t is (t - span_us, t]. It speaks where all of `bounds` hold for what it holds; or
+    where `words` are true of the rules hit in it, or one of the `sequences` is found there. `values` names, per base
+    rule, the fields whose values are counted or reckoned with. `steps` are the places of the base rules in the order
+    that is asked for. `level` is 0 over rules on single events, and one more than its bases' over correlations. `stamp`
+    changes with the rule and with each of its bases.
     """
 
+    kind: WindowKind
     bases: tuple[str, ...]
     span_us: int
     groups: tuple[Group, ...]
-    operator: str  # gt gte lt lte eq neq
-    threshold: float
-    value: tuple[str, ...] | None
+    bounds: tuple[Bound, ...]
+    words: Words | None = None
+    sequences: tuple[Sequence, ...] = ()
+    steps: tuple[int, ...] = ()
+    values: tuple[tuple[str, ...], ...] = ()
+    percentile: float | None = None
+    level: int = 0
     generate: bool
     stamp: str
 

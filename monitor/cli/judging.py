@@ -35,6 +35,7 @@ from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.pipeline import KEPT
 from monitor.registry import Registry
+from monitor.rules import closure
 from monitor.sealing import Seal, key_at
 from monitor.sources import RawBatch
 from monitor.stores.places import Places
@@ -104,11 +105,9 @@ def registry_said(rule: Rule, given: Given, config: Config) -> str | None:
 
 
 def _judges(rule: Rule, config: Config) -> list[Rule]:
-    """The rules that judge single events for a rule: itself, or those that it counts."""
-    if rule.window is None:
-        return [rule]
+    """The rules that judge single events for a rule: itself, or those that it counts, through whatever counts between."""
     by_id = {each.id: each for each in rules_of(config).rules}
-    return [by_id[base] for base in dict.fromkeys(rule.window.bases)]
+    return [each for each in closure([rule], by_id) if not each.is_correlation]
 
 
 def rows_of(given: Given, needs: frozenset[str], config: Config) -> pl.DataFrame:

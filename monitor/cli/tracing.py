@@ -65,7 +65,7 @@ def _is_counted(event: pl.DataFrame, finding: Finding, rule: Rule | None, true: 
     return any(
         base in true and all(_text(event, group.fields[place]) == values.get(group.name) for group in window.groups)
         for place, base in enumerate(window.bases)
-        if window.value is None or _text(event, window.value[place]) is not None
+        if not window.values or all(_text(event, name) is not None for name in window.values[place])
     )
 
 

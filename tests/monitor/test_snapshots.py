@@ -121,8 +121,8 @@ def test_another_turns_snapshot_under_this_name_is_refused(folder):
 
 def test_a_later_format_is_refused(folder, monkeypatch):
     folder.save(1, states(1))
-    monkeypatch.setattr(snapshots, "FORMAT", 2)
-    assert turn_of(folder) == (None, ["of format 1; this version reads format 2"])
+    monkeypatch.setattr(snapshots, "FORMAT", 3)
+    assert turn_of(folder) == (None, ["of format 2; this version reads format 3"])
 
 
 BOUNDARIES = ["write:snapshot", "fsync:snapshot", "rename:snapshot", "rename:snapshot:done"]

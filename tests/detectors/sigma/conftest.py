@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ import yaml
 
 from detectors.sigma import SigmaDetector, parse_rules
 from detectors.testing import batch
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests of windows share `by_hand`
 
 
 def rule_text(detection: dict[str, Any], **more: Any) -> str:

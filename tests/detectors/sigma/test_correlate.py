@@ -1,18 +1,14 @@
-"""Windows over time: edges, ties, groups, and the same findings as counting by hand, however the stream is cut."""
+"""Windows over time: edges, ties, groups, and what findings say of them. `test_timelines.py` and `test_window_laws.py` have the rest."""
 
 from __future__ import annotations
 
-from itertools import groupby
-
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from detectors.event import END_OF_TIME, MICROSECONDS, Batch
 from detectors.finding import Entity, Scope, finding_id
 from detectors.sigma import SigmaDetector
-from detectors.testing import FIRST_TIME, batch, check_detector, cut, pieces, run
+from detectors.testing import FIRST_TIME, batch, cut, run
 
 BASE = "5d2b1c1e-0000-4000-8000-000000000001"
 OTHER = "5d2b1c1e-0000-4000-8000-000000000002"
@@ -206,98 +202,6 @@ def test_a_snapshot_of_something_else_is_refused(sigma):
         rules(sigma).restore({"windows": pl.DataFrame({"a": [1]}), "counts": pl.DataFrame({"forgotten": [0]})})
     with pytest.raises(ValueError, match="not a snapshot"):
         rules(sigma).restore({})
-
-
-# The reference: every window recounted from all its events.
-
-HOLDS = {"gt": lambda a, b: a > b, "gte": lambda a, b: a >= b, "lt": lambda a, b: a < b, "lte": lambda a, b: a <= b,
-         "eq": lambda a, b: a == b, "neq": lambda a, b: a != b}  # fmt: skip
-
-
-def by_hand(batches: list[Batch], condition: dict, span_us: int, distinct: bool) -> list[tuple[int, str, int]]:
-    """The crossings (time, app, events in the window), the slow way."""
-    rows = [{APP: None, DOMAIN: None, **row} for one in batches for row in one.frame.iter_rows(named=True)]
-    rows = [row for row in rows if row["event.action"] == "login" and not row["_late"] and row[APP] is not None]
-    rows = [row for row in rows if not distinct or row[DOMAIN] is not None]
-    rows.sort(key=lambda row: (row[APP], row["_time"], row["_hash"], row["event.id"]))
-    ((operator, threshold),) = ((key, value) for key, value in condition.items() if key != "field")
-    found = []
-    for app, group in groupby(rows, key=lambda row: row[APP]):
-        seen: list[dict] = []
-        for row in group:
-            inside = [one for one in seen if one["_time"] > row["_time"] - span_us]
-            seen.append(row)
-
-            def count(events: list[dict]) -> int:
-                return len({one[DOMAIN] for one in events}) if distinct else len(events)
-
-            now, earlier = count([*inside, row]), count(inside)
-            if HOLDS[operator](now, threshold) and not (inside and HOLDS[operator](earlier, threshold)):
-                found.append((row["_time"], app, len(inside) + 1))
-    return sorted(found)
-
-
-steps = st.tuples(
-    st.integers(-4, 6),  # half seconds after the event before
-    st.sampled_from(["wx1", "wx1", "wx2", None]),
-    st.sampled_from(["login", "login", "login", "other"]),
-    st.sampled_from(["a", "b", "c", None]),
-)
-
-
-@st.composite
-def streams(draw) -> list[Batch]:
-    """A stream in batches, out of order within and beyond the lateness, ended or not."""
-    second, events = 10.0, []
-    for place, (step, app, action, domain) in enumerate(draw(st.lists(steps, min_size=1, max_size=25))):
-        second = max(0.0, second + step / 2)
-        events.append(at(second, app, action, **{DOMAIN: domain, "event.id": f"{place:03}"}))
-    whole = batch(*events, lateness_s=draw(st.sampled_from([0, 1, 2, 5])))
-    whole = Batch(whole.frame, draw(st.sampled_from([whole.watermark, END_OF_TIME])))
-    return pieces([whole], draw(st.integers(1, 30)))
-
-
-conditions = st.tuples(st.sampled_from(sorted(HOLDS)), st.integers(0, 5))
-
-
-@settings(max_examples=60, deadline=None)
-@given(streams(), conditions, st.booleans())
-def test_windows_fire_exactly_where_counting_by_hand_says(sigma, batches, condition, distinct):
-    operator, threshold = condition
-    detector = _rules(sigma, operator, threshold, distinct)
-    closed = [*batches, Batch(pl.DataFrame(), END_OF_TIME)]
-    sightings = [sighting.finding for one in closed for sighting in detector.observe(one)]
-    found = sorted((one.time, one.entity.value, one.evidence.count) for one in sightings)
-    assert found == by_hand(batches, {operator: threshold}, 5 * MICROSECONDS, distinct)
-
-
-@settings(max_examples=40, deadline=None)
-@given(streams(), conditions, st.booleans(), st.sampled_from([(APP,), (APP, DOMAIN)]))
-def test_cutting_replaying_and_resuming_change_nothing(sigma, batches, condition, distinct, groups):
-    operator, threshold = condition
-    check_detector(lambda: _rules(sigma, operator, threshold, distinct, generate=True, groups=groups), batches)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(steps, min_size=2, max_size=20), st.randoms(use_true_random=False), st.booleans())
-def test_order_within_the_lateness_does_not_matter(sigma, drawn, random, distinct):
-    events = [
-        at(place % 7, app, action, **{DOMAIN: domain, "event.id": str(place)})
-        for place, (_, app, action, domain) in enumerate(drawn)
-    ]
-    shuffled = random.sample(events, len(events))
-    one, other = (batch(*order, lateness_s=60, watermark=END_OF_TIME) for order in (events, shuffled))
-    found, again = (
-        sorted((sight.finding.id, sight.finding.evidence) for sight in _rules(sigma, "gte", 2, distinct).observe(each))
-        for each in (one, other)
-    )
-    assert [first for first, _ in found] == [first for first, _ in again]
-    assert found == again
-
-
-def _rules(sigma, operator: str, threshold: int, distinct: bool, **more) -> SigmaDetector:
-    condition = {operator: threshold, **({"field": DOMAIN} if distinct else {})}
-    return rules(sigma, condition, "value_count" if distinct else "event_count", span="5s", **more)
 
 
 def test_cutting_keeps_the_watermark_of_each_row():

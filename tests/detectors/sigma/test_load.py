@@ -206,20 +206,33 @@ def window(**changes: str) -> str:
         "condition": "{gte: 3}",
     } | changes
     body = "\n".join(f"  {key}: {value}" for key, value in keys.items())
-    return f"{one()}\n---\ntitle: many\nid: {ID}9\ncorrelation:\n{body}\n"
+    return f"{one(more='name: first')}\n---\ntitle: many\nid: {ID}9\ncorrelation:\n{body}\n"
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"type": "temporal"}, "supported are event_count and value_count"),
-        ({"type": "value_sum", "condition": "{gte: 3, field: a}"}, "supported are event_count and value_count"),
+        ({"type": "near"}, "no valid Sigma correlation type"),
         ({"type": "value_count"}, "without field reference"),
+        ({"type": "value_sum"}, "without field reference"),
+        ({"type": "value_sum", "condition": "{gte: 3, field: [a, b]}"}, "name the one that holds the number"),
+        ({"type": "value_count", "condition": "{gte: 3, field: 7}"}, "condition.field: 7"),
+        ({"type": "value_percentile", "condition": "{gte: 3, field: a}"}, "say which one is meant"),
+        ({"type": "value_percentile", "condition": "{gte: 3, field: a, percentile: 101}"}, "percentile: 101"),
+        ({"type": "temporal", "condition": "nobody"}, "not referenced in extended condition"),
+        ({"type": "temporal", "condition": "a and and b"}, "Failed to parse"),
+        ({"type": "temporal_ordered", "rules": f"[{ID}1, {ID}1]"}, "a rule twice in a row"),
+        ({"type": "temporal_ordered", "rules": "[]", "condition": "not first"}, "without any of its rules"),
+        ({"type": "temporal_ordered", "rules": "[]", "condition": "first and not first"}, "can never hold"),
+        ({"condition": "first"}, "only be used with temporal"),
         ({"rules": "[nobody]"}, "no rule that loaded"),
-        ({"rules": f"[{ID}9]"}, "correlations of correlations are not supported"),
+        ({"rules": f"[{ID}9]"}, f"it counts itself: {ID}9 → {ID}9"),
         ({"timespan": "5 minutes"}, "Timespan"),
         ({"timespan": "2y"}, "at most"),
-        ({"condition": "{gte: 3, lte: 5}"}, "exactly one"),
+        ({"condition": "{gte: true}"}, "condition.gte: True"),
+        ({"condition": "{gte: 3, max: 5}"}, "invalid items: max"),
+        ({"window": "session"}, "found correlation.window"),
+        ({"groupby": "[user.id]"}, "found correlation.groupby; did you mean group-by?"),
         ({"condition": "{gte: many}"}, "no valid"),
         ({"group-by": "[who]", "aliases": "{who: {other: user.id}}"}, "does not say which field"),
     ],
@@ -227,4 +240,55 @@ def window(**changes: str) -> str:
 def test_a_window_that_cannot_be_honoured_is_refused_and_its_base_stays_silent(changes, said):
     found = parse_rules([("a.yml", window(**changes))])
     assert said in str(found.problems[0])
-    assert [rule.silent for rule in found.rules] == [f"{ID}1" in changes.get("rules", ID + "1")]
+    assert [rule.silent for rule in found.rules] == [
+        f"{ID}1" in changes.get("rules", ID + "1") or "first" in changes.get("condition", "")
+    ]
+
+
+def chain(*links: tuple[str, str]) -> str:
+    """Correlations by number, and what each names."""
+    return "\n---\n".join(
+        [one(more="name: first")]
+        + [
+            f"title: many\nid: {ID}{number}\ncorrelation: "
+            f"{{type: event_count, rules: [{below}], group-by: [a], timespan: 1m, condition: {{gte: 2}}}}"
+            for number, below in links
+        ]
+    )
+
+
+def test_correlations_may_stand_in_any_order_and_the_lower_ones_fall_silent():
+    found = parse_rules([("a.yml", chain(("4", f"{ID}3"), ("3", f"{ID}2"), ("2", "first")))])
+    assert found.problems == ()
+    assert {rule.id[-1]: (rule.silent, rule.window and rule.window.level) for rule in found.rules} == {
+        "1": (True, None), "2": (True, 0), "3": (True, 1), "4": (False, 2),
+    }  # fmt: skip
+
+
+def test_a_circle_is_told_with_the_way_round_and_what_only_names_it_is_refused_as_well():
+    found = parse_rules([("a.yml", chain(("2", f"{ID}3"), ("3", f"{ID}2"), ("4", f"{ID}3, first"), ("5", "first")))])
+    told = {problem.rule[-1]: problem.message for problem in found.problems}
+    assert told["2"] == f"it counts itself: {ID}2 → {ID}3 → {ID}2; break the circle"
+    assert told["3"] == f"it counts itself: {ID}3 → {ID}2 → {ID}3; break the circle"
+    assert "no rule that loaded" in told["4"]
+    assert [rule.id[-1] for rule in found.rules] == ["1", "5"]
+
+
+def test_correlations_stand_on_each_other_up_to_a_bound():
+    found = parse_rules([("a.yml", chain(("2", "first"), *((str(n), f"{ID}{n - 1}") for n in range(3, 10))))])
+    assert found.problems == ()
+    deep = chain(("2", "first"), *((str(n), f"{ID}{n - 1}") for n in range(3, 10)), ("a", f"{ID}9"))
+    assert [problem.rule[-1] for problem in parse_rules([("a.yml", deep)]).problems] == ["a"]
+
+
+def test_a_window_changes_its_stamp_with_every_rule_below_it():
+    before, after = (
+        parse_rules([("a.yml", chain(("2", "first"), ("3", f"{ID}2")).replace("a: b", f"a: {value}"))]).rules[-1].window
+        for value in ("b", "c")
+    )
+    assert before.stamp != after.stamp
+
+
+def test_names_of_web_logs_are_translated_in_group_by_too():
+    text = window(**{"group-by": "[c-ip]"}).replace("product: miniprogram", "category: webserver")
+    assert parse_rules([("a.yml", text)]).rules[-1].window.groups[0].fields == ("source.ip",)

@@ -1,0 +1,181 @@
+"""What the window of each event holds, with the event and just before it: counts, sums, percentiles, which rules were hit.
+
+All events of one rule come at once, sorted by group and order, and are reckoned with as whole columns. Nothing depends
+on where the stream was cut: sums are sums of whole numbers, and percentiles pick from the window itself.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.sigma.hits import Hits
+from detectors.sigma.percentiles import Ranks
+from detectors.sigma.rule import Window, WindowKind
+from detectors.sigma.totals import Totals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import polars as pl
+
+    from detectors.sigma.rule import Bound, Words
+
+Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+NUMBER_MAX: Final = float(2**53)
+"""A number farther from zero is taken as this one: beyond, a float no longer tells whole numbers apart."""
+
+_HOLDS: Final[Mapping[str, Callable[[Numbers, float], Flags]]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events of one rule, sorted by group and order, and where the window of each begins.
+
+    `place` orders events of one instant and group alike and rises from group to group; `first` is the least place
+    that a window reaches, `start` the row it begins with. `fresh` are the rows that are asked about.
+    """
+
+    frame: pl.DataFrame
+    group: Integers
+    place: Integers
+    first: Integers
+    start: Integers
+    fresh: Integers
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, group: Integers, span_us: int, fresh: Integers) -> Events:
+        time = frame.get_column("time").to_numpy()
+        moments = np.unique(time)
+        before = group * (len(moments) + 1)
+        place = before + np.searchsorted(moments, time)
+        first = before + np.searchsorted(moments, time - span_us, side="right")
+        return cls(frame, group, place, first, np.searchsorted(place, first), fresh)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        return self.frame.get_column(name).to_numpy()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Of each fresh event: what its window holds with it, whether the condition holds, and whether it did just before."""
+
+    holds: Numbers
+    now: Flags
+    earlier: Flags
+
+
+def measure(window: Window, events: Events) -> Measured:
+    """What the windows of the fresh events hold. An empty window never meets its condition."""
+    was_empty = events.start[events.fresh] == events.fresh
+    if window.kind.is_temporal:
+        hits = Hits(events.place, events.first[events.fresh], events.column("bases"), len(window.bases))
+        (after, now), (before, earlier) = (_found(window, hits, rows) for rows in (events.fresh + 1, events.fresh))
+    else:
+        after, before = _MEASURES[window.kind](window, events)
+        now, earlier = _all(window.bounds, after), _all(window.bounds, before)
+    return Measured(after, now, earlier & ~was_empty)
+
+
+def _all(bounds: Sequence[Bound], values: Numbers) -> Flags:
+    truth = np.ones(len(values), dtype=np.bool_)
+    for bound in bounds:
+        truth &= _HOLDS[bound.operator](values, bound.threshold)
+    return truth
+
+
+def _count(_: Window, events: Events) -> tuple[Numbers, Numbers]:
+    before = (events.fresh - events.start[events.fresh]).astype(np.float64)
+    return before + 1, before
+
+
+def _distinct(_: Window, events: Events) -> tuple[Numbers, Numbers]:
+    """How many different values a window holds: each counts from its event until it comes again or has left."""
+    previous, following = _neighbours(events)
+    left = np.searchsorted(events.first, events.place, side="right")
+    change = np.zeros(len(events.place) + 1, dtype=np.int64)
+    change[:-1] = 1
+    np.add.at(change, np.minimum(left, following), -1)
+    after = np.cumsum(change)[:-1]
+    before = after - (previous < events.start)
+    return after[events.fresh].astype(np.float64), before[events.fresh].astype(np.float64)
+
+
+def _neighbours(events: Events) -> tuple[Integers, Integers]:
+    """Where the same value stands before and after each event in its group; -1 and past the end where it does not."""
+    code = events.frame.get_column("value").rank("dense").to_numpy().astype(np.int64)
+    order = np.lexsort((code, events.group))  # stable: equal ones stay in order
+    same = (code[order][1:] == code[order][:-1]) & (events.group[order][1:] == events.group[order][:-1])
+    previous = np.full(len(code), -1, dtype=np.int64)
+    following = np.full(len(code), len(code), dtype=np.int64)
+    previous[order[1:][same]] = order[:-1][same]
+    following[order[:-1][same]] = order[1:][same]
+    return previous, following
+
+
+def _sum(_: Window, events: Events) -> tuple[Numbers, Numbers]:
+    totals = Totals(events.column("number"))
+    start = events.start[events.fresh]
+    return totals.between(start, events.fresh + 1), totals.between(start, events.fresh)
+
+
+def _average(_: Window, events: Events) -> tuple[Numbers, Numbers]:
+    totals = Totals(events.column("number"))
+    start = events.start[events.fresh]
+    return totals.average(start, events.fresh + 1), totals.average(start, events.fresh)
+
+
+def _percentile(window: Window, events: Events) -> tuple[Numbers, Numbers]:
+    ranks = Ranks(events.column("number"))
+    start = events.start[events.fresh]
+    wanted = window.percentile if window.percentile is not None else 50.0
+    before = np.maximum(events.fresh, start + 1)  # of an empty window nobody asks
+    return ranks.percentile(start, events.fresh + 1, wanted), ranks.percentile(start, before, wanted)
+
+
+_MEASURES: Final[Mapping[WindowKind, Callable[[Window, Events], tuple[Numbers, Numbers]]]] = {
+    WindowKind.EVENT_COUNT: _count,
+    WindowKind.VALUE_COUNT: _distinct,
+    WindowKind.VALUE_SUM: _sum,
+    WindowKind.VALUE_AVERAGE: _average,
+    WindowKind.VALUE_MEDIAN: _percentile,
+    WindowKind.VALUE_PERCENTILE: _percentile,
+}
+
+
+def _found(window: Window, hits: Hits, rows: Integers) -> tuple[Numbers, Flags]:
+    """What windows hold as of some rows, and whether the condition is met."""
+    if window.words is not None:
+        return hits.count(rows), _true(window.words, hits, rows)
+    if window.sequences:
+        met = np.zeros(len(rows), dtype=np.bool_)
+        for one in window.sequences:
+            absent = np.any([hits.inside(base, rows) for base in one.absent], axis=0) if one.absent else False
+            met |= hits.in_order(one.steps, rows) & ~np.asarray(absent)
+        return hits.count(rows), met
+    values = hits.longest(window.steps, rows) if window.steps else hits.count(rows)
+    return values, _all(window.bounds, values)
+
+
+def _true(words: Words, hits: Hits, rows: Integers) -> Flags:
+    if words.word == "rule":
+        return hits.inside(words.place, rows)
+    parts = [_true(part, hits, rows) for part in words.parts]
+    if words.word == "not":
+        return ~parts[0]
+    joined: Flags = (np.logical_and if words.word == "and" else np.logical_or).reduce(parts)
+    return joined
