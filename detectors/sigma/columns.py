@@ -65,6 +65,8 @@ class Column:
     _numbers: tuple[npt.NDArray[Any], Truth] | None = None
     _addresses: npt.NDArray[np.int64] | None = None
     _wide: list[int] | None = None
+    _held: npt.NDArray[np.int64] | None = None
+    _by_value: tuple[Rows, Rows] | None = None
 
     def frame(self, form: str) -> pl.DataFrame:
         """The elements in the forms made so far, this one among them."""
@@ -135,6 +137,24 @@ class Column:
         truth[: self.size] = self.values.is_not_null().to_numpy()
         return truth
 
+    @property
+    def rows_held(self) -> npt.NDArray[np.int64]:
+        """How many rows hold each value."""
+        assert self.codes is not None  # noqa: S101 - where every row is its own value, nobody asks
+        if self._held is None:
+            self._held = np.bincount(self.codes, minlength=self.size + 1)
+        return self._held
+
+    @property
+    def rows_by_value(self) -> tuple[Rows, Rows]:
+        """The rows in the order of their values, and where those of each value begin."""
+        assert self.codes is not None  # noqa: S101 - where every row is its own value, nobody asks
+        if self._by_value is None:
+            narrow = self.codes.astype(np.uint16) if self.size < 2**16 else self.codes
+            order = np.argsort(narrow, kind="stable")  # of sixteen bits by radix, a tenth of the time
+            self._by_value = order, np.concatenate([[0], np.cumsum(self.rows_held)])
+        return self._by_value
+
     def codes_at(self, rows: Rows) -> Rows:
         return rows if self.codes is None else self.codes.take(rows)
 
@@ -165,8 +185,10 @@ class Columns:
     def height(self) -> int:
         return self._frame.height if self.at is None else len(self.at)
 
-    def has_read(self, field: str) -> bool:
-        return field in self._columns
+    def is_small(self, field: str) -> bool:
+        """Whether a column has been read and has so few values that any question about them costs little."""
+        column = self._columns.get(field)
+        return field in self._columns and (column is None or column.size <= SMALL_MAX)
 
     def get(self, field: str) -> Column | None:
         """The column, or None when no row of the batch has the field."""

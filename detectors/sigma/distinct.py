@@ -45,7 +45,22 @@ def distinct(series: pl.Series) -> tuple[pl.Series, Rows]:
 
 
 def _by_kernel(series: pl.Series) -> tuple[pl.Series, Rows] | None:
-    """None for a column that is in parts, or whose texts stand in buffers far larger than they are."""
+    """None for a column that the kernel cannot be shown."""
+    views = views_of(series)
+    if views is None:
+        return None
+    places, firsts = kernel.module.distinct_texts(*views)
+    return series[pl.Series(np.frombuffer(firsts, np.uint32))], np.frombuffer(places, np.intp)
+
+
+Views = tuple[memoryview, list[memoryview], memoryview | None, int, int]
+
+
+def views_of(series: pl.Series) -> Views | None:
+    """A column of texts as the kernel takes it: views, texts, bits, the first row, the number of rows.
+
+    None for a column that is in parts, or whose texts stand in buffers far larger than they are.
+    """
     array = series.to_arrow(compat_level=pl.CompatLevel.newest())
     if not isinstance(array, pa.StringViewArray):
         return None
@@ -53,10 +68,7 @@ def _by_kernel(series: pl.Series) -> tuple[pl.Series, Rows] | None:
     if sum(text.size for text in texts) > BUFFER_BYTES_MAX:
         return None
     bits = _bytes(valid) if array.null_count else None
-    places, firsts = kernel.module.distinct_texts(
-        _bytes(views), [_bytes(text) for text in texts], bits, array.offset, len(array)
-    )
-    return series[pl.Series(np.frombuffer(firsts, np.uint32))], np.frombuffer(places, np.intp)
+    return _bytes(views), [_bytes(text) for text in texts], bits, array.offset, len(array)
 
 
 def _bytes(buffer: pa.Buffer) -> memoryview:

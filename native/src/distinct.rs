@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// Texts of at most so many bytes stand in the view itself.
-const INLINE_MAX: usize = 12;
+pub const INLINE_MAX: usize = 12;
 
 /// A column of texts in Arrow's view layout: 16 bytes a row, long texts in buffers.
 pub struct Views<'a> {
@@ -23,7 +23,7 @@ impl<'a> Views<'a> {
 }
 
 /// The four numbers of a view: a long text's length, first bytes, buffer, and offset in it.
-fn parts(view: u128) -> [u32; 4] {
+pub fn parts(view: u128) -> [u32; 4] {
     [0, 32, 64, 96].map(|bits| (view >> bits) as u32)
 }
 

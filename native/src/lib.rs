@@ -8,6 +8,7 @@
 mod columns;
 mod distinct;
 mod lines;
+mod literals;
 mod people;
 mod shape;
 mod suspects;
@@ -24,6 +25,7 @@ use pyo3::types::PyBytes;
 use columns::{Column, Texts};
 use distinct::{Mixer, Views};
 use lines::{Lines, Plan};
+use literals::Place;
 use shape::{Kind, Shape};
 use suspects::{SuspectWords, Word};
 use walk::Walker;
@@ -283,11 +285,104 @@ fn distinct_texts<'py>(
     ))
 }
 
+/// Many literals, each the answer to a question; to be looked for in columns of texts.
+#[pyclass]
+struct Literals(literals::Literals);
+
+/// By question where its texts end among all that were found, these texts, and those that were not asked.
+type Found<'py> = (
+    Bound<'py, PyBytes>,
+    Bound<'py, PyBytes>,
+    Bound<'py, PyBytes>,
+);
+
+#[pymethods]
+impl Literals {
+    /// Literals by text, question and place (0 anywhere, 1 at the start, 2 at the end, 3 the whole text). With `folded`, ASCII
+    /// letters of both cases are the same, and literals are given in lower case.
+    #[new]
+    fn new(
+        literals: Vec<(Vec<u8>, u32, u8)>,
+        questions: usize,
+        folded: bool,
+    ) -> PyResult<Literals> {
+        let refuse = || PyValueError::new_err("literals that cannot be looked for");
+        let literals: Option<Vec<_>> = literals
+            .into_iter()
+            .map(|(text, question, place)| Some((text, question, Place::from_number(place)?)))
+            .collect();
+        let literals = literals.ok_or_else(refuse)?;
+        if literals
+            .iter()
+            .any(|(_, question, _)| *question as usize >= questions)
+        {
+            return Err(refuse());
+        }
+        literals::Literals::new(&literals, questions, folded)
+            .map(Literals)
+            .ok_or_else(refuse)
+    }
+
+    /// Look through a column that is given as Arrow's views; see `distinct_texts`. With `ascii_only`, folded literals are
+    /// looked for in texts of ASCII alone, and the other texts are named.
+    #[allow(clippy::too_many_arguments)]
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        views: PyBuffer<u8>,
+        buffers: Vec<PyBuffer<u8>>,
+        valid: Option<PyBuffer<u8>>,
+        first: usize,
+        rows: usize,
+        ascii_only: bool,
+    ) -> PyResult<Found<'py>> {
+        let outside = || PyValueError::new_err("a column that reaches beyond its buffers");
+        if rows > BATCH_BYTES_MAX {
+            return Err(outside());
+        }
+        let views = views.to_vec(py)?;
+        let buffers: Vec<Vec<u8>> = buffers
+            .iter()
+            .map(|buffer| buffer.to_vec(py))
+            .collect::<PyResult<_>>()?;
+        let valid = valid.map(|bits| bits.to_vec(py)).transpose()?;
+        let text_of = |row: usize| -> Option<Option<&[u8]>> {
+            let at = first.checked_add(row)?;
+            if let Some(bits) = &valid {
+                if bits.get(at / 8)? >> (at % 8) & 1 == 0 {
+                    return Some(None);
+                }
+            }
+            let view = views.get(at.checked_mul(16)?..)?.first_chunk::<16>()?;
+            let [length, _, buffer, offset] =
+                distinct::parts(u128::from_le_bytes(*view)).map(|number| number as usize);
+            if length <= distinct::INLINE_MAX {
+                return Some(views.get(16 * at + 4..16 * at + 4 + length));
+            }
+            let text = buffers.get(buffer)?.get(offset..)?.get(..length)?;
+            Some(Some(text))
+        };
+        let hits = self
+            .0
+            .search(rows, ascii_only, text_of)
+            .ok_or_else(outside)?;
+        let ends: Vec<_> = hits.ends.iter().map(|end| end.to_le_bytes()).collect();
+        let texts: Vec<_> = hits.texts.iter().map(|text| text.to_le_bytes()).collect();
+        let others: Vec<_> = hits.others.iter().map(|text| text.to_le_bytes()).collect();
+        Ok((
+            PyBytes::new(py, ends.as_flattened()),
+            PyBytes::new(py, texts.as_flattened()),
+            PyBytes::new(py, others.as_flattened()),
+        ))
+    }
+}
+
 #[pymodule]
 fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCES", SOURCES.trim_ascii())?;
     module.add("Unread", module.py().get_type::<Unread>())?;
     module.add_function(wrap_pyfunction!(distinct_texts, module)?)?;
+    module.add_class::<Literals>()?;
     module.add_class::<People>()?;
     module.add_class::<Reader>()
 }
