@@ -42,7 +42,7 @@ from monitor.sealing import Seal, key_at
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.sources.uri import parse_source
-from monitor.stores import Progress, StandingKind
+from monitor.stores import Progress, StandingKind, Store
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
 from monitor.stores.sqlite import SqliteStore
@@ -137,9 +137,7 @@ def sources_of(config: Config, run: str) -> list[tuple[Source, bool]]:
 class Rulings:
     """The policy: what the configuration says for good, and what operators have laid down, read again when it is old."""
 
-    def __init__(
-        self, config: Config, playbooks: LoadedPlaybooks, store: SqliteStore, clock: Callable[[], int]
-    ) -> None:
+    def __init__(self, config: Config, playbooks: LoadedPlaybooks, store: Store, clock: Callable[[], int]) -> None:
         self._store = store
         self._clock = clock
         self._read_at = float("-inf")
@@ -294,7 +292,7 @@ def open_daemon(
             snapshots=SnapshotFolder(places.snapshots),
             telemetry=telemetry,
             clock=clock,
-            settings=_settings(config, until_end=until_end, deliver=delivering),
+            settings=settings_of(config, until_end=until_end, deliver=delivering),
             stopping=stopping.is_set,
         )
         for intake in pipeline.intakes:
@@ -320,7 +318,8 @@ def _place(problem: Any) -> str:
     return f"{file}:{problem.line}" if problem.line else str(file)
 
 
-def _settings(config: Config, *, until_end: bool, deliver: bool) -> Settings:
+def settings_of(config: Config, *, until_end: bool, deliver: bool) -> Settings:
+    """What the pipeline needs to know of a configuration."""
     clock = config.clock
     return Settings(
         bounds=Bounds(clock.lateness_s_max, clock.skew_s_max, clock.step_s_max),
@@ -347,7 +346,13 @@ def _webhook(keys: Any, clock: Callable[[], int]) -> Notifier:
 def _intakes(
     config: Config, kept: Kept, sources: Sequence[tuple[Source, bool]] | None, telemetry: Telemetry
 ) -> Sequence[Intake]:
-    people = kept.people(config)
+    return intakes_of(config, kept.people(config), sources, telemetry)
+
+
+def intakes_of(
+    config: Config, people: PeopleHash, sources: Sequence[tuple[Source, bool]] | None, telemetry: Telemetry
+) -> Sequence[Intake]:
+    """Sources with all that turns their lines into events; `sources`, as for `open_daemon`, in place of the configuration's."""
     bounds = Bounds(config.clock.lateness_s_max, config.clock.skew_s_max, config.clock.step_s_max)
     limit = config.dead_letters.bytes_max
     intakes = []

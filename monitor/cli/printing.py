@@ -84,21 +84,38 @@ def write_text(text: str) -> None:
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
 
 
-def _json(rows: Iterable[Any], *, as_array: bool, pretty: bool = False) -> int:
-    import msgspec
+class ObjectWriter:
+    """Writes objects as they come: a line each, or as one array."""
 
-    encode = msgspec.json.Encoder().encode
-    out = sys.stdout.buffer
-    count = 0
+    def __init__(self, form: Form, *, pretty: bool = False) -> None:
+        import msgspec
+
+        self._as_array = form is Form.JSON
+        self._pretty = pretty or self._as_array
+        self._encode = msgspec.json.Encoder().encode
+        self._indented = msgspec.json.format
+        self._out = sys.stdout.buffer
+        self.count = 0
+
+    def add(self, row: Any) -> None:
+        line = bytes(row) if isinstance(row, bytes) else self._encode(wire(row))
+        line = self._indented(line, indent=2) if self._pretty else line
+        before = (b",\n" if self.count else b"[\n") if self._as_array else b""
+        self._out.write(before + line + (b"" if self._as_array else b"\n"))
+        self.count += 1
+
+    def close(self) -> None:
+        if self._as_array:
+            self._out.write(b"\n]\n" if self.count else b"[]\n")
+        self._out.flush()
+
+
+def _json(rows: Iterable[Any], *, as_array: bool, pretty: bool = False) -> int:
+    writer = ObjectWriter(Form.JSON if as_array else Form.NDJSON, pretty=pretty)
     for row in rows:
-        line = bytes(row) if isinstance(row, bytes) else encode(wire(row))
-        line = msgspec.json.format(line, indent=2) if pretty or as_array else line
-        out.write((b",\n" if count else b"[\n") + line if as_array else line + b"\n")
-        count += 1
-    if as_array:
-        out.write(b"\n]\n" if count else b"[]\n")
-    out.flush()
-    return count
+        writer.add(row)
+    writer.close()
+    return writer.count
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:

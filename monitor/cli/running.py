@@ -60,13 +60,13 @@ def run(
             "name one: --source file:PATH, or [[sources]] in the configuration", param_hint="--source"
         )
     if until_end:
-        _refuse_endless(loaded)
+        refuse_endless(loaded)
         _run_until_end(loaded, deliver=deliver, given=_given(config, data_dir))
     else:
         _run_daemon(loaded)
 
 
-def _refuse_endless(config: Config) -> None:
+def refuse_endless(config: Config) -> None:
     """A followed file never ends, so a run to its end would wait for ever."""
     for source in config.sources:
         parameters = dict(parse_qsl(source.uri.partition("?")[2], keep_blank_values=True))

@@ -57,6 +57,10 @@ COMMANDS: Final = (
     Place(ACTING, "allowlists", "standings:allowlists", "Leave an entity alone, until a time."),
     Place(ACTING, "exceptions", "standings:exceptions", "A rule does not apply there, until a time."),
     Place(RULES, "rules", "rules:rules", "List, check, test and explain detection rules."),
+    Place(
+        RULES, "backtest", "backtesting:backtest", "Rules over past events: what they would find and decide.",
+        "backtest --rules rules/new --since 7d",
+    ),
     Place(RULES, "playbooks", "playbooks:playbooks", "What is done about findings, and when: list, show."),
     Place(KEEPING, "backup", "keeping:backup", "The whole installation in one file.", "backup /backups/miniwatch.backup"),
     Place(

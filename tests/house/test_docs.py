@@ -130,7 +130,8 @@ def test_the_signature_check_that_receivers_are_shown_is_right(documents):
 
 
 def test_the_twin_that_is_shown_for_a_correlation_is_that_of_the_correlation_shown(documents, tmp_path):
-    (rule, *_), (twin,) = (_blocks(documents["docs/rules.md"], language) for language in ("yaml", "sh"))
+    rule = next(block for block in _blocks(documents["docs/rules.md"], "yaml") if "bad_login" in block)
+    twin = next(block for block in _blocks(documents["docs/rules.md"], "sh") if "hit.jsonl" in block)
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "many_bad_logins.yml").write_text(rule)
     _typed([twin], tmp_path)

@@ -1,0 +1,110 @@
+"""The archive as an input of the pipeline: its events in the order in which they were processed, labelled as they were then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from detectors.event import INDEX, INTERNAL, LINE, POSITION, TIME, WATERMARK
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.duplicates import CONFLICT
+from monitor.intake import Intake, Lot, Piece, Place, merged
+from monitor.pipeline import KEPT, Pipeline
+from monitor.sources import Position, RawBatch
+from monitor.stores import Segment
+from monitor.stores.archive import Archive
+from monitor.timeline import CLOCK, ClockState
+
+PARTITION: str = "archive"
+
+
+class ArchiveSource:
+    """A `Source` of what lies in some segments, between two times of the events."""
+
+    format = "archive"
+    partition = PARTITION
+    missing = None
+
+    def __init__(
+        self, archive: Archive, segments: Sequence[Segment], since: int | None, until: int | None, rows_max: int
+    ) -> None:
+        self._frames = _frames(archive, segments, since, until, rows_max)
+        self._rows = 0
+        self.frame = pl.DataFrame()  # what was read last
+        self.ended = False
+
+    @property
+    def lag_bytes(self) -> int | None:
+        return None
+
+    def open(self, position: Position | None) -> None:
+        """It always begins at the beginning."""
+
+    def read(self, bytes_max: int, wait_s: float) -> RawBatch | None:  # noqa: ARG002 - it is cut by rows, and never waits
+        following = next(self._frames, None)
+        if following is None:
+            self.ended = True
+            return None
+        self.frame = following
+        begun, self._rows = self._rows, self._rows + following.height
+        return RawBatch(PARTITION, self.format, b"", begun, self._rows)
+
+    def close(self) -> None:
+        """Files are closed as they are read."""
+
+
+def _frames(
+    archive: Archive, segments: Sequence[Segment], since: int | None, until: int | None, rows_max: int
+) -> Iterator[pl.DataFrame]:
+    wanted = [
+        segment
+        for segment in segments
+        if (since is None or segment.time_max >= since) and (until is None or segment.time_min < until)
+    ]
+    conditions = [pl.col(TIME) >= since] if since is not None else []
+    conditions += [pl.col(TIME) < until] if until is not None else []
+    for turn in archive.replay(wanted):
+        frame = turn.filter(*conditions) if conditions else turn
+        for first in range(0, frame.height, rows_max):
+            yield frame.slice(first, rows_max)
+
+
+class ArchivedIntake(Intake):
+    """Takes archived events as they are: what the door and the clock did to them was done when they came."""
+
+    archived: ArchiveSource
+    reach: int | None = None
+
+    def fill(self, raw: RawBatch, fields: frozenset[str], now: int | None = None) -> None:  # noqa: ARG002 - the past has its own
+        frame = decoded_again(self.archived.frame, fields).with_columns(pl.col(WATERMARK).alias(CLOCK))
+        self.lot = Lot(raw, frame, (), ClockState(), ClockState())
+
+    def take(self, rows: int) -> Piece:
+        piece = super().take(rows)
+        if self.reach is not None:
+            self.place = Place(time_max=self.reach)
+        return piece
+
+
+class ArchivedPipeline(Pipeline):
+    """The pipeline on events that carry their labels."""
+
+    def _labelled(self, pieces: Sequence[Piece], watermark: int | None) -> tuple[pl.DataFrame, int]:
+        if not pieces:
+            return super()._labelled(pieces, watermark)
+        frame = merged(pieces).with_columns(pl.lit(value=False).alias(CONFLICT))
+        return frame, max(self.watermark, int(frame[WATERMARK].to_numpy().max(initial=self.watermark)))
+
+
+def decoded_again(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
+    """Archived events with further fields, decoded from their lines; a line that no longer decodes keeps what is held of it."""
+    held = {*INDEX, *KEPT, *INTERNAL}
+    data = ("\n".join(frame[LINE]) + "\n").encode() if frame.height else b""
+    decoded = NdjsonDecoder().decode(RawBatch(PARTITION, "ndjson", data, 0, len(data)), fields).frame
+    if decoded.height != frame.height:
+        ends = frame.select(position=(pl.col(LINE).str.len_bytes().cast(pl.Int64) + 1).cum_sum())
+        starts = ends.select(pl.col("position").shift(1, fill_value=0).alias(POSITION))
+        decoded = starts.join(decoded, on=POSITION, how="left", maintain_order="left")
+    added = [decoded[name] for name in decoded.columns if name not in held]
+    return frame.select(name for name in frame.columns if name in held).with_columns(added)

@@ -1,0 +1,188 @@
+"""A run over the past: sources or a stretch of the archive, through the pipeline, before whoever wants to watch."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from detectors.detector import Detector, State
+from detectors.event import Batch
+from detectors.finding import Entity, Scope, Sighting
+from monitor.app import Rulings, intakes_of, playbooks_of, settings_of, sources_of, wall_clock
+from monitor.backtest.archived import PARTITION, ArchivedIntake, ArchivedPipeline, ArchiveSource
+from monitor.backtest.nothing import NoArchive, NoSnapshots
+from monitor.backtest.record import PastRecord
+from monitor.config import Config
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.door import Door, PeopleHash
+from monitor.intake import Intake
+from monitor.pipeline import KEPT, Pipeline
+from monitor.registry import Registry
+from monitor.sealing import Seal, key_at
+from monitor.stores import Progress, Segment, Standing
+from monitor.stores.archive import Archive
+from monitor.stores.places import Places
+from monitor.stores.sqlite import SqliteStore
+from monitor.telemetry import Telemetry
+from monitor.timeline import Bounds
+
+DATASET: Final = "event.dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is gone through: the sources of the configuration, or without any the archive between two times of events.
+
+    `dataset` is taken for that of events that do not say theirs.
+    """
+
+    config: Config
+    people: PeopleHash
+    registry: Registry
+    standings: tuple[Standing, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    reach: int | None = None
+    since: int | None = None
+    until: int | None = None
+    dataset: str | None = None
+
+    @property
+    def rows(self) -> int | None:
+        """Events in it at most; None for sources, which do not say."""
+        return sum(segment.rows for segment in self.segments) if not self.config.sources else None
+
+
+@contextmanager
+def past_of(
+    config: Config, *, since: int | None = None, until: int | None = None, dataset: str | None = None
+) -> Iterator[Past]:
+    """The past of an installation, read beside its daemon. Where there is none, sources can be gone through all the same."""
+    places = Places(config.data_dir)
+    key = config.people.key
+    if not places.database.is_file():
+        people = PeopleHash(bytes.fromhex(key.get_secret_value()) if key else secrets.token_bytes(32))
+        yield Past(config, people, Registry(()), since=since, until=until, dataset=dataset)
+        return
+    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    try:
+        mark = store.last_mark()
+        yield Past(
+            config,
+            PeopleHash(bytes.fromhex(key.get_secret_value()) if key else key_at(places.people_key)),
+            Registry(list(store.apps())),
+            tuple(store.standings(wall_clock())),
+            tuple(store.segments()),
+            reach=mark.watermark if mark is not None and until is None else None,
+            since=since,
+            until=until,
+            dataset=dataset,
+        )
+    finally:
+        store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """How far a run has come: bytes of its sources or rows of the archive, of how many if that is known, and events."""
+
+    done: int
+    total: int | None
+    events: int
+
+
+def rerun(
+    past: Past,
+    detectors: Sequence[Detector],
+    record: PastRecord,
+    *,
+    told: Callable[[Gone], None] = lambda _gone: None,
+    enough: Callable[[], bool] = lambda: False,
+) -> None:
+    """Put the past before some detectors, and what they say into a record. `enough` ends it before the end."""
+    telemetry = Telemetry(level="error", log_format=past.config.log.format)
+    pipeline = _pipeline(past, detectors, record, telemetry)
+    try:
+        pipeline.recover()
+        while not enough() and pipeline.turn():
+            told(_gone(past, pipeline))
+        pipeline.finish()
+        record.events = sum(intake.progress.processed for intake in pipeline.intakes)
+        record.finish()
+    finally:
+        for intake in pipeline.intakes:
+            intake.source.close()
+        telemetry.close()
+
+
+def _pipeline(past: Past, detectors: Sequence[Detector], record: PastRecord, telemetry: Telemetry) -> Pipeline:
+    config = past.config
+    rulings = Rulings(config, playbooks_of(config), record, wall_clock)
+    rulings.protected = frozenset(Entity(Scope.APP, app) for app in past.registry.protected())
+    kind = Pipeline if config.sources else ArchivedPipeline
+    return kind(
+        intakes=_sources(past, telemetry) if config.sources else [_archived(past)],
+        detectors=[Assuming(one, past.dataset) for one in detectors] if past.dataset else list(detectors),
+        registry=lambda: past.registry,
+        policy=rulings,
+        store=record,
+        archive=NoArchive(),
+        snapshots=NoSnapshots(),
+        telemetry=telemetry,
+        clock=wall_clock,
+        settings=settings_of(config, until_end=True, deliver=False),
+    )
+
+
+def _sources(past: Past, telemetry: Telemetry) -> Sequence[Intake]:
+    return intakes_of(past.config, past.people, sources_of(past.config, run="backtest"), telemetry)
+
+
+def _archived(past: Past) -> Intake:
+    archive = Archive(Places(past.config.data_dir).archive, KEPT)
+    source = ArchiveSource(archive, past.segments, past.since, past.until, past.config.batch.rows_max)
+    decoder = NdjsonDecoder()
+    intake = ArchivedIntake(
+        source, decoder, Door(past.people, decoder, hashed=True), Bounds(), Progress(partition=PARTITION, end=0)
+    )
+    intake.archived, intake.reach = source, past.reach
+    return intake
+
+
+def _gone(past: Past, pipeline: Pipeline) -> Gone:
+    done = sum(intake.progress.end for intake in pipeline.intakes)
+    events = sum(intake.progress.processed for intake in pipeline.intakes)
+    if not past.config.sources:
+        return Gone(done, past.rows, events)
+    waiting = [intake.source.lag_bytes for intake in pipeline.intakes]
+    total = None if None in waiting else done + sum(lag for lag in waiting if lag is not None)
+    return Gone(done, total, events)
+
+
+class Assuming:
+    """A detector before which events that name no dataset are of one that is given: logs of other programs."""
+
+    def __init__(self, detector: Detector, dataset: str) -> None:
+        self._detector = detector
+        self._dataset = dataset
+        self.name = detector.name
+        self.needs = detector.needs | {DATASET}
+
+    @property
+    def forgotten(self) -> int:
+        return self._detector.forgotten
+
+    def observe(self, batch: Batch) -> list[Sighting]:
+        return self._detector.observe(
+            Batch(batch.frame.with_columns(pl.col(DATASET).fill_null(self._dataset)), batch.watermark)
+        )
+
+    def snapshot(self) -> State:
+        return self._detector.snapshot()
+
+    def restore(self, state: State) -> None:
+        self._detector.restore(state)
