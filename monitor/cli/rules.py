@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -18,7 +17,6 @@ from monitor.counting import counted
 
 if TYPE_CHECKING:
     from detectors.sigma import Explanation, Rule
-    from monitor.config import Config
 
 rules = group("Detection rules (Sigma): look at them, check them, test them.")
 
@@ -114,18 +112,27 @@ def check_rules(
 
 
 @rules.command("test", epilog="Example: miniwatch rules test rules/mine/new.yml")
-def run_twins(paths: Paths = None, config: ConfigFile = None) -> None:
+def run_twins(
+    paths: Paths = None,
+    junit: Annotated[
+        Path | None, Option("--junit", metavar="FILE", help="Write the results there too, as build servers read them.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
     """Run rules on their twins (NAME/hit.jsonl, NAME/miss.jsonl beside NAME.yml). Exits 1 when one fails."""
+    from monitor.cli.junit import write_junit
     from monitor.cli.opening import configuration
+    from monitor.cli.rule_tests import cases_configured, cases_in
 
-    if paths:
-        count, failures = _tested(paths)
-    else:
-        count, failures = _tested_configured(configuration(config))
-    for failure in failures:
-        write_text(visible(failure))
-    say(f"{counted(count, 'rule file')} tested, {counted(len(failures), 'failure')}.")
-    if failures:
+    cases = list(cases_in(paths) if paths else cases_configured(configuration(config)))
+    told = [text for case in cases for text in (*case.errors, *map(str, case.failures))]
+    for text in told:
+        write_text(visible(text))
+    if junit is not None:
+        write_junit(junit, cases)
+    tried = sum(not case.errors for case in cases)
+    say(f"{counted(tried, 'rule file')} tested, {counted(len(told), 'failure')}.")
+    if told:
         leave(FOUND_PROBLEMS)
 
 
@@ -140,6 +147,7 @@ def explain_rule(
             show_default=False,
         ),
     ],
+    output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -151,8 +159,12 @@ def explain_rule(
     loaded = configuration(config, data_dir)
     rule = rule_starting(name, loaded)
     given = archived(event, config, data_dir) if event != "-" and event[:1] != "@" else foreign(_content(event), loaded)
-    for number, (base, explanation) in enumerate(explanations(rule, given, loaded)):
-        write_text(("\n" if number else "") + _verdict(base, explanation))
+    judged = explanations(rule, given, loaded)
+    if output is Form.TABLE:
+        for number, (base, explanation) in enumerate(judged):
+            write_text(("\n" if number else "") + _verdict(base, explanation))
+    else:
+        write_rows(output, (_why(base, explanation) for base, explanation in judged), [])
     said = registry_said(rule, given, loaded)
     if said is not None:
         say(said)
@@ -165,45 +177,15 @@ def _verdict(rule: Rule, explanation: Explanation) -> str:
     return "\n".join([f"{rule.title} ({rule.id}) {verdict}:", *(visible(line) for line in explanation.lines(1))])
 
 
+def _why(rule: Rule, explanation: Explanation) -> Row:
+    return {"rule": rule.id, "title": rule.title, "matches": explanation.true, "why": explanation.row()}
+
+
 def _row(rule: Rule) -> Row:
     row: Row = {name: getattr(rule, name) for name in SHOWN.split()}
     kind = "correlation" if rule.is_correlation else "single event"
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
     return {**told, "kind": kind, "entity": rule.entity.value if rule.entity else "AppId, else Host, else Dataset"}
-
-
-def _tested(paths: Sequence[Path]) -> tuple[int, list[str]]:
-    from monitor.cli.rule_check import read_rules
-    from monitor.rules import closure, whole_files
-    from monitor.twins import run_twin
-
-    found, _, refused = read_rules(paths)
-    failures = [each.text for each in refused]
-    by_id = {rule.id: rule for rule in found.rules}
-    whole = whole_files(found)
-    for path, own in whole.items():
-        failed = run_twin(closure(own, by_id), frozenset(rule.id for rule in own), Path(path).with_suffix(""))
-        failures += [str(failure) for failure in failed]
-    return len(whole), failures
-
-
-def _tested_configured(config: Config) -> tuple[int, list[str]]:
-    """The operator's folders; without any, the rules of the program, where their twins are at hand."""
-    from monitor.cli.telling import problem_text
-    from monitor.rules import TWINS, builtin_folder, run_builtin_twins
-
-    if config.rules.folders:
-        return _tested(config.rules.folders)
-    folder = builtin_folder().path
-    twins = folder.parents[1] / TWINS
-    if not twins.is_dir():
-        raise Refused(
-            "there are no rules of yours to test: name files, or set rules.folders. The rules that come with the "
-            "program were tested when it was made; `miniwatch rules check` says that they are unchanged",
-            USAGE,
-        )
-    manifest, failures = run_builtin_twins(folder, twins)
-    return len(manifest), [problem_text(failure) for failure in failures]
 
 
 def _content(event: str) -> bytes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from detectors.sigma.condition import fold_text, predicates
+from detectors.sigma.condition import fold_text
 from detectors.sigma.document import split_documents
 
 if TYPE_CHECKING:
@@ -21,19 +21,17 @@ def as_written(rule: Rule, explanation: Explanation) -> Explanation:
     if rule.condition is None:
         return explanation
     written = _values(rule)
-    told = {
-        str(asked): str(
-            msgspec.structs.replace(asked, operands=tuple(written.get(value, value) for value in asked.operands))
-        )
-        for asked in predicates(rule.condition)
-        if not asked.cased
-    }
-    return _retold(explanation, told)
+    return _retold(explanation, written)
 
 
-def _retold(explanation: Explanation, told: dict[str, str]) -> Explanation:
-    parts = tuple(_retold(part, told) for part in explanation.parts)
-    return replace(explanation, text=told.get(explanation.text, explanation.text), parts=parts)
+def _retold(explanation: Explanation, written: Mapping[Any, str]) -> Explanation:
+    parts = tuple(_retold(part, written) for part in explanation.parts)
+    asked, seen = explanation.asked, explanation.seen
+    if asked is None or seen is None or asked.cased:
+        return replace(explanation, parts=parts)
+    asked = msgspec.structs.replace(asked, operands=tuple(written.get(value, value) for value in asked.operands))
+    seen = replace(seen, matched=tuple(written.get(value, value) for value in seen.matched))
+    return replace(explanation, text=str(asked), asked=asked, seen=seen)
 
 
 def _values(rule: Rule) -> dict[Any, str]:

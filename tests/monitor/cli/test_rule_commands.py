@@ -1,4 +1,5 @@
 import json
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -151,3 +152,49 @@ def test_warnings_are_told_with_their_code_and_fail_only_when_asked_to(fresh, ru
         "rule": "0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11",
         "message": "the condition never uses 'other'",
     }
+
+
+def junit(fresh, *words, code=0):
+    """What ``--junit`` writes, in the shape that build servers expect: counts, and a case for each rule file."""
+    fresh("rules", "test", *words, "--junit", str(fresh.folder / "out.xml"), code=code)
+    root = ET.parse(fresh.folder / "out.xml").getroot()  # noqa: S314 - our own file
+    (suite,) = root
+    assert (root.tag, suite.tag) == ("testsuites", "testsuite")
+    cases = list(suite)
+    for node in (root, suite):
+        assert int(node.attrib["tests"]) == len(cases)
+        assert int(node.attrib["failures"]) == sum(case.find("failure") is not None for case in cases)
+        assert int(node.attrib["errors"]) == sum(case.find("error") is not None for case in cases)
+        assert float(node.attrib["time"]) >= 0
+    for case in cases:
+        assert case.tag == "testcase"
+        assert {"name", "classname", "time"} <= case.attrib.keys()
+        assert all(part.tag in {"failure", "error"} and {"message", "type"} <= part.attrib.keys() for part in case)
+    return cases
+
+
+def test_results_for_build_servers_have_a_case_for_each_rule_file(fresh, rule):
+    (case,) = junit(fresh, str(rule))
+    assert (case.attrib["name"], case.attrib["classname"].split(".")[-1], list(case)) == ("evil", "rules", [])
+
+
+def test_a_failure_for_build_servers_has_what_was_expected_and_the_event(fresh, rule):
+    other = json.dumps({**EVENT, "miniprogram.api": "good\x1b"})
+    with (rule.with_suffix("") / "hit.jsonl").open("a") as twin:
+        twin.write(other + "\n")
+    (case,) = junit(fresh, str(rule), code=1)
+    (failure,) = case
+    assert failure.attrib["message"].startswith(f"{rule.with_suffix('')}/hit.jsonl:2: must match and does not: ")
+    assert failure.text.splitlines()[-1] == f"event: {other}"
+    rule.write_text("title: [")
+    (case,) = junit(fresh, str(rule), code=1)
+    assert [part.tag for part in case] == ["error"]
+
+
+@pytest.mark.usefixtures("rule")
+def test_an_explanation_for_programs_is_a_tree(fresh):
+    asked = ("rules", "explain", "evil", "-", "-c", str(fresh.folder / "c.toml"), "-o", "ndjson")
+    row = json.loads(fresh(*asked, stdin=json.dumps(EVENT).encode()).stdout)
+    assert (row["rule"], row["matches"]) == ("0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11", True)
+    assert [part["true"] for part in row["why"]["parts"]] == [True, True]
+    assert row["why"]["parts"][1]["found"] == "evil"
