@@ -9,7 +9,7 @@ behind the door: people hashed, secrets replaced and listed in ``redaction.kinds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +31,11 @@ from detectors.event import (
     WATERMARK,
     Batch,
 )
-from detectors.sigma import Explanation, Rule, SigmaDetector, explain
+from detectors.sigma import Explanation, Rule, explain
+from detectors.sigma.distinct import Rows
 from detectors.sigma.match import Matcher
+from detectors.sigma.nearest import Look, left_out, look, look_text
+from detectors.sigma.rule import Window
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.registry import Registry, parse_registry
 from monitor.sources import RawBatch
@@ -45,6 +48,9 @@ FAILURES_MAX: Final = 50
 
 REASON_CHARACTERS_MAX: Final = 500
 """Of why a line matches or does not; conditions can be long."""
+
+SILENCE_CHARACTERS_MAX: Final = 1_000
+"""Of why a correlation does not speak."""
 
 HIT: Final = "hit.jsonl"
 MISS: Final = "miss.jsonl"
@@ -158,34 +164,51 @@ def _lines(told: Sequence[Rule], twin: _Twin, folder: Path) -> Iterator[TwinFail
 
 def _windows(rules: Sequence[Rule], told: Sequence[Rule], twin: _Twin, folder: Path) -> Iterator[TwinFailure]:
     """The whole of each file, for rules that count events."""
-    fired = _fired(rules, twin.hit)
+    looks, matches = look(rules, Batch(twin.hit, END_OF_TIME))
     for rule in told:
-        if rule.id not in fired:
-            counted = _counted(rules, rule, twin.hit)
-            yield TwinFailure(str(folder / HIT), 0, f"{rule.title!r} must fire and does not; {counted}")
-    fired = _fired(rules, twin.miss)
+        if rule.id not in looks or not looks[rule.id].spoke:
+            said = _silent(rule, rules, looks, matches, twin.hit)[:SILENCE_CHARACTERS_MAX]
+            yield TwinFailure(str(folder / HIT), 0, f"{rule.title!r} must fire and does not; {said}")
+    looks, _ = look(rules, Batch(twin.miss, END_OF_TIME))
     for rule in told:
-        if rule.id in fired:
-            finding = fired[rule.id]
-            yield TwinFailure(str(folder / MISS), 0, f"{rule.title!r} must not fire and does, for {finding}")
+        found = looks.get(rule.id)
+        if rule.window is not None and found is not None and found.spoke:
+            said = look_text(rule.window, found, _base_names(rule.window, rules))[:REASON_CHARACTERS_MAX]
+            line = _line_of(twin.miss, found)
+            yield TwinFailure(
+                str(folder / MISS), line, f"{rule.title!r} must not fire and does, with this event: {said}"
+            )
 
 
-def _fired(rules: Sequence[Rule], frame: pl.DataFrame) -> dict[str, str]:
-    """Rules that gave a finding, and whom the first was about."""
-    detector = SigmaDetector(rules)
-    found: dict[str, str] = {}
-    for sighting in detector.observe(Batch(frame, END_OF_TIME)):
-        entity = sighting.finding.entity
-        found.setdefault(sighting.finding.rule.id, f"{entity.scope} {entity.value}")
-    return found
+def _silent(
+    rule: Rule, rules: Sequence[Rule], looks: Mapping[str, Look], matches: Mapping[str, Rows], frame: pl.DataFrame
+) -> str:
+    """Why a correlation does not speak: what it had to count, what of that took no part, and how near it came."""
+    if rule.window is None:
+        return ""
+    names = _base_names(rule.window, rules)
+    parts = []
+    for base, name in zip(rule.window.bases, names, strict=True):
+        if any(one.id == base and one.window for one in rules):
+            spoke = base in looks and looks[base].spoke
+            parts.append(f"{name!r} speaks" if spoke else f"{name!r} does not speak")
+        else:
+            parts.append(f"{len(matches.get(base, []))} of {frame.height} events match {name!r}")
+    parts += left_out(rule.window, frame, matches, names)
+    found = looks.get(rule.id)
+    if found is not None:
+        parts.append(f"it came nearest at line {_line_of(frame, found)}, {look_text(rule.window, found, names)}")
+    return "; ".join(parts)
 
 
-def _counted(rules: Sequence[Rule], rule: Rule, frame: pl.DataFrame) -> str:
-    """How many events a window had to count, which is where to look when it is silent."""
-    bases = rule.window.bases if rule.window else ()
-    matched = Matcher([base for base in rules if base.id in bases]).match(frame)
-    told = {base: len(matched.get(base, [])) for base in bases}
-    return ", ".join(f"{count} of {frame.height} events match {base}" for base, count in told.items())
+def _base_names(window: Window, rules: Sequence[Rule]) -> list[str]:
+    names = {rule.id: rule.name or rule.title for rule in rules}
+    return [names.get(base, base) for base in window.bases]
+
+
+def _line_of(frame: pl.DataFrame, found: Look) -> int:
+    event = frame.filter((pl.col(TIME) == found.time) & (pl.col(HASH) == found.hash))
+    return _line(event, 0)
 
 
 def _line(frame: pl.DataFrame, row: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from detectors.sigma.rule import Rule
 
-_TOLD_AS = {
+TOLD_AS: Final = {
     WindowKind.EVENT_COUNT: "count",
     WindowKind.VALUE_COUNT: "count",
     WindowKind.TEMPORAL: "count",
@@ -78,7 +78,7 @@ class Crossing:
 
     @property
     def _told_as(self) -> str:
-        return _TOLD_AS[self.rule.window.kind] if self.rule.window else "count"
+        return TOLD_AS[self.rule.window.kind] if self.rule.window else "count"
 
 
 def groups_of(key: str) -> dict[str, str]:
