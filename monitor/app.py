@@ -15,19 +15,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from detectors import kernel
 from detectors.finding import Entity, Scope, Severity
-from detectors.sigma import SigmaDetector
 from monitor import __version__, native
 from monitor.config import Config
 from monitor.console.http import Bounds as HealthBounds
 from monitor.console.http import Health, HttpServer
 from monitor.containment import Fault
+from monitor.counting import counted
 from monitor.decoders import Decoder
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
+from monitor.folder_watch import FolderWatch
 from monitor.intake import Intake
+from monitor.lineup import Lineup
 from monitor.misread import MisreadWatch
 from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
@@ -35,6 +39,8 @@ from monitor.outbox import OutboxWorker
 from monitor.pipeline import KEPT, Channel, Pipeline, Settings
 from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_playbooks
 from monitor.registry import Registry
+from monitor.reload import PROBLEMS_MAX, InForce, Reloader
+from monitor.requests import LOOK_S, RELOAD, Answer, Requests
 from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules, RuleFolder, builtin_folder, load_rules
 from monitor.schedule import Schedule
@@ -45,6 +51,7 @@ from monitor.sources.uri import parse_source
 from monitor.stores import Progress, StandingKind, Store
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
+from monitor.stores.record import Request
 from monitor.stores.sqlite import SqliteStore
 from monitor.stores.upkeep import compact, retain
 from monitor.telemetry import Telemetry, happenings, upkeep
@@ -141,14 +148,21 @@ class Rulings:
         self._store = store
         self._clock = clock
         self._read_at = float("-inf")
+        self._is_shadow = config.mode == "shadow"
         self.protected: frozenset[Entity] = frozenset()
-        found = playbooks.playbooks
-        if config.mode == "shadow":
-            found = tuple(playbook.in_shadow() for playbook in found)
         self._policy = Policy(
-            playbooks=found, risk=risk_config(config), incident=incident_config(config), budget=budget_config(config)
+            playbooks=(), risk=risk_config(config), incident=incident_config(config), budget=budget_config(config)
         )
         self._current = self._policy
+        self.take(playbooks)
+
+    def take(self, playbooks: LoadedPlaybooks) -> None:
+        """From the next finding on, these playbooks answer."""
+        found = playbooks.playbooks
+        if self._is_shadow:
+            found = tuple(playbook.in_shadow() for playbook in found)
+        self._policy = msgspec.structs.replace(self._policy, playbooks=found)
+        self._read_at = float("-inf")
 
     def __call__(self) -> Policy:
         if time.monotonic() - self._read_at > POLICY_S:
@@ -206,13 +220,23 @@ class Daemon:
     kept: Kept
     pipeline: Pipeline
     telemetry: Telemetry
-    rules: LoadedRules
-    playbooks: LoadedPlaybooks
+    reloader: Reloader
+    requests: Requests
     outbox: OutboxWorker
     schedule: Schedule
     http: HttpServer | None
     stopping: threading.Event
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
+
+    @property
+    def rules(self) -> LoadedRules:
+        """The rules in force."""
+        return self.reloader.in_force.rules
+
+    @property
+    def playbooks(self) -> LoadedPlaybooks:
+        """The playbooks in force."""
+        return self.reloader.in_force.playbooks
 
     def run(self, progress: Callable[[Pipeline], None] | None = None) -> None:
         """Work until `stop`, or until every source has ended. Raises what cannot be retried."""
@@ -242,10 +266,15 @@ class Daemon:
         """Finish the turn under way and leave. Safe from signal handlers and other threads."""
         self.stopping.set()
 
+    def reload(self, *_: Any) -> None:
+        """Read rules and playbooks anew, within a second or so. Safe from signal handlers and other threads."""
+        self.requests.hung_up.set()
+
     def obey_signals(self) -> None:
-        """SIGTERM and SIGINT stop the daemon in order."""
+        """SIGTERM and SIGINT stop the daemon in order; SIGHUP reads rules and playbooks anew."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
+        signal.signal(signal.SIGHUP, self.reload)
 
 
 @contextmanager
@@ -270,21 +299,20 @@ def open_daemon(
         closing.callback(kept.store.close)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
-        rules, playbooks = rules_of(config, cache), playbooks_of(config)
-        for problem in (*rules.problems, *playbooks.problems):
-            telemetry.emit(upkeep.RuleRefused(place=_place(problem), problem=str(problem)))
-        telemetry.emit(upkeep.RulesLoaded(rules=len(rules.rules), refused=len(rules.problems)))
+        found = InForce(rules_of(config, cache), playbooks_of(config))
+        _tell_loaded(found, telemetry)
         registry = RegistryHolder(kept.store, telemetry)
-        rulings = Rulings(config, playbooks, kept.store, clock)
+        rulings = Rulings(config, found.playbooks, kept.store, clock)
         rulings.protected = registry.protected
         delivering = deliver if deliver is not None else not until_end
         notifiers = {f"webhook:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
         outbox = OutboxWorker(kept.store, notifiers, clock, telemetry)
         closing.callback(outbox.stop)
         stopping = threading.Event()
+        compiled = partial(Lineup.of, window_events_max=config.rules.window_events_max)
         pipeline = Pipeline(
             intakes=_intakes(config, kept, sources, telemetry),
-            detectors=[SigmaDetector(rules.rules, config.rules.window_events_max)],
+            lineup=compiled(found.rules.rules),
             registry=registry,
             policy=rulings,
             store=kept.store,
@@ -299,7 +327,16 @@ def open_daemon(
             closing.callback(intake.source.close)
         schedule = Schedule(telemetry, time.monotonic)
         closing.callback(schedule.stop)
-        daemon = Daemon(config, kept, pipeline, telemetry, rules, playbooks, outbox, schedule, None, stopping)
+        reloader = Reloader(
+            found,
+            lambda: InForce(rules_of(config, cache), playbooks_of(config)),
+            compiled,
+            pipeline.offer,
+            lambda taken: rulings.take(taken.playbooks),
+            telemetry,
+        )
+        requests = Requests(kept.store, clock, {RELOAD: partial(_reloaded, reloader)})
+        daemon = Daemon(config, kept, pipeline, telemetry, reloader, requests, outbox, schedule, None, stopping)
         _schedule_jobs(daemon, registry, rulings, clock)
         if config.http.listen and not until_end:
             bounds = HealthBounds(alive_s_max=config.http.alive_s_max, lag_bytes_max=config.http.ready_lag_bytes_max)
@@ -311,6 +348,21 @@ def open_daemon(
             happenings.Started(version=__version__, mode=config.mode, data_dir=str(config.data_dir), sources=names)
         )
         yield daemon
+
+
+def _tell_loaded(found: InForce, telemetry: Telemetry) -> None:
+    for problem in (*found.rules.problems, *found.playbooks.problems):
+        telemetry.emit(upkeep.RuleRefused(place=_place(problem), problem=str(problem)))
+    telemetry.emit(upkeep.RulesLoaded(rules=len(found.rules.rules), refused=len(found.rules.problems)))
+
+
+def _reloaded(reloader: Reloader, request: Request) -> Answer:
+    """Do what `miniwatch rules reload` asks for."""
+    done = reloader.reload(f"asked by {request.actor}")
+    if done.problems:
+        return Answer(done=False, problems=done.problems[:PROBLEMS_MAX])
+    changes = f"{done.added} added, {done.changed} changed, {done.removed} removed"
+    return Answer(done=True, said=f"{counted(done.rules, 'rule')} in force from turn {done.turn} on: {changes}")
 
 
 def _place(problem: Any) -> str:
@@ -428,12 +480,28 @@ def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, c
         kept.store.forget_dead_letters(letters, config.dead_letters.rows_max)
         kept.store.forget_findings(clock() - config.retention.findings_days * 86_400_000_000)
         kept.store.forget_messages(letters)
+        kept.store.forget_requests(letters)
         daemon.telemetry.emit(upkeep.RetentionRan(segments=len(gone.days), rows=gone.events, bytes=gone.bytes))
 
     def learn() -> None:
         registry.refresh()
         rulings.protected = registry.protected
 
+    watch = FolderWatch([*config.rules.folders, *config.playbooks.folders])
+
+    def attend() -> None:
+        if daemon.requests.hung_up.is_set():
+            daemon.requests.hung_up.clear()
+            daemon.reloader.reload("SIGHUP")
+        daemon.requests.look()
+
+    def watch_folders() -> None:
+        if watch.has_changed():
+            daemon.reloader.reload("a folder has changed")
+
+    schedule.every("attend to requests", LOOK_S, attend)
+    if config.rules.watch_s:
+        schedule.every("watch folders", config.rules.watch_s, watch_folders)
     schedule.every("expire decisions", EXPIRY_S, expire)
     schedule.every("compact archive", COMPACTION_S, tidy)
     schedule.every("refresh registry", REGISTRY_S, learn)

@@ -125,6 +125,7 @@ class RuleKeys(Keys):
     builtin: bool = True
     folders: tuple[Folder, ...] = ()
     window_events_max: Annotated[int, Field(ge=1000, le=100_000_000)] = 2_000_000
+    watch_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
 
 
 class PlaybookKeys(Keys):

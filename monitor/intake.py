@@ -51,6 +51,7 @@ class Lot:
     letters: Sequence[DeadLetter]
     before: ClockState
     after: ClockState
+    now: int | None = None  # the present as it was when the lot was decoded; None on the stream's own clock
     row: int = 0
     letter: int = 0
 
@@ -104,6 +105,13 @@ class Intake:
 
     def fill(self, raw: RawBatch, fields: frozenset[str], now: int | None = None) -> None:
         """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped. `now` as for `stamp`."""
+        self.lot = self._lot(raw, fields, now)
+
+    def decoded_anew(self, fields: frozenset[str]) -> Lot | None:
+        """What is left of the lot, with other fields; None where there is no lot. Nothing is changed yet."""
+        return self._lot(self.lot.raw, fields, self.lot.now) if self.lot is not None else None
+
+    def _lot(self, raw: RawBatch, fields: frozenset[str], now: int | None) -> Lot:
         admit = self.native.admit if self.native is not None else self._admit
         admitted = contained(lambda part: admit(part, fields), raw, self.faulted, self.dead_letter_bytes_max)
         frame, after = stamp(admitted.frame, self.place.clock, self.bounds, now)
@@ -111,7 +119,7 @@ class Intake:
         if self.place.taken >= 0:
             frame = frame.filter(pl.col(POSITION) >= self.place.taken)
             letters = [letter for letter in letters if letter.position >= self.place.taken]
-        self.lot = Lot(raw, _named(frame, self.partition), letters, self.place.clock, after)
+        return Lot(raw, _named(frame, self.partition), letters, self.place.clock, after, now)
 
     def _admit(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
         return self.door.admit(self.decoder.decode(raw, fields), fields)

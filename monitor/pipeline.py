@@ -8,7 +8,6 @@ archive holds after it, without effects.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +16,9 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from detectors.detector import Detector
 from detectors.event import (
     DTYPES,
     DUPLICATE,
-    FUTURE,
     INDEX,
     INTERNAL,
     LATE,
@@ -36,17 +33,18 @@ from detectors.finding import Entity, Finding, Scope, Severity, Sighting
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.duplicates import CONFLICT, Duplicates
 from monitor.intake import Intake, Piece, merge_ready, merged
+from monitor.lineup import SUBJECT, History, Lineup, Offer
 from monitor.notifiers.alert import alert_body
 from monitor.registry import Registry
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import RawBatch, SourceError
-from monitor.stores import Mark, Message, Progress, Store, StoreError, Turn
+from monitor.stores import Control, Mark, Message, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING, Bounds, label
+from monitor.turn_telling import Done, TurnTeller
 from playbooks.decide import decide
-from playbooks.decision import Decision, DecisionState
-from playbooks.incident import Incident
+from playbooks.decision import Decision
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
 
@@ -94,7 +92,7 @@ class Pipeline:
     """The parts, put together by `monitor.app`; `turn` is called until it says that all is done."""
 
     intakes: Sequence[Intake]
-    detectors: Sequence[Detector]
+    lineup: Lineup
     registry: Callable[[], Registry]
     policy: Callable[[], Policy]
     store: Store
@@ -109,26 +107,24 @@ class Pipeline:
     stalled: str | None = None
     failures: dict[str, str] = field(default_factory=dict)
     _duplicates: Duplicates = field(init=False)
+    _teller: TurnTeller = field(init=False)
     stages: dict[str, float] = field(default_factory=dict)
     snapshot_turn: int = -1
     _snapshot_at: float = 0.0
     _heard_at: float = 0.0
     _next: int = 0
-    _forgotten: dict[str, int] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
+    _in_force: str = ""  # the digest of the lineup that the record says is in force
+    _offer: Offer | None = None
 
     def __post_init__(self) -> None:
         self._duplicates = Duplicates(self.settings.window_events)
-
-    @property
-    def needed(self) -> frozenset[str]:
-        """Every column that detectors ask for, the registry's included."""
-        return frozenset().union(*(detector.needs for detector in self.detectors))
+        self._teller = TurnTeller(self.telemetry)
 
     @property
     def fields(self) -> frozenset[str]:
         """What is decoded of every line."""
-        return decoded_fields(self.needed)
+        return decoded_fields(self.lineup.needed)
 
     # Starting
 
@@ -139,13 +135,17 @@ class Pipeline:
         snapshot, refused = self.snapshots.load(self.turn_number)
         for refusal in refused:
             self.telemetry.emit(upkeep.SnapshotRefused(path=str(refusal.path), reason=refusal.reason))
-        if snapshot is not None:
-            for detector in self.detectors:
-                if detector.name in snapshot.states:
-                    detector.restore(snapshot.states[detector.name])
-            self._duplicates.restore(dict(snapshot.extra))
         self.snapshot_turn = snapshot.turn if snapshot is not None else 0
-        events = self._replay(self.snapshot_turn)
+        configured = self.lineup
+        history = History(self.store, configured, self._lost)
+        self.lineup = history.at(self.snapshot_turn)
+        if snapshot is not None:
+            self.lineup.restore(snapshot.states)
+            self._duplicates.restore(dict(snapshot.extra))
+        events = self._replay(self.snapshot_turn, history)
+        self._in_force = history.last
+        if configured is not self.lineup:
+            self._change_to(configured)
         stored = self.store.progress()
         for intake in self.intakes:
             intake.open(stored.get(intake.partition))
@@ -165,21 +165,68 @@ class Pipeline:
     def _inputs(self) -> str:
         return "\n".join(sorted(intake.partition for intake in self.intakes))
 
-    def _replay(self, after_turn: int) -> int:
-        """Feed the memory what was committed after a snapshot; its sightings were acted on then."""
+    def _replay(self, after_turn: int, history: History) -> int:
+        """Feed the memory what was committed after a snapshot, each turn to those who watched it; its sightings were acted on then."""
         marks = dict(self.store.marks(after_turn))
         events = 0
         for frame in self.archive.replay(self.store.segments(), after_turn):
             turn = int(frame["_turn"][0])
             for quiet in sorted(number for number in marks if number < turn):
-                self._observe(Batch(self._columns(frame.clear()), marks.pop(quiet)))
+                self._observe_again(quiet, frame.clear(), marks.pop(quiet), history)
             events += frame.height
             self._duplicates.mark(frame.drop(DUPLICATE))
             last = marks.pop(turn, int(frame["_watermark"].to_numpy().max()))
-            self._observe(Batch(self._columns(frame), last))
+            self._observe_again(turn, frame, last, history)
         for quiet in sorted(marks):
-            self._observe(Batch(self._columns(self._no_rows()), marks[quiet]))
+            self._observe_again(quiet, None, marks[quiet], history)
         return events
+
+    def _observe_again(self, turn: int, frame: pl.DataFrame | None, watermark: int, history: History) -> None:
+        lineup = history.at(turn)
+        if lineup is not self.lineup:
+            self._change_to(lineup)
+        self._observe(Batch(self._columns(self._no_rows() if frame is None else frame), watermark))
+
+    def _lost(self, digest: str, reason: str) -> None:
+        self.telemetry.emit(upkeep.RulesLost(digest=digest[:16], reason=reason))
+
+    # Changing who watches
+
+    def offer(self, offer: Offer) -> None:
+        """Have another lineup taken up before the next turn; from any thread. An offer not yet taken up is replaced by it."""
+        replaced, self._offer = self._offer, offer
+        if replaced is not None:
+            replaced.refused("another came before it was taken up")
+
+    def _take_up(self) -> None:
+        """Change to the lineup that is offered, if there is one; on any failure all stays as it was."""
+        offer, self._offer = self._offer, None
+        if offer is None or not offer.claim():
+            return
+        try:
+            if offer.lineup.digest != self.lineup.digest:
+                self._change_to(offer.lineup)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the new, the old goes on
+            offer.refused(f"{type(error).__name__}: {error}")
+            return
+        offer.taken(self.turn_number + 1)
+
+    def _change_to(self, lineup: Lineup) -> None:
+        """From the next turn on others watch: they take over the memory, and what was read already is decoded as they need it."""
+        lineup.take_over(self.lineup)
+        lots = {}
+        if (fields := decoded_fields(lineup.needed)) != self.fields:
+            lots = {intake.partition: intake.decoded_anew(fields) for intake in self.intakes}
+        for intake in self.intakes:
+            intake.lot = lots.get(intake.partition, intake.lot)
+        self.lineup = lineup
+
+    def _controls(self) -> Sequence[Control]:
+        """What this turn is the first to be under."""
+        lineup = self.lineup
+        if lineup.digest == self._in_force:
+            return ()
+        return (Control(subject=SUBJECT, digest=lineup.digest, content=lineup.content),)
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """An archived frame with all columns that detectors need, decoded from its lines."""
@@ -192,7 +239,7 @@ class Pipeline:
             decoded = starts.join(decoded, on=POSITION, how="left", maintain_order="left")
         added = [decoded[name] for name in decoded.columns if name not in held]
         whole = frame.select(name for name in frame.columns if name in held).with_columns(added)
-        return self.registry().join(whole, self.needed)
+        return self.registry().join(whole, self.lineup.needed)
 
     def _no_rows(self) -> pl.DataFrame:
         return pl.DataFrame(schema={**{name: DTYPES[kind_of(name)] for name in sorted(self.fields)}, **INTERNAL})
@@ -202,6 +249,7 @@ class Pipeline:
     def turn(self) -> bool:
         """Read, decide and commit once; false when nothing more will come."""
         self.stages = {}
+        self._take_up()
         pieces = self._read()
         while pieces and self.settings.until_end and self._is_small(pieces) and not self.stopping():
             more = self._read(wait_s=0.0)  # a turn has its price: small pieces share one
@@ -237,7 +285,7 @@ class Pipeline:
         """The input has ended or the daemon stops: keep the memory."""
         if self.settings.until_end and all(intake.exhausted for intake in self.intakes):
             self.tick()
-        if self.snapshot_turn != self.turn_number:
+        if self.snapshot_turn != self.turn_number and self._may_snapshot:
             self._save_snapshot()
 
     def _read(self, wait_s: float | None = None) -> Sequence[Piece]:
@@ -313,7 +361,7 @@ class Pipeline:
         frame, watermark = self._labelled(pieces, watermark)
         with self._timed("detect"):
             watched = frame.filter(~pl.col(DUPLICATE)) if frame.height else frame
-            joined = self.registry().join(watched, self.needed)
+            joined = self.registry().join(watched, self.lineup.needed)
             sightings = self._observe(Batch(joined, watermark))
         last = {piece.progress.partition: piece.progress for piece in pieces}
         progress = [self._counted(reached, frame) for reached in last.values()]
@@ -328,6 +376,7 @@ class Pipeline:
             number=number,
             time=self.clock(),
             mark=Mark(watermark=watermark, inputs=self._inputs()),
+            controls=self._controls(),
             progress=progress,
             dead_letters=[letter for piece in pieces for letter in piece.letters],
             findings=findings,
@@ -340,8 +389,10 @@ class Pipeline:
         )
         with self._timed("commit"):
             self._retried(lambda: self.store.commit(turn))
-        self.turn_number, self.watermark = number, watermark
-        self._tell(turn, pieces, frame, fresh)
+        self.turn_number, self.watermark, self._in_force = number, watermark, self.lineup.digest
+        lags = {intake.partition: intake.source.lag_bytes for intake in self.intakes}
+        done = Done(turn, pieces, frame, fresh, self.lineup.detectors, self.stages, self.watermark, lags)
+        self._teller.tell(done)
 
     def _labelled(self, pieces: Sequence[Piece], watermark: int | None) -> tuple[pl.DataFrame, int]:
         if not pieces:
@@ -368,7 +419,7 @@ class Pipeline:
 
     def _observe(self, batch: Batch) -> list[Sighting]:
         """What all detectors see, in an order that does not depend on how the stream is cut."""
-        sightings = [sighting for detector in self.detectors for sighting in detector.observe(batch)]
+        sightings = [sighting for detector in self.lineup.detectors for sighting in detector.observe(batch)]
         sightings.sort(key=lambda sighting: (sighting.row, sighting.finding.id))
         return sightings
 
@@ -457,13 +508,20 @@ class Pipeline:
 
     # Memory
 
+    @property
+    def _may_snapshot(self) -> bool:
+        """The memory is that of those whom the record says to be in force: not so between a change and the turn that records it."""
+        return self.lineup.digest == self._in_force
+
     def _maybe_snapshot(self) -> None:
+        if not self._may_snapshot:
+            return
         if self.snapshot_turn != self.turn_number and time.monotonic() - self._snapshot_at >= self.settings.snapshot_s:
             self._save_snapshot()
 
     def _save_snapshot(self) -> None:
         begun = time.monotonic()
-        states: Mapping[str, Any] = {detector.name: detector.snapshot() for detector in self.detectors}
+        states: Mapping[str, Any] = {detector.name: detector.snapshot() for detector in self.lineup.detectors}
         try:
             row = self.snapshots.save(self.turn_number, states, self._duplicates.snapshot())
             self.store.forget_marks(self.snapshot_turn)
@@ -475,111 +533,12 @@ class Pipeline:
         seconds = time.monotonic() - begun
         self.telemetry.emit(upkeep.SnapshotSaved(turn=self.turn_number, bytes=row.bytes, seconds=seconds))
 
-    # Telling
-
-    def _tell(self, turn: Turn, pieces: Sequence[Piece], frame: pl.DataFrame, fresh: Sequence[Finding]) -> None:
-        emit = self.telemetry.emit
-        for piece in pieces:
-            self._tell_piece(turn, piece)
-        self._tell_labels(frame)
-        for finding in fresh:
-            emit(
-                happenings.FindingMade(
-                    finding=finding.id,
-                    rule=finding.rule.id,
-                    kind=finding.kind,
-                    severity=finding.severity,
-                    scope=finding.entity.scope,
-                    value=finding.entity.value,
-                    title=finding.title,
-                )
-            )
-        for word in turn.considered:
-            emit(happenings.FindingConsidered(finding=word.finding, reason=word.reason))
-        for incident in _opened(turn):
-            emit(
-                happenings.IncidentOpened(
-                    incident=incident.id,
-                    severity=incident.severity,
-                    scope=incident.entity.scope,
-                    value=incident.entity.value,
-                    title=incident.title,
-                )
-            )
-        for decision in turn.decisions:
-            self._tell_decision(decision)
-        for detector in self.detectors:
-            forgotten = detector.forgotten - self._forgotten.get(detector.name, 0)
-            if forgotten:
-                emit(happenings.DetectorForgot(detector=detector.name, things=forgotten))
-            self._forgotten[detector.name] = detector.forgotten
-
-    def _tell_piece(self, turn: Turn, piece: Piece) -> None:
-        source = piece.progress.partition
-        self.telemetry.emit(
-            happenings.TurnCommitted(
-                turn=turn.number,
-                source=source,
-                received=piece.frame.height + len(piece.letters),
-                processed=piece.frame.height,
-                bytes=piece.bytes,
-                stages_s=self.stages,
-                watermark=self.watermark if self.watermark > BEGINNING else None,
-                lag_bytes=next(i.source.lag_bytes for i in self.intakes if i.partition == source),
-            )
-        )
-        letters: dict[str, list[int]] = {}
-        for letter in piece.letters:
-            letters.setdefault(letter.reason, []).append(letter.position)
-        for reason, positions in letters.items():
-            self.telemetry.emit(
-                happenings.DeadLettered(source=source, reason=reason, lines=len(positions), position=positions[0])
-            )
-
-    def _tell_labels(self, frame: pl.DataFrame) -> None:
-        """How many events of each source came late, claimed a time far ahead, or were seen before."""
-        labelled = frame.group_by(PARTITION, maintain_order=True).agg(pl.col(LATE, FUTURE, DUPLICATE).sum())
-        for source, late, future, duplicate in labelled.iter_rows():
-            if late:
-                self.telemetry.emit(happenings.LateEvents(source=source, events=late))
-            if future:
-                self.telemetry.emit(happenings.FutureEvents(source=source, events=future))
-            if duplicate:
-                self.telemetry.emit(happenings.DuplicateEvents(source=source, events=duplicate))
-
     def _tell_ended(self) -> None:
         """Told once of every source that has given all it had."""
         for intake in self.intakes:
             if intake.exhausted and intake.partition not in self._ended:
                 self._ended.add(intake.partition)
                 self.telemetry.emit(happenings.SourceEnded(source=intake.partition, position=intake.progress.end))
-
-    def _tell_decision(self, decision: Decision) -> None:
-        self.telemetry.emit(
-            happenings.DecisionMade(
-                decision=decision.id,
-                type=decision.type,
-                tier=decision.tier,
-                mode=decision.mode,
-                state=decision.state,
-                reason=decision.reason,
-                scope=decision.scope,
-                value=decision.value,
-                rule=decision.rule,
-            )
-        )
-        if decision.state in (DecisionState.HELD, DecisionState.AWAITING_APPROVAL):
-            self.telemetry.emit(
-                happenings.Held(
-                    decision=decision.id, type=decision.type, reason=decision.reason, explanation=decision.explanation
-                )
-            )
-
-
-def _opened(turn: Turn) -> list[Incident]:
-    """Incidents all of whose findings are of this turn."""
-    counted = Counter(word.incident for word in turn.considered)
-    return [incident for incident in turn.incidents if incident.findings == counted[incident.id]]
 
 
 def _by_incident(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:

@@ -60,7 +60,7 @@ def packed(rules: Sequence[Rule]) -> bytes:
 
 
 def unpacked(data: bytes) -> tuple[Rule, ...]:
-    """The rules again; raises `ValueError` when these are not the bytes of rules of this engine."""
+    """The rules again; raises `msgspec.MsgspecError` when these are not the bytes of rules of this engine."""
     return msgspec.msgpack.decode(data, type=tuple[Rule, ...])
 
 
@@ -91,9 +91,13 @@ class TwinVerdicts:
 
 def twin_key(rules: Sequence[Rule], own: frozenset[str], folder: Path) -> bytes:
     """The hash of all that a twin's verdict depends on; raises `OSError` when its files cannot be read."""
-    placeless = [msgspec.structs.replace(rule, path="", line=0) for rule in rules]
-    said = (engine_digest(), placeless, own, twin_digests(folder))
+    said = (engine_digest(), placeless(rules), own, twin_digests(folder))
     return hashlib.sha256(_ENCODER.encode(said)).digest()
+
+
+def placeless(rules: Sequence[Rule]) -> list[Rule]:
+    """Rules without the places that they come from, which make no difference to what they do."""
+    return [msgspec.structs.replace(rule, path="", line=0) for rule in rules]
 
 
 class RuleCache:

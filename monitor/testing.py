@@ -22,6 +22,7 @@ from monitor.sources import Position, RawBatch, Source
 from monitor.sources.lines import LINE_BYTES_MAX, Cut, LineCutter
 from monitor.stores import (
     AppRecord,
+    Control,
     Mark,
     Message,
     Progress,
@@ -313,6 +314,7 @@ def store_state(store: Record) -> dict[str, object]:
         "last_turn": store.last_turn(),
         "progress": store.progress(),
         "marks": [store.last_mark(), *store.marks(0)],
+        "controls": [(turn, store.content(digest)) for turn, digest in store.controls("rules")],
         "findings": list(store.findings()),
         "incidents": list(store.incidents()),
         "decisions": list(store.decisions()),
@@ -451,6 +453,26 @@ def _check_marks(store: Record) -> None:
     assert (store.marks(0), store.last_mark()) == ([(4, 395)], Mark(watermark=395, inputs="file:a"))
 
 
+def _check_controls(store: Record) -> None:
+    def control(name: str) -> Control:
+        return Control(subject="rules", digest=name, content=name.encode())
+
+    assert (store.controls("rules"), store.content("a")) == ([], None)
+    for number, name in {1: "a", 3: "b", 6: "a", 8: "c"}.items():
+        store.commit(Turn(number=number, controls=[control(name)]))
+    assert store.controls("rules") == [(1, "a"), (3, "b"), (6, "a"), (8, "c")]
+    assert store.controls("models") == []
+    store.forget_marks(2)
+    assert store.controls("rules")[0] == (1, "a"), "what is in force at turn 2 was forgotten"
+    store.forget_marks(3)
+    assert store.controls("rules") == [(3, "b"), (6, "a"), (8, "c")]
+    assert store.content("a") == b"a", "a later turn needs it again"
+    store.forget_marks(7)
+    assert (store.controls("rules"), store.content("b")) == ([(6, "a"), (8, "c")], None)
+    store.forget_marks(99)
+    assert (store.controls("rules"), store.content("c")) == ([(8, "c")], b"c")
+
+
 def _check_owners(store: Record) -> None:
     decisions = [stored_decision(f"d{n}", n, value=f"wx{n}", owner=f"dev{n % 2}") for n in range(4)]
     store.commit(Turn(number=1, decisions=[*decisions, stored_decision("d9", 9)]))
@@ -551,6 +573,7 @@ _STORE_LAWS: Final = (
     _check_whole_or_nothing,
     _check_lists,
     _check_marks,
+    _check_controls,
     _check_owners,
     _check_expiry,
     _check_people,

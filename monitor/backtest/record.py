@@ -167,6 +167,12 @@ class PastRecord:
     def marks(self, after_turn: int) -> Sequence[tuple[int, int]]:  # noqa: ARG002 - none is kept
         return ()
 
+    def controls(self, subject: str) -> Sequence[tuple[int, str]]:  # noqa: ARG002 - nothing is ever taken up again
+        return ()
+
+    def content(self, digest: str) -> bytes | None:  # noqa: ARG002 - as above
+        return None
+
     def forget_marks(self, before_turn: int) -> None:
         """There is nothing to forget."""
 

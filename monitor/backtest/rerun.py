@@ -21,6 +21,7 @@ from monitor.config import Config
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.intake import Intake
+from monitor.lineup import Lineup
 from monitor.pipeline import KEPT, Pipeline
 from monitor.registry import Registry
 from monitor.sealing import Seal, key_at
@@ -126,7 +127,7 @@ def _pipeline(past: Past, detectors: Sequence[Detector], record: PastRecord, tel
     kind = Pipeline if config.sources else ArchivedPipeline
     return kind(
         intakes=_sources(past, telemetry) if config.sources else [_archived(past)],
-        detectors=[Assuming(one, past.dataset) for one in detectors] if past.dataset else list(detectors),
+        lineup=Lineup.unrecorded([Assuming(one, past.dataset) for one in detectors] if past.dataset else detectors),
         registry=lambda: past.registry,
         policy=rulings,
         store=record,

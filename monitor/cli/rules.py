@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument, Option
 
+from monitor.cli.asking import reload_rules
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
 from monitor.cli.printing import Column, visible, write_one, write_rows, write_text
@@ -80,6 +81,9 @@ def show_rule(name: RuleName, output: Output = Form.TABLE, config: ConfigFile = 
     write_one(output, row, told)
     if output is Form.TABLE:
         write_text("\n" + Path(rule.path).read_text(encoding="utf-8-sig"))
+
+
+rules.command("reload", epilog='Example: miniwatch rules reload --reason "New rule for box apps"')(reload_rules)
 
 
 @rules.command("check", epilog="Example: miniwatch rules check rules/mine/ --strict")

@@ -67,17 +67,26 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     inputs: str
 
 
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """From a turn on, something else is in force ("rules"): known by the digest of `content`, from which it can be made again."""
+
+    subject: str
+    digest: str
+    content: bytes
+
+
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """All that one turn of the pipeline changes; committed whole or not at all.
 
     `findings` are the parts seen in this turn (merged into what is stored by `detectors.finding.merge`); `progress`
     holds each touched partition's new totals; `risks`, `incidents` and `decisions` replace rows of the same key.
-    `time` is when the turn was taken, by the daemon's clock: the time of its dead letters.
+    `controls` are in force from this turn on, its own events included. `time` is when the turn was taken, by the daemon's clock: the time of its dead letters.
     """
 
     number: int
     time: int = 0
     mark: Mark | None = None
+    controls: Sequence[Control] = ()
     progress: Sequence[Progress] = ()
     dead_letters: Sequence[DeadLetter] = ()
     findings: Sequence[Finding] = ()
@@ -133,7 +142,18 @@ class Store(Protocol):
         """Turn and watermark of every turn after one, in order; forgotten ones (`forget_marks`) are left out."""
         ...
 
-    def forget_marks(self, before_turn: int) -> None: ...
+    def controls(self, subject: str) -> Sequence[tuple[int, str]]:
+        """Turn and digest of what came into force when, in order; of those forgotten, what a later turn needs is not."""
+        ...
+
+    def content(self, digest: str) -> bytes | None:
+        """What a digest stands for, as long as some control that is not forgotten names it."""
+        ...
+
+    def forget_marks(self, before_turn: int) -> None:
+        """Forget what only turns before one need: their marks, and what was in force at none but them."""
+        ...
+
     def commit(self, turn: Turn) -> None: ...
     def known_findings(self, ids: Collection[str]) -> set[str]: ...
     def risks(self, entities: Collection[Entity]) -> dict[Entity, Risk]: ...

@@ -62,6 +62,8 @@ class MemoryStore:
         self._last_turn = 0
         self._uncertain: Turn | None = None
         self._marks: dict[int, Mark] = {}
+        self._controls: dict[tuple[int, str], str] = {}
+        self._contents: dict[str, bytes] = {}
         self._progress: dict[str, Progress] = {}
         self._dead_letters: dict[str, DeadLetterRow] = {}
         self._findings: dict[str, Finding] = {}
@@ -105,11 +107,20 @@ class MemoryStore:
     def marks(self, after_turn: int) -> Sequence[tuple[int, int]]:
         return [(turn, mark.watermark) for turn, mark in sorted(self._marks.items()) if turn > after_turn]
 
+    def controls(self, subject: str) -> Sequence[tuple[int, str]]:
+        return [(turn, digest) for (turn, of), digest in sorted(self._controls.items()) if of == subject]
+
+    def content(self, digest: str) -> bytes | None:
+        return self._contents.get(digest)
+
     def forget_marks(self, before_turn: int) -> None:
         kept = {turn: mark for turn, mark in self._marks.items() if turn >= min(before_turn, max(self._marks))}
+        begun = {of: turn for turn, of in sorted(self._controls) if turn <= before_turn}
+        controls = {key: digest for key, digest in self._controls.items() if key[0] >= begun.get(key[1], 0)}
 
         def forget() -> None:
-            self._marks = kept
+            self._marks, self._controls = kept, controls
+            self._contents = {key: self._contents[key] for key in controls.values()}
 
         self._write("marks", forget)
 
@@ -134,6 +145,8 @@ class MemoryStore:
     def _take(self, turn: Turn) -> None:
         if turn.mark is not None:
             self._marks[turn.number] = turn.mark
+        self._controls.update(((turn.number, one.subject), one.digest) for one in turn.controls)
+        self._contents = {one.digest: one.content for one in turn.controls} | self._contents
         self._progress.update((progress.partition, progress) for progress in turn.progress)
         self._dead_letters.update(_dead_letters(turn))
         stored = [self._findings[key] for key in {part.id for part in turn.findings} & self._findings.keys()]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import msgspec
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, exists, func, select, update
 
 from monitor.audit import AuditEntry
 from monitor.counting import counted
 from monitor.stores import AppRecord, Segment, Standing, tables
 from monitor.stores.reading import one_document
-from monitor.stores.record import NOT_ENDED, AlreadyEnded, Delivery, DeliveryState, NotFound
+from monitor.stores.record import NOT_ENDED, AlreadyEnded, Delivery, DeliveryState, NotFound, Request
 from monitor.stores.rows import chunks, decision_row, delivery, document, flat_row, put, standing
 from monitor.stores.turn import append_audit
 from playbooks.decision import Decision, DecisionState, Mode
@@ -109,10 +109,57 @@ def standings(connection: Connection, now: int) -> list[Standing]:
 
 
 def forget_marks(connection: Connection, before_turn: int) -> None:
-    """Delete the marks of turns before one; the newest of all stays, whatever its turn."""
+    """Delete the marks of turns before one, the newest of all excepted, and the controls that were no longer in force then."""
     table = tables.marks
     newest = select(func.max(table.c.turn)).scalar_subquery()
     connection.execute(table.delete().where(table.c.turn < before_turn, table.c.turn < newest))
+    controls, later = tables.controls, tables.controls.alias()
+    superseded = exists().where(
+        later.c.subject == controls.c.subject, later.c.turn > controls.c.turn, later.c.turn <= before_turn
+    )
+    connection.execute(controls.delete().where(superseded))
+    contents = tables.contents
+    connection.execute(contents.delete().where(contents.c.digest.not_in(select(controls.c.digest))))
+
+
+def ask(connection: Connection, asked: Request) -> None:
+    """Ask the daemon for something, in the audit too."""
+    row = {**flat_row(asked), "answered": None, "answer": ""}
+    connection.execute(tables.requests.insert(), [row])
+    entry = AuditEntry(
+        time=asked.created, actor=asked.actor, action=asked.kind, subject=asked.subject, reason=asked.reason
+    )
+    append_audit(connection, [entry])
+
+
+def open_requests(connection: Connection, limit: int) -> list[Request]:
+    """What the daemon was asked for and has not answered, the oldest first."""
+    columns = tables.requests.c
+    wanted = select(*(columns[name] for name in Request.__struct_fields__)).where(columns.answered.is_(None))
+    ordered = wanted.order_by(columns.created, columns.id).limit(limit)
+    return [Request(**row) for row in connection.execute(ordered).mappings()]
+
+
+def answer_request(connection: Connection, key: str, answer: str, now: int, entry: AuditEntry) -> None:
+    """Say what came of a request, once."""
+    table = tables.requests
+    changed = connection.execute(
+        update(table).where(table.c.id == key, table.c.answered.is_(None)).values(answered=now, answer=answer)
+    ).rowcount
+    if not changed:
+        raise NotFound("open request", key)
+    append_audit(connection, [entry])
+
+
+def answer_of(connection: Connection, key: str) -> str | None:
+    """What came of a request; None while it is open."""
+    columns = tables.requests.c
+    row = connection.execute(select(columns.answered, columns.answer).where(columns.id == key)).one_or_none()
+    return str(row.answer) if row is not None and row.answered is not None else None
+
+
+def forget_requests(connection: Connection, before: int) -> None:
+    connection.execute(tables.requests.delete().where(tables.requests.c.created < before))
 
 
 def import_apps(connection: Connection, records: Sequence[AppRecord], actor: str, now: int) -> None:

@@ -183,6 +183,17 @@ def marks(connection: Connection, after_turn: int) -> list[tuple[int, int]]:
     return [(turn, watermark) for turn, watermark in connection.execute(wanted)]
 
 
+def controls(connection: Connection, subject: str) -> list[tuple[int, str]]:
+    table = tables.controls
+    wanted = select(table.c.turn, table.c.digest).where(table.c.subject == subject).order_by(table.c.turn)
+    return [(turn, digest) for turn, digest in connection.execute(wanted)]
+
+
+def content(connection: Connection, digest: str) -> bytes | None:
+    table = tables.contents
+    return connection.execute(select(table.c.content).where(table.c.digest == digest)).scalar()
+
+
 def recent_decisions(connection: Connection, since: int) -> list[Decision]:
     """Newest first."""
     table = tables.decisions

@@ -89,6 +89,17 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sent: int | None = None
 
 
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person asks of the running daemon, and why: `kind` ("rules.reload") done to `subject`."""
+
+    id: str
+    kind: str
+    subject: str
+    reason: str
+    actor: str
+    created: int
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Figures for a summary: `tables` by table name, the rest by the value of the column they are named for."""
 

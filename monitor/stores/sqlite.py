@@ -22,6 +22,7 @@ from monitor.stores.record import (
     Delivery,
     DeliveryState,
     Query,
+    Request,
 )
 from monitor.stores.rows import delivery, document
 from monitor.stores.schema import upgrade
@@ -32,6 +33,9 @@ from playbooks.risk import Risk
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long another process's write is waited for."""
+
+REQUESTS_MAX: Final = 100
+"""Open requests that the daemon looks at at once."""
 
 STARTING_MAX: Final = 10
 """Ids given for the beginning of one: enough to tell people that it is not unique."""
@@ -79,8 +83,16 @@ class SqliteStore:
         with self._database.reading() as connection:
             return reading.marks(connection, after_turn)
 
+    def controls(self, subject: str) -> Sequence[tuple[int, str]]:
+        with self._database.reading() as connection:
+            return reading.controls(connection, subject)
+
+    def content(self, digest: str) -> bytes | None:
+        with self._database.reading() as connection:
+            return reading.content(connection, digest)
+
     def forget_marks(self, before_turn: int) -> None:
-        """Delete the marks of turns before one; the newest of all stays."""
+        """Delete the marks of turns before one, the newest of all excepted, and what was in force at none but them."""
         with self._database.writing("marks") as connection:
             operating.forget_marks(connection, before_turn)
 
@@ -192,6 +204,28 @@ class SqliteStore:
     def audit(self, entry: AuditEntry) -> None:
         with self._database.writing("operator") as connection:
             append_audit(connection, [entry])
+
+    def ask(self, request: Request) -> None:
+        """Ask the running daemon for something; it answers within seconds."""
+        with self._database.writing("operator") as connection:
+            operating.ask(connection, request)
+
+    def open_requests(self, limit: int = REQUESTS_MAX) -> Sequence[Request]:
+        with self._database.reading() as connection:
+            return operating.open_requests(connection, limit)
+
+    def answer_request(self, key: str, answer: str, now: int, entry: AuditEntry) -> None:
+        """Say what came of a request; `NotFound` when it has been answered."""
+        with self._database.writing("requests") as connection:
+            operating.answer_request(connection, key, answer, now, entry)
+
+    def answer_of(self, key: str) -> str | None:
+        with self._database.reading() as connection:
+            return operating.answer_of(connection, key)
+
+    def forget_requests(self, before: int) -> None:
+        with self._database.writing("retention") as connection:
+            operating.forget_requests(connection, before)
 
     def revoke_decision(self, key: str, actor: str, reason: str, now: int) -> Decision:
         with self._database.writing("operator") as connection:

@@ -41,6 +41,21 @@ meta: Final = Table("meta", metadata, _key("key"), *_text("value"))
 
 marks: Final = Table("marks", metadata, _key("turn", BigInteger), *_whole("watermark"), *_text("inputs"))
 
+controls: Final = Table("controls", metadata, _key("turn", BigInteger), _key("subject"), *_text("digest"))
+
+contents: Final = Table("contents", metadata, _key("digest"), *_raw("content"))
+
+requests: Final = Table(
+    "requests",
+    metadata,
+    _key("id"),
+    *_text("kind", "subject", "reason", "actor"),
+    *_whole("created"),
+    Column("answered", BigInteger, nullable=True),
+    *_text("answer"),
+)
+Index(None, requests.c.answered, requests.c.created)
+
 progress: Final = Table(
     "progress",
     metadata,

@@ -11,7 +11,7 @@ from detectors.finding import Finding, merge
 from monitor.audit import GENESIS, AuditEntry, chain
 from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
-from monitor.stores import StaleTurn, Turn, tables
+from monitor.stores import Control, StaleTurn, Turn, tables
 from monitor.stores.rows import (
     Row,
     decision_row,
@@ -40,6 +40,8 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal) -> None:
     if turn.number <= last:
         raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
     put(connection, tables.marks, [{"turn": turn.number, **flat_row(turn.mark)}] if turn.mark else [])
+    put(connection, tables.controls, [_control_row(turn.number, control) for control in turn.controls])
+    put_new(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
     put(connection, tables.dead_letters, dead_letter_rows(turn, seal))
     put(connection, tables.findings, [finding_row(finding) for finding in _merged(connection, turn.findings)])
@@ -79,6 +81,10 @@ def merged(stored: Iterable[Finding], parts: Sequence[Finding]) -> list[Finding]
 def _merged(connection: Connection, parts: Sequence[Finding]) -> list[Finding]:
     keys = {part.id for part in parts}
     return merged(documents(connection, Finding, tables.findings, keys), parts)
+
+
+def _control_row(turn: int, control: Control) -> Row:
+    return {"turn": turn, "subject": control.subject, "digest": control.digest}
 
 
 def _risk_row(risk: Risk) -> Row:

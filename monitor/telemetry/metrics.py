@@ -97,6 +97,9 @@ SNAPSHOTS: Final = _counter("snapshots", "Snapshots saved.", "snapshots")
 SNAPSHOT_BYTES: Final = _gauge("snapshot_bytes", "Size of the latest snapshot.", "bytes")
 RECOVERY_SECONDS: Final = _gauge("recovery_seconds", "Time that the latest recovery took.", "seconds")
 RULES: Final = _gauge("rules", "Rules by whether they are active.", "rules", {"state": ("active", "refused")})
+RELOADS: Final = _counter(
+    "rule_reloads", "Changes of rules while running, by what came of them.", "reloads", {"outcome": ("taken", "failed")}
+)
 CACHE_REFUSALS: Final = _counter(
     "cache_refusals", "Files of the rule cache that could not be used or written.", "files"
 )

@@ -61,6 +61,57 @@ class RulesLoaded(Happening, frozen=True, kw_only=True):
         meter.set(metrics.RULES, self.refused, state="refused")
 
 
+class RulesLost(Happening, frozen=True, kw_only=True):
+    """Rules that were in force before cannot be had again; what is replayed meets those of now instead."""
+
+    level: ClassVar[Level] = "warning"
+    digest: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.STORE_FAILURES)
+
+
+class Reloaded(Happening, frozen=True, kw_only=True):
+    """Rules and playbooks were changed without a stop; `turn` is the first under the new ones."""
+
+    why: str
+    turn: int
+    rules: int
+    added: int
+    changed: int
+    removed: int
+    refused: int
+    seconds: float
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.RELOADS, outcome="taken")
+        meter.set(metrics.RULES, self.rules, state="active")
+        meter.set(metrics.RULES, self.refused, state="refused")
+
+
+class ReloadFailed(Happening, frozen=True, kw_only=True):
+    """New rules or playbooks were not taken; those before stay in force, whole."""
+
+    level: ClassVar[Level] = "error"
+    why: str
+    problems: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.RELOADS, outcome="failed")
+
+
+class ReloadRefused(Happening, frozen=True, kw_only=True):
+    """One of the reasons for which a reload failed."""
+
+    level: ClassVar[Level] = "warning"
+    why: str
+    problem: str
+
+    def count(self, meter: Meter) -> None:
+        """Told one by one; `ReloadFailed` counts them together."""
+
+
 class RuleRefused(Happening, frozen=True, kw_only=True):
     """A rule or playbook that will not speak, and why."""
 

@@ -23,9 +23,10 @@ from monitor import process
 process.prepare()  # as `miniwatch run` does
 
 from detectors import kernel
-from detectors.sigma import Rule, SigmaDetector, parse_rules
+from detectors.sigma import Rule, parse_rules
 from monitor import app
 from monitor.config import load_config
+from monitor.lineup import Lineup
 from monitor.registry import Registry, parse_registry
 from monitor.rules import builtin_folder, load_rules
 from monitor.simulate import bad_lines as with_bad_lines
@@ -74,7 +75,7 @@ def run(stream: Path, rules: tuple[Rule, ...], folder: Path) -> tuple[float, dic
         records, _ = parse_registry(APPS, 0)
         known = Registry(records)
         daemon.pipeline.registry = lambda: known
-        daemon.pipeline.detectors = [SigmaDetector(rules, config.rules.window_events_max)]
+        daemon.pipeline.lineup = Lineup.of(rules, config.rules.window_events_max)
 
         def note(pipeline: object) -> None:
             for stage, seconds in pipeline.stages.items():  # type: ignore[attr-defined]

@@ -1,0 +1,126 @@
+"""Who watches the stream from some turn on: the detectors, and the content from which they can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from detectors.detector import Detector, State
+from detectors.sigma import Rule, SigmaDetector
+from monitor.rule_cache import engine_digest, packed, placeless, unpacked
+from monitor.stores import Store
+
+SUBJECT: Final = "rules"
+"""What the control log calls it."""
+
+CONTENT_BYTES_MAX: Final = 256 << 20
+"""Of the rules of one lineup, unpacked."""
+
+
+class ForeignContent(ValueError):
+    """A lineup's content cannot be used by this version of the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """The detectors of a stretch of turns. `digest` is the same whenever they would see the same."""
+
+    rules: tuple[Rule, ...]
+    window_events_max: int
+    detectors: tuple[Detector, ...]
+    digest: str
+
+    @staticmethod
+    def of(rules: Sequence[Rule], window_events_max: int) -> Lineup:
+        """Compile rules; this may take seconds for thousands of them, and touches nothing that is in use."""
+        digest = hashlib.sha256(packed(placeless(rules))).hexdigest()
+        return Lineup(tuple(rules), window_events_max, (SigmaDetector(rules, window_events_max),), digest)
+
+    @staticmethod
+    def unrecorded(detectors: Sequence[Detector]) -> Lineup:
+        """Detectors for a run that keeps no record of who watched."""
+        return Lineup((), 0, tuple(detectors), "")
+
+    @staticmethod
+    def made_of(content: bytes, window_events_max: int) -> Lineup:
+        """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it."""
+        made_by, _, body = content.partition(b"\n")
+        if made_by.decode(errors="replace") != engine_digest():
+            raise ForeignContent("it was compiled by another version of the program")
+        inflating = zlib.decompressobj()
+        try:
+            rules = inflating.decompress(body, CONTENT_BYTES_MAX)
+            return Lineup.of(unpacked(rules), window_events_max)
+        except (zlib.error, msgspec.MsgspecError) as error:
+            raise ForeignContent(f"it is damaged ({error})") from error
+
+    @property
+    def content(self) -> bytes:
+        """All that it takes to make it again."""
+        return engine_digest().encode() + b"\n" + zlib.compress(packed(self.rules), 1)
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Every column that detectors ask for, the registry's included."""
+        return frozenset[str]().union(*(detector.needs for detector in self.detectors))
+
+    def restore(self, states: Mapping[str, State]) -> None:
+        """Take up a snapshot's memory, each detector its own."""
+        for detector in self.detectors:
+            if detector.name in states:
+                detector.restore(states[detector.name])
+
+    def take_over(self, before: Lineup) -> None:
+        """Remember what those before remember of rules that have not changed."""
+        self.restore({detector.name: detector.snapshot() for detector in before.detectors})
+
+
+class History:
+    """Which lineup the record says was in force at a turn. One that cannot be made again is told, and `present` stands for it."""
+
+    def __init__(self, store: Store, present: Lineup, lost: Callable[[str, str], None]) -> None:
+        self._store = store
+        self._present = present
+        self._lost = lost
+        self._controls = store.controls(SUBJECT)
+        self._made: tuple[str, Lineup] = (present.digest, present)
+
+    @property
+    def last(self) -> str:
+        """The digest of what was in force last; none before the first turn."""
+        return self._controls[-1][1] if self._controls else ""
+
+    def at(self, turn: int) -> Lineup:
+        """The lineup of a turn, made once for all turns of its stretch; ask for turns in their order."""
+        earliest = self._controls[0][1] if self._controls else self._present.digest
+        digest = next((digest for first, digest in reversed(self._controls) if first <= turn), earliest)
+        if digest == self._present.digest:
+            return self._present
+        if digest != self._made[0]:
+            self._made = digest, self._again(digest)
+        return self._made[1]
+
+    def _again(self, digest: str) -> Lineup:
+        content = self._store.content(digest)
+        try:
+            if content is None:
+                raise ForeignContent("it is not in the record")  # noqa: TRY301 - told like the others
+            return Lineup.made_of(content, self._present.window_events_max)
+        except ForeignContent as error:
+            self._lost(digest, str(error))
+            return self._present
+
+
+@dataclass(slots=True)
+class Offer:
+    """A lineup for the pipeline to take up between two turns. Unless the claim fails, one of the last two is called then."""
+
+    lineup: Lineup
+    claim: Callable[[], bool]  # whether it is still wanted
+    taken: Callable[[int], None]  # with the first turn at which it is in force
+    refused: Callable[[str], None]  # with the reason; all stays as it was

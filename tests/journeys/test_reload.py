@@ -1,0 +1,287 @@
+"""Rules changed while the daemon runs: from a turn on others are in force, however the stream is cut, stopped, killed or resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import journey
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from journey import Outcome, configured, daemon, differences, outcome
+
+from detectors.sigma import parse_rules
+from monitor.app import Daemon
+from monitor.lineup import Lineup, Offer
+from monitor.pipeline import Pipeline
+
+EVENTS: Final = 600
+CHANGED_AT: Final = 300
+"""Lines under the first rules."""
+
+ID: Final = "7b1d3c52-64ce-4b0f-9a87-0f5f0f2d{:04d}"
+SINGLE: Final = """
+title: {name}
+id: {id}
+name: {name}
+logsource: {{product: miniprogram, service: log}}
+detection:
+  selection: {{{field}: {value}}}
+  condition: selection
+---
+"""
+COUNTING: Final = """
+title: Many {base} {least}
+id: {id}
+correlation:
+  type: event_count
+  rules: [{base}]
+  group-by: [miniprogram.app_id]
+  timespan: 10s
+  condition: {{gte: {least}}}
+---
+"""
+
+many = settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def rule(number: int, field: str, value: str) -> str:
+    return SINGLE.format(name=value, id=ID.format(number), field=field, value=value)
+
+
+def counting(number: int, base: str, least: int) -> str:
+    return COUNTING.format(base=base, id=ID.format(number), least=least)
+
+
+BASES: Final = rule(1, "event.action", "ping") + rule(2, "x.kind", "pong")
+BEFORE: Final = BASES + counting(3, "ping", 6) + counting(4, "pong", 2) + rule(5, "x.word", "w4")
+AFTER: Final = BASES + counting(3, "ping", 6) + counting(4, "pong", 5) + rule(6, "x.other", "w3")
+"""One window stays as it is, one changes; a rule on single events goes and one comes, with a field that nobody needed before."""
+
+
+def lineup(text: str) -> Lineup:
+    parsed = parse_rules([("rules.yml", text)])
+    assert parsed.problems == ()
+    return Lineup.of(parsed.rules, 1_000_000)
+
+
+def event(number: int) -> bytes:
+    """Of five apps, four a second: forty-five pings, which are pongs too, then as many of neither."""
+    is_quiet = (number - 10) // 45 % 2
+    return (
+        json.dumps(
+            {
+                "@timestamp": 1_772_500_000_000 + number * 250,
+                "event": {
+                    "id": f"e{number}",
+                    "dataset": "miniprogram.log",
+                    "action": "quiet" if is_quiet else "ping",
+                },
+                "miniprogram": {"app_id": f"wx{number % 5}"},
+                "x": {"kind": "quiet" if is_quiet else "pong", "word": f"w{number % 9}", "other": f"w{number % 7}"},
+            }
+        ).encode()
+        + b"\n"
+    )
+
+
+class Killed(BaseException):
+    """The process is gone: nothing is saved any more."""
+
+
+class Run:
+    """One data folder over which a stream is read, with rules that change at `CHANGED_AT`."""
+
+    def __init__(self, folder: Path, files: int = 1, *, after: str = AFTER, **keys: object) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.sources = [folder / f"part{part}.ndjson" for part in range(files)]
+        for part, path in enumerate(self.sources):
+            path.write_bytes(b"".join(event(number) for number in range(part, EVENTS, files)))
+        self.data = folder / "data"
+        self.config = configured(self.data, self.sources, rules__builtin=False, **keys)
+        self.after = after
+        self.is_changed = False
+        self.answers: list[str] = []
+
+    def go(self, *, every_turn: bool = False, kill_at: int | None = None, stop_at: int | None = None) -> None:
+        """Read on; the lines after which to die or to stop in order are counted from the beginning of the stream."""
+        with daemon(self.config) as opened:
+            if every_turn:
+                journey.remember_every_turn(opened)
+            opened.pipeline.lineup = lineup(self.after if self.is_changed else BEFORE)
+            opened.run(lambda _: self._after_turn(opened, kill_at, stop_at))
+
+    def _after_turn(self, opened: Daemon, kill_at: int | None, stop_at: int | None) -> None:
+        lines = sum(intake.progress.received for intake in opened.pipeline.intakes)
+        if lines >= CHANGED_AT and not self.is_changed:
+            self.is_changed = True
+            taken, refused = (lambda turn: self.answers.append(f"taken at {turn}")), self.answers.append
+            opened.pipeline.offer(Offer(lineup(self.after), lambda: True, taken, refused))
+        if kill_at is not None and lines >= kill_at:
+            raise Killed
+        if stop_at is not None and lines >= stop_at:
+            opened.stop()
+
+    def killed(self, at: int, *, every_turn: bool) -> None:
+        with pytest.raises(Killed):
+            self.go(every_turn=every_turn, kill_at=at)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    run = Run(tmp_path_factory.mktemp("undisturbed"), batch__rows_max=100)
+    run.go()
+    assert run.answers == ["taken at 4"]
+    return outcome(run.data)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Callable[[], Path]:
+    numbers = iter(range(1000))
+    return lambda: tmp_path / str(next(numbers))
+
+
+def test_each_rule_speaks_of_the_events_of_its_time_and_unchanged_windows_go_on(expected: Outcome) -> None:
+    def times(number: int) -> list[int]:
+        rule_id = ID.format(number)
+        of = (one for one in expected.findings.values() if one.rule.id == rule_id)
+        return sorted((one.time // 1000 - 1_772_500_000_000) // 250 for one in of)
+
+    assert max(times(5)) < CHANGED_AT <= min(times(6))
+    assert [number for number in times(3) if 280 <= number < 370] == [305, 306, 307, 308, 309]  # the sixth ping of each
+    assert [number for number in times(4) if 280 <= number < 370] == [*range(285, 290), *range(320, 325)]
+
+
+@many
+@given(rows_max=st.sampled_from([20, 50, 100, 300]), bytes_max=st.sampled_from([64 << 10, 32 << 20]))
+def test_cutting_the_stream_otherwise_changes_nothing(
+    expected: Outcome, fresh: Callable[[], Path], rows_max: int, bytes_max: int
+) -> None:
+    run = Run(fresh(), batch__rows_max=rows_max, batch__bytes_max=bytes_max)
+    run.go()
+    assert differences(expected, outcome(run.data)) == {}
+
+
+@many
+@given(
+    rows_max=st.sampled_from([20, 50, 100]),
+    kills=st.lists(st.integers(CHANGED_AT + 1, CHANGED_AT + 60), max_size=2).map(sorted),
+    every_turn=st.booleans(),
+)
+def test_kills_after_a_change_replay_each_turn_under_the_rules_of_its_time(
+    expected: Outcome, fresh: Callable[[], Path], rows_max: int, kills: list[int], *, every_turn: bool
+) -> None:
+    run = Run(fresh(), batch__rows_max=rows_max)
+    for at in kills:
+        run.killed(at, every_turn=every_turn)
+    run.go()
+    assert differences(expected, outcome(run.data)) == {}
+
+
+@pytest.mark.parametrize("every_turn", [False, True])
+def test_a_kill_between_a_change_and_the_turn_that_records_it_changes_nothing(
+    expected: Outcome, tmp_path: Path, *, every_turn: bool
+) -> None:
+    run = Run(tmp_path, batch__rows_max=50)
+    run.killed(CHANGED_AT, every_turn=every_turn)  # it was offered, and not yet taken up
+    run.go(every_turn=every_turn)
+    assert differences(expected, outcome(run.data)) == {}
+
+
+@pytest.mark.parametrize("at", [CHANGED_AT, 400])
+def test_a_stop_in_order_changes_nothing(expected: Outcome, tmp_path: Path, at: int) -> None:
+    run = Run(tmp_path, batch__rows_max=50)
+    run.go(stop_at=at)
+    run.go()
+    assert differences(expected, outcome(run.data)) == {}
+
+
+@pytest.mark.parametrize("files", [2, 3])
+def test_what_was_read_already_is_decoded_as_the_new_rules_need_it(tmp_path: Path, files: int) -> None:
+    """All of the files is held, decoded, when the rules change."""
+    calm, disturbed = (
+        Run(tmp_path / "calm", files, batch__rows_max=60),
+        Run(tmp_path / "killed", files, batch__rows_max=60),
+    )
+    calm.go()
+    disturbed.killed(430, every_turn=False)
+    disturbed.go()
+    found = outcome(calm.data)
+    assert ID.format(6) in {one.rule.id for one in found.findings.values()}
+    assert differences(found, outcome(disturbed.data)) == {}
+
+
+def test_the_same_rules_again_change_nothing(tmp_path: Path) -> None:
+    undisturbed, again = Run(tmp_path / "undisturbed", batch__rows_max=50), Run(tmp_path / "again", batch__rows_max=50)
+    undisturbed.is_changed = True
+    undisturbed.after = BEFORE
+    undisturbed.go()
+    again.after = "# in another file, further down\n" + BEFORE
+    again.go()
+    assert again.answers == ["taken at 7"]
+    assert differences(outcome(undisturbed.data), outcome(again.data)) == {}
+    assert _turns_with_controls(again) == [1]
+
+
+def test_the_record_says_from_which_turn_on_rules_are_in_force(tmp_path: Path) -> None:
+    run = Run(tmp_path, batch__rows_max=50)
+    run.go()
+    assert _turns_with_controls(run) == [1, 7]
+
+
+def _turns_with_controls(run: Run) -> list[int]:
+    with daemon(run.config) as opened:
+        return [turn for turn, _ in opened.kept.store.controls("rules")]
+
+
+def test_a_lineup_that_fails_when_it_is_taken_up_leaves_all_as_it_was(tmp_path: Path) -> None:
+    """Here it cannot take over the windows."""
+    undisturbed, run = Run(tmp_path / "undisturbed", batch__rows_max=50), Run(tmp_path / "run", batch__rows_max=50)
+    undisturbed.is_changed, undisturbed.after = True, BEFORE
+    undisturbed.go()
+    with daemon(run.config) as opened:
+        opened.pipeline.lineup = lineup(BEFORE)
+        bad = lineup(AFTER)
+        bad.detectors[0].restore = _failing  # type: ignore[method-assign]
+        offers = [Offer(bad, lambda: True, lambda turn: run.answers.append(f"taken at {turn}"), run.answers.append)]
+        opened.run(lambda pipeline: pipeline.offer(offers.pop()) if pipeline.turn_number == 6 and offers else None)
+    assert run.answers == ["ValueError: planted"]
+    assert differences(outcome(undisturbed.data), outcome(run.data)) == {}
+
+
+def test_no_snapshot_is_taken_of_a_memory_that_the_record_does_not_know_of(tmp_path: Path) -> None:
+    """The daemon dies between the change and the next turn, and the change is taken back before it starts again."""
+    undisturbed, run = Run(tmp_path / "undisturbed", batch__rows_max=50), Run(tmp_path / "run", batch__rows_max=50)
+    undisturbed.is_changed = run.is_changed = True
+    undisturbed.after = run.after = BEFORE
+    undisturbed.go()
+
+    def change(pipeline: Pipeline) -> None:
+        if pipeline.turn_number == 6:
+            pipeline.offer(Offer(lineup(AFTER), lambda: True, lambda _: None, run.answers.append))
+            pipeline._take_up()
+            pipeline.settings = dataclasses.replace(pipeline.settings, snapshot_s=0.0)
+            pipeline._maybe_snapshot()
+            raise Killed
+
+    with suppress(Killed), daemon(run.config) as opened:
+        opened.pipeline.lineup = lineup(BEFORE)
+        opened.run(change)
+    run.go()
+    assert differences(outcome(undisturbed.data), outcome(run.data)) == {}
+
+
+def _failing(_state: object) -> None:
+    raise ValueError("planted")
