@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from detectors.sigma.collection import written_out
 from detectors.sigma.condition import All, AnyOf, Not, Predicate, fields_of, fold_text
 from detectors.sigma.document import split_documents
+from detectors.sigma.fields import field_names
 from detectors.sigma.phrasing import Phrase, phrasing
 from detectors.sigma.reach import Idle, idle_parts
 from detectors.sigma.remark import Remark
@@ -38,6 +39,25 @@ def lint(sources: Iterable[tuple[str, str]], rules: Sequence[Rule]) -> list[Rema
                     for place, code, message in _remarks(rule, document.content)
                 )
     return sorted(remarks)
+
+
+def at_fields(sources: Iterable[tuple[str, str]], rules: Sequence[Rule]) -> dict[tuple[str, str], int]:
+    """Where each rule's detection first names each field: by the rule's id and the field as events call it."""
+    taken = {(rule.path, rule.line): rule for rule in rules}
+    found: dict[tuple[str, str], int] = {}
+    for path, text in sources:
+        for document in written_out(split_documents(path, text)[0])[0]:
+            rule = taken.get((path, document.line))
+            detection = document.content.get("detection")
+            if rule is None or not isinstance(detection, dict):
+                continue
+            source = document.content.get("logsource")
+            names = field_names(source.get("category") if isinstance(source, dict) else None)
+            for word, place in _written(detection, ("detection",)):
+                if word.endswith(_KEY):
+                    name = word.removesuffix(_KEY)
+                    found.setdefault((rule.id, names.get(name.lower(), name)), document.line_of(place))
+    return found
 
 
 def _remarks(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:

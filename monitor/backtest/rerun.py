@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -56,6 +56,15 @@ class Past:
     def rows(self) -> int | None:
         """Events in it at most; None for sources, which do not say."""
         return sum(segment.rows for segment in self.segments) if not self.config.sources else None
+
+    def newest(self, events: int) -> Past:
+        """Only the last files of the archive, as many as hold so many events; sources stay as they are."""
+        chosen: list[Segment] = []
+        for segment in sorted(self.segments, key=lambda one: (one.turn_first, one.path), reverse=True):
+            if sum(one.rows for one in chosen) >= events:
+                break
+            chosen.append(segment)
+        return replace(self, segments=tuple(chosen))
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from detectors.sigma import parse_rules
-from detectors.sigma.lint import lint
+from detectors.sigma.lint import at_fields, lint
 from monitor.app import rules_of
+from monitor.backtest.record import PastRecord
+from monitor.backtest.survey import Survey
+from monitor.cli.past import go
 from monitor.cli.rule_files import texts_in
 from monitor.cli.telling import problem_text
 from monitor.rules import builtin_folder, whole_files
@@ -18,6 +21,7 @@ from monitor.twins import HIT, missing
 if TYPE_CHECKING:
     from detectors.sigma import Rule, RuleProblem, RuleSet
     from detectors.sigma.remark import Remark
+    from monitor.backtest.rerun import Past
     from monitor.config import Config
 
 
@@ -51,6 +55,7 @@ class Checked:
     rules: tuple[Rule, ...]
     loadable: int
     told: list[Told]
+    sources: list[tuple[str, str]]
 
 
 def check_paths(paths: Sequence[Path]) -> Checked:
@@ -60,7 +65,7 @@ def check_paths(paths: Sequence[Path]) -> Checked:
     whole = whole_files(found)
     loadable = sum(len(own) for path, own in whole.items() if path not in twinless)
     remarks = lint(sources, found.rules)
-    return Checked(found.rules, loadable, [*problems, *twinless.values(), *map(warning, remarks)])
+    return Checked(found.rules, loadable, [*problems, *twinless.values(), *map(warning, remarks)], sources)
 
 
 def check_configured(config: Config) -> Checked:
@@ -68,7 +73,20 @@ def check_configured(config: Config) -> Checked:
     loaded = rules_of(config)
     sources = [(path, Path(path).read_text("utf-8-sig")) for path in dict.fromkeys(rule.path for rule in loaded.rules)]
     remarks = lint(sources, loaded.rules)
-    return Checked(loaded.rules, len(loaded.rules), [*map(_refused, loaded.problems), *map(warning, remarks)])
+    return Checked(loaded.rules, len(loaded.rules), [*map(_refused, loaded.problems), *map(warning, remarks)], sources)
+
+
+def measured(checked: Checked, past: Past, events_max: int, broad_share: float) -> tuple[list[Told], PastRecord]:
+    """Warnings that real events give cause for: the newest of the archive, or the first of the sources."""
+    survey = Survey(checked.rules)
+    record = PastRecord()
+    go(past.newest(events_max), [survey], record, "looking at events", enough=lambda: survey.looked_at >= events_max)
+    lines = at_fields(checked.sources, checked.rules)
+    remarks = [
+        replace(remark, line=lines.get((remark.rule, remark.message.partition(":")[0]), remark.line))
+        for remark in survey.remarks(broad_share)
+    ]
+    return [warning(remark) for remark in sorted(remarks)], record
 
 
 def read_rules(paths: Sequence[Path]) -> tuple[RuleSet, list[tuple[str, str]], list[Told]]:

@@ -32,6 +32,9 @@ COLUMNS: Final[list[Column[Row]]] = [
 ]
 SHOWN: Final = "id version title description path line severity status tags logsource datasets fields proof false_positives response"
 EVENT_BYTES_MAX: Final = 16 << 20
+EVENTS_DEFAULT: Final = 200_000
+EVENTS_MAX: Final = 100_000_000
+"""Real events that rules are checked by."""
 
 Paths = Annotated[
     list[Path] | None,
@@ -90,28 +93,45 @@ rules.command("reload", epilog='Example: miniwatch rules reload --reason "New ru
 def check_rules(
     paths: Paths = None,
     strict: Annotated[bool, Option("--strict", help="Exit 1 for warnings too.")] = False,
+    source: Annotated[
+        list[str] | None,
+        Option("--source", "-s", metavar="URI", help="Look at these events instead of the archive's newest."),
+    ] = None,
+    events: Annotated[
+        int, Option("--events", metavar="N", min=0, max=EVENTS_MAX, help="Look at so many real events; 0 for none.")
+    ] = EVENTS_DEFAULT,
+    broad_share: Annotated[
+        float, Option("--broad-share", metavar="SHARE", min=0.0, max=1.0, help="Warn of rules true of more events.")
+    ] = 0.01,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Check that rules can be loaded, and how they could be better: every problem and warning with its file and line.
 
     Exits 1 when there is a problem. What each warning means stands in docs/rules.md.
     """
-    from monitor.cli.opening import configuration
-    from monitor.cli.rule_check import check_configured, check_paths
+    from monitor.backtest.rerun import past_of
+    from monitor.cli.past import past_configuration
+    from monitor.cli.rule_check import check_configured, check_paths, measured
 
-    checked = check_paths(paths) if paths else check_configured(configuration(config))
+    loaded = past_configuration(config, data_dir, source, None, None)
+    checked = check_paths(paths) if paths else check_configured(loaded)
+    told = list(checked.told)
+    with past_of(loaded) as past:
+        if events and checked.rules and (source or past.segments):
+            more, record = measured(checked, past, events, broad_share)
+            told += more
+            say(f"{counted(record.events, 'event')} of {'the sources' if source else 'the archive'} looked at.")
     if output is Form.TABLE:
-        for each in checked.told:
+        for each in told:
             write_text(visible(each.text))
     else:
-        write_rows(output, [each.row() for each in checked.told], [])
-    problems = sum(each.kind == "problem" for each in checked.told)
-    warnings = len(checked.told) - problems
-    say(
-        f"{counted(checked.loadable, 'rule')} can be loaded, {counted(problems, 'problem')}, {counted(warnings, 'warning')}."
-    )
-    if problems or (strict and warnings):
+        write_rows(output, [each.row() for each in told], [])
+    problems = sum(each.kind == "problem" for each in told)
+    found = f"{counted(problems, 'problem')}, {counted(len(told) - problems, 'warning')}"
+    say(f"{counted(checked.loadable, 'rule')} can be loaded, {found}.")
+    if problems or (strict and len(told) > problems):
         leave(FOUND_PROBLEMS)
 
 

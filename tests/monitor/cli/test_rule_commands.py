@@ -198,3 +198,20 @@ def test_an_explanation_for_programs_is_a_tree(fresh):
     assert (row["rule"], row["matches"]) == ("0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11", True)
     assert [part["true"] for part in row["why"]["parts"]] == [True, True]
     assert row["why"]["parts"][1]["found"] == "evil"
+
+
+def test_rules_are_held_against_the_events_of_the_archive(miniwatch, tmp_path):
+    (tmp_path / "r.yml").write_text(RULE.replace("miniprogram.api: evil", "miniprogram.apl: evil"))
+    told = miniwatch.here("rules", "check", str(tmp_path / "r.yml"), code=1)
+    assert "events of the archive looked at." in told.stderr
+    (line,) = [line for line in told.stdout.splitlines() if "unseen-field" in line]
+    assert line.startswith(f"{tmp_path}/r.yml:5: warning: unseen-field: miniprogram.apl: none of ")
+    assert line.endswith("they carry miniprogram.api")
+    assert "unseen" not in miniwatch.here("rules", "check", str(tmp_path / "r.yml"), "--events", "0", code=1).stdout
+
+
+def test_rules_are_held_against_events_of_a_file(fresh, rule):
+    lines = [json.dumps({**EVENT, "event.id": str(number)}) + "\n" for number in range(1_000)]
+    (fresh.folder / "e.ndjson").write_text("".join(lines))
+    told = fresh.here("rules", "check", str(rule), "--source", f"file:{fresh.folder}/e.ndjson").stdout
+    assert "over-broad: 'Call of evil' is true of 100.0% of 1,000 events" in told
