@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from typer import Argument, Option
 
 from monitor.cli.asking import reload_rules
+from monitor.cli.benching import bench
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
 from monitor.cli.printing import Column, visible, write_one, write_rows, write_text
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from detectors.sigma import Explanation, Rule
 
 rules = group("Detection rules (Sigma): look at them, check them, test them.")
+rules.command("bench", epilog="Example: miniwatch rules bench rules/mine/ --since 1d")(bench)
 
 Row = dict[str, Any]
 COLUMNS: Final[list[Column[Row]]] = [

@@ -133,3 +133,17 @@ def test_what_cannot_be_done_is_said(fresh, words, code, said):
     rule(fresh.folder / "r")
     events(fresh.folder / "e", "evil")
     assert said in fresh.here("backtest", *words, code=code).stderr
+
+
+def test_what_rules_cost_is_told_the_dearest_first(fresh):
+    folder, source = rule(fresh.folder / "r"), events(fresh.folder / "e", "evil", "login", "evil")
+    told = fresh.here("rules", "bench", folder, "--source", source)
+    head, line = told.stdout.splitlines()
+    assert head.split("  ")[0] == "RULE"
+    assert re.fullmatch(r"0b7a6a53 +[\d,.]+ +100\.0% +2 +Call of evil", line)
+    assert told.stderr.startswith("3 events: ")
+    (row,) = [
+        json.loads(each)
+        for each in fresh.here("rules", "bench", folder, "-s", source, "-o", "ndjson").stdout.splitlines()
+    ]
+    assert (row["hits"], row["share"]) == (2, 1.0)
