@@ -43,28 +43,44 @@ class Look:
     bases: frozenset[int]  # places of the base rules that were hit, where the window asks which
 
 
+GROUPS_MAX: Final = 10
+"""Groups of one correlation that are told."""
+
+
 def look(rules: Sequence[Rule], batch: Batch) -> tuple[dict[str, Look], dict[str, Rows]]:
     """For each correlation that had anything to look at, where it spoke or came nearest; and the hits of the other rules."""
-    found: dict[str, Look] = {}
+    found, matches = looks(rules, batch)
+    return {rule: some[0] for rule, some in found.items()}, matches
+
+
+def looks(rules: Sequence[Rule], batch: Batch) -> tuple[dict[str, list[Look]], dict[str, Rows]]:
+    """The same for each group of a correlation, those first where it spoke or came nearest."""
+    found: dict[str, list[Look]] = {}
 
     def looked(rule: Rule, events: Events, measured: Measured) -> None:
         if rule.window is not None:
-            found[rule.id] = _nearest(rule.window, events, measured)
+            found[rule.id] = _nearest_first(rule.window, events, measured)
 
     matches = Matcher(rules).match(batch.frame)
     Correlator([rule for rule in rules if rule.window], looked=looked).observe(batch, matches)
     return found, matches
 
 
-def _nearest(window: Window, events: Events, measured: Measured) -> Look:
+def _nearest_first(window: Window, events: Events, measured: Measured) -> list[Look]:
     time, content = (events.column(name)[events.fresh] for name in ("time", "hash"))
     masks = _masks(events)
     hit = sum((masks >> place & 1 for place in _wanted(window)), np.zeros(len(masks), dtype=np.int64))
     distance = np.where(measured.now, 0, _distance(window, measured.holds, hit))
-    at = int(np.lexsort((content, time, -hit, distance, ~measured.now))[0])
-    groups = groups_of(events.frame.get_column("key")[int(events.fresh[at])])
-    places = frozenset(place for place in range(len(window.bases)) if int(masks[at]) >> place & 1)
-    return Look(bool(measured.now[at]), int(time[at]), int(content[at]), groups, float(measured.holds[at]), places)
+    order = np.lexsort((content, time, -hit, distance, ~measured.now))
+    _, first = np.unique(events.group[events.fresh][order], return_index=True)
+    keys = events.frame.get_column("key")
+    found = []
+    for at in order[np.sort(first)[:GROUPS_MAX]].tolist():
+        groups = groups_of(keys[int(events.fresh[at])])
+        places = frozenset(place for place in range(len(window.bases)) if int(masks[at]) >> place & 1)
+        spoke, holds = bool(measured.now[at]), float(measured.holds[at])
+        found.append(Look(spoke, int(time[at]), int(content[at]), groups, holds, places))
+    return found
 
 
 def _masks(events: Events) -> Integers:
