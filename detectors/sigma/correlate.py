@@ -12,28 +12,37 @@ the cut of the stream show.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from detectors.event import WATERMARK, Batch
 from detectors.finding import Sighting
 from detectors.sigma.crossings import Crossing
 from detectors.sigma.measure import Events, Integers, Measured, measure
-from detectors.sigma.readings import SCHEMA, facts_of, facts_of_crossings, readings_of
+from detectors.sigma.readings import SCHEMA, facts_of, facts_of_crossings, group_of, readings_of, with_readings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from detectors.sigma.distinct import Rows
-    from detectors.sigma.rule import Rule, Window
+    from detectors.sigma.rule import Rule
 
 WINDOW_EVENTS_MAX: Final = 1_000_000
 """Events that all windows together remember."""
 
-_ONE: Final = ["rule", "key", "time", "hash", "id"]
-"""What tells events apart, in the order in which they are counted."""
+_ONE: Final = ["code", "group", "key", "time", "hash", "id"]
+"""What tells events apart; in the order of the last three they are counted."""
+
+KEPT: Final = pl.Schema(
+    {"rule": pl.String(), "stamp": pl.String()}
+    | {name: dtype for name, dtype in SCHEMA.items() if name not in ("code", "group")}
+    | {"waiting": pl.Boolean()}
+)
+"""What a snapshot holds: windows are told by rule and stamp, so that those that have changed are noticed."""
 
 
 class Correlator:
@@ -48,10 +57,13 @@ class Correlator:
         events_max: int = WINDOW_EVENTS_MAX,
         looked: Callable[[Rule, Events, Measured], None] | None = None,
     ) -> None:
-        self._rules = {rule.id: rule for rule in rules}
-        self._windows: dict[str, Window] = {rule.id: rule.window for rule in rules if rule.window is not None}
-        self._readings = readings_of(rules)
-        self._levels = sorted({window.level for window in self._windows.values()})
+        self._windows = [(rule, rule.window) for rule in rules if rule.window is not None]
+        self._readings = readings_of(self._windows)
+        self._spans = np.array([window.span_us for _, window in self._windows], dtype=np.int64)
+        self._levels = np.array([window.level for _, window in self._windows], dtype=np.int64)
+        self._is_counted_once = np.array(
+            [len(window.bases) > 1 and not window.kind.is_temporal for _, window in self._windows], dtype=np.bool_
+        )
         self._events_max = events_max
         self._looked = looked
         self._waiting = SCHEMA.to_frame()  # their time has not come
@@ -73,19 +85,28 @@ class Correlator:
 
     def snapshot(self) -> pl.DataFrame:
         inside = self._inside.with_columns(waiting=pl.lit(value=False))
-        return pl.concat([inside, self._waiting.with_columns(waiting=pl.lit(value=True))])
+        events = pl.concat([inside, self._waiting.with_columns(waiting=pl.lit(value=True))])
+        rules = pl.Series([rule.id for rule, _ in self._windows], dtype=pl.String)
+        stamps = pl.Series([window.stamp for _, window in self._windows], dtype=pl.String)
+        codes = events.get_column("code")
+        return events.with_columns(rules[codes].alias("rule"), stamps[codes].alias("stamp")).select(KEPT.names())
 
     def restore(self, events: pl.DataFrame) -> None:
         """Take up remembered events; those of rules that are gone or have changed are dropped."""
-        if dict(events.schema) != {**SCHEMA, "waiting": pl.Boolean()}:
+        if events.schema != KEPT:
             raise ValueError(f"not a snapshot of Sigma windows: columns {', '.join(events.columns)}")
         stamps = pl.DataFrame(
-            {"rule": list(self._windows), "stamp": [window.stamp for window in self._windows.values()]},
-            schema={"rule": pl.String(), "stamp": pl.String()},
+            {
+                "rule": [rule.id for rule, _ in self._windows],
+                "stamp": [window.stamp for _, window in self._windows],
+                "code": range(len(self._windows)),
+            },
+            schema={"rule": pl.String(), "stamp": pl.String(), "code": pl.UInt32()},
         )
-        events = events.join(stamps, on=["rule", "stamp"], how="semi", maintain_order="left")
-        self._waiting = events.filter(pl.col("waiting")).drop("waiting")
-        self._inside = events.filter(~pl.col("waiting")).drop("waiting")
+        events = events.join(stamps, on=["rule", "stamp"], how="inner", maintain_order="left")
+        events = events.with_columns(group=group_of(pl.col("key")))
+        self._waiting = events.filter(pl.col("waiting")).select(SCHEMA.names())
+        self._inside = events.filter(~pl.col("waiting")).select(SCHEMA.names())
         self._kept = self._inside.height
 
     def _hits(self, frame: pl.DataFrame, matches: Mapping[str, Rows]) -> list[pl.DataFrame]:
@@ -93,31 +114,30 @@ class Correlator:
         asked = [(reading, rows) for base, rows in matches.items() for reading in self._readings.get(base, ())]
         if not asked:
             return []
+        asked.sort(key=lambda one: (id(one[0].shape), one[0].order))
         fields = frozenset[str]().union(*(reading.fields for reading, _ in asked))
         facts = facts_of(frame, np.concatenate([rows for _, rows in asked]), fields)
-        parts: dict[str, list[tuple[int, pl.DataFrame]]] = {}
-        start = 0
-        for reading, rows in asked:
-            events = reading.events(facts.slice(start, len(rows)))
-            parts.setdefault(reading.rule.id, []).append((reading.order, events))
-            start += len(rows)
-        return [self._once(rule_id, events) for rule_id, events in parts.items()]
+        facts = with_readings(facts, [(reading, len(rows)) for reading, rows in asked])
+        parts, start = [], 0
+        for shape, same in groupby(asked, key=lambda one: one[0].shape):
+            rows = sum(len(rows) for _, rows in same)
+            parts.append(shape.events(facts.slice(start, rows)))
+            start += rows
+        return [self._once(pl.concat(parts).sort("order", maintain_order=True))]
 
-    def _once(self, rule_id: str, parts: list[tuple[int, pl.DataFrame]]) -> pl.DataFrame:
-        """The hits of one rule's bases; where they are only counted, an event hit by several of them once."""
-        events = pl.concat([part for _, part in sorted(parts, key=lambda part: part[0])])
-        if len(parts) > 1 and not self._windows[rule_id].kind.is_temporal:
-            events = events.unique(["row", "key", "value"], keep="first", maintain_order=True)
-        return events.drop("row")
+    def _once(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Hits of which each event counts once for a window, also when several of its base rules are true of it."""
+        once = pl.Series(self._is_counted_once[events.get_column("code").to_numpy()])
+        if once.any():
+            first = events.filter(once).unique(["code", "row", "key", "value"], keep="first", maintain_order=True)
+            events = pl.concat([events.filter(~once), first])
+        return events.select(SCHEMA.names())
 
     def _fired(self, ready: pl.DataFrame) -> list[Crossing]:
         """The windows that the ready events bring to fire, and those that the fired ones bring to fire in turn."""
         crossings: list[Crossing] = []
-        for level in self._levels:
-            mine = ready
-            if len(self._levels) > 1:
-                rules = [rule_id for rule_id, window in self._windows.items() if window.level == level]
-                mine = ready.filter(pl.col("rule").is_in(rules))
+        for level in np.unique(self._levels).tolist():
+            mine = ready.filter(pl.Series(self._levels[ready.get_column("code").to_numpy()] == level))
             if mine.height:
                 found = self._cross(mine)
                 crossings += found
@@ -126,29 +146,33 @@ class Correlator:
 
     def _chained(self, crossings: Iterable[Crossing]) -> list[pl.DataFrame]:
         """The hits that fired windows are for the correlations above them."""
-        by_rule: dict[str, list[Mapping[str, object]]] = {}
+        by_rule: dict[str, list[Mapping[str, Any]]] = {}
         for crossing in crossings:
             if crossing.rule.id in self._readings:
                 by_rule.setdefault(crossing.rule.id, []).append(crossing.event)
-        return [
-            reading.events(facts_of_crossings(events, reading.fields)).drop("row")
-            for rule_id, events in by_rule.items()
-            for reading in self._readings[rule_id]
-        ]
+        parts = []
+        for rule_id, events in by_rule.items():
+            for reading in self._readings[rule_id]:
+                facts = with_readings(facts_of_crossings(events, reading.fields), [(reading, len(events))])
+                parts.append(reading.shape.events(facts).select(SCHEMA.names()))
+        return parts
 
     def _cross(self, ready: pl.DataFrame) -> list[Crossing]:
         """Count the ready events in: the windows of their rules that fire."""
         ready = _merged(ready)
-        past = self._inside.join(ready.select("rule", "key").unique(), on=["rule", "key"], how="semi")
-        events = pl.concat([past.with_columns(fresh=pl.lit(value=False)), ready.with_columns(fresh=pl.lit(value=True))])
-        events = events.sort([*_ONE, "value"], maintain_order=True)
-        group = events.select(pl.struct("rule", "key").rle_id()).to_series().to_numpy().astype(np.int64)
+        past = self._inside.join(ready.select("code", "group").unique(), on=["code", "group"], how="semi")
+        events, group = _sorted(
+            pl.concat([past.with_columns(fresh=pl.lit(value=False)), ready.with_columns(fresh=pl.lit(value=True))])
+        )
+        code = events.get_column("code").to_numpy()
         is_fresh = events.get_column("fresh").to_numpy()
         held = events.get_column("held").to_numpy().copy()
         crossings: list[Crossing] = []
-        for rule_id, places in _places(events.get_column("rule")).items():
-            rule, window = self._rules[rule_id], self._windows[rule_id]
-            part = events[places.start : places.stop]
+        starts = np.flatnonzero(np.diff(code, prepend=-1))
+        for begin, end in pairwise([*starts.tolist(), len(code)]):
+            places = slice(begin, end)
+            rule, window = self._windows[int(code[begin])]
+            part = events[begin:end]
             fresh = np.flatnonzero(is_fresh[places])
             seen = Events.of(part, group[places], window.span_us, fresh)
             measured = measure(window, seen)
@@ -167,13 +191,10 @@ class Correlator:
         """Drop what no window can reach any more: when it has become much, or memory is full."""
         total = self._inside.height + self._waiting.height
         if self._inside.height > 2 * self._kept + 1_000 or total > self._events_max:
-            spans = pl.DataFrame(
-                {"rule": list(self._windows), "span": [window.span_us for window in self._windows.values()]},
-                schema={"rule": pl.String(), "span": pl.Int64()},
+            reach = self._spans[self._inside.get_column("code").to_numpy()]
+            self._inside = self._inside.filter(
+                pl.Series(self._inside.get_column("time").to_numpy() > watermark - reach)
             )
-            alive = pl.col("time") > watermark - pl.col("span")
-            inside = self._inside.join(spans, on="rule", how="left", maintain_order="left")
-            self._inside = inside.filter(alive).drop("span")
             over = self._inside.height + self._waiting.height - self._events_max
             if over > 0:
                 self._forget(over)
@@ -182,7 +203,7 @@ class Correlator:
     def _forget(self, count: int) -> None:
         """Give up the oldest events: those already counted first, then those that wait."""
         self.forgotten += count
-        order = ["time", "hash", "rule", "key", "id"]
+        order = ["time", "hash", "code", "key", "id"]
         first = min(count, self._inside.height)
         self._inside = self._inside.sort(order).slice(first)
         self._waiting = self._waiting.sort(order).slice(count - first)
@@ -190,19 +211,37 @@ class Correlator:
 
 def _merged(ready: pl.DataFrame) -> pl.DataFrame:
     """Hits of several rules by one event as one event, where a window asks which rules were hit."""
-    told = pl.col("bases") != 0
-    temporal = ready.filter(told)
-    if not temporal.height:
+    told = (pl.col("bases") != 0) & pl.struct("code", "time", "hash").is_duplicated()
+    several = ready.filter(told)
+    if not several.height:
         return ready
     others = [pl.col(name).first() for name in SCHEMA if name not in _ONE and name != "bases"]
-    whole = temporal.group_by(_ONE, maintain_order=True).agg(pl.col("bases").bitwise_or(), *others)
+    whole = several.group_by(_ONE, maintain_order=True).agg(pl.col("bases").bitwise_or(), *others)
     return pl.concat([ready.filter(~told), whole.select(SCHEMA.names())])
 
 
-def _places(rules: pl.Series) -> dict[str, slice]:
-    """Where each rule's events stand in a column sorted by rule."""
-    runs = rules.to_frame("rule").with_row_index().group_by("rule").agg(pl.col("index").min(), pl.len()).sort("index")
-    return {rule: slice(start, start + length) for rule, start, length in runs.iter_rows()}
+def _sorted(events: pl.DataFrame) -> tuple[pl.DataFrame, Integers]:
+    """Events window by window, group by group, in the order in which they are counted; and the number of each one's group.
+
+    Numbers are sorted, which is quick. They nearly always tell events apart; where they do not, texts are looked at as well.
+    """
+    code, group, time, content = (events.get_column(name).to_numpy() for name in ("code", "group", "time", "hash"))
+    order = np.lexsort((content, time, group, code))
+    ordered = events[pl.Series(order, dtype=pl.UInt32)]
+    is_same = (np.diff(code[order]) == 0) & (np.diff(group[order]) == 0)
+    keys = ordered.get_column("key")
+    is_other = (keys[1:] != keys[:-1]).to_numpy()
+    is_alike = (np.diff(time[order]) == 0) & (np.diff(content[order]) == 0)
+    if not (is_same & (is_other | is_alike)).any():
+        return ordered, _numbered(~is_same)
+    ordered = events.sort(["code", "key", "time", "hash", "id", "value"], maintain_order=True)
+    runs = ordered.select(pl.struct("code", "key").rle_id()).to_series()
+    return ordered, runs.to_numpy().astype(np.int64)
+
+
+def _numbered(begins: npt.NDArray[np.bool_]) -> Integers:
+    """A number that rises by one where something begins."""
+    return np.concatenate([[0], np.cumsum(begins)])
 
 
 def _watermarks(frame: pl.DataFrame) -> Integers:

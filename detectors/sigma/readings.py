@@ -7,7 +7,8 @@ the names it was grouped by, then in the event with which it fired; what correla
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = pl.Schema(
     {
-        "rule": pl.String(),
-        "stamp": pl.String(),
+        "code": pl.UInt32(),  # which window
+        "group": pl.UInt64(),  # hash of the key: what is equal may be of one group, what differs is not
         "key": pl.String(),  # JSON of the names and values it is grouped by
         "time": pl.Int64(),
         "hash": pl.UInt64(),
@@ -48,35 +49,50 @@ ID: Final = "event.id"
 OWNER: Final = "miniprogram.developer_id"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How hits of one base rule become events of one window; made once, for expressions are dear to build."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """How hits become events, the same for all windows that ask the same of them; made once, for expressions are dear to build."""
 
-    order: int
-    rule: Rule
-    fields: frozenset[str]
     counts: pl.Expr
     columns: tuple[pl.Expr, ...]
 
     def events(self, facts: pl.DataFrame) -> pl.DataFrame:
-        """The hits as events, each with its row; those too late or without a key, a value or an entity are out."""
+        """The hits as events, each with its row and reading; those too late or without a key, a value or an entity are out."""
         return facts.filter(self.counts).select(self.columns)
 
 
-def readings_of(rules: Iterable[Rule]) -> dict[str, list[Reading]]:
-    """By base rule, how each window reads it."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one window reads the hits of one of its base rules; `order` tells readings apart."""
+
+    order: int
+    code: int
+    fields: frozenset[str]
+    shape: Shape
+
+
+def readings_of(windows: Sequence[tuple[Rule, Window]]) -> dict[str, list[Reading]]:
+    """By base rule, how each window reads it; windows are told by their place."""
     above: dict[str, frozenset[str]] = {}
     found: dict[str, list[Reading]] = {}
-    windows = [(rule, rule.window) for rule in rules if rule.window is not None]
-    order = 0
-    for rule, window in sorted(windows, key=lambda one: -one[1].level):
+    shapes: dict[Any, Shape] = {}
+    orders = count()
+    for code, (rule, window) in sorted(enumerate(windows), key=lambda one: -one[1][1].level):
         more = above.get(rule.id, frozenset()) - {group.name for group in window.groups} - {ID, OWNER}
         for place, base in enumerate(window.bases):
-            reading = _reading(rule, window, place, sorted(more), order)
-            order += 1
-            found.setdefault(base, []).append(reading)
-            above[base] = above.get(base, frozenset()) | reading.fields
+            asked = _Asked.of(rule, window, place, more)
+            shape = shapes.get(asked) or shapes.setdefault(asked, asked.shape)
+            found.setdefault(base, []).append(Reading(next(orders), code, asked.fields, shape))
+            above[base] = above.get(base, frozenset()) | asked.fields
     return found
+
+
+def with_readings(facts: pl.DataFrame, asked: Sequence[tuple[Reading, int]]) -> pl.DataFrame:
+    """Facts with whose they are: so many rows of one reading, so many of the next."""
+    counts = [rows for _, rows in asked]
+    codes = np.repeat(np.array([reading.code for reading, _ in asked], dtype=np.uint32), counts)
+    orders = np.repeat(np.array([reading.order for reading, _ in asked], dtype=np.uint32), counts)
+    return facts.with_columns(pl.Series("code", codes), pl.Series("order", orders))
 
 
 def facts_of(frame: pl.DataFrame, rows: Rows, fields: Iterable[str]) -> pl.DataFrame:
@@ -110,35 +126,64 @@ def facts_of_crossings(crossings: Sequence[Mapping[str, Any]], fields: Iterable[
     )
 
 
-def _reading(rule: Rule, window: Window, place: int, more: Sequence[str], order: int) -> Reading:
-    scopes = _scopes(rule, window, place)
-    values = window.values[place] if window.values else ()
-    groups = {group.name: group.fields[place] for group in window.groups}
-    fields = frozenset((*groups.values(), *values, *more, *(SCOPE_FIELDS[scope] for scope in scopes)))
-    scope, entity = entity_of(list(fields), scopes)
-    number = pl.col(values[0]).cast(pl.Float64, strict=False) if window.kind.is_numeric else pl.lit(0.0)
-    present = [pl.col(name).is_not_null() for name in (*groups.values(), *values)]
-    is_number = number.is_finite().fill_null(value=False)
-    columns = {
-        "rule": pl.lit(rule.id),
-        "stamp": pl.lit(window.stamp),
-        "key": _json(groups) if groups else pl.lit('{"":""}'),
-        "time": pl.col(TIME),
-        "hash": pl.col(HASH),
-        "value": _joined(values),
-        "number": number.clip(-NUMBER_MAX, NUMBER_MAX),
-        "bases": pl.lit(1 << place if window.kind.is_temporal else 0, dtype=pl.Int64),
-        "held": pl.lit(value=False),
-        "more": _json({name: name for name in more}) if more else pl.lit(None, dtype=pl.String),
-        "id": pl.col(ID),
-        "owner": pl.col(OWNER),
-        "scope": scope,
-        "entity": entity,
-        "row": pl.col("row"),
-    }
-    named = tuple(expression.alias(name) for name, expression in columns.items())
-    counts = pl.all_horizontal(~pl.col(LATE), entity.is_not_null(), is_number, *present)
-    return Reading(order, rule, fields, counts, named)
+class _Asked(NamedTuple):
+    """What a window asks of the hits of one base rule."""
+
+    groups: tuple[tuple[str, str], ...]  # names, and the fields they stand for
+    values: tuple[str, ...]
+    more: tuple[str, ...]
+    scopes: tuple[Scope, ...]
+    is_numeric: bool
+    bit: int
+
+    @classmethod
+    def of(cls, rule: Rule, window: Window, place: int, more: frozenset[str]) -> _Asked:
+        return cls(
+            tuple((group.name, group.fields[place]) for group in window.groups),
+            window.values[place] if window.values else (),
+            tuple(sorted(more)),
+            tuple(_scopes(rule, window, place)),
+            window.kind.is_numeric,
+            1 << place if window.kind.is_temporal else 0,
+        )
+
+    @property
+    def fields(self) -> frozenset[str]:
+        grouped = (field for _, field in self.groups)
+        return frozenset((*grouped, *self.values, *self.more, *(SCOPE_FIELDS[scope] for scope in self.scopes)))
+
+    @property
+    def shape(self) -> Shape:
+        scope, entity = entity_of(list(self.fields), self.scopes)
+        number = pl.col(self.values[0]).cast(pl.Float64, strict=False) if self.is_numeric else pl.lit(0.0)
+        present = [pl.col(field).is_not_null() for field in (*(field for _, field in self.groups), *self.values)]
+        key = _json(dict(self.groups)) if self.groups else pl.lit('{"":""}')
+        columns = {
+            "code": pl.col("code"),
+            "group": group_of(key),
+            "key": key,
+            "time": pl.col(TIME),
+            "hash": pl.col(HASH),
+            "value": _joined(self.values),
+            "number": number.clip(-NUMBER_MAX, NUMBER_MAX),
+            "bases": pl.lit(self.bit, dtype=pl.Int64),
+            "held": pl.lit(value=False),
+            "more": _json({name: name for name in self.more}) if self.more else pl.lit(None, dtype=pl.String),
+            "id": pl.col(ID),
+            "owner": pl.col(OWNER),
+            "scope": scope,
+            "entity": entity,
+            "row": pl.col("row"),
+            "order": pl.col("order"),
+        }
+        is_number = number.is_finite().fill_null(value=False)
+        counts = pl.all_horizontal(~pl.col(LATE), entity.is_not_null(), is_number, *present)
+        return Shape(counts, tuple(expression.alias(name) for name, expression in columns.items()))
+
+
+def group_of(key: pl.Expr) -> pl.Expr:
+    """A number that stands for a key where most others are to be passed over quickly."""
+    return key.hash()
 
 
 def _json(names: Mapping[str, str]) -> pl.Expr:

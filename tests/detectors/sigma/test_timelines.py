@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import polars as pl
 import pytest
 from by_hand import APP, FIELDS, by_hand, correlation, detector_of, ids
 
 from detectors.event import END_OF_TIME, MICROSECONDS, Batch
+from detectors.sigma import correlate, readings
 from detectors.testing import FIRST_TIME, batch, check_detector, cut, run
 
 EPOCH = datetime.fromtimestamp(FIRST_TIME // MICROSECONDS, UTC)
@@ -237,6 +239,15 @@ def test_the_reference_says_the_same(line):
 def test_a_restart_after_any_event_changes_nothing(line):
     check_detector(lambda: detector_of(*line.rules), [events_of(line)])
     check_detector(lambda: detector_of(*line.rules), in_pieces(events_of(line), Random(line.what)))
+
+
+@pytest.mark.parametrize("line", TIMELINES[::4], ids=lambda line: line.what)
+def test_groups_of_which_the_hashes_are_the_same_stay_apart(line, monkeypatch):
+    for module in (correlate, readings):
+        monkeypatch.setattr(module, "group_of", lambda _: pl.lit(7, dtype=pl.UInt64))
+    whole = events_of(line)
+    assert said_by(line, whole) == sorted(line.want.split())
+    check_detector(lambda: detector_of(*line.rules), [whole])
 
 
 def in_pieces(whole: Batch, random: Random) -> list[Batch]:
