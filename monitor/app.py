@@ -42,7 +42,7 @@ from monitor.registry import Registry
 from monitor.reload import PROBLEMS_MAX, InForce, Reloader
 from monitor.requests import LOOK_S, RELOAD, Answer, Requests
 from monitor.rule_cache import RuleCache
-from monitor.rules import LoadedRules, RuleFolder, builtin_folder, load_rules
+from monitor.rules import LoadedRules, RuleFolder, RuleSettings, builtin_folder, load_rules
 from monitor.schedule import Schedule
 from monitor.sealing import Seal, key_at
 from monitor.snapshots import SnapshotFolder
@@ -118,7 +118,13 @@ class Kept:
 def rules_of(config: Config, cache: RuleCache | None = None) -> LoadedRules:
     """The rules that a configuration names."""
     builtin = [builtin_folder()] if config.rules.builtin else []
-    return load_rules([*builtin, *(RuleFolder(folder) for folder in config.rules.folders)], cache)
+    folders = [*builtin, *(RuleFolder(folder) for folder in config.rules.folders)]
+    return load_rules(folders, cache, rule_settings(config))
+
+
+def rule_settings(config: Config) -> RuleSettings:
+    """How a configuration has the rules of its folders read."""
+    return RuleSettings(config.rules.pipelines, config.rules.placeholders)
 
 
 def playbook_folders(config: Config) -> list[Path]:

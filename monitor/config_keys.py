@@ -46,6 +46,18 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise RefusedValueError("a file that exists", f"create it or correct the path (seen from {Path.cwd()})")
+    return path
+
+
+def _placeholder_name(name: str) -> str:
+    if not name or "%" in name or "\\" in name:
+        raise RefusedValueError("a name without % and backslash", "write it without the percent signs around it")
+    return name
+
+
 def _named(text: object) -> object:
     if text == "":
         raise RefusedValueError("the path of a folder", 'write, say, "var/miniwatch"')
@@ -88,6 +100,11 @@ Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 Hours = Annotated[float, Field(gt=0, le=24 * 365)]
 Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(_folder)]
+File = Annotated[Path, AfterValidator(_file)]
+PlaceholderName = Annotated[str, AfterValidator(_placeholder_name), Field(max_length=100)]
+PlaceholderValues = Annotated[
+    tuple[Annotated[str, Field(max_length=10_000)], ...], Field(min_length=1, max_length=10_000)
+]
 
 
 class SourceKeys(Keys):
@@ -124,6 +141,8 @@ class DeadLetterKeys(Keys):
 class RuleKeys(Keys):
     builtin: bool = True
     folders: tuple[Folder, ...] = ()
+    pipelines: tuple[File, ...] = ()
+    placeholders: Annotated[dict[PlaceholderName, PlaceholderValues], Field(max_length=1000)] = {}
     window_events_max: Annotated[int, Field(ge=1000, le=100_000_000)] = 2_000_000
     watch_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
 

@@ -1,6 +1,6 @@
 """Rules in their compiled form, and twins that passed, kept on disk so that neither is worked out again at every start.
 
-What is kept stands under the hash of all that shaped it: the text of every rule file, the engine's own source and the
+What is kept stands under the hash of all that shaped it: the text of every rule file, placeholders and pipelines, the engine's own source and the
 versions of the libraries under it. It is sealed with the installation's key in the context of that hash, so that a file
 which is damaged, foreign or misplaced is noticed; it is told, and made anew. Without a disk to write to, nothing is kept.
 """
@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from detectors.sigma import Rule, RuleSet, parse_rules
+from detectors.sigma import Reading, Rule, RuleSet, parse_rules
 from monitor.durable import make_folder, write_file
 from monitor.sealing import Seal, SealError
 from monitor.twins import twin_digests
@@ -33,6 +33,9 @@ TWINS: Final = "twins.sealed"
 _LIBRARIES: Final = ("msgspec", "numpy", "polars", "pyarrow", "pysigma", "pyyaml")
 _SOURCES: Final = ("detectors", "monitor/decoders", "monitor/registry.py", "monitor/twins.py")
 _ENCODER: Final = msgspec.msgpack.Encoder(order="deterministic")
+
+PLAIN: Final = Reading()
+"""No placeholders and no pipelines."""
 
 Told = Callable[[Path, str], None]
 """Is told of a file of the cache that could not be used or written, and why."""
@@ -108,9 +111,9 @@ class RuleCache:
         self._seal = seal
         self._told = told
 
-    def parse(self, sources: Sequence[tuple[str, str]]) -> RuleSet:
+    def parse(self, sources: Sequence[tuple[str, str]], reading: Reading = PLAIN) -> RuleSet:
         """What `parse_rules` says of these files, from the cache if it was said before."""
-        context = "rules:" + _set_digest(sources)
+        context = "rules:" + _set_digest(sources, reading)
         path = self._folder / f"{context.removeprefix('rules:')[:32]}.sealed"
         kept = self._opened(path, context)
         if kept is not None:
@@ -118,7 +121,7 @@ class RuleCache:
                 return msgspec.msgpack.decode(kept, type=RuleSet)
             except msgspec.MsgspecError as error:
                 self._told(path, f"is not what was written ({error})")
-        parsed = parse_rules(sources)
+        parsed = parse_rules(sources, reading)
         try:
             self._keep(path, _ENCODER.encode(parsed), context)
         except OverflowError as error:  # a number in a rule that the format has no room for
@@ -166,9 +169,9 @@ class RuleCache:
             self._told(self._folder, f"cannot be tidied: {error.strerror or error}")
 
 
-def _set_digest(sources: Sequence[tuple[str, str]]) -> str:
-    """SHA-256 over the engine and every file's name and text, in their order."""
-    digest = hashlib.sha256(engine_digest().encode())
+def _set_digest(sources: Sequence[tuple[str, str]], reading: Reading) -> str:
+    """SHA-256 over the engine, how rules are read, and every file's name and text, in their order."""
+    digest = hashlib.sha256(f"{engine_digest()} {reading.stamp}".encode())
     for path, text in sources:
         for part in (path, text):
             content = part.encode("utf-8", "surrogatepass")

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import msgspec
 
-from detectors.sigma import Rule, RuleProblem, RuleSet, parse_rules
+from detectors.sigma import Reading, Rule, RuleProblem, RuleSet, parse_rules, read_pipelines
 from monitor.rule_cache import RuleCache, TwinVerdicts, twin_key
-from monitor.rule_reading import rule_texts, why
+from monitor.rule_reading import read_text, rule_texts, why
 from monitor.twins import TwinFailure, run_twin, twin_digests
 
 MANIFEST: Final = "tested.json"
@@ -48,15 +48,36 @@ class _File(msgspec.Struct, frozen=True):
     name: str
 
 
+class RuleSettings(msgspec.Struct, frozen=True):
+    """How the rules of an operator's folders are read: pipeline files, and what placeholders stand for."""
+
+    pipelines: tuple[Path, ...] = ()
+    placeholders: dict[str, tuple[str, ...]] = {}
+
+
+PLAIN: Final = RuleSettings()
+"""No pipelines and no placeholders."""
+
+
 def builtin_folder() -> RuleFolder:
     """The rules that come with the program."""
     return RuleFolder(Path(str(resources.files("detectors"))) / "rules", builtin=True)
 
 
-def load_rules(folders: Sequence[RuleFolder], cache: RuleCache | None = None) -> LoadedRules:
+def reading_of(settings: RuleSettings, spared: frozenset[str] = frozenset()) -> tuple[Reading, list[RuleProblem]]:
+    """What settings say, their files read; with problems, rules that need the pipelines are not to be taken."""
+    problems: list[RuleProblem] = []
+    sources = [(str(path), text) for path in settings.pipelines if (text := read_text(path, problems)) is not None]
+    pipelines, refused = read_pipelines(sources)
+    return Reading(settings.placeholders, pipelines, spared), problems + refused
+
+
+def load_rules(
+    folders: Sequence[RuleFolder], cache: RuleCache | None = None, settings: RuleSettings = PLAIN
+) -> LoadedRules:
     """All rules of some folders. A file that cannot be read or used costs itself only; problems name file and line.
 
-    With `cache`, nothing is parsed and no twin is run that was before, as long as nothing has changed that matters to it.
+    A pipeline that cannot be used costs all rules that would go through it. With `cache`, nothing is parsed and no twin is run that was before, as long as nothing has changed that matters to it.
     """
     files: dict[str, _File] = {}
     sources: list[tuple[str, str]] = []
@@ -65,7 +86,12 @@ def load_rules(folders: Sequence[RuleFolder], cache: RuleCache | None = None) ->
         for found in rule_texts(folder.path, problems):
             files[str(found.path)] = _File(folder, found.path, found.name)
             sources.append((str(found.path), found.text))
-    parsed = cache.parse(sources) if cache else parse_rules(sources)
+    spared = frozenset(path for path, file in files.items() if file.folder.builtin)
+    reading, bad = reading_of(settings, spared)
+    if bad:
+        problems.extend([*bad, *_unpiped(folders)])
+        sources = [(path, text) for path, text in sources if path in spared]
+    parsed = cache.parse(sources, reading) if cache else parse_rules(sources, reading)
     verdicts = cache.verdicts() if cache else TwinVerdicts()
     problems.extend(parsed.problems)
     manifests = {folder.path: _manifest(folder, problems) for folder in folders if folder.builtin}
@@ -79,6 +105,13 @@ def load_rules(folders: Sequence[RuleFolder], cache: RuleCache | None = None) ->
     verdicts.save()
     kept = _without(parsed.rules, refused, problems)
     return LoadedRules(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
+
+
+def _unpiped(folders: Sequence[RuleFolder]) -> Iterator[RuleProblem]:
+    for folder in folders:
+        if not folder.builtin:
+            message = "none of its rules is taken: a pipeline that they go through cannot be used"
+            yield RuleProblem(str(folder.path), 0, "", message)
 
 
 def whole_files(parsed: RuleSet) -> dict[str, list[Rule]]:

@@ -3,10 +3,13 @@
 from detectors.sigma.detector import SigmaDetector
 from detectors.sigma.explain import Explanation, explain
 from detectors.sigma.load import parse_rules
+from detectors.sigma.pipeline import read_pipelines
+from detectors.sigma.reading import Reading
 from detectors.sigma.rule import Rule, RuleProblem, RuleRefusedError, RuleSet
 
 __all__ = [
     "Explanation",
+    "Reading",
     "Rule",
     "RuleProblem",
     "RuleRefusedError",
@@ -14,4 +17,5 @@ __all__ = [
     "SigmaDetector",
     "explain",
     "parse_rules",
+    "read_pipelines",
 ]

@@ -23,7 +23,7 @@ from sigma.conditions import (
     SigmaCondition,
 )
 from sigma.modifiers import SigmaEndswithModifier, SigmaStartswithModifier
-from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaRule
+from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
 from sigma.types import (
     Placeholder,
     SigmaBool,
@@ -46,7 +46,7 @@ from sigma.types import (
 from detectors.event import LINE
 from detectors.sigma.condition import Node, Op, Predicate, all_of, any_of, fold_text, negation, predicates
 from detectors.sigma.dialect import PatternError, check_pattern
-from detectors.sigma.fields import field_names, is_time
+from detectors.sigma.fields import is_time
 from detectors.sigma.rule import RuleRefusedError
 
 if TYPE_CHECKING:
@@ -74,12 +74,15 @@ _FLAGS: Final = {
 _ANY_FOLDED: Final = "(?:i\u0307|.)"
 
 
-def compile_rule(rule: SigmaRule) -> Node:
-    """The tree of one rule; raises `RuleRefusedError` or pySigma's own errors when it cannot be honoured."""
-    conditions = rule.detection.parsed_condition
+def compile_detections(detections: SigmaDetections, names: Mapping[str, str]) -> Node:
+    """The tree of some detections and their conditions; `names` says what fields are called in events.
+
+    Raises `RuleRefusedError` or pySigma's own errors when they cannot be honoured.
+    """
+    conditions = detections.parsed_condition
     if len(conditions) > CONDITIONS_MAX:
         raise RuleRefusedError(f"found {len(conditions)} conditions; a rule has at most {CONDITIONS_MAX}")
-    walker = Walker(rule.detection.detections, field_names(rule.logsource.category))
+    walker = Walker(detections.detections, names)
     node = _joined(any_of, [walker.condition(parsed_condition(condition)) for condition in conditions])
     if node is None:
         raise RuleRefusedError("nothing is left of its condition")

@@ -5,23 +5,21 @@ Only asked for once a rule has been refused: to take a rule, it is compiled as a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sigma.conditions import ConditionIdentifier, ConditionItem, ConditionSelector, SigmaCondition
 from sigma.exceptions import SigmaError
-from sigma.rule import SigmaDetectionItem
 from sigma.rule.detection import EmptySigmaDetections
 
 from detectors.sigma.compile import Walker, known, parsed_condition, selected
-from detectors.sigma.dialect import POLICY
+from detectors.sigma.items import APART, item_of
 from detectors.sigma.rule import Fault, Place, RuleRefusedError
 from detectors.sigma.wording import reworded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-APART: Final = ("condition", "rules")
-"""Names in a detection or a filter that are no detections."""
+    from detectors.sigma.placeholders import Placeholders
 
 
 def told(error: Exception) -> str:
@@ -31,7 +29,17 @@ def told(error: Exception) -> str:
     return f"not a Sigma rule: {str(error) or type(error).__name__}"
 
 
-def detection_faults(detection: Any, root: str, names: Mapping[str, str]) -> Iterator[Fault]:
+def faults_of(error: Exception) -> Iterator[Fault]:
+    """The faults that an error tells of."""
+    if isinstance(error, RuleRefusedError):
+        yield from error.faults
+    else:
+        yield Fault(told(error))
+
+
+def detection_faults(
+    detection: Any, root: str, names: Mapping[str, str], placeholders: Placeholders
+) -> Iterator[Fault]:
     """The faults of ``detection`` or ``filter``, as far as its items and conditions have them; `names` maps fields."""
     if not isinstance(detection, dict):
         yield Fault(f"found no mapping under {root}; write named detections and a condition", (root,))
@@ -41,8 +49,14 @@ def detection_faults(detection: Any, root: str, names: Mapping[str, str]) -> Ite
         yield Fault(f"found no detections under {root}", (root,))
         return
     walker = Walker({}, names)
+
+    def try_item(key: Any, value: Any) -> None:
+        item = item_of(key, value, placeholders)
+        if not placeholders.pending:  # what a pipeline may still change is not judged yet
+            walker.item(item)
+
     for name, definition in detections.items():
-        yield from _definition_faults(definition, (root, name), walker)
+        yield from _definition_faults(definition, (root, name), try_item)
     if "condition" not in detection:
         yield Fault("a rule must contain at least one condition", (root,))
         return
@@ -52,33 +66,26 @@ def detection_faults(detection: Any, root: str, names: Mapping[str, str]) -> Ite
         yield from _condition_faults(condition, [str(name) for name in detections], here)
 
 
-def _definition_faults(definition: Any, place: Place, walker: Walker) -> Iterator[Fault]:
+def _definition_faults(definition: Any, place: Place, attempt: Callable[[Any, Any], None]) -> Iterator[Fault]:
     if isinstance(definition, dict):
-        if not definition:
-            yield Fault("found a detection without content", place)
         for key, value in definition.items():
-            yield from _tried(lambda key=key, value=value: _item(key, value, walker), (*place, key))  # type: ignore[misc]
+            yield from _tried(attempt, (key, value), (*place, key))
     elif isinstance(definition, list):
         for number, one in enumerate(definition):
-            yield from _definition_faults(one, (*place, number), walker)
-        if not definition:
-            yield Fault("found a detection without content", place)
+            yield from _definition_faults(one, (*place, number), attempt)
     else:
-        yield from _tried(lambda: _item(None, definition, walker), place)
-
-
-def _item(key: Any, value: Any, walker: Walker) -> None:
-    if key is not None and not isinstance(key, str):
-        raise RuleRefusedError(f"found {key!r} as the name of a field; write it in quotes")
-    walker.item(SigmaDetectionItem.from_mapping(key, value, policy=POLICY))
+        yield from _tried(attempt, (None, definition), place)
+    if definition in ({}, []):
+        yield Fault("found a detection without content", place)
 
 
 def _condition_faults(condition: Any, names: list[str], place: Place) -> Iterator[Fault]:
     parsed: list[Any] = []
-    yield from _tried(lambda: parsed.append(parsed_condition(SigmaCondition(condition, EmptySigmaDetections()))), place)
+    text = SigmaCondition(condition, EmptySigmaDetections())
+    yield from _tried(lambda: parsed.append(parsed_condition(text)), (), place)
     for part in _leaves(parsed):
         check: Any = selected if isinstance(part, ConditionSelector) else known
-        yield from _tried(lambda check=check, part=part: check(part, names), place)  # type: ignore[misc]
+        yield from _tried(check, (part, names), place)
 
 
 def _leaves(parts: Iterable[Any]) -> Iterator[ConditionItem]:
@@ -91,8 +98,8 @@ def _leaves(parts: Iterable[Any]) -> Iterator[ConditionItem]:
             waiting[:0] = part.args
 
 
-def _tried(attempt: Callable[[], Any], place: Place) -> Iterator[Fault]:
+def _tried(attempt: Callable[..., Any], given: tuple[Any, ...], place: Place) -> Iterator[Fault]:
     try:
-        attempt()
+        attempt(*given)
     except Exception as error:  # noqa: BLE001 - a rule is foreign text: whatever its parser trips over is told
         yield Fault(told(error), place)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from sigma import exceptions
+from sigma.rule import SigmaRule
 
 from detectors.finding import SCOPE_FIELDS, Scope, Severity
-from detectors.sigma.fields import column_of
-from detectors.sigma.rule import Fault
+from detectors.sigma.dialect import POLICY
+from detectors.sigma.fields import column_of, datasets_of
+from detectors.sigma.rule import Fault, RuleRefusedError
 
 if TYPE_CHECKING:
     from sigma.correlations import SigmaCorrelationRule
-    from sigma.rule import SigmaRule
 
     from detectors.sigma.document import Document
 
@@ -72,7 +73,7 @@ _KEY_OF: Final[Mapping[type[Exception], str]] = {
 }
 """Which key an error of pySigma outside of detections is about."""
 
-_LISTS: Final = ("references", "tags", "fields", "falsepositives", "scope", "related")
+_NO_DETECTION: Final = {"detection": {"_": {"_": None}, "condition": "_"}}
 
 
 def header_faults(content: Mapping[str, Any]) -> Iterator[Fault]:
@@ -90,6 +91,22 @@ def header_faults(content: Mapping[str, Any]) -> Iterator[Fault]:
     yield from own_faults(content)
 
 
+def parse_header(content: Mapping[str, Any]) -> tuple[SigmaRule | None, list[Fault]]:
+    """A rule or filter as pySigma reads it, with nothing yet for a detection, and what pySigma finds wrong; None if it fails."""
+    try:
+        parsed = SigmaRule.from_dict(readable(content) | _NO_DETECTION, collect_errors=True, policy=POLICY)
+        faults = list(parsed_faults(parsed.errors))
+    except Exception as error:  # noqa: BLE001 - a rule is foreign text: whatever its parser trips over is told
+        return None, [Fault(f"not a Sigma rule: {str(error) or type(error).__name__}")]
+    source = parsed.logsource
+    if source.product or source.category or source.service:
+        try:
+            datasets_of(source.product, source.category, source.service)
+        except RuleRefusedError as error:
+            faults.append(Fault(str(error), ("logsource",)))
+    return parsed, faults
+
+
 def parsed_faults(errors: Iterable[Exception]) -> Iterator[Fault]:
     """The errors of pySigma about the parts of a rule that are not its detection; ids are judged by us."""
     for error in errors:
@@ -99,14 +116,8 @@ def parsed_faults(errors: Iterable[Exception]) -> Iterator[Fault]:
 
 
 def readable(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A document without the parts that pySigma would stumble over instead of naming them; our own checks name them."""
-    kept = dict(content)
-    if not _is_uuid(kept.get("id")):
-        kept.pop("id", None)
-    for key in _LISTS:
-        if isinstance(kept.get(key), list):
-            kept[key] = list(kept[key])
-    return kept
+    """A document without an id that pySigma would stumble over instead of naming it; our own check names it."""
+    return {key: value for key, value in content.items() if key != "id" or _is_uuid(value)}
 
 
 def said(document: Document, parsed: SigmaRule | SigmaCorrelationRule) -> dict[str, Any]:

@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sigma.rule import SigmaRule
 
 from detectors.sigma.chains import in_order, silenced
 from detectors.sigma.collection import written_out
-from detectors.sigma.compile import compile_rule
+from detectors.sigma.compile import compile_detections
 from detectors.sigma.condition import fields_of
-from detectors.sigma.correlation import correlation_rule
-from detectors.sigma.dialect import POLICY
+from detectors.sigma.correlation import Piping, correlation_rule
 from detectors.sigma.document import Document, split_documents
-from detectors.sigma.faults import detection_faults, told
-from detectors.sigma.fields import datasets_of, field_names
-from detectors.sigma.header import header_faults, needs_of, parsed_faults, readable, said
+from detectors.sigma.faults import detection_faults, faults_of
+from detectors.sigma.fields import field_names
+from detectors.sigma.filters import FILTERS_MAX, Filter, idle, read_filter
+from detectors.sigma.header import header_faults, needs_of, parse_header, said, version_of
+from detectors.sigma.items import detections_of
+from detectors.sigma.meaning import Meaning, meaning_of
+from detectors.sigma.reading import Reading
 from detectors.sigma.rule import Fault, Rule, RuleProblem, RuleRefusedError, RuleSet
 from detectors.sigma.windows import Named
-from detectors.sigma.wording import reworded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+    from sigma.rule import SigmaLogSource, SigmaRule
 
 RULES_MAX: Final = 20_000
 """Rules in one set."""
 
-_ANY_DETECTION: Final = {"_": {"_": None}, "condition": "_"}
-"""Stands in for a detection where the rest of a rule is judged without it."""
+PLAIN: Final = Reading()
+"""No placeholders and no pipelines."""
 
 
-def parse_rules(sources: Sequence[tuple[str, str]]) -> RuleSet:
+def parse_rules(sources: Sequence[tuple[str, str]], reading: Reading = PLAIN) -> RuleSet:
     """The rules of some files, each given as (path for messages, YAML text); a file may hold several documents."""
+    documents, problems = _documents(sources)
+    filters: list[Filter] = []
+    rules: dict[str, Rule] = {}
+    correlations: list[Document] = []
+    plain: list[Document] = []
+    for document in documents:
+        if "filter" in document.content:
+            _add_filter(filters, problems, document, reading)
+        else:
+            (correlations if "correlation" in document.content else plain).append(document)
+    origins: dict[str, tuple[SigmaLogSource, ...]] = {}
+    for document in plain:
+        _add(rules, problems, document, partial(_stateless, filters=filters, reading=reading, origins=origins))
+    ordered, circles = in_order(correlations)
+    problems += [document.problem(message, ("correlation", "rules")) for document, message in circles]
+    named = Named(rules.values())
+    for document in ordered:
+        pipelines = reading.pipelines_of(document.path)
+        piping = None if pipelines is None else Piping(pipelines, origins)
+        rule = _add(rules, problems, document, partial(correlation_rule, named=named, piping=piping))
+        if rule is not None and rule.window is not None:
+            named.add(rule)
+            origins[rule.id] = tuple(source for base in rule.window.bases for source in origins[base])
+    problems.extend(idle(filters, rules))
+    silent = silenced(correlations, rules)
+    kept = tuple(msgspec.structs.replace(rule, silent=True) if rule.id in silent else rule for rule in rules.values())
+    return RuleSet(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
+
+
+def _documents(sources: Sequence[tuple[str, str]]) -> tuple[list[Document], list[RuleProblem]]:
     documents: list[Document] = []
     problems: list[RuleProblem] = []
     for path, text in sources:
@@ -45,22 +79,7 @@ def parse_rules(sources: Sequence[tuple[str, str]]) -> RuleSet:
         problems.append(
             over.problem(f"found {len(documents)} rules; at most {RULES_MAX} are taken, from here on none is")
         )
-        documents = documents[:RULES_MAX]
-    rules: dict[str, Rule] = {}
-    correlations = [document for document in documents if "correlation" in document.content]
-    for document in documents:
-        if "correlation" not in document.content:
-            _add(rules, problems, document, _stateless)
-    ordered, circles = in_order(correlations)
-    problems += [document.problem(message, ("correlation", "rules")) for document, message in circles]
-    named = Named(rules.values())
-    for document in ordered:
-        rule = _add(rules, problems, document, lambda document: correlation_rule(document, named))
-        if rule is not None:
-            named.add(rule)
-    silent = silenced(correlations, rules)
-    kept = tuple(msgspec.structs.replace(rule, silent=True) if rule.id in silent else rule for rule in rules.values())
-    return RuleSet(kept, tuple(sorted(problems, key=lambda problem: (problem.path, problem.line))))
+    return documents[:RULES_MAX], problems
 
 
 def _add(
@@ -69,11 +88,8 @@ def _add(
     """The rule of a document, added to the others; or None, and what is wrong with it."""
     try:
         rule = load(document)
-    except RuleRefusedError as error:
-        problems.extend(document.problems(error.faults))
-        return None
     except Exception as error:  # noqa: BLE001 - a rule is foreign text: whatever its parser trips over costs that rule only
-        problems.append(document.problem(told(error)))
+        problems.extend(document.problems(tuple(faults_of(error))))
         return None
     first = rules.get(rule.id)
     if first is not None:
@@ -84,60 +100,68 @@ def _add(
     return rule
 
 
-def _stateless(document: Document) -> Rule:
-    content = document.content
-    if "filter" in content:
-        raise RuleRefusedError("found the key 'filter'; filters are not supported: write the exclusion into the rules")
-    faults = list(header_faults(content))
-    words = readable(content) | {"detection": reworded(content.get("detection"))}
+def _add_filter(filters: list[Filter], problems: list[RuleProblem], document: Document, reading: Reading) -> None:
+    if len(filters) == FILTERS_MAX:
+        problems.append(document.problem(f"found more than {FILTERS_MAX} filters; this one is not taken"))
+        return
     try:
-        parsed = SigmaRule.from_dict(words, collect_errors=True, policy=POLICY)
-        if not parsed.errors and not faults:
-            return _compiled(document, parsed)
-    except Exception as error:  # noqa: BLE001 - a rule is foreign text: whatever its parser trips over is told below
-        faults += _all_faults(content, words) or _faults_of(error)
-    else:
-        faults += _all_faults(content, words) or [Fault(told(error)) for error in parsed.errors]
+        filters.append(read_filter(document, reading.placeholders_of(document.path)))
+    except Exception as error:  # noqa: BLE001 - as above
+        problems.extend(document.problems(tuple(faults_of(error))))
+
+
+def _stateless(
+    document: Document, filters: Sequence[Filter], reading: Reading, origins: dict[str, tuple[SigmaLogSource, ...]]
+) -> Rule:
+    """The rule of a document without a correlation; notes the logsource it is written for."""
+    content = document.content
+    faults = list(header_faults(content))
+    header, more = parse_header(content)
+    faults += more
+    placeholders = reading.placeholders_of(document.path)
+    if header is None or "detection" not in content:
+        faults += [] if "detection" in content else [Fault("found no detection; write what the rule looks for")]
+        raise RuleRefusedError.of(faults)
+    names = field_names(header.logsource.category)
+    try:
+        header.detection = detections_of(content["detection"], placeholders)
+        if not faults:
+            origins[str(header.id)] = (header.logsource,)
+            return _compiled(document, header, [one for one in filters if one.fits(header)], reading)
+        if not placeholders.pending:
+            compile_detections(header.detection, names)
+    except Exception as error:  # noqa: BLE001 - a rule is foreign text: whatever its parser trips over is told
+        faults += [*detection_faults(content["detection"], "detection", names, placeholders)] or [*faults_of(error)]
     raise RuleRefusedError.of(faults)
 
 
-def _compiled(document: Document, parsed: SigmaRule) -> Rule:
-    source = parsed.logsource
-    condition = compile_rule(parsed)
-    header = said(document, parsed)
-    fields = tuple(dict.fromkeys(fields_of(condition)))
+def _compiled(document: Document, parsed: SigmaRule, filters: Sequence[Filter], reading: Reading) -> Rule:
+    narrowing = [one.detections for one in filters]
+    pipelines = reading.pipelines_of(document.path)
+    shaped: dict[str, Any] = {
+        "placeholders": reading.placeholders_of(document.path).used(document.content["detection"])
+    }
+    shaped["filters"] = [one.stamp for one in filters]
+    meaning = meaning_of(parsed, narrowing, pipelines)
+    if pipelines is not None and meaning != _unpiped(parsed, narrowing):
+        shaped["pipelines"] = repr(meaning)
+    words = said(document, parsed)
+    if any(shaped.values()):
+        words["version"] = version_of({"written": words["written"], **shaped})
+    fields = tuple(dict.fromkeys(fields_of(meaning.condition)))
     return Rule(
-        **header,
-        logsource=" ".join(part for part in (source.product, source.category, source.service) if part),
-        datasets=datasets_of(source.product, source.category, source.service),
+        **words,
+        logsource=meaning.logsource,
+        datasets=meaning.datasets,
         fields=tuple(name for name in fields if not name.startswith("_")),
-        needs=needs_of(fields, header["entity_field"]),
-        condition=condition,
+        needs=needs_of(fields, words["entity_field"]),
+        condition=meaning.condition,
     )
 
 
-def _all_faults(content: Mapping[str, Any], words: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with the parts of a rule that was refused, each tried by itself."""
-    faults: list[Fault] = []
-    category = product = service = None
+def _unpiped(parsed: SigmaRule, narrowing: Sequence[Any]) -> Meaning | None:
+    """What a rule would mean without pipelines; None when it needs them."""
     try:
-        parsed = SigmaRule.from_dict({**words, "detection": _ANY_DETECTION}, collect_errors=True, policy=POLICY)
-        faults += parsed_faults(parsed.errors)
-        category, product, service = parsed.logsource.category, parsed.logsource.product, parsed.logsource.service
-        if category or product or service:
-            datasets_of(product, category, service)
-    except RuleRefusedError as error:
-        faults += [Fault(fault.message, ("logsource",)) for fault in error.faults]
-    except Exception as error:  # noqa: BLE001 - as above
-        faults += _faults_of(error)
-    if "detection" not in content:
-        return [*faults, Fault("found no detection; write what the rule looks for")]
-    names = field_names(category if isinstance(category, str) else None)
-    return [*faults, *detection_faults(content["detection"], "detection", names)]
-
-
-def _faults_of(error: Exception) -> Iterator[Fault]:
-    if isinstance(error, RuleRefusedError):
-        yield from error.faults
-    else:
-        yield Fault(told(error))
+        return meaning_of(parsed, narrowing)
+    except Exception:  # noqa: BLE001 - a placeholder, or a logsource, that only a pipeline resolves
+        return None

@@ -109,7 +109,7 @@ def rule_set(paths: Sequence[Path] | None, config: Config) -> tuple[Rule, ...]:
     from monitor.cli.telling import problem_text
 
     if paths:
-        found, _, refused = read_rules(paths)
+        found, _, refused = read_rules(paths, config)
         rules, problems = found.rules, [each.text for each in refused]
     else:
         loaded = rules_of(config)

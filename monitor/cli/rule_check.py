@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from detectors.sigma import parse_rules
+from detectors.sigma import RuleSet, parse_rules
 from detectors.sigma.lint import at_fields, lint
-from monitor.app import rules_of
+from monitor.app import rule_settings, rules_of
 from monitor.backtest.record import PastRecord
 from monitor.backtest.survey import Survey
 from monitor.cli.past import go
 from monitor.cli.rule_files import texts_in
 from monitor.cli.telling import problem_text
-from monitor.rules import builtin_folder, whole_files
+from monitor.rules import builtin_folder, reading_of, whole_files
 from monitor.twins import HIT, missing
 
 if TYPE_CHECKING:
-    from detectors.sigma import Rule, RuleProblem, RuleSet
+    from detectors.sigma import Rule, RuleProblem
     from detectors.sigma.remark import Remark
     from monitor.backtest.rerun import Past
     from monitor.config import Config
+
+
+_FILTER: Final = re.compile(r"^filter[ \t]*:", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,9 @@ class Checked:
     sources: list[tuple[str, str]]
 
 
-def check_paths(paths: Sequence[Path]) -> Checked:
-    """The rules of files and folders."""
-    found, sources, problems = read_rules(paths)
+def check_paths(paths: Sequence[Path], config: Config) -> Checked:
+    """The rules of files and folders, read as a configuration has them read."""
+    found, sources, problems = read_rules(paths, config)
     twinless = _twinless(found.rules)
     whole = whole_files(found)
     loadable = sum(len(own) for path, own in whole.items() if path not in twinless)
@@ -89,13 +93,27 @@ def measured(checked: Checked, past: Past, events_max: int, broad_share: float) 
     return [warning(remark) for remark in sorted(remarks)], record
 
 
-def read_rules(paths: Sequence[Path]) -> tuple[RuleSet, list[tuple[str, str]], list[Told]]:
+def read_rules(paths: Sequence[Path], config: Config) -> tuple[RuleSet, list[tuple[str, str]], list[Told]]:
     """The rules under some paths that are well formed, their texts, and what is the matter with the others, or with a path."""
     empty = {path: why for path in paths if (why := _nothing_in(path))}
     sources, unread = texts_in([path for path in paths if path not in empty])
-    found = parse_rules(sources)
+    around = _around(config) if any(_FILTER.search(text) for _, text in sources) else []
+    spared = frozenset(path for path, _ in (*sources, *around) if _is_builtin(path))
+    reading, bad = reading_of(rule_settings(config), spared)
+    found = _only(parse_rules([*sources, *around], reading), {path for path, _ in sources})
     nothing = [Told("problem", "no-rule", str(path), 0, "", why, why) for path, why in empty.items()]
-    return found, sources, [*nothing, *map(_refused, (*unread, *found.problems))]
+    return found, sources, [*nothing, *map(_refused, (*unread, *bad, *found.problems))]
+
+
+def _around(config: Config) -> list[tuple[str, str]]:
+    """The rules that a configuration names, which filters may narrow."""
+    folders = [*config.rules.folders, *([builtin_folder().path] if config.rules.builtin else [])]
+    return texts_in(folders)[0]
+
+
+def _only(found: RuleSet, paths: set[str]) -> RuleSet:
+    rules = tuple(rule for rule in found.rules if rule.path in paths)
+    return RuleSet(rules, tuple(problem for problem in found.problems if problem.path in paths))
 
 
 def warning(remark: Remark) -> Told:
@@ -122,11 +140,14 @@ def _nothing_in(path: Path) -> str | None:
 
 def _twinless(found: Iterable[Rule]) -> dict[str, Told]:
     """Files of rules that have no twin, with what to say of each; the program's own were tested when it was made."""
-    own = builtin_folder().path.resolve()
     told: dict[str, Told] = {}
-    for path in dict.fromkeys(rule.path for rule in found if not Path(rule.path).resolve().is_relative_to(own)):
+    for path in dict.fromkeys(rule.path for rule in found if not _is_builtin(rule.path)):
         if absent := missing(Path(path).with_suffix("")):
             files = " and ".join(str(file) for file in absent)
             message = f"well formed, but its twin is missing: {files}; a rule without a twin is refused"
             told[path] = Told("problem", "missing-twin", path, 0, "", message, f"{path}: {message}")
     return told
+
+
+def _is_builtin(path: str) -> bool:
+    return Path(path).resolve().is_relative_to(builtin_folder().path.resolve())

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def cases_in(
-    paths: Sequence[Path], twin_of: Callable[[Path], Path] = lambda path: path.with_suffix("")
+    paths: Sequence[Path], config: Config, twin_of: Callable[[Path], Path] = lambda path: path.with_suffix("")
 ) -> Iterator[Case]:
     """Rule files under some paths, tried on their twins; those that could not be read come first."""
-    found, _, refused = read_rules(paths)
+    found, _, refused = read_rules(paths, config)
     for path in dict.fromkeys(each.path for each in refused):
         yield Case(path, errors=[each.text for each in refused if each.path == path])
     by_id = {rule.id: rule for rule in found.rules}
@@ -34,7 +34,7 @@ def cases_in(
 def cases_configured(config: Config) -> Iterator[Case]:
     """The operator's folders; without any, the rules of the program, where their twins are at hand."""
     if config.rules.folders:
-        yield from cases_in(config.rules.folders)
+        yield from cases_in(config.rules.folders, config)
         return
     folder = builtin_folder().path
     twins = folder.parents[1] / TWINS
@@ -44,7 +44,7 @@ def cases_configured(config: Config) -> Iterator[Case]:
             "program were tested when it was made; `miniwatch rules check` says that they are unchanged",
             USAGE,
         )
-    yield from cases_in([folder], lambda path: (twins / path.relative_to(folder)).with_suffix(""))
+    yield from cases_in([folder], config, lambda path: (twins / path.relative_to(folder)).with_suffix(""))
 
 
 def _failure(failed: TwinFailure) -> Failure:

@@ -118,7 +118,7 @@ def check_rules(
     from monitor.cli.rule_check import check_configured, check_paths, measured
 
     loaded = past_configuration(config, data_dir, source, None, None)
-    checked = check_paths(paths) if paths else check_configured(loaded)
+    checked = check_paths(paths, loaded) if paths else check_configured(loaded)
     told = list(checked.told)
     with past_of(loaded) as past:
         if events and checked.rules and (source or past.segments):
@@ -150,7 +150,8 @@ def run_twins(
     from monitor.cli.opening import configuration
     from monitor.cli.rule_tests import cases_configured, cases_in
 
-    cases = list(cases_in(paths) if paths else cases_configured(configuration(config)))
+    given = configuration(config)
+    cases = list(cases_in(paths, given) if paths else cases_configured(given))
     told = [text for case in cases for text in (*case.errors, *map(str, case.failures))]
     for text in told:
         write_text(visible(text))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from detectors.sigma import parse_rules
+from detectors.sigma import Reading, parse_rules, read_pipelines
 from monitor import rule_cache
 from monitor.rule_cache import RuleCache, engine_digest, packed, unpacked
 from monitor.rules import RuleFolder, builtin_folder, load_rules
@@ -35,7 +35,7 @@ def cache(tmp_path, told):
 def parsing(monkeypatch):
     """Counts how often rules are really parsed."""
     calls = []
-    monkeypatch.setattr(rule_cache, "parse_rules", lambda sources: calls.append(1) or parse_rules(sources))
+    monkeypatch.setattr(rule_cache, "parse_rules", lambda *given: calls.append(1) or parse_rules(*given))
     return calls
 
 
@@ -84,6 +84,13 @@ def test_whatever_shapes_the_rules_is_in_the_key(cache, parsing, change):
     cache.parse(SOURCES)
     assert cache.parse(change) == parse_rules(change)
     assert len(parsing) == 2
+
+
+def test_how_rules_are_read_is_in_the_key(cache, parsing):
+    pipelines, _ = read_pipelines([("p.yml", "transformations: [{type: field_name_prefix, prefix: x.}]")])
+    for reading in (Reading(), Reading({"x": ["y"]}), Reading(pipelines=pipelines), Reading(spared=frozenset({"a"}))):
+        assert cache.parse(SOURCES, reading) == parse_rules(SOURCES, reading)
+    assert len(parsing) == 4
 
 
 def test_another_engine_reads_nothing_of_this_one(cache, parsing, monkeypatch):

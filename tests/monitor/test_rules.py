@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from monitor.rules import MANIFEST, RuleFolder, builtin_folder, load_rules, run_builtin_twins
+from monitor.rules import MANIFEST, RuleFolder, RuleSettings, builtin_folder, load_rules, run_builtin_twins
 
 ID = "7b1d3c52-64ce-4b0f-9a87-0f5f0f2d{:04d}"
 RULE = """
@@ -195,3 +195,49 @@ def test_a_shipped_rule_that_was_changed_since_is_refused(shipped):
 def test_without_a_manifest_no_shipped_rule_runs(shipped):
     (shipped / MANIFEST).unlink()
     assert load_rules([RuleFolder(shipped, builtin=True)]).rules == ()
+
+
+PIPELINE = "transformations: [{type: field_name_mapping, mapping: {message: words}}]"
+
+
+def test_a_folder_is_read_through_the_pipelines_and_with_the_placeholders_of_its_settings(tmp_path):
+    rule = RULE.format(number=1, id=ID.format(1), word="x").replace("contains: x", "contains|expand: '%x%'")
+    write(tmp_path / "rules", text=rule, hit=(line("", words="an alpha"),), miss=(line("an alpha"),))
+    (tmp_path / "pipeline.yml").write_text(PIPELINE)
+    settings = RuleSettings((tmp_path / "pipeline.yml",), {"x": ("alpha",)})
+    loaded = load_rules([RuleFolder(tmp_path / "rules")], settings=settings)
+    assert [str(problem) for problem in loaded.problems] == []
+    assert "words" in loaded.rules[0].fields
+
+
+def test_the_rules_of_the_program_go_through_no_pipeline_and_need_no_pipeline_to_be_usable(shipped, tmp_path):
+    pipeline = tmp_path / "pipeline.yml"
+    write(tmp_path / "own", number=2)
+    for text, own in ((PIPELINE.replace("words", "message"), 1), ("transformations: [{type: regex}]", 0)):
+        pipeline.write_text(text)
+        folders = [RuleFolder(shipped, builtin=True), RuleFolder(tmp_path / "own")]
+        loaded = load_rules(folders, settings=RuleSettings((pipeline,)))
+        assert len(loaded.rules) == 1 + own
+    assert [problem.path for problem in loaded.problems] == [str(tmp_path / "own"), str(pipeline)]
+    assert "a pipeline that they go through cannot be used" in loaded.problems[0].message
+
+
+def test_a_filter_of_ones_own_narrows_a_rule_that_comes_with_the_program(shipped, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "ours.yml").write_text(
+        f"title: ours\nlogsource: {{product: miniprogram}}\nfilter: {{rules: {ID.format(1)}, s: {{a: b}}, condition: not s}}\n"
+    )
+    loaded = load_rules([RuleFolder(shipped, builtin=True), RuleFolder(tmp_path / "own")])
+    assert [str(problem) for problem in loaded.problems] == []
+    assert "a" in loaded.rules[0].fields
+    assert loaded.rules[0].version != loaded.rules[0].written
+
+
+def test_a_rule_whose_twin_a_filter_spoils_is_refused(tmp_path):
+    write(tmp_path)
+    (tmp_path / "ours.yml").write_text(
+        "title: ours\nlogsource: {product: miniprogram}\nfilter: {rules: any, s: {message: an alpha}, condition: not s}\n"
+    )
+    loaded = load(tmp_path)
+    assert loaded.rules == ()
+    assert "excluded because message is 'an alpha'" in loaded.problems[0].message

@@ -215,3 +215,16 @@ def test_rules_are_held_against_events_of_a_file(fresh, rule):
     (fresh.folder / "e.ndjson").write_text("".join(lines))
     told = fresh.here("rules", "check", str(rule), "--source", f"file:{fresh.folder}/e.ndjson").stdout
     assert "over-broad: 'Call of evil' is true of 100.0% of 1,000 events" in told
+
+
+def test_a_filter_is_checked_against_the_rules_that_the_configuration_names(fresh, rule):
+    narrowing = rule.with_name("ours.yml")
+    text = "title: ours\nlogsource: {{product: miniprogram}}\nfilter: {{rules: [{}], s: {{a: b}}, condition: not s}}\n"
+    narrowing.write_text(text.format("0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11"))
+    config = str(fresh.folder / "c.toml")
+    assert fresh("rules", "check", str(narrowing), "-c", config).stdout == ""
+    narrowing.write_text(text.format("nobody"))
+    assert (
+        f"{narrowing}:3: ours: it narrows 'nobody'"
+        in fresh("rules", "check", str(narrowing), "-c", config, code=1).stdout
+    )

@@ -1,0 +1,58 @@
+"""What a rule asks of events once filters have narrowed it and the operator's pipelines have been through it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from detectors.sigma.compile import bound, compile_detections
+from detectors.sigma.condition import all_of
+from detectors.sigma.fields import datasets_of, field_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sigma.rule import SigmaDetections, SigmaLogSource, SigmaRule
+
+    from detectors.sigma.condition import Node
+    from detectors.sigma.pipeline import Pipelines
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A condition and the events that it is asked of."""
+
+    condition: Node
+    logsource: str
+    datasets: tuple[str, ...]
+
+
+def meaning_of(rule: SigmaRule, narrowing: Sequence[SigmaDetections], pipelines: Pipelines | None = None) -> Meaning:
+    """The meaning of a rule, its detections resolved; raises `RuleRefusedError` or pySigma's errors. Leaves all as it was."""
+    source = rule.logsource
+    conditions: list[Node] = []
+    for number, detections in enumerate((rule.detection, *narrowing)):
+        one = rule if pipelines is None else _piped(rule, detections, pipelines)
+        asked = detections if pipelines is None else one.detection
+        conditions.append(compile_detections(asked, field_names(one.logsource.category)))
+        source = source if number else one.logsource
+    condition = all_of(conditions) if len(conditions) > 1 else conditions[0]
+    bound(condition)
+    return Meaning(condition, _named(source), datasets_of(source.product, source.category, source.service))
+
+
+def _piped(rule: SigmaRule, detections: SigmaDetections, pipelines: Pipelines) -> SigmaRule:
+    """A copy of a rule, with these detections, once it has gone through the pipelines."""
+    piped = replace(
+        rule,
+        detection=copy.deepcopy(detections),
+        fields=list(rule.fields),
+        custom_attributes=dict(rule.custom_attributes),
+    )
+    pipelines.apply(piped)
+    return piped
+
+
+def _named(source: SigmaLogSource) -> str:
+    return " ".join(part for part in (source.product, source.category, source.service) if part)
