@@ -37,6 +37,9 @@ DATASETS_REMEMBERED_MAX: Final = 10_000
 Mask: TypeAlias = Truth | bool
 """Rows of a slice: one answer each, or the same for all."""
 
+TURNED_MIN: Final = 12
+"""Times that the rows of some values are looked for in a column before it is sorted by value, which costs about as much."""
+
 DATASET: Final = "event.dataset"
 
 
@@ -212,6 +215,7 @@ class Look:
         self._counts = np.full(len(matcher.steps), UNKNOWN, dtype=np.int64)
         self._searched: set[str] = set()
         self._values: dict[int, Rows] = {}
+        self._turned: dict[str, int] = {}
         self._slice_of: Rows = np.empty(0, dtype=np.intp)
         self.slices = self._cut()
 
@@ -286,20 +290,26 @@ class Look:
 
     def _rows_with(self, clause: Sequence[int]) -> Rows:
         """The rows of which some question of a clause is true."""
-        found = [
-            self._rows_holding(self._matcher.field_of(number), self._values[number])
-            for number in clause
-            if number in self._values
-        ]
-        return np.unique(found[0] if len(found) == 1 else np.concatenate(found))
+        held: dict[str, list[Rows]] = {}
+        for number in clause:
+            if (values := self._values.get(number)) is not None:
+                held.setdefault(self._matcher.field_of(number), []).append(values)
+        found = [self._rows_holding(name, values) for name, values in held.items()]
+        return found[0] if len(found) == 1 else _once(np.sort(np.concatenate(found)))
 
-    def _rows_holding(self, name: str, values: Rows) -> Rows:
-        """The rows that hold one of a column's values."""
+    def _rows_holding(self, name: str, values: Sequence[Rows]) -> Rows:
+        """The rows that hold one of a column's values, in order."""
+        every = values[0] if len(values) == 1 else _once(np.sort(np.concatenate(values)))
         column = self._whole.columns.get(name)
         if column is None or column.codes is None:
-            return values
+            return every
+        self._turned[name] = self._turned.get(name, 0) + 1
+        if self._turned[name] <= TURNED_MIN:
+            truth = np.zeros(column.size + 1, dtype=np.bool_)
+            truth[every] = True
+            return np.flatnonzero(truth.take(column.codes))
         order, starts = column.rows_by_value
-        return np.concatenate([order[starts[value] : starts[value + 1]] for value in values.tolist()])
+        return np.sort(np.concatenate([order[starts[value] : starts[value + 1]] for value in every.tolist()]))
 
     def judge(self, node: Node) -> bool:
         """Whether a node of some rule is true of the first row looked at."""
@@ -462,6 +472,11 @@ class Look:
             )
             view.truths[number] = truth
         return view.truths[number]
+
+
+def _once(rows: Rows) -> Rows:
+    """Sorted rows without repeats."""
+    return rows[np.diff(rows, prepend=-1) > 0]
 
 
 def _not(mask: Mask) -> Mask:
