@@ -26,6 +26,20 @@ PLACES: Final = {Op.CONTAINS: 0, Op.STARTS: 1, Op.ENDS: 2, Op.EQUAL: 3}
 """The operations that are questions here, and the kernel's number for where their literals stand."""
 
 
+def required(predicate: Predicate) -> Predicate | None:
+    """A question about literals that is answered yes by every text that some pattern of a predicate matches, if one is known.
+
+    The kernel reads the patterns as the engine does that runs them; without it none is known, and rules run on more rows.
+    """
+    if not kernel.available():
+        return None
+    found = [kernel.module.required_literals(str(pattern)) for pattern in predicate.operands]
+    if not all(found):
+        return None
+    literals = {literal for some in found for literal in some}
+    return Predicate(predicate.field, Op.CONTAINS, tuple(sorted(literals)))
+
+
 @dataclass(frozen=True, slots=True)
 class Hits:
     """The texts of each question: those of the question at place *n* stand from ``ends[n]`` to ``ends[n + 1]``."""

@@ -108,6 +108,8 @@ class Matcher:
         self._clauses = [clauses_of(rule.condition) for rule in self.rules if rule.condition is not None]
         self._witnesses: dict[tuple[int, ...], Witnesses] = {}
         self._columns_for: dict[tuple[int, ...], frozenset[str]] = {}
+        for question in {one for clauses in self._clauses for clause in clauses for one in clause}:
+            self._number(question)  # that of a pattern stands in no rule
         self._questions: dict[str, list[_Questions]] = {}
         for node, number in self._numbers.items():
             if isinstance(node, Predicate) and node.op in PLACES:

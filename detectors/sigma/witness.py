@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.event import LINE
-from detectors.sigma.condition import All, AnyOf, Node, Not, Predicate
-from detectors.sigma.literals import PLACES
+from detectors.sigma.condition import All, AnyOf, Node, Not, Op, Predicate
+from detectors.sigma.literals import PLACES, required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,8 @@ def clauses_of(node: Node) -> list[Clause]:
     """The clauses of a condition, the most telling first; none where it can be true without any literal."""
     match node:
         case Predicate():
-            return [frozenset((node,))] if node.op in PLACES else []
+            question = required(node) if node.op is Op.PATTERN else node if node.op in PLACES else None
+            return [frozenset((question,))] if question is not None else []
         case Not():
             return []
         case All():

@@ -10,6 +10,7 @@ mod distinct;
 mod lines;
 mod literals;
 mod people;
+mod required;
 mod shape;
 mod suspects;
 mod times;
@@ -377,11 +378,19 @@ impl Literals {
     }
 }
 
+/// Literals of lower-case ASCII of which one stands, in some case, in every text that the expression matches; None where no
+/// such set is known.
+#[pyfunction]
+fn required_literals(pattern: &str) -> Option<Vec<String>> {
+    required::required(pattern)
+}
+
 #[pymodule]
 fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCES", SOURCES.trim_ascii())?;
     module.add("Unread", module.py().get_type::<Unread>())?;
     module.add_function(wrap_pyfunction!(distinct_texts, module)?)?;
+    module.add_function(wrap_pyfunction!(required_literals, module)?)?;
     module.add_class::<Literals>()?;
     module.add_class::<People>()?;
     module.add_class::<Reader>()

@@ -33,7 +33,11 @@ def selections(draw):
         if modifier == "|contains|all":
             value = [draw(st.sampled_from(WORDS[:6])), draw(st.sampled_from(WORDS[:6]))]
         if modifier == "|re":
-            value = draw(st.sampled_from(["a.c", "^ab", "(ab|x)+1", "(?i)BC$", "[ab]c?"]))
+            value = draw(
+                st.sampled_from(
+                    ["a.c", "^ab", "(ab|x)+1", "(?i)BC$", "[ab]c?", "abc.?", "(?i)(abc|cba)b*", "b(?i:ABc)"]
+                )
+            )
         selection[field + modifier] = value
     return selection
 
