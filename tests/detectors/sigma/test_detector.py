@@ -155,7 +155,7 @@ def test_an_explanation_says_what_was_asked_and_found(sigma):
         "yes  all of",
         "  yes  event.dataset is miniprogram.* (found 'miniprogram.log')",
         "  yes  all of",
-        "    yes  message contains 'bad' (found 'so BAD')",
+        "    yes  message contains 'bad' (found 'so BAD', case aside)",
         "    yes  not",
         "      no   log.level is 'debug' (the event has no such field)",
     ]
