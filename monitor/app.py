@@ -29,6 +29,7 @@ from monitor.decoders import Decoder
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
+from monitor.dropped import DroppedWatch
 from monitor.folder_watch import FolderWatch
 from monitor.intake import Intake
 from monitor.lineup import Lineup
@@ -48,7 +49,7 @@ from monitor.sealing import Seal, key_at
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.sources.uri import parse_source
-from monitor.stores import Progress, StandingKind, Store
+from monitor.stores import LetterBounds, Progress, StandingKind, Store
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
 from monitor.stores.record import Request
@@ -102,11 +103,12 @@ class Kept:
     archive: Archive
 
     @staticmethod
-    def open(data_dir: Path) -> Kept:
+    def open(data_dir: Path, letter_bounds: LetterBounds = LetterBounds()) -> Kept:  # noqa: B008 - frozen
         """Open or make everything below the data folder; raises `StoreError` or `SealError`."""
         places = Places(data_dir)
         seal = Seal(key_at(places.seal_key))
-        return Kept(places, seal, SqliteStore(places.database, seal=seal), Archive(places.archive, KEPT))
+        store = SqliteStore(places.database, seal=seal, letter_bounds=letter_bounds)
+        return Kept(places, seal, store, Archive(places.archive, KEPT))
 
     def people(self, config: Config) -> PeopleHash:
         """The keyed hash for people: the configured key, or the installation's own."""
@@ -301,7 +303,9 @@ def open_daemon(
         places = Places(config.data_dir)
         closing.enter_context(only_one(places.lock))
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
-        kept = Kept.open(config.data_dir)
+        letters = config.dead_letters
+        bounds = LetterBounds(rows_max=letters.rows_max, source_bytes_max=letters.source_bytes_max)
+        kept = Kept.open(config.data_dir, bounds)
         closing.callback(kept.store.close)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
@@ -345,8 +349,8 @@ def open_daemon(
         daemon = Daemon(config, kept, pipeline, telemetry, reloader, requests, outbox, schedule, None, stopping)
         _schedule_jobs(daemon, registry, rulings, clock)
         if config.http.listen and not until_end:
-            bounds = HealthBounds(alive_s_max=config.http.alive_s_max, lag_bytes_max=config.http.ready_lag_bytes_max)
-            daemon.http = HttpServer(config.http.listen, telemetry, lambda: health_of(daemon), bounds)
+            health = HealthBounds(alive_s_max=config.http.alive_s_max, lag_bytes_max=config.http.ready_lag_bytes_max)
+            daemon.http = HttpServer(config.http.listen, telemetry, lambda: health_of(daemon), health)
             daemon.http.start()
             closing.callback(daemon.http.stop)
         names = tuple(intake.partition for intake in pipeline.intakes)
@@ -483,7 +487,7 @@ def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, c
         done = daemon.pipeline.snapshot_turn
         gone = retain(kept.archive, kept.store, days=config.retention.events_days, now=clock(), turn_max=done)
         letters = clock() - config.retention.dead_letters_days * 86_400_000_000
-        kept.store.forget_dead_letters(letters, config.dead_letters.rows_max)
+        kept.store.forget_dead_letters(letters)
         kept.store.forget_findings(clock() - config.retention.findings_days * 86_400_000_000)
         kept.store.forget_messages(letters)
         kept.store.forget_requests(letters)
@@ -512,6 +516,7 @@ def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, c
     schedule.every("compact archive", COMPACTION_S, tidy)
     schedule.every("refresh registry", REGISTRY_S, learn)
     schedule.every("check ledger", REGISTRY_S, lambda: check_ledger(daemon))
+    schedule.every("look for dropped letters", REGISTRY_S, DroppedWatch(kept.store, daemon.telemetry).look)
     schedule.every("look for access logs", REGISTRY_S, MisreadWatch(kept.store, sources, daemon.telemetry).look)
     schedule.every("tell what was left out", REGISTRY_S, daemon.telemetry.tick)
     schedule.daily("retention", config.retention.hour_utc, forget)

@@ -136,6 +136,7 @@ class DuplicateKeys(Keys):
 class DeadLetterKeys(Keys):
     bytes_max: Annotated[int, Field(ge=256, le=MIB)] = 64 * KIB
     rows_max: Count = 1_000_000
+    source_bytes_max: Annotated[int, Field(ge=MIB, le=1024 * GIB)] = GIB
 
 
 class RuleKeys(Keys):

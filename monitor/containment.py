@@ -74,7 +74,8 @@ def _letter(raw: RawBatch, fault: Exception, bytes_max: int) -> DeadLetter:
     position = int(raw.positions(np.zeros(1, dtype=np.int64))[0])
     line = raw.data.rstrip(b"\n")
     what = f"{type(fault).__name__} at {_place(fault)}"
-    detail = f"a fault of the program ({what}): report it, and replay the line once it is mended"
+    then = "replay the line" if len(line) <= bytes_max else "send the line again: only its beginning was kept"
+    detail = f"a fault of the program ({what}): report it, and once it is mended {then}"
     return DeadLetter(raw.partition, position, DeadLetterReason.FAULT, detail, line[:bytes_max], len(line))
 
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from detectors.event import FUTURE, HASH, LINE, PARTITION, POSITION, TIME
 from monitor.containment import Fault, contained
-from monitor.decoders import DeadLetter, Decoded, Decoder
+from monitor.decoders import DeadLetter, Decoded, Decoder, lines_of
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX
 from monitor.door import Door
 from monitor.native import NativeNdjson
@@ -70,6 +70,11 @@ class Piece:
     progress: Progress
     bytes: int
 
+    @property
+    def lines(self) -> int:
+        """How many lines came in."""
+        return self.frame.height + lines_of(self.letters)
+
 
 @dataclass(slots=True)
 class Intake:
@@ -100,6 +105,11 @@ class Intake:
         return self.source.partition
 
     @property
+    def has_more(self) -> bool:
+        """Whether lines are there that were read and not yet taken."""
+        return self.lot is not None or self.source.ready
+
+    @property
     def exhausted(self) -> bool:
         return self.source.ended and self.lot is None
 
@@ -115,7 +125,8 @@ class Intake:
         admit = self.native.admit if self.native is not None else self._admit
         admitted = contained(lambda part: admit(part, fields), raw, self.faulted, self.dead_letter_bytes_max)
         frame, after = stamp(admitted.frame, self.place.clock, self.bounds, now)
-        letters = [msgspec.structs.replace(letter, partition=self.partition) for letter in admitted.dead_letters]
+        told = {"partition": self.partition, "format": raw.format}
+        letters = [msgspec.structs.replace(letter, **told) for letter in admitted.dead_letters]
         if self.place.taken >= 0:
             frame = frame.filter(pl.col(POSITION) >= self.place.taken)
             letters = [letter for letter in letters if letter.position >= self.place.taken]
@@ -148,15 +159,15 @@ class Intake:
         return Piece(frame, letters, self.progress, (lot.raw.end if is_last else bound) - begun)
 
     def _counted(self, frame: pl.DataFrame, letters: Sequence[DeadLetter], raw: RawBatch, *, is_last: bool) -> Progress:
-        earlier = self.progress
+        earlier, dead = self.progress, lines_of(letters)
         return msgspec.structs.replace(
             earlier,
             end=raw.end if is_last else earlier.end,
             cursor=raw.cursor if is_last else earlier.cursor,
             clock=msgspec.json.encode(self.place),
-            received=earlier.received + frame.height + len(letters),
+            received=earlier.received + frame.height + dead,
             processed=earlier.processed + frame.height,
-            dead_lettered=earlier.dead_lettered + len(letters),
+            dead_lettered=earlier.dead_lettered + dead,
             future=earlier.future + int(frame[FUTURE].sum()),
         )
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from detectors.event import LINE, PEOPLE, POSITION, Kind, kind_of
 from detectors.kernel import module as kernel
 from monitor.decoders import DeadLetter, Decoded, too_long
+from monitor.decoders.blank import blank_runs
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of, spellings
 from monitor.door import FREE_TEXT, Door, PeopleHash, holding
@@ -107,11 +108,12 @@ class NativeNdjson:
 
     def _odd(self, raw: RawBatch, read: _Read, fields: frozenset[str]) -> Decoded:
         """The lines that the kernel left, by way of Python, with their positions in the batch."""
-        starts = np.array([start for start, _ in read.odd], dtype=np.int64)
-        lengths = np.array([end - start for start, end in read.odd], dtype=np.int64)
+        spans = np.array(read.odd, dtype=np.int64)
+        is_blank, blank = blank_runs(raw, spans[:, 0], spans[:, 1])
+        starts, lengths = spans[~is_blank, 0], (spans[:, 1] - spans[:, 0])[~is_blank]
         ends = np.cumsum(lengths)
         moved = raw.positions(starts) - (ends - lengths)
-        data = b"".join([raw.data[start:end] for start, end in read.odd])
+        data = b"".join([raw.data[start:end] for start, end in spans[~is_blank].tolist()])
         decoded = self._by_python(msgspec.structs.replace(raw, data=data, start=0, oversized=()), fields)
         position = decoded.frame[POSITION].to_numpy()
         there = pl.Series(POSITION, position + moved[np.searchsorted(ends, position, side="right")], dtype=pl.Int64)
@@ -121,7 +123,7 @@ class NativeNdjson:
             )
             for letter in decoded.dead_letters
         ]
-        return Decoded(decoded.frame.with_columns(there), letters)
+        return Decoded(decoded.frame.with_columns(there), [*blank, *letters])
 
 
 @dataclass(frozen=True, slots=True)

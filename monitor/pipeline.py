@@ -269,7 +269,7 @@ class Pipeline:
 
     def _is_small(self, pieces: Sequence[Piece]) -> bool:
         """Whether a turn has room for as much again."""
-        lines = sum(piece.frame.height + len(piece.letters) for piece in pieces)
+        lines = sum(piece.lines for piece in pieces)
         size = sum(piece.bytes for piece in pieces)
         return 2 * lines < self.settings.rows_max and 2 * size < self.settings.bytes_max
 
@@ -321,7 +321,9 @@ class Pipeline:
     def _fill(self, intake: Intake, wait_s: float) -> None:
         try:
             with self._timed("read"):
-                raw = intake.source.read(self.settings.bytes_max, wait_s)
+                raw = intake.source.read(
+                    self._share(self.settings.bytes_max), wait_s, self._share(self.settings.rows_max)
+                )
         except SourceError as error:
             if not error.retryable:
                 raise
@@ -335,6 +337,11 @@ class Pipeline:
         if raw is not None:
             with self._timed("decode"):
                 intake.fill(raw, self.fields, self._now())
+
+    def _share(self, bound: int) -> int:
+        """What one source may give of what a turn may hold: sources that are merged share it."""
+        going = sum(not intake.exhausted for intake in self.intakes) if self.settings.until_end else 1
+        return max(bound // max(going, 1), 1)
 
     def _now(self) -> int | None:
         """The present, unless the run lives on the stream's own clock."""
@@ -413,7 +420,7 @@ class Pipeline:
         times = [
             intake.place.clock.clock - self.settings.bounds.lateness
             for intake in self.intakes
-            if intake.partition not in reading and intake.place.clock.clock is not None and intake.lot is not None
+            if intake.partition not in reading and intake.place.clock.clock is not None and intake.has_more
         ]
         return min(times, default=None)
 

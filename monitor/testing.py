@@ -18,7 +18,7 @@ from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severit
 from monitor import durable
 from monitor.audit import AuditEntry, verify
 from monitor.decoders import DeadLetter, DeadLetterReason
-from monitor.sources import Position, RawBatch, Source
+from monitor.sources import LINES_MAX, Position, RawBatch, Source
 from monitor.sources.lines import LINE_BYTES_MAX, Cut, LineCutter
 from monitor.stores import (
     AppRecord,
@@ -80,6 +80,11 @@ class MemorySource:
         self.content += data
 
     @property
+    def ready(self) -> bool:
+        """Whether lines that were cut wait to be given."""
+        return bool(self._ready)
+
+    @property
     def ended(self) -> bool:
         """Whether all has been given and no more will come."""
         return self._finished and not self._ready
@@ -101,13 +106,13 @@ class MemorySource:
         self._ready.clear()
         self._finished = False
 
-    def read(self, bytes_max: int, wait_s: float) -> RawBatch | None:
+    def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:
         """The next lines at once, or None: nobody writes while we would wait."""
         del wait_s
         while not self._ready and not self._finished:
             block = self.content[self._at : self._at + bytes_max]
             self._at += len(block)
-            self._ready.extend(self._cutter.feed(block))
+            self._ready.extend(self._cutter.feed(block, lines_max))
             if not block and self.follow:
                 return None
             if not block:
@@ -138,6 +143,7 @@ _STREAMS: Final = (
     b"".join(b"%d:%s\n" % (number, b"v" * (number * 7 % 90)) for number in range(200)),
 )
 _BYTES_MAX: Final = (1, 7, 64, 100, 4096, 1 << 20)
+_LINES_MAX: Final = (1, 3, 7)
 _READS_MAX: Final = 100_000
 
 
@@ -153,6 +159,13 @@ def check_source(make: Callable[[bytes], Source], *, rewinds: bool = True) -> No
             check_batches(content, batches)
             if rewinds and bytes_max >= 64:
                 check_resume(make, content, batches, bytes_max)
+        for lines_max in _LINES_MAX:
+            batches = _read_to_end(make(content), None, 1 << 20, lines_max)
+            check_batches(content, batches)
+            most = max((batch.data.count(b"\n") + len(batch.oversized) for batch in batches), default=0)
+            assert most <= lines_max, f"{most} lines in a batch, where {lines_max} were asked for"
+            if rewinds:
+                check_resume(make, content, batches, 1 << 20)
 
 
 def check_batches(content: bytes, batches: Sequence[RawBatch], line_bytes_max: int = SOURCE_LINE_BYTES_MAX) -> None:
@@ -193,16 +206,19 @@ def check_resume(make: Callable[[bytes], Source], content: bytes, batches: Seque
         assert (again[-1].end if again else batch.end) == batches[-1].end
 
 
-def _read_to_end(source: Source, position: Position | None, bytes_max: int) -> list[RawBatch]:
+def _read_to_end(
+    source: Source, position: Position | None, bytes_max: int, lines_max: int = LINES_MAX
+) -> list[RawBatch]:
     source.open(position)
     batches = []
     for _ in range(_READS_MAX):
-        batch = source.read(bytes_max, 0.0)
+        batch = source.read(bytes_max, 0.0, lines_max)
         if batch is not None:
             assert batch.partition == source.partition
             batches.append(batch)
         elif source.ended:
             break
+        assert not (source.ready and source.ended), "what waits to be given is not at its end"
     assert source.ended, "a source that does not follow ends"
     assert source.read(bytes_max, 0.0) is None, "nothing comes after the end"
     assert source.lag_bytes in {0, None}, "nothing is left to read at the end"

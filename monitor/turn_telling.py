@@ -11,6 +11,7 @@ import polars as pl
 from detectors.detector import Detector
 from detectors.event import DUPLICATE, FUTURE, LATE, PARTITION
 from detectors.finding import Finding
+from monitor.decoders import DeadLetter, lines_of
 from monitor.intake import Piece
 from monitor.stores import Turn
 from monitor.telemetry import Telemetry, happenings
@@ -84,7 +85,7 @@ class TurnTeller:
             happenings.TurnCommitted(
                 turn=done.turn.number,
                 source=source,
-                received=piece.frame.height + len(piece.letters),
+                received=piece.lines,
                 processed=piece.frame.height,
                 bytes=piece.bytes,
                 stages_s=done.stages_s,
@@ -92,12 +93,12 @@ class TurnTeller:
                 lag_bytes=done.lag_bytes.get(source),
             )
         )
-        letters: dict[str, list[int]] = {}
+        letters: dict[str, list[DeadLetter]] = {}
         for letter in piece.letters:
-            letters.setdefault(letter.reason, []).append(letter.position)
-        for reason, positions in letters.items():
+            letters.setdefault(letter.reason, []).append(letter)
+        for reason, alike in letters.items():
             self._telemetry.emit(
-                happenings.DeadLettered(source=source, reason=reason, lines=len(positions), position=positions[0])
+                happenings.DeadLettered(source=source, reason=reason, lines=lines_of(alike), position=alike[0].position)
             )
 
     def _tell_labels(self, frame: pl.DataFrame) -> None:

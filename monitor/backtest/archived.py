@@ -11,7 +11,7 @@ from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.duplicates import CONFLICT
 from monitor.intake import Intake, Lot, Piece, Place, merged
 from monitor.pipeline import KEPT, Pipeline
-from monitor.sources import Position, RawBatch
+from monitor.sources import LINES_MAX, Position, RawBatch
 from monitor.stores import Segment
 from monitor.stores.archive import Archive
 from monitor.timeline import CLOCK, ClockState
@@ -25,6 +25,7 @@ class ArchiveSource:
     format = "archive"
     partition = PARTITION
     missing = None
+    ready = False
 
     def __init__(
         self, archive: Archive, segments: Sequence[Segment], since: int | None, until: int | None, rows_max: int
@@ -41,7 +42,7 @@ class ArchiveSource:
     def open(self, position: Position | None) -> None:
         """It always begins at the beginning."""
 
-    def read(self, bytes_max: int, wait_s: float) -> RawBatch | None:  # noqa: ARG002 - it is cut by rows, and never waits
+    def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:  # noqa: ARG002 - it is cut by rows of its own, and never waits
         following = next(self._frames, None)
         if following is None:
             self.ended = True

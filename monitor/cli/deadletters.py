@@ -25,6 +25,7 @@ COLUMNS: Final[list[Column[DeadLetterRow]]] = [
     ("ID", lambda row: row.id),
     ("TIME (UTC)", at("time")),
     ("REASON", lambda row: row.reason.value),
+    ("LINES", lambda row: row.lines),
     ("BYTES", lambda row: row.length),
     ("POSITION", lambda row: row.position),
     ("SOURCE", lambda row: row.partition),
@@ -91,6 +92,7 @@ def show_dead_letter(
             ("Reason", row.reason.value),
             ("Detail", row.detail),
             ("Length", counted(row.length, "byte")),
+            ("Stands for", f"{counted(row.lines, 'line')}, read as {row.format}"),
             ("Replayed", f"{short(row.replayed)} UTC" if row.replayed is not None else "no"),
         ]
         told = wire(row)

@@ -188,6 +188,7 @@ def _archive(opened: Opened, *, deep: bool) -> Iterator[Sign]:
 
 def _accounts(opened: Opened) -> Iterator[Sign]:
     from monitor.cli.ledger import account, total
+    from monitor.dropped import dropped_by_source
 
     accounts = [account(each) for each in opened.store.progress().values()]
     off = [f"{each['partition']} by {each['imbalance']}" for each in accounts if each["imbalance"]]
@@ -206,6 +207,11 @@ def _accounts(opened: Opened) -> Iterator[Sign]:
     if whole["dead_lettered"] > received * SHARE_MAX:
         found = f"{counted(whole['dead_lettered'], 'dead letter')} among {lines}"
         yield Sign("senders", "warning", found, "miniwatch deadletters list says why")
+    for source, dropped in dropped_by_source(opened.store.dead_letter_accounts()).items():
+        found = f"of {counted(dropped, 'line')} of {source} the dead letters are gone: there were more than are kept"
+        yield Sign(
+            "dead letters", "warning", found, "mend the sender, or raise dead_letters.rows_max and source_bytes_max"
+        )
     if whole["late"] > received * SHARE_MAX:
         found = f"{counted(whole['late'], 'late event')} among {lines}"
         yield Sign("senders", "warning", found, "raise clock.lateness_s_max, or send sooner")

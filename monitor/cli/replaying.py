@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+
 from monitor.app import open_daemon, rules_of, wall_clock
 from monitor.containment import contained
-from monitor.decoders import DeadLetterReason
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.door import Door
 from monitor.pipeline import decoded_fields
-from monitor.sources import Position, RawBatch
+from monitor.sources import LINES_MAX, Position, RawBatch
 from monitor.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ class LettersSource:
         self.format = line_format
         self.partition = f"deadletters:{run}-{line_format}"
         self._data = b"".join(line + b"\n" for line in lines)
+        self._ends = np.cumsum([len(line) + 1 for line in lines], dtype=np.int64)
         self._at = 0
+
+    @property
+    def ready(self) -> bool:
+        return not self.ended
 
     @property
     def ended(self) -> bool:
@@ -62,13 +68,13 @@ class LettersSource:
     def open(self, position: Position | None) -> None:
         self._at = position.end if position is not None else 0
 
-    def read(self, bytes_max: int, wait_s: float) -> RawBatch | None:  # noqa: ARG002 - it never has to wait
+    def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:  # noqa: ARG002 - it never has to wait
         if self.ended:
             return None
-        begin, end = self._at, self._data.rfind(b"\n", self._at, self._at + bytes_max) + 1
-        if end <= begin:  # a line longer than what was asked for: whole all the same
-            end = self._data.index(b"\n", begin) + 1
-        self._at = end
+        begin = self._at
+        first, beyond = np.searchsorted(self._ends, [begin, begin + bytes_max], side="right")
+        # A line longer than what was asked for comes whole all the same.
+        end = self._at = int(self._ends[max(min(beyond, first + lines_max) - 1, first)])
         return RawBatch(self.partition, self.format, self._data[begin:end], begin, end)
 
     def close(self) -> None:
@@ -93,7 +99,7 @@ def admissible(
         if len(letter.raw) < letter.length:
             refused[row.id] = CUT
         else:
-            whole.append(Letter(row, letter.raw, line_format or _format(row)))
+            whole.append(Letter(row, letter.raw, line_format or row.format))
     for each in sorted({letter.format for letter in whole}):
         decoder, door = _decoder(each, opened.config), _door(people, opened.config, hashed=hashed)
         alike = [letter for letter in whole if letter.format == each]
@@ -146,8 +152,3 @@ def _door(people: PeopleHash, config: Config, *, hashed: bool) -> Door:
 
 def _ndjson(config: Config) -> NdjsonDecoder:
     return NdjsonDecoder(dead_letter_bytes_max=config.dead_letters.bytes_max)
-
-
-def _format(row: DeadLetterRow) -> str:
-    """The format that a letter's line was read in, as far as its reason tells."""
-    return "combined" if row.reason is DeadLetterReason.NOT_COMBINED else "ndjson"

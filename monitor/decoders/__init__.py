@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -31,7 +32,7 @@ class DeadLetterReason(StrEnum):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A line that could not become an event, whole up to ``dead_letters.bytes_max``."""
+    """A line that could not become an event, whole up to ``dead_letters.bytes_max``; of a run of empty lines, the first."""
 
     partition: str
     position: int
@@ -39,13 +40,15 @@ class DeadLetter(msgspec.Struct, frozen=True):
     detail: str  # what was found, where in the line, what was expected
     raw: bytes
     length: int
+    lines: int = 1  # that it stands for: so many empty ones in a row
+    format: str = "ndjson"  # that it was read in
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """One raw batch as columns, in line order: the fields asked for (null where absent), ``_line`` (still raw text),
-    ``_position`` (Int64) and ``@timestamp``, ``event.ingested`` as Int64 microseconds. Lines and dead letters together
-    are all the lines of the raw batch.
+    ``_position`` (Int64) and ``@timestamp``, ``event.ingested`` as Int64 microseconds. Lines and those that
+    dead letters stand for are together all the lines of the raw batch.
     """
 
     frame: pl.DataFrame
@@ -66,6 +69,11 @@ def too_long(raw: RawBatch, bytes_max: int) -> list[DeadLetter]:
         )
         for line in raw.oversized
     ]
+
+
+def lines_of(letters: Iterable[DeadLetter]) -> int:
+    """How many lines these dead letters stand for."""
+    return sum(letter.lines for letter in letters)
 
 
 class Decoder(Protocol):

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from detectors.event import DTYPES, LINE, POSITION, kind_of
 from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, too_long
+from monitor.decoders.blank import blank_runs
 from monitor.decoders.combined_lines import Flags, Integers, read_by_pattern, read_by_position, shown
 from monitor.decoders.nested_json import as_json
 from monitor.sources import RawBatch
@@ -78,9 +79,11 @@ class CombinedDecoder:
         ]
         positions = raw.positions(starts)
         position = pl.Series(POSITION, positions[frame["_row"].to_numpy()], dtype=pl.Int64)
-        letters = [
-            self._letter(raw, int(positions[row]), raw.data[starts[row] : ends[row]], is_bad_time=is_bad_time)
-            for row, is_bad_time in refused.items()
+        rows = np.fromiter(refused, np.int64, len(refused))
+        is_blank, letters = blank_runs(raw, starts[rows], np.append(starts[1:], len(raw.data))[rows])
+        letters += [
+            self._letter(raw, int(positions[row]), raw.data[starts[row] : ends[row]], is_bad_time=refused[row])
+            for row in rows[~is_blank].tolist()
         ]
         letters += too_long(raw, self._dead_letter_bytes_max)
         letters.sort(key=lambda letter: letter.position)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 Offsets = npt.NDArray[np.int64]
+
+LINES_MAX: Final = 50_000
+"""Lines given at once unless the reader asks for fewer or more; ``batch.rows_max``."""
 
 
 class RawBatch(msgspec.Struct, frozen=True):
@@ -31,8 +34,9 @@ class RawBatch(msgspec.Struct, frozen=True):
         """The positions of the lines that begin at these offsets in `data`: oversized lines before them count too."""
         if not self.oversized:
             return offsets + self.start
-        gaps = self._gaps()
         left_out = np.concatenate([[0], np.cumsum([line.length + 1 for line in self.oversized])])
+        # The offsets in `data` from which on each oversized line is missing.
+        gaps = np.array([line.position for line in self.oversized], dtype=np.int64) - self.start - left_out[:-1]
         positions: Offsets = offsets + self.start + left_out[np.searchsorted(gaps, offsets, side="right")]
         return positions
 
@@ -40,10 +44,6 @@ class RawBatch(msgspec.Struct, frozen=True):
         """Where in `data` the line at a position begins."""
         left_out = sum(line.length + 1 for line in self.oversized if line.position < position)
         return position - self.start - left_out
-
-    def _gaps(self) -> Offsets:
-        """The offsets in `data` from which on each oversized line is missing."""
-        return np.array([self.offset(line.position) for line in self.oversized], dtype=np.int64)
 
 
 class Oversized(msgspec.Struct, frozen=True):
@@ -66,8 +66,9 @@ class Source(Protocol):
     """One stream of lines with positions: one source is one partition here; Kafka has many.
 
     `open` is called once, with the last committed position of this partition or None. `read` then gives the next raw
-    batch, or None when nothing came within `wait_s`; it never waits longer, and never returns the same bytes twice
-    between two calls of `open`. `ended` is true once a source that does not follow has given all it had. A source
+    batch, or None when nothing came within `wait_s`; it never waits longer, never gives more than `lines_max` lines, oversized
+    ones included, and never the same bytes twice between two calls of `open`. `ready` is true while there are lines that the
+    next `read` gives at once; `ended` once a source that does not follow has given all it had. A source
     keeps no file of its own and commits nothing: what was read but not committed is read again after a restart.
     It never raises for bad content; `SourceError` says that the source itself cannot be read.
     """
@@ -76,6 +77,9 @@ class Source(Protocol):
 
     @property
     def partition(self) -> str: ...
+
+    @property
+    def ready(self) -> bool: ...
 
     @property
     def ended(self) -> bool: ...
@@ -92,7 +96,7 @@ class Source(Protocol):
 
     def open(self, position: Position | None) -> None: ...
 
-    def read(self, bytes_max: int, wait_s: float) -> RawBatch | None: ...
+    def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None: ...
 
     def close(self) -> None: ...
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.sources import Position, RawBatch, SourceError, rotation
+from monitor.sources import LINES_MAX, Position, RawBatch, SourceError, rotation
 from monitor.sources.compression import SUFFIXES
 from monitor.sources.lines import LINE_BYTES_MAX, Cut, LineCutter
 from monitor.sources.opened import OpenedFile, Trace
@@ -41,7 +41,7 @@ class FileSource:
     sibling is left. Two files that begin alike and hold the same bytes before the position cannot be told apart.
     A file that has shrunk or was replaced is read from its beginning; positions go on counting.
 
-    At most `bytes_max` bytes are given at once, and one line that is longer.
+    At most `bytes_max` bytes are given at once, and one line that is longer; at most `lines_max` lines.
     """
 
     def __init__(
@@ -70,6 +70,11 @@ class FileSource:
     def partition(self) -> str:
         """``file:`` and the absolute path."""
         return f"file:{self._path}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether lines that were read wait to be given."""
+        return bool(self._ready)
 
     @property
     def ended(self) -> bool:
@@ -105,12 +110,12 @@ class FileSource:
         self._cutter = LineCutter(position.end if position else 0, self._line_bytes_max)
         self._guarded(lambda: self._resume(position) if position else self._begin(self._path))
 
-    def read(self, bytes_max: int, wait_s: float) -> RawBatch | None:
+    def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:
         """The next lines; None when none came in time."""
         deadline = time.monotonic() + wait_s
         steps = 0
         while not self._ready and not self._finished:
-            went_on = self._guarded(lambda: self._advance(bytes_max))
+            went_on = self._guarded(lambda: self._advance(bytes_max, lines_max))
             steps += 1
             left_s = deadline - time.monotonic()
             if left_s <= 0 and (not went_on or steps >= STEPS_MAX):
@@ -126,7 +131,7 @@ class FileSource:
             self._file = None
         self._ready.clear()
 
-    def _advance(self, bytes_max: int) -> bool:
+    def _advance(self, bytes_max: int, lines_max: int) -> bool:
         """Read one block, or find out what comes after the end; false when there is nothing to do but wait."""
         if self._file is None and not self._begin(self._path):
             return False
@@ -141,7 +146,7 @@ class FileSource:
         if not block:
             return self._at_end(self._file)
         self._quiet_since = None
-        self._give(self._cutter.feed(block))
+        self._give(self._cutter.feed(block, lines_max))
         return True
 
     def _at_end(self, file: OpenedFile) -> bool:

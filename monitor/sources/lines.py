@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import msgspec
+import numpy as np
 
-from monitor.sources import Oversized
+from monitor.sources import LINES_MAX, Oversized
 
 LINE_BYTES_MAX: Final = 1 << 20
 """A line longer than this is `Oversized` unless the configuration says otherwise."""
 
 HEAD_BYTES_MAX: Final = 64 << 10
 """How much is kept of the beginning of an oversized line; `line_bytes_max` where that is less."""
+
+_COUNTED_BYTES: Final = 256 << 10
+"""Looked through for newlines at a time: what is found in them stays in the processor's cache."""
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -40,28 +46,30 @@ class LineCutter:
         self._held: list[bytes] = []
         self._skipped_head: bytes | None = None  # of the oversized line that is being skipped
 
-    def feed(self, block: bytes) -> list[Cut]:
-        """Take the next bytes of the stream; give the lines that they complete."""
+    def feed(self, block: bytes, lines_max: int = LINES_MAX) -> list[Cut]:
+        """Take the next bytes of the stream; give the lines that they complete, at most `lines_max` in a cut."""
         start, begin = self.position, 0
-        oversized: list[Oversized] = []
+        cuts: list[Cut] = []
         if self._skipped_head is not None:
             begin = block.find(b"\n") + 1
             if begin == 0:
                 self.held_bytes += len(block)
                 return []
-            oversized.append(self._end_skipped(self.held_bytes + begin - 1, newline=1))
-        data = b""
+            line = self._end_skipped(self.held_bytes + begin - 1, newline=1)
+            cuts.append(Cut(start, b"", self.position, (line,)))
         last = block.rfind(b"\n", begin) + 1
         if last > begin:
             is_all = not self._held and last - begin == len(block)
             whole = block if is_all else b"".join([*self._held, memoryview(block)[begin:last]])  # one copy, not two
             self._held, self.held_bytes = [], 0
-            data, more = self._without_oversized(whole)
-            oversized += more
-            self.position += len(whole)
+            for part in _parts(whole, lines_max):
+                start = self.position
+                data, oversized = self._without_oversized(part)
+                self.position += len(part)
+                cuts.append(Cut(start, data, self.position, tuple(oversized)))
             begin = last
         self._hold(block[begin:])
-        return [Cut(start, data, self.position, tuple(oversized))] if self.position > start else []
+        return cuts
 
     def finish(self) -> list[Cut]:
         """The stream has ended: give its last line if that lacks a newline."""
@@ -105,3 +113,25 @@ class LineCutter:
         if self.held_bytes > self._line_bytes_max:
             self._skipped_head = b"".join(self._held)[: self._head_bytes]
             self._held = []
+
+
+def _parts(whole: bytes, lines_max: int) -> Iterator[bytes]:
+    """Whole lines in parts of at most so many, and about as many in each."""
+    bytes_as_numbers = np.frombuffer(whole, np.uint8)
+    windows = [bytes_as_numbers[at : at + _COUNTED_BYTES] for at in range(0, len(whole), _COUNTED_BYTES)]
+    counts = [int(np.count_nonzero(window == ord("\n"))) for window in windows]
+    lines = sum(counts)
+    if lines <= lines_max:
+        yield whole
+        return
+    parts = -(-lines // lines_max)
+    each = -(-lines // parts)
+    wanted = np.arange(each, lines, each)  # the numbers of the lines that end a part, from 1
+    ends, seen, at = [0], 0, 0
+    for window, count in zip(windows, counts, strict=True):
+        within = wanted[(wanted > seen) & (wanted <= seen + count)]
+        if len(within):
+            ends += (at + 1 + np.flatnonzero(window == ord("\n"))[within - seen - 1]).tolist()
+        seen, at = seen + count, at + len(window)
+    for begin, end in pairwise([*ends, len(whole)]):
+        yield whole[begin:end]

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import BinaryIO, Final
 
-from monitor.sources import Position, RawBatch, SourceError
+from monitor.sources import LINES_MAX, Position, RawBatch, SourceError
 from monitor.sources.lines import LINE_BYTES_MAX, Cut, LineCutter
 
 PAUSE_S: Final = 0.005
@@ -48,6 +48,11 @@ class StdinSource:
         return f"stdin:{self._run}"
 
     @property
+    def ready(self) -> bool:
+        """Whether lines that were read wait to be given."""
+        return bool(self._ready)
+
+    @property
     def ended(self) -> bool:
         """Whether the writer has closed the pipe and all has been given."""
         return self._finished and not self._ready
@@ -66,10 +71,10 @@ class StdinSource:
         """Begin to read; a position only says where counting goes on."""
         self._cutter = LineCutter(position.end if position else 0, self._line_bytes_max)
 
-    def read(self, bytes_max: int, wait_s: float) -> RawBatch | None:
+    def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:
         """What comes within `wait_s`, as soon as the writer pauses or `bytes_max` is reached."""
         if not self._ready and not self._finished:
-            self._ready.extend(self._gather(bytes_max, time.monotonic() + wait_s))
+            self._ready.extend(self._gather(bytes_max, time.monotonic() + wait_s, lines_max))
         if not self._ready:
             return None
         cut = self._ready.popleft()
@@ -78,7 +83,7 @@ class StdinSource:
     def close(self) -> None:
         """Nothing to let go: the stream is the caller's."""
 
-    def _gather(self, bytes_max: int, deadline: float) -> list[Cut]:
+    def _gather(self, bytes_max: int, deadline: float, lines_max: int) -> list[Cut]:
         blocks: list[bytes] = []
         left = bytes_max - self._cutter.held_bytes
         left = left if left > 0 else bytes_max
@@ -90,7 +95,7 @@ class StdinSource:
                 break
             blocks.append(block)
             left -= len(block)
-        cuts.extend(self._cutter.feed(b"".join(blocks)))
+        cuts.extend(self._cutter.feed(b"".join(blocks), lines_max))
         if self._finished:
             cuts.extend(self._cutter.finish())
         return cuts

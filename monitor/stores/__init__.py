@@ -37,6 +37,18 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     future: int = 0
 
 
+class LetterBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How many dead letters of one source are kept, and how many bytes they may take on disk together."""
+
+    rows_max: int = 1_000_000
+    source_bytes_max: int = 1 << 30
+
+    @property
+    def units(self) -> tuple[tuple[str, int], ...]:
+        """The bounds by what they count."""
+        return ("rows", self.rows_max), ("bytes", self.source_bytes_max)
+
+
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """One archive file that has been fsynced: path relative to the archive, day of arrival, what is in it."""
 

@@ -17,7 +17,8 @@ from monitor.audit import GENESIS, AuditEntry, ChainedEntry, chain
 from monitor.decoders import DeadLetter
 from monitor.durable import boundary
 from monitor.refusal import refusals_told
-from monitor.stores import AppRecord, Mark, Progress, Segment, StaleTurn, Standing, Turn
+from monitor.stores import AppRecord, LetterBounds, Mark, Progress, Segment, StaleTurn, Standing, Turn
+from monitor.stores.letters import dead_letter_id, excess, letter_bytes
 from monitor.stores.operating import expired, import_entry, revoked, standing_entry
 from monitor.stores.record import (
     CLOCK_MODES,
@@ -30,11 +31,12 @@ from monitor.stores.record import (
     DeadLetterRow,
     Delivery,
     DeliveryState,
+    LetterAccount,
     NotFound,
     Query,
     UnknownFilter,
 )
-from monitor.stores.turn import dead_letter_id, merged
+from monitor.stores.turn import merged
 from playbooks.decision import Considered, Decision, DecisionState, Mode
 from playbooks.incident import Incident, IncidentState
 from playbooks.risk import Risk
@@ -57,7 +59,9 @@ _FILTERS: Final[dict[str, dict[str, _Read]]] = {
 class MemoryStore:
     """A `Record` of dictionaries. A write passes the same boundaries as on disk and is whole or not at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, letter_bounds: LetterBounds = LetterBounds()) -> None:  # noqa: B008 - frozen
+        self._letter_bounds = letter_bounds
+        self._accounts: dict[tuple[str, str], LetterAccount] = {}
         self._lock = threading.RLock()
         self._last_turn = 0
         self._uncertain: Turn | None = None
@@ -148,7 +152,7 @@ class MemoryStore:
         self._controls.update(((turn.number, one.subject), one.digest) for one in turn.controls)
         self._contents = {one.digest: one.content for one in turn.controls} | self._contents
         self._progress.update((progress.partition, progress) for progress in turn.progress)
-        self._dead_letters.update(_dead_letters(turn))
+        self._keep_letters(dict(_dead_letters(turn)))
         stored = [self._findings[key] for key in {part.id for part in turn.findings} & self._findings.keys()]
         self._findings.update((finding.id, finding) for finding in merged(stored, turn.findings))
         self._risks.update((risk.entity, risk) for risk in turn.risks)
@@ -160,6 +164,42 @@ class MemoryStore:
         self._segments.update((segment.path, segment) for segment in turn.segments)
         self._append_audit(turn.audit)
         self._last_turn = turn.number
+
+    def _keep_letters(self, letters: Mapping[str, DeadLetterRow]) -> None:
+        self._dead_letters.update(letters)
+        for row in letters.values():
+            key = (row.partition, row.reason.value)
+            account = self._accounts.get(key) or LetterAccount(partition=key[0], reason=key[1])
+            self._accounts[key] = account.grown(row.lines, letter_bytes(len(row.sealed)))
+        for partition in {row.partition for row in letters.values()}:
+            for unit, most in self._letter_bounds.units:
+                sizes = {key[1]: getattr(one, unit) for key, one in self._accounts.items() if key[0] == partition}
+                for reason, over in excess(sizes, most).items():
+                    self._drop_letters((partition, reason), unit, over)
+
+    def _drop_letters(self, key: tuple[str, str], unit: str, over: int) -> None:
+        left = getattr(self._accounts[key], unit) - over
+        for row in [one for one in self._dead_letters.values() if (one.partition, one.reason.value) == key]:
+            if getattr(self._accounts[key], unit) <= left:
+                break
+            del self._dead_letters[row.id]
+            self._accounts[key] = self._accounts[key].without(row.lines, letter_bytes(len(row.sealed)))
+
+    def dead_letter_accounts(self) -> Sequence[LetterAccount]:
+        return [self._accounts[key] for key in sorted(self._accounts)]
+
+    def forget_dead_letters(self, before: int) -> int:
+        old = [row for row in self._dead_letters.values() if row.time < before]
+
+        def forget() -> None:
+            for row in old:
+                del self._dead_letters[row.id]
+                key = (row.partition, row.reason.value)
+                gone = self._accounts[key].without(row.lines, letter_bytes(len(row.sealed)))
+                self._accounts[key] = msgspec.structs.replace(gone, dropped=self._accounts[key].dropped)
+
+        self._write("retention", forget)
+        return len(old)
 
     def known_findings(self, ids: Collection[str]) -> set[str]:
         return {key for key in ids if key in self._findings}
@@ -218,7 +258,9 @@ class MemoryStore:
         return self._dead_letters.get(key)
 
     def unseal(self, row: DeadLetterRow) -> DeadLetter:
-        return DeadLetter(row.partition, row.position, row.reason, row.detail, row.sealed, row.length)
+        return DeadLetter(
+            row.partition, row.position, row.reason, row.detail, row.sealed, row.length, row.lines, row.format
+        )
 
     def considered(self, finding: str) -> Considered | None:
         return self._considered.get(finding)
@@ -239,7 +281,7 @@ class MemoryStore:
             incidents_by_state=Counter(one.state.value for one in self._incidents.values()),
             decisions_by_type=Counter(one.type.value for one in self._decisions.values()),
             decisions_by_state=Counter(one.state.value for one in self._decisions.values()),
-            dead_letters_by_reason=Counter(one.reason.value for one in self._dead_letters.values()),
+            dead_letters_by_reason=_lines_by_reason(self._accounts.values()),
             messages_by_state=Counter(one.state.value for one in self._outbox.values()),
             archived_events=sum(one.rows for one in self._segments.values()),
             archived_bytes=sum(one.bytes for one in self._segments.values()),
@@ -250,6 +292,7 @@ class MemoryStore:
             "marks": self._marks,
             "progress": self._progress,
             "dead_letters": self._dead_letters,
+            "dead_letter_accounts": self._accounts,
             "findings": self._findings,
             "risks": self._risks,
             "incidents": self._incidents,
@@ -382,8 +425,17 @@ def _dead_letters(turn: Turn) -> Iterator[tuple[str, DeadLetterRow]]:
                 detail=letter.detail,
                 sealed=letter.raw,
                 length=letter.length,
+                lines=letter.lines,
+                format=letter.format,
             ),
         )
+
+
+def _lines_by_reason(accounts: Iterable[LetterAccount]) -> Counter[str]:
+    lines: Counter[str] = Counter()
+    for account in accounts:
+        lines[account.reason] += account.lines
+    return lines
 
 
 def _newest_first(decisions: Iterable[Decision]) -> list[Decision]:

@@ -261,11 +261,19 @@ def counts(connection: Connection) -> Counts:
         incidents_by_state=_by(connection, tables.incidents, "state"),
         decisions_by_type=_by(connection, tables.decisions, "type"),
         decisions_by_state=_by(connection, tables.decisions, "state"),
-        dead_letters_by_reason=_by(connection, tables.dead_letters, "reason"),
+        dead_letters_by_reason=_letters_by_reason(connection),
         messages_by_state=_by(connection, tables.outbox, "state"),
         archived_events=int(events),
         archived_bytes=int(size),
     )
+
+
+def _letters_by_reason(connection: Connection) -> dict[str, int]:
+    """Lines that ever became dead letters, also those of which nothing is kept."""
+    columns = tables.dead_letter_accounts.c
+    lines = func.sum(columns.lines)
+    wanted = select(columns.reason, lines).group_by(columns.reason).order_by(lines.desc(), columns.reason)
+    return {str(reason): int(count) for reason, count in connection.execute(wanted)}
 
 
 def _by(connection: Connection, table: Table, name: str) -> dict[str, int]:

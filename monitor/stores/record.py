@@ -68,7 +68,36 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     sealed: bytes
     length: int
+    lines: int = 1
+    format: str = "ndjson"
     replayed: int | None = None
+
+
+class LetterAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """The dead letters of one source and reason: how many lines came to it, and what is kept of them.
+
+    `dropped` lines are those whose letters went because there were too many; what went with age is in none of the others.
+    """
+
+    partition: str
+    reason: str
+    lines: int = 0  # that ever came
+    rows: int = 0  # letters that are kept
+    kept: int = 0  # lines that these stand for
+    bytes: int = 0  # that they take, about
+    dropped: int = 0
+
+    def grown(self, lines: int, size: int) -> LetterAccount:
+        """With one letter more."""
+        return msgspec.structs.replace(
+            self, lines=self.lines + lines, rows=self.rows + 1, kept=self.kept + lines, bytes=self.bytes + size
+        )
+
+    def without(self, lines: int, size: int) -> LetterAccount:
+        """With one letter less that there was no room for."""
+        return msgspec.structs.replace(
+            self, rows=self.rows - 1, kept=self.kept - lines, bytes=self.bytes - size, dropped=self.dropped + lines
+        )
 
 
 class DeliveryState(StrEnum):
@@ -153,6 +182,8 @@ class Record(Store, Protocol):
     def decision(self, key: str) -> Decision | None: ...
     def dead_letter(self, key: str) -> DeadLetterRow | None: ...
     def unseal(self, row: DeadLetterRow) -> DeadLetter: ...
+    def dead_letter_accounts(self) -> Sequence[LetterAccount]: ...
+    def forget_dead_letters(self, before: int) -> int: ...
     def mark_replayed(self, keys: Collection[str], now: int) -> int: ...
     def considered(self, finding: str) -> Considered | None: ...
     def decisions_in_force(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> Sequence[Decision]: ...

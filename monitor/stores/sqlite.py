@@ -12,7 +12,19 @@ from detectors.finding import Entity, Finding
 from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
-from monitor.stores import AppRecord, Mark, Progress, Segment, Standing, Turn, operating, reading, tables
+from monitor.stores import (
+    AppRecord,
+    LetterBounds,
+    Mark,
+    Progress,
+    Segment,
+    Standing,
+    Turn,
+    letters,
+    operating,
+    reading,
+    tables,
+)
 from monitor.stores.connection import Database
 from monitor.stores.record import (
     CLOCK_MODES,
@@ -21,12 +33,13 @@ from monitor.stores.record import (
     DeadLetterRow,
     Delivery,
     DeliveryState,
+    LetterAccount,
     Query,
     Request,
 )
 from monitor.stores.rows import delivery, document
 from monitor.stores.schema import upgrade
-from monitor.stores.turn import append_audit, dead_letter_context, last_turn, write_turn
+from monitor.stores.turn import append_audit, last_turn, write_turn
 from playbooks.decision import Considered, Decision, Mode, Reason
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -49,9 +62,16 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: Path, *, seal: Seal, busy_timeout_s: float = BUSY_TIMEOUT_S, read_only: bool = False
+        self,
+        path: Path,
+        *,
+        seal: Seal,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        read_only: bool = False,
+        letter_bounds: LetterBounds = LetterBounds(),  # noqa: B008 - frozen
     ) -> None:
         self._seal = seal
+        self._letter_bounds = letter_bounds
         self._uncertain: Turn | None = None
         self._database = Database(path, busy_timeout_s, read_only=read_only)
         try:
@@ -106,7 +126,7 @@ class SqliteStore:
             return
         self._uncertain = turn
         with self._database.writing("turn") as connection:
-            write_turn(connection, turn, self._seal)
+            write_turn(connection, turn, self._seal, self._letter_bounds)
         self._uncertain = None
 
     def known_findings(self, ids: Collection[str]) -> set[str]:
@@ -175,8 +195,13 @@ class SqliteStore:
 
     def unseal(self, row: DeadLetterRow) -> DeadLetter:
         """A dead letter with its raw bytes; raises `sealing.SealError` when the key is not the one it was sealed with."""
-        raw = self._seal.open(row.sealed, dead_letter_context(row.id))
-        return DeadLetter(row.partition, row.position, row.reason, row.detail, raw, row.length)
+        raw = self._seal.open(row.sealed, letters.dead_letter_context(row.id))
+        return DeadLetter(row.partition, row.position, row.reason, row.detail, raw, row.length, row.lines, row.format)
+
+    def dead_letter_accounts(self) -> Sequence[LetterAccount]:
+        """What came of dead letters and what is kept of them, by source and reason."""
+        with self._database.reading() as connection:
+            return letters.accounts(connection)
 
     def considered(self, finding: str) -> Considered | None:
         table = tables.considered
@@ -270,14 +295,10 @@ class SqliteStore:
             connection.execute(tables.considered.delete().where(tables.considered.c.finding.in_(old)))
             return connection.execute(tables.findings.delete().where(tables.findings.c.last_event < before)).rowcount
 
-    def forget_dead_letters(self, before: int, rows_max: int) -> int:
-        """Delete dead letters older than a time, and the oldest of those above a number."""
-        table = tables.dead_letters
-        first_kept = select(table.c.id).order_by(table.c.id.desc()).offset(rows_max - 1).limit(1).scalar_subquery()
+    def forget_dead_letters(self, before: int) -> int:
+        """Delete dead letters older than a time."""
         with self._database.writing("retention") as connection:
-            return connection.execute(
-                table.delete().where((table.c.time < before) | (table.c.id < first_kept))
-            ).rowcount
+            return letters.forget(connection, before)
 
     def mark_replayed(self, keys: Collection[str], now: int) -> int:
         with self._database.writing("operator") as connection:

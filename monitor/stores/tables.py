@@ -74,11 +74,21 @@ dead_letters: Final = Table(
     *_whole("position"),
     *_text("reason", "detail"),
     *_raw("sealed"),
-    *_whole("length"),
+    *_whole("length", "lines"),
+    *_text("format"),
     Column("replayed", BigInteger, nullable=True),
 )
 Index(None, dead_letters.c.time, dead_letters.c.id)
 Index(None, dead_letters.c.reason)
+Index(None, dead_letters.c.partition, dead_letters.c.reason, dead_letters.c.id)
+
+dead_letter_accounts: Final = Table(
+    "dead_letter_accounts",
+    metadata,
+    _key("partition"),
+    _key("reason"),
+    *_whole("lines", "rows", "kept", "bytes", "dropped"),
+)
 
 findings: Final = Table(
     "findings",

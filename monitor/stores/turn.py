@@ -9,9 +9,9 @@ from sqlalchemy import Connection, select
 
 from detectors.finding import Finding, merge
 from monitor.audit import GENESIS, AuditEntry, chain
-from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
-from monitor.stores import Control, StaleTurn, Turn, tables
+from monitor.stores import Control, LetterBounds, StaleTurn, Turn, tables
+from monitor.stores.letters import put_letters
 from monitor.stores.rows import (
     Row,
     decision_row,
@@ -34,7 +34,7 @@ def last_turn(connection: Connection) -> int:
     return int(value or 0)
 
 
-def write_turn(connection: Connection, turn: Turn, seal: Seal) -> None:
+def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds) -> None:
     """Write all of a turn; raises `StaleTurn` when its number is not above the last."""
     last = last_turn(connection)
     if turn.number <= last:
@@ -43,7 +43,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal) -> None:
     put(connection, tables.controls, [_control_row(turn.number, control) for control in turn.controls])
     put_new(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
-    put(connection, tables.dead_letters, dead_letter_rows(turn, seal))
+    put_letters(connection, turn, seal, letters)
     put(connection, tables.findings, [finding_row(finding) for finding in _merged(connection, turn.findings)])
     put(connection, tables.risks, [_risk_row(risk) for risk in turn.risks])
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
@@ -89,33 +89,3 @@ def _control_row(turn: int, control: Control) -> Row:
 
 def _risk_row(risk: Risk) -> Row:
     return {"scope": risk.entity.scope.value, "value": risk.entity.value, "score": risk.score, "at": risk.at}
-
-
-def dead_letter_id(turn: int, ordinal: int) -> str:
-    """The id of a dead letter: its turn and its place there; ids sort as the letters came."""
-    return f"{turn:09d}-{ordinal:05d}"
-
-
-def dead_letter_context(key: str) -> str:
-    """What a dead letter's bytes are sealed as."""
-    return f"dead-letter:{key}"
-
-
-def dead_letter_rows(turn: Turn, seal: Seal) -> list[Row]:
-    return [_dead_letter_row(turn, ordinal, letter, seal) for ordinal, letter in enumerate(turn.dead_letters)]
-
-
-def _dead_letter_row(turn: Turn, ordinal: int, letter: DeadLetter, seal: Seal) -> Row:
-    key = dead_letter_id(turn.number, ordinal)
-    return {
-        "id": key,
-        "turn": turn.number,
-        "time": turn.time,
-        "partition": letter.partition,
-        "position": letter.position,
-        "reason": letter.reason.value,
-        "detail": letter.detail,
-        "sealed": seal.seal(letter.raw, dead_letter_context(key)),
-        "length": letter.length,
-        "replayed": None,
-    }

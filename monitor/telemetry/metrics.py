@@ -38,6 +38,12 @@ EVENTS_DEAD: Final = _counter(
     "events",
     {"reason": tuple(reason.value for reason in DeadLetterReason)},
 )
+LETTERS_DROPPED: Final = _counter(
+    "dead_letters_dropped",
+    "Lines whose dead letters went because their source had more than are kept.",
+    "lines",
+    {**_SOURCE},
+)
 EVENTS_LATE: Final = _counter("events_late", "Events behind the watermark: no window saw them.", "events", {**_SOURCE})
 EVENTS_DUPLICATE: Final = _counter(
     "events_duplicate", "Events seen before: no detector saw them.", "events", {**_SOURCE}

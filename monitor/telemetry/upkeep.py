@@ -141,6 +141,17 @@ class RegistryLoaded(Happening, frozen=True, kw_only=True):
         meter.set(metrics.APPS, self.apps)
 
 
+class LettersDropped(Happening, frozen=True, kw_only=True):
+    """A source has more dead letters than are kept: those of so many lines are gone, and the lines are only counted."""
+
+    level: ClassVar[Level] = "warning"
+    source: str
+    lines: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.LETTERS_DROPPED, self.lines, source=self.source)
+
+
 class RetentionRan(Happening, frozen=True, kw_only=True):
     segments: int
     rows: int

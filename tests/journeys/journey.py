@@ -241,7 +241,7 @@ def outcome(data_dir: Path) -> Outcome:
             risks={f"{entity.scope}:{entity.value}": risk.score for entity, risk in store.risks(entities).items()},
             totals={name: sum(getattr(each, name) for each in progress) for name in names},
             imbalance=sum(abs(imbalance(each)) for each in progress),
-            dead_letters=dict(Counter(letter.reason.value for letter in store.dead_letters())),
+            dead_letters=dict(store.counts().dead_letters_by_reason),
             archived=[(row[0], row[1]) for frame in frames for row in frame.iter_rows()],
             strays=sorted(files - {segment.path for segment in segments}),
         )

@@ -39,12 +39,10 @@ def test_dead_letters_are_listed_and_shown_and_reading_one_is_audited(miniwatch)
     assert miniwatch.rows("audit", "list")[-1]["action"] == "dead-letter.read"
 
 
-def keep_letters(miniwatch, *lines):
+def keep_letters(miniwatch, *lines, reason=DeadLetterReason.WRONG_TYPE, read_as="ndjson"):
     """A record in which these lines are dead letters."""
     data = miniwatch.folder / "data"
-    letters = [
-        DeadLetter("file:a", at, DeadLetterReason.WRONG_TYPE, "x", raw, len(raw)) for at, raw in enumerate(lines)
-    ]
+    letters = [DeadLetter("file:a", at, reason, "x", raw, len(raw), format=read_as) for at, raw in enumerate(lines)]
     store = SqliteStore(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
     reached = Progress(partition="file:a", end=99, received=len(lines), dead_lettered=len(lines))
     store.commit(Turn(number=1, dead_letters=letters, progress=[reached]))
@@ -90,6 +88,12 @@ def test_dead_letters_are_read_in_the_format_that_is_asked_for(fresh):
     replayed = fresh.here("deadletters", "replay", "--format", "combined", code=1)
     assert "1 became an event, 1 is a dead letter still" in replayed.stderr
     assert [row["source"]["ip"] for row in fresh.rows("events", "list")] == ["192.0.2.1"]
+
+
+def test_a_fault_in_an_access_log_is_read_again_as_an_access_log(fresh):
+    line = b'192.0.2.1 - - [02/Mar/2026:00:00:00 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"'
+    keep_letters(fresh, line, reason=DeadLetterReason.FAULT, read_as="combined")
+    assert "1 became an event" in fresh.here("deadletters", "replay").stderr
 
 
 def test_letters_are_read_in_the_formats_that_sources_have():

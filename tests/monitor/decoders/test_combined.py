@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.decoders import DeadLetterReason, combined
+from monitor.decoders import DeadLetterReason, combined, lines_of
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.combined_lines import MONTHS, PARTS, instants, read_by_pattern
 from monitor.decoders.ndjson import NdjsonDecoder
@@ -111,8 +111,8 @@ def test_a_line_may_end_in_carriage_return():
 @pytest.mark.parametrize(
     ("line", "reason", "detail"),
     [
-        (b"", "empty-line", "nothing in the line"),
-        (b" \t ", "empty-line", "nothing in the line"),
+        (b"", "empty-line", "the line is empty"),
+        (b" \t ", "empty-line", "the line is empty"),
         (USUAL.encode()[:-3] + b'\xff"', "invalid-utf8", "byte 0xff at"),
         (b'{"json": true}', "not-combined", "an address and a name expected at byte 0"),
         (b"word", "not-combined", "an address and a name expected at byte 0, found 'word'"),
@@ -209,30 +209,32 @@ BATCHES = st.lists(LINES, max_size=12)
 
 
 def outcome(lines, cuts=()):
-    """Rows and dead letters of the lines, decoded in batches of these numbers of lines."""
-    rows, letters, at, position = [], [], 0, 0
+    """Rows, dead letters and the number of empty lines, decoded in batches of these numbers of lines."""
+    rows, letters, empty, at, position = [], [], 0, 0, 0
     for count in [*cuts, len(lines)]:
         data = b"".join(line + b"\n" for line in lines[at : at + count])
         decoded = decode(data, start=position)
         rows += decoded.frame.to_dicts()
-        letters += decoded.dead_letters
+        letters += [letter for letter in decoded.dead_letters if letter.reason != "empty-line"]
+        empty += lines_of(letter for letter in decoded.dead_letters if letter.reason == "empty-line")
         at, position = at + count, position + len(data)
-    return rows, letters
+    return rows, letters, empty
 
 
 @settings(max_examples=100, deadline=None)
 @given(BATCHES, st.lists(st.integers(0, 3), max_size=5))
 def test_every_line_is_a_row_or_a_dead_letter_the_same_in_any_batch(lines, cuts):
-    rows, letters = outcome(lines)
-    positions = sorted([row["_position"] for row in rows] + [letter.position for letter in letters])
-    assert positions == np.cumsum([0, *(len(line) + 1 for line in lines)])[:-1].tolist()
-    assert outcome(lines, cuts) == (rows, letters)
+    rows, letters, empty = outcome(lines)
+    positions = [row["_position"] for row in rows] + [letter.position for letter in letters]
+    assert len({*positions}) + empty == len(lines)
+    assert {*positions} <= {*np.cumsum([0, *(len(line) + 1 for line in lines)])[:-1].tolist()}
+    assert outcome(lines, cuts) == (rows, letters, empty)
 
 
 @settings(max_examples=100, deadline=None)
 @given(BATCHES)
 def test_reading_by_position_and_by_pattern_say_the_same(lines):
-    rows, _ = outcome(lines)
+    rows, *_ = outcome(lines)
     texts = [row["event.original"] for row in rows]
     parts, bad = read_by_pattern(pl.Series("line", texts, dtype=pl.String), np.arange(len(texts)))
     assert not len(bad)
@@ -242,7 +244,7 @@ def test_reading_by_position_and_by_pattern_say_the_same(lines):
 @settings(max_examples=100, deadline=None)
 @given(BATCHES)
 def test_the_line_for_the_archive_is_json_that_reads_back_as_the_same_event(lines):
-    rows, _ = outcome(lines)
+    rows, *_ = outcome(lines)
     for row in rows:
         assert "null" not in re.sub(r'"(?:[^"\\]|\\.)*"', "", row["_line"])
         json.loads(row["_line"])
@@ -261,7 +263,7 @@ def test_no_bytes_whatsoever_are_an_accident(data):
     batch = source.read(1000, 0)
     if batch:
         decoded = CombinedDecoder().decode(batch, FIELDS)
-        assert len(decoded.frame) + len(decoded.dead_letters) == batch.data.count(b"\n")
+        assert len(decoded.frame) + lines_of(decoded.dead_letters) == batch.data.count(b"\n")
 
 
 YEARS = datetime.fromisoformat("1971-01-01"), datetime.fromisoformat("9998-01-01")

@@ -50,8 +50,9 @@ def read_all(source, bytes_max=1 << 20):
 def read_until_error(source):
     batches = []
     try:
-        while batch := source.read(10_000, 0):
-            batches.append(batch)
+        while not source.ended:
+            if batch := source.read(10_000, 0):  # a stretch without a line may take longer than one look
+                batches.append(batch)
     except SourceError as error:
         return batches, error
     return batches, None
