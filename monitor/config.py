@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import PrivateAttr, SecretStr, ValidationError
@@ -15,7 +16,11 @@ from monitor.config_layers import Layers, Origin
 from monitor.config_lines import KeyPath
 from monitor.config_problems import SECRET, ConfigError, Problem, dotted, from_pydantic, shown
 
-__all__ = ["Config", "ConfigError", "Problem", "Setting", "load_config"]
+__all__ = ["Config", "ConfigError", "Problem", "Setting", "load_config", "sound_part"]
+
+
+ROUNDS_MAX: Final = 10
+"""Times that what is wrong is left out of a configuration: one mistake may hide another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,51 @@ def load_config(path: Path | None, environ: Mapping[str, str], overrides: Mappin
         raise ConfigError(problem for _, problem in layers.problems)
     config._layers = layers  # noqa: SLF001 - our own class, from its own constructor
     return config
+
+
+def sound_part(
+    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None
+) -> Config | None:
+    """A configuration that has mistakes, without them: what is wrong is left at its default. None where that is not enough.
+
+    For looking at the rest of it, never for running.
+    """
+    layers = Layers()
+    if path is not None:
+        layers.read_file(path)
+    layers.read_environment(environ)
+    layers.read_overrides(overrides or {})
+    layers.read_secrets()
+    for _ in range(ROUNDS_MAX):
+        try:
+            return Config.model_validate_json(json.dumps(layers.values, default=str), strict=True)
+        except ValidationError as refused:
+            wrong = {tuple(error["loc"]) for error in refused.errors(include_url=False)}
+            if not _leave_out(layers.values, wrong):
+                return None
+    return None
+
+
+def _leave_out(values: dict[str, object], wrong: Iterable[KeyPath]) -> bool:
+    """Take wrong keys out, and items of lists as wholes, the last of a list first; whether anything was there."""
+    paths = {
+        path[: next((place for place, step in enumerate(path) if isinstance(step, int)), len(path)) + 1]
+        for path in wrong
+    }
+    order = sorted(paths, key=lambda path: [(isinstance(step, int), step) for step in path], reverse=True)
+    return sum(_taken_out(values, path) for path in order) > 0
+
+
+def _taken_out(inside: object, path: KeyPath) -> bool:
+    step, rest = path[0], path[1:]
+    if isinstance(inside, list) and isinstance(step, int) and step < len(inside):
+        del inside[step]
+        return True
+    if not isinstance(inside, dict) or step not in inside:
+        return False
+    if not rest or not _taken_out(inside[step], rest):
+        del inside[step]
+    return True
 
 
 def _validated(layers: Layers) -> Config | None:

@@ -42,7 +42,7 @@ def check(
     data_dir: DataDir = None,
 ) -> None:
     """Check configuration, rules, playbooks, sources, data folder and keys: all problems at once. Exits 1 when there are any."""
-    from monitor.cli.opening import config_file, configuration
+    from monitor.cli.opening import config_file, configuration, sound_configuration
     from monitor.config import ConfigError
 
     problems: list[Problem | RuleFault] = []
@@ -51,14 +51,17 @@ def check(
         loaded = configuration(config, data_dir)
     except ConfigError as error:
         problems += error.problems
-    if loaded is not None:
-        problems += problems_of(loaded)
-        if verbose:
-            _settings(loaded)
+    looked_at = loaded or sound_configuration(config, data_dir)
+    if looked_at is not None:
+        problems += problems_of(looked_at)
+    if loaded is not None and verbose:
+        _settings(loaded)
     for problem in problems:
         write_text(visible(problem))
-    if loaded is None:
+    if looked_at is None:
         say("Rules, playbooks and sources are checked once the configuration can be read.")
+    elif loaded is None:
+        say("What is wrong in the configuration was left at its default to check rules, playbooks and sources.")
     if problems:
         say(f"{counted(len(problems), 'problem')}.")
         leave(FOUND_PROBLEMS)

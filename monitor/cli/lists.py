@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -37,9 +39,20 @@ from monitor.cli.telling import (
     incident_lines,
 )
 
+if TYPE_CHECKING:
+    from playbooks.incident import Incident
+
 Id = Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
 StateWord = Annotated[str | None, Option("--state", metavar="STATE", help="In this state.")]
 IncidentId = Annotated[str | None, Option("--incident", metavar="ID", help="Of this incident.")]
+
+
+class Order(StrEnum):
+    """In which order incidents are listed."""
+
+    TIME = "time"
+    RISK = "risk"
+
 
 findings = group("What detectors saw, about whom.")
 incidents = group("Findings about one entity that belong together, with a deadline.")
@@ -84,7 +97,7 @@ def show_finding(key: Id, output: Output = Form.TABLE, config: ConfigFile = None
         write_one(output, row, finding_lines(row))
 
 
-@incidents.command("list", epilog="Example: miniwatch incidents list --state open --severity medium")
+@incidents.command("list", epilog="Example: miniwatch incidents list --state open --sort risk")
 def list_incidents(
     since: Since = None,
     until: Until = None,
@@ -93,12 +106,15 @@ def list_incidents(
     value: Value = None,
     severity: SeverityWord = None,
     state: StateWord = None,
+    sort: Annotated[
+        Order, Option("--sort", help="By the time of opening, or by risk, the greatest first.")
+    ] = Order.TIME,
     limit: Limit = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """List incidents, the last opened first."""
+    """List incidents, the last opened first, or those of the greatest risk."""
     from monitor.cli.filters import query_of
     from monitor.cli.opening import record
     from playbooks.incident import IncidentState
@@ -115,9 +131,12 @@ def list_incidents(
             value=value,
             severity=severity,
             state=state,
-            limit=limit,
+            limit=limit if sort is Order.TIME else None,
         )
-        write_rows(output, opened.store.incidents(query), INCIDENT_COLUMNS, limit=limit)
+        rows: Iterable[Incident] = opened.store.incidents(query)
+        if sort is Order.RISK:
+            rows = sorted(rows, key=lambda row: (row.risk, row.opened), reverse=True)[:limit]
+        write_rows(output, rows, INCIDENT_COLUMNS, limit=limit)
 
 
 @incidents.command("show", epilog="Example: miniwatch incidents show 91bd")

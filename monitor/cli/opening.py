@@ -41,6 +41,13 @@ def configuration(path: Path | None, data_dir: Path | None = None, more: Mapping
     return load_config(config_file(path), os.environ, overrides)
 
 
+def sound_configuration(path: Path | None, data_dir: Path | None = None) -> Config | None:
+    """What of a configuration with mistakes can be looked at; None where nothing can."""
+    from monitor.config import sound_part
+
+    return sound_part(config_file(path), os.environ, {"data_dir": str(data_dir)} if data_dir is not None else {})
+
+
 def config_file(path: Path | None) -> Path | None:
     """The file that was named, or the one in the working directory if there is one."""
     return path if path is not None else (CONFIG_FILE if CONFIG_FILE.is_file() else None)

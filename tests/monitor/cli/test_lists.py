@@ -85,6 +85,14 @@ def test_filters_leave_what_they_say(miniwatch):
     assert miniwatch.rows("findings", "list", "--since", "2h") == []
 
 
+def test_incidents_are_listed_by_time_or_by_risk(miniwatch):
+    by_time = miniwatch.rows("incidents", "list")
+    assert by_time == miniwatch.rows("incidents", "list", "--sort", "time")
+    by_risk = miniwatch.rows("incidents", "list", "--sort", "risk")
+    assert [row["risk"] for row in by_risk] == sorted((row["risk"] for row in by_time), reverse=True)
+    assert miniwatch.rows("incidents", "list", "--sort", "risk", "--limit", "2") == by_risk[:2]
+
+
 def test_a_word_that_is_none_is_wrong_usage_and_names_the_words(miniwatch):
     assert "none of informational, low" in miniwatch.here("findings", "list", "--severity", "bad", code=2).stderr
     assert "is no time" in miniwatch.here("findings", "list", "--since", "yesterday", code=2).stderr

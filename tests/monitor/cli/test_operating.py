@@ -209,6 +209,18 @@ def test_check_tells_problems_of_rules_sources_and_keys_together(fresh):
         assert part in told
 
 
+def test_check_looks_at_the_rest_of_a_configuration_that_has_mistakes(fresh):
+    file = fresh.folder / "c.toml"
+    file.write_text(
+        'mode = "dry"\n[clock]\nlateness_s_max = -1\n[rules]\nbuiltin = false\n'
+        '[[sources]]\nuri = "ftp:x"\nformat = "xml"\n[[sources]]\nuri = "file:/nowhere"\n[[sources]]\nurl = "x"\n'
+    )
+    told = fresh.here("check", "-c", str(file), code=1)
+    for part in ("mode", "lateness_s_max", "ftp:x", "there is no file /nowhere", "no rule at all"):
+        assert part in told.stdout
+    assert "was left at its default" in told.stderr
+
+
 def test_check_shows_settings_with_where_they_came_from(fresh):
     told = fresh.here("check", "-v").stdout
     assert "data_dir" in told
