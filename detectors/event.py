@@ -60,6 +60,9 @@ FIELDS: Final[dict[str, Kind]] = {
     **_group("session", text="id"),
     **_group("auth", text="code token"),
     **_group("source", text="ip"),
+    **_group("source.user", text="id"),
+    **_group("client.user", text="id"),
+    **_group("destination.user", text="id"),
     **_group("source.geo", text="country_iso_code"),
     **_group("host.os", text="name"),
     **_group("host", text="name"),
@@ -97,7 +100,10 @@ INDEX: Final = (
 )
 """Fields decoded for every event whether or not a rule names them: what lists filter by and findings name."""
 
-PEOPLE: Final = ("user.id", "device.id", "payment.payer_id", "resource.owner_id", "auth.code", "auth.token")
+PEOPLE: Final = (
+    *("user.id", "device.id", "payment.payer_id", "resource.owner_id", "auth.code", "auth.token"),
+    *("source.user.id", "client.user.id", "destination.user.id"),
+)
 """Fields whose values are people or their credentials: keyed hashes from the door on."""
 
 DATASETS: Final = tuple(

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
@@ -19,17 +20,12 @@ from detectors.event import FIELDS, LINE, PEOPLE, POSITION
 from monitor.decoders import DeadLetter, Decoded, Decoder
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX
 from monitor.decoders.tree import Numeral, read_tree, written
+from monitor.ids import ENCODED, is_id, spellings
 from monitor.redaction import masked, redact, redact_tree, suspects, unmasked
 from monitor.sources import RawBatch
 
 HASH_CACHE_MAX: Final = 500_000
 """Remembered hashes of people; about 100 bytes each. When full, the older half is forgotten."""
-
-ID_CHARACTERS_MIN: Final = 8
-"""A person's value with a digit in it that has fewer characters is no id."""
-
-LONG_ID_CHARACTERS_MIN: Final = 20
-"""From so many characters on it is one without a digit too: few words are as long."""
 
 FREE_TEXT: Final = frozenset(
     {
@@ -66,7 +62,6 @@ is the whole of a field outside the schema, which may hold people too. A session
 """
 
 _HASH: Final = r"\A[0-9a-f]{32}\z"
-_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PATH_CHARACTERS_MAX: Final = max(len(name) for name in FIELDS)
 
 
@@ -230,12 +225,6 @@ def _starts(lines: pl.Series) -> np.ndarray[Any, Any]:
     return np.concatenate([[0], ends[:-1]])
 
 
-def is_id(value: str) -> bool:
-    """Whether a person's value is shaped like an id: it is hardly a word then, and replaced inside of other text, too."""
-    long_enough = len(value) >= ID_CHARACTERS_MIN and _ID.fullmatch(value) is not None
-    return long_enough and (len(value) >= LONG_ID_CHARACTERS_MIN or any(character.isdigit() for character in value))
-
-
 def _masked(lines: pl.Series, people: Sequence[pl.Series]) -> pl.Series:
     """Lines in which the hashes of their own people are marked: they may stand where secrets of the same shape do."""
     done: list[pl.Series] = []
@@ -271,8 +260,9 @@ def _unsure(lines: pl.Series, values: pl.Series, ids: pl.Series, fields: pl.Seri
     hidden = (value.str.contains("/", literal=True) & line.str.contains(r"\/", literal=True)) | (
         value.str.contains(r"[^\x00-\x7f]") & line.str.contains(r"\u", literal=True)
     )
+    encoded = pl.col("id") & value.str.contains_any(list(ENCODED)) & line.str.contains("%", literal=True)
     frame = pl.DataFrame([lines.alias("line"), values.alias("value"), ids.alias("id"), fields.alias("own")])
-    astray = (quoted != own) | (free & ~word) | structured | hidden
+    astray = (quoted != own) | (free & ~word) | structured | hidden | encoded
     found: np.ndarray[Any, Any] = (
         frame.select((value.is_not_null() & astray).fill_null(value=False)).to_series().to_numpy()
     )
@@ -313,7 +303,7 @@ def _replace_in_tree(tree: Any, people: People) -> Any:
     own = {name: hashed for name, (_, hashed) in people.items() if hashed is not None}
     values = {value: hashed for value, hashed in people.values() if value and hashed}
     ids = sorted(filter(is_id, values), key=len, reverse=True)
-    inside = re.compile("|".join(map(re.escape, ids))) if ids else None  # in one go: nothing is sought in a hash
+    inside = re.compile("|".join(map(spellings, ids))) if ids else None  # in one go: nothing is sought in a hash
     structures = [(_structure(value), hashed) for value, hashed in values.items()]
 
     def walk(node: Any, path: str, *, kept: bool, free: bool) -> Any:
@@ -333,7 +323,7 @@ def _replace_in_tree(tree: Any, people: People) -> Any:
         if isinstance(text, str) and text in values and (whole or is_id(text)):
             return values[text]
         if isinstance(node, str):
-            return inside.sub(lambda match: values[match[0]], node) if inside else node
+            return inside.sub(lambda match: values[unquote(match[0])], node) if inside else node
         found = [hashed for structure, hashed in structures if structure == node] if whole else []
         return found[0] if found else node
 

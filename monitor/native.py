@@ -16,15 +16,15 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from detectors.event import LINE, PEOPLE, POSITION, Kind, kind_of
+from detectors.event import DTYPES, LINE, PEOPLE, POSITION, Kind, kind_of
 from detectors.kernel import module as kernel
 from monitor.decoders import DeadLetter, Decoded, too_long
 from monitor.decoders.blank import blank_runs
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of, spellings
 from monitor.door import FREE_TEXT, Door, PeopleHash, holding
-from monitor.redaction import WORDS
 from monitor.sources import RawBatch
+from monitor.telltales import WORDS
 
 _REDACTED: Final = "redaction.kinds"
 
@@ -157,27 +157,23 @@ class _Plan:
     def frame(self, read: _Read, raw: RawBatch) -> pl.DataFrame:
         """The columns in the order in which the door gives them."""
         rows = len(read.starts) // 8
-        nothing = pa.py_buffer(bytes(16 * rows))
-        arrays = [
-            _array(kind_of(name), column, rows, nothing) for name, column in zip(self.names, read.columns, strict=True)
-        ]
+        told = [(name, column) for name, column in zip(self.names, read.columns, strict=True) if column is not None]
+        arrays = [_array(kind_of(name), column, rows) for name, column in told]
         views, blocks = (pa.py_buffer(read.lines[0]), map(pa.py_buffer, read.lines[1]))
         arrays.append(pa.Array.from_buffers(pa.string_view(), rows, [None, views, *blocks], null_count=0))
-        frame = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, names=[*self.names, LINE]))
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a batch of records is a frame; the types do not know
+        found = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, names=[*(name for name, _ in told), LINE]))
+        assert isinstance(found, pl.DataFrame)  # noqa: S101 - a batch of records is a frame; the types do not know
+        there = {column.name: column for column in found}
+        nothing = {dtype: pl.repeat(None, rows, dtype=dtype, eager=True) for dtype in set(DTYPES.values())}
+        columns = [there.get(name, nothing[DTYPES[kind_of(name)]].alias(name)) for name in self.names]
         position = pl.Series(POSITION, raw.positions(np.frombuffer(read.starts, np.int64)), dtype=pl.Int64)
-        return frame.with_columns(position, pl.lit(None, dtype=pl.String).alias(_REDACTED))
+        return pl.DataFrame([*columns, there[LINE]]).with_columns(position, nothing[pl.String()].alias(_REDACTED))
 
 
-def _array(
-    kind: Kind, column: tuple[int, bytes, bytes, bytes | None] | None, rows: int, nothing: pa.Buffer
-) -> pa.Array:
-    dtype = _ARROW.get(kind, pa.string_view())
-    if column is None:
-        return pa.Array.from_buffers(dtype, rows, [nothing, nothing], null_count=rows)
+def _array(kind: Kind, column: tuple[int, bytes, bytes, bytes | None], rows: int) -> pa.Array:
     count, valid, values, texts = column
     bits = None if count == rows else pa.py_buffer(valid)
     buffers = [bits, pa.py_buffer(values)]
     if texts:
         buffers.append(pa.py_buffer(texts))
-    return pa.Array.from_buffers(dtype, rows, buffers, null_count=rows - count)
+    return pa.Array.from_buffers(_ARROW.get(kind, pa.string_view()), rows, buffers, null_count=rows - count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,25 @@ import polars as pl
 
 from detectors.event import FIELDS, LINE, Kind
 from monitor.decoders.tree import Numeral, read_tree, written
+from monitor.telltales import (
+    BARE,
+    BLANKS,
+    CDATA,
+    ITEMS,
+    JOINT,
+    KEYED,
+    LONG,
+    LONG_NUMBER,
+    MARKS,
+    MATCH,
+    PLAIN_MATCH,
+    QUOTED_LIST,
+    STRONG,
+    TO_FIRST,
+    TOKEN_MIN,
+    WEAK,
+    WORDS,
+)
 
 KINDS: Final = (
     "phone",
@@ -42,178 +61,40 @@ NESTED_MAX: Final = 3
 _BLOCK_LINES: Final = 200  # looked at in one go: they and what is made of them stay in the processor's cache
 _MARGIN: Final = b"\n" * 32
 
-_KEYED: Final = {
-    "sessionkey": "session_key",
-    "accesstoken": "access_token",
-    "refreshtoken": "access_token",
-    "idtoken": "access_token",
-    "authorization": "access_token",
-    "cookie": "cookie",
-    "secret": "app_secret",
-    "secretkey": "app_secret",
-    "password": "password",
-    "passwd": "password",
-    "openid": "openid",
-    "unionid": "openid",
-    "touser": "openid",
-    "jscode": "code",
-    "code": "code",
-    "token": "token",
-    "session": "token",
-    "sessionid": "token",
-}
-"""Keys, in lower case and without ``_`` and ``-``, whose texts are secrets or people, and as what they count.
-
-``code`` and ``token`` are ``auth.*``; a ``cookie`` counts as an access token.
-"""
-
-_STRONG: Final = (
-    r"session_?key|session_?id|(?:access[_-]?|refresh[_-]?|id[_-]?)?token|secret(?:_?key)?|password|passwd"
-    r"|open_?id|unionid|touser|js_?code"
-)
-"""Keys that tell as the end of a longer one, too: ``sub_openid``."""
-
-_LONG: Final = "authorization|cookie"
-"""Such keys whose value, where no quotes end it, goes on to the end of the line."""
-
-_WEAK: Final = "code|session"
-"""Keys that tell only where they stand alone: ``status_code`` is harmless."""
-
-_SCHEMES: Final = r"sql|postgres|redis|rediss|mongodb|mongodb\+srv|amqp|amqps|ftp|ftps"
-"""Ends of what stands before ``://`` in addresses that often carry a password."""
-
-
-class Word(NamedTuple):
-    """A word, in lower case, without which `_MATCH` finds nothing but digits: what is replaced must be a suspect first.
-
-    Its first `key` characters are a key, which tells nothing without ``:``, ``=`` or a percent sign after it, and a value of
-    `value_min` characters; 0: the word tells alone.
-    """
-
-    text: str
-    key: int = 0
-    value_min: int = 0
-
-
-TOKEN_MIN: Final = 12
-"""A login code or a session token has at least so many characters."""
-
-_KEYS: Final = (
-    *("session_key", "sessionkey", "session_id", "sessionid", "token", "authorization", "cookie"),
-    *(
-        "secret_key",
-        "secretkey",
-        "secret",
-        "password",
-        "passwd",
-        "openid",
-        "open_id",
-        "unionid",
-        "touser",
-        "js_code",
-        "jscode",
-    ),
-)
-_WEAK_KEYS: Final = (("code", TOKEN_MIN), ("session", 0))
-_WEAK_ENDS: Final = ("=", ":", "\\", "'", "%")
-_LONE: Final = (
-    *("private key", "eyj", "+86", "%2b86", "00861"),
-    *("sql://", "postgres://", "redis://", "rediss://", "mongodb", "amqp", "ftp://", "ftps://"),
-)
-
-WORDS: Final = (
-    *(Word(key, len(key)) for key in _KEYS),
-    *(Word(f"{key}{end}", len(key), least) for key, least in _WEAK_KEYS for end in _WEAK_ENDS),
-    *(Word(f'"{key}":{blank}"', len(key) + 1, least) for key, least in _WEAK_KEYS for blank in ("", " ")),
-    *(Word(text) for text in _LONE),
-)
-"""Whatever `_MATCH` finds holds one of these or a run of digits."""
-
-# Keys may stand in JSON, in JSON inside a JSON text (with \" for quotes, and with \\\" inside of that one), in a query string
-# or in prose (key: value). A value in quotes ends at the next quote of its own level.
-# No counted repetitions of more than digits and no Unicode classes: they would take the regular expression off its fast
-# automaton. What begins like a match is one, whatever follows: so no text is gone through again and again in vain.
-_SPACE: Final = r"(?:[ \t]|\\+t)*"
-_JOINT: Final = rf"{_SPACE}[:=]{_SPACE}"
-_BARE: Final = r"(?:(?i-u:Bearer) )?[A-Za-z0-9_.~+/=%@!#$^*-]+"
-_PERCENT_CLASS: Final = r"[A-Za-z0-9_.~/=@!#$^*()'+-]*"
-_PERCENT: Final = (
-    r"(?:%22(?:[:=]|%3[AaDd])(?:%20|\+)*(?:%22)?|%3[AaDd](?:%22)?)"
-    rf"{_PERCENT_CLASS}(?:%(?:5[Cc]%22|[013-9A-Fa-f][0-9A-Fa-f]|2[013-57-9A-Fa-f]){_PERCENT_CLASS})*"
-)
-
-
-def _quoted(slashes: int, joint: str) -> str:
-    """A value in quotes that have so many backslashes before them; quotes inside of it have twice as many and one."""
-    inner = r"\\" * (2 * slashes + 1)
-    return rf'{joint}{_quote(slashes)}[^"\\]*(?:(?:{inner}["\\]|\\+[^"\\])[^"\\]*)*'
-
-
-def _quote(slashes: int) -> str:
-    return r"\\" * slashes + '"'
-
-
-_NESTED_LEVELS: Final = (1, 3)  # backslashes before quotes in JSON inside of JSON, once and twice
-_STRONG_QUOTED: Final = "|".join(
-    [
-        *(_quoted(slashes, f"(?:{_quote(slashes)})?{_JOINT}") for slashes in (0, *_NESTED_LEVELS)),
-        rf'(?:\\+")?{_JOINT}\\+"[^"\\]*',
-        rf"'?{_JOINT}'[^'\"\\]*",
-        _PERCENT,
-    ]
-)
-_WEAK_VALUE: Final = "|".join(
-    [
-        _quoted(0, f"[:=]{_SPACE}"),
-        *(_quoted(slashes, f"(?:{_quote(slashes)}{_JOINT}|[:=]{_SPACE})") for slashes in _NESTED_LEVELS),
-        rf'(?:\\+"{_JOINT}|[:=]{_SPACE})\\+"[^"\\]*',
-        rf"(?:'{_JOINT}|[:=]{_SPACE})'[^'\"\\]*",
-        _PERCENT,
-        rf"(?:\\+[\"']{_JOINT}|'{_JOINT}|[:=]{_SPACE}){_BARE}",
-    ]
-)
-_PEM_TEXT: Final = r'(?:[^"\\]|\\+[^"\\])'
-_PEM_END: Final = r"[A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
-_LONG_NUMBER: Final = r"(?:1[3-9][0-9]{9}|[0-9]{16,19}|[0-9]{17}[Xx])"
-_ABROAD: Final = (
-    r"(?:(?:\+|%2[Bb])86[ -]?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}|(?-u:\b)00861[3-9][0-9]{9})(?-u:\b)"  # a phone
-)
-_MATCH: Final = "|".join(
-    [
-        rf"-----BEGIN {_PEM_END}(?:{_PEM_TEXT}*?-----END {_PEM_END}|{_PEM_TEXT}*)",
-        r"eyJ[A-Za-z0-9_.-]+",
-        rf"(?i-u:{_STRONG})(?:{_STRONG_QUOTED}|(?:\\*[\"'])?{_JOINT}{_BARE})",
-        rf"(?i-u:{_LONG})(?:{_STRONG_QUOTED}|{_JOINT}[^\"'\\\r\n]+)",
-        rf'"(?i-u:{_WEAK})' + _quoted(0, '": ?'),
-        rf"(?i-u:(?:\b|%[0-9A-F][0-9A-F])(?:{_WEAK}))(?:{_WEAK_VALUE})",
-        rf'(?i-u:{_SCHEMES})://[^/@"\\ :]*:[^/@"\\ ]+@',
-        _ABROAD,
-        rf'(?:"[A-Za-z_.]+\\*": ?|\.)?(?-u:\b){_LONG_NUMBER}(?-u:\b)',
-    ]
-)
-
 
 def _for_python(pattern: str) -> str:
     """The same regular expression, ASCII throughout, as Python writes it."""
     return pattern.replace("(?i-u:", "(?i:").replace(r"(?-u:\b)", r"\b")
 
 
-_PYTHON_MATCH: Final = re.compile(_for_python(_MATCH), re.ASCII)
+_PYTHON_MATCH: Final = re.compile(_for_python(MATCH), re.ASCII)
 _KEYED_MATCH: Final = re.compile(
-    rf"(?P<before>\"|%[0-9A-F][0-9A-F])?(?P<key>{_STRONG}|{_LONG}|{_WEAK})"
+    rf"(?P<before>\"|%[0-9A-F][0-9A-F])?(?P<key>{STRONG}|{LONG}|{WEAK})"
     rf"(?P<between>%22(?:[:=]|%3[AD])(?:%20|\+)*(?:%22)?|%3[AD](?:%22)?"
-    rf"|(?P<closed>\\*[\"'])?{_JOINT}(?P<opened>\\*[\"'])?)(?P<scheme>Bearer )?(?P<value>.*)",
+    rf"|(?P<closed>\\*[\"'])?{JOINT}(?P<opened>\\*[\"'])?)(?P<scheme>Bearer )?(?P<value>.*)",
     re.IGNORECASE | re.DOTALL | re.ASCII,
 )
-_TELLING_KEY: Final = re.compile(rf".*?({_STRONG}|{_LONG})|({_WEAK})", re.IGNORECASE | re.DOTALL | re.ASCII)
+_MARKED_MATCH: Final = re.compile(
+    rf"(?:<[a-z0-9_.:-]*?|u003c)?(?P<key>{STRONG}|{LONG}|{WEAK})(?:>|\\+u003e){BLANKS}(?:{CDATA})?{BLANKS}(?P<value>.*)",
+    re.IGNORECASE | re.DOTALL | re.ASCII,
+)
+_TELLING_KEY: Final = re.compile(rf".*?({STRONG}|{LONG})|({WEAK})", re.IGNORECASE | re.DOTALL | re.ASCII)
+_LIST_MATCH: Final = re.compile(
+    _for_python(rf"(?=\[{TO_FIRST}(?P<quote>\\*[\"']))(?:{QUOTED_LIST}).*"), re.DOTALL | re.ASCII
+)
+_ITEM: Final = {
+    quote: re.compile(rf"(?P<text>{item})(?:{re.escape(quote)})?|\\+[nrt]|(?P<bare>{BARE})".replace("(?i-u:", "(?i:"))
+    for quote, item in {**ITEMS, "": "(?!)"}.items()
+}
 _SCHEME: Final = "bearer "
-_DIGITS_MATCH: Final = re.compile(rf'(?:"(?P<key>[A-Za-z_.]+)(?P<quote>\\*"): ?|\.)?(?P<digits>{_LONG_NUMBER})')
+_DIGITS_MATCH: Final = re.compile(rf'(?:"(?P<key>[A-Za-z_.]+)(?P<quote>\\*"): ?|\.)?(?P<digits>{LONG_NUMBER})')
 _PHONE: Final = re.compile(r"1[3-9][0-9]{9}")
 _CARD: Final = re.compile(r"62[0-9]{14,17}|4[0-9]{15}|5[1-5][0-9]{14}")  # first digits of known issuers
 _NONCE: Final = secrets.token_hex(8)
 _DONE: Final = re.compile(rf"<[a-z_]+:[0-9a-f]{{8}}>|<{_NONCE}:[0-9a-f]{{32}}>")
 _WORD: Final = re.compile(r"[A-Za-z0-9_.~+/=%@!#$^*-]+")
 _SLASH: Final = re.compile(r"\\+/")  # as some write it in JSON
+_NOTHING: Final = frozenset({"null", "undefined", "none", "true", "false"})
 _CONSTANT: Final = re.compile(r"[A-Z_.-]+|[a-z_.-]+|[a-z]+(?:[A-Z][a-z]+)*|(?:[A-Z][a-z]+)+")
 _COUNTS: Final = frozenset(
     name.rpartition(".")[2] for name, kind in FIELDS.items() if kind in (Kind.INTEGER, Kind.NUMBER, Kind.TIME)
@@ -319,7 +200,7 @@ def redact(lines: pl.Series, hash_of: Hash) -> pl.DataFrame:
     `hash_of` gives the keyed hash of a text: 32 hexadecimal digits.
     """
     frame = lines.alias(LINE).to_frame().with_row_index("row")
-    matches = frame.select("row", pl.col(LINE).str.extract_all(_MATCH).alias("match"))
+    matches = _matches(frame)
     crowded = matches.filter(pl.col("match").list.len() > ROUNDS_MAX)["row"]
     found = (
         matches.filter(pl.col("match").list.len().is_between(1, ROUNDS_MAX))
@@ -340,6 +221,18 @@ def redact(lines: pl.Series, hash_of: Hash) -> pl.DataFrame:
     )
     told = replaced.join(told, on="row", how="left", maintain_order="left").select(LINE, "kinds", "code", "token")
     return _one_by_one(told, lines, sorted({*crowded, *astray}), hash_of)
+
+
+def _matches(frame: pl.DataFrame) -> pl.DataFrame:
+    """All that may be a secret, by row."""
+    line = pl.col(LINE)
+    marked = frame.filter(line.str.contains_any(["[", ">", "u003"]))
+    marked = marked.filter(line.str.contains(MARKS)) if marked.height else marked
+    plain = frame.filter(~pl.col("row").is_in(marked["row"].implode())) if marked.height else frame
+    groups = [(plain, PLAIN_MATCH), (marked, MATCH)]
+    return pl.concat(
+        [part.select("row", line.str.extract_all(told).alias("match")) for part, told in groups if part.height]
+    )
 
 
 def _round_by_round(frame: pl.DataFrame, hits: pl.DataFrame) -> tuple[pl.DataFrame, list[int]]:
@@ -389,7 +282,11 @@ def replace_in(text: str, hash_of: Hash, nested: int = 0) -> Replaced:
         found.append(verdict)
         return verdict.text
 
-    text = _PYTHON_MATCH.sub(instead, text)
+    return _all_of(_PYTHON_MATCH.sub(instead, text), found)
+
+
+def _all_of(text: str, found: Sequence[Replaced]) -> Replaced:
+    """A text in which all that was found stands replaced."""
     return Replaced(
         text,
         tuple(sorted({kind for one in found for kind in one.kinds})),
@@ -404,9 +301,11 @@ def judge(match: str, hash_of: Hash, nested: int = 0) -> Replaced | None:
         return _named("private_key", match, hash_of)
     if match.startswith("eyJ"):
         return _named("jwt", match, hash_of) if match.count(".") > 1 else None
-    keyed = None if match[0].isdigit() else _KEYED_MATCH.fullmatch(match)
-    if keyed is not None:
-        return _judge_keyed_match(keyed, hash_of, nested)
+    if not match[0].isdigit():
+        if (keyed := _KEYED_MATCH.fullmatch(match)) is not None:
+            return _judge_keyed_match(keyed, hash_of, nested)
+        if (marked := _MARKED_MATCH.fullmatch(match)) is not None:
+            return _judge_marked(marked, hash_of, nested)
     if match.endswith("@"):
         opened, value = match[:-1].split("://", 1)
         user, _, password = value.partition(":")
@@ -430,19 +329,72 @@ def _judge_digits(match: re.Match[str], hash_of: Hash) -> Replaced | None:
 def _judge_keyed_match(match: re.Match[str], hash_of: Hash, nested: int) -> Replaced | None:
     value = match["value"]
     opened = match[0][: len(match[0]) - len(value)]
+    if not match["opened"] and value.startswith("["):
+        listed = _LIST_MATCH.fullmatch(value)
+        if listed or not re.fullmatch(LONG, match["key"], re.IGNORECASE):
+            return _judge_list(match, listed["quote"] if listed else "", hash_of, nested)
     verdict = judge_keyed(match["key"], value, hash_of)
     if verdict is not None:
         quote = (match["closed"] or "") if not match["opened"] else ""  # it stood as a number
         return _around(opened + quote, verdict, quote)
-    inside = replace_in(value, hash_of, nested + 1) if nested < NESTED_MAX else Replaced(value)
+    inside = _inside(value, hash_of, nested)
     return _around(opened, inside, "") if inside.text != value else None
+
+
+def _judge_list(match: re.Match[str], quote: str, hash_of: Hash, nested: int) -> Replaced | None:
+    """Each text and number of a list as if it stood alone; `quote` is what its texts begin with, if any do."""
+    outer = match["closed"] or ""  # around what stood as a number
+    found: list[Replaced] = []
+
+    def instead(item: re.Match[str]) -> str:
+        text = (item["text"] or "")[len(quote) :] or item["bare"]
+        verdict = _judge_value(match["key"], text, hash_of, nested) if text else None
+        if verdict is None:
+            return item[0]
+        found.append(verdict)
+        return outer + verdict.text + outer if item["bare"] else item[0].replace(text, verdict.text)
+
+    text = _ITEM[quote].sub(instead, match["value"])
+    return _around(match[0][: -len(match["value"])], _all_of(text, found), "") if found else None
+
+
+def _judge_marked(match: re.Match[str], hash_of: Hash, nested: int) -> Replaced | None:
+    """The value of a tag; the blanks around it are none of it."""
+    value = _without_blanks(match["value"])
+    verdict = _judge_value(match["key"], value, hash_of, nested) if value else None
+    start = match.start("value")
+    return _around(match[0][:start], verdict, match[0][start + len(value) :]) if verdict else None
+
+
+def _without_blanks(text: str) -> str:
+    """The text without the blanks, escaped or not, at its end."""
+    while text.endswith((" ", "\t", "\r", "\n", "\\n", "\\r", "\\t")):
+        text = text.rstrip() if text[-1].isspace() else text[:-2].rstrip("\\")
+    return text
+
+
+def _judge_value(key: str, value: str, hash_of: Hash, nested: int) -> Replaced | None:
+    """A value, with the word before its token if it has one, or what stands inside of it; None: nothing of it goes."""
+    scheme = value[: len(_SCHEME)] if value[: len(_SCHEME)].lower() == _SCHEME else ""
+    verdict = judge_keyed(key, value[len(scheme) :], hash_of)
+    if verdict is not None:
+        return _around(scheme, verdict, "")
+    inside = _inside(value, hash_of, nested)
+    return inside if inside.text != value else None
+
+
+def _inside(value: str, hash_of: Hash, nested: int) -> Replaced:
+    """A harmless value with what stands inside of it replaced."""
+    return replace_in(value, hash_of, nested + 1) if nested < NESTED_MAX else Replaced(value)
 
 
 def judge_keyed(key: str, value: str, hash_of: Hash) -> Replaced | None:
     """What the value of a telling key is replaced by; None: such a value is harmless."""
-    kind = _KEYED[key.lower().replace("_", "").replace("-", "")]
-    if not value.strip("*xX.-") or value.lower() in ("null", "undefined", "true", "false") or _DONE.fullmatch(value):
+    kind = KEYED[key.lower().replace("_", "").replace("-", "")]
+    if not value.strip("*xX.-") or value.lower() in _NOTHING or _DONE.fullmatch(value):
         return None
+    if key == "PWD" and value.startswith("/"):
+        return None  # the folder that a program works in
     value = unmasked(value)
     if "\\" in value:
         value = _SLASH.sub("/", value)

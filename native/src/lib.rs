@@ -7,6 +7,7 @@
 
 mod columns;
 mod distinct;
+mod ids;
 mod lines;
 mod literals;
 mod people;

@@ -5,14 +5,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::columns::{Column, Flags, Texts, Words};
+use crate::ids::{is_id, is_plain};
 use crate::people::{Hash, People};
 use crate::shape::{Kind, Shape};
 use crate::suspects::{SuspectWords, mark_runs};
 use crate::walk::{Text, Value, Walker, unescape};
-
-/// What a person is called is an id if it has so many letters, digits, lines and dashes, and a digit or very many of them.
-const ID_BYTES_MIN: usize = 8;
-const LONG_ID_BYTES_MIN: usize = 20;
 
 /// What Python tells once about the fields asked for.
 pub struct Plan {
@@ -267,6 +264,7 @@ impl Lines {
     ) -> PyResult<Hashed> {
         self.told.clear();
         let mut stand_once = true;
+        let mut has_percent = None;
         for (place, field) in plan.people.iter().enumerate() {
             let Some(value) = walker.value_of(*field) else {
                 continue;
@@ -280,7 +278,16 @@ impl Lines {
             let is_syntax = bytes
                 .iter()
                 .any(|byte| matches!(byte, b'[' | b']' | b'{' | b'}'));
-            if text.escaped || !text.quoted || bytes.is_empty() || may_hide || is_syntax {
+            let may_be_encoded = !is_plain(bytes)
+                && is_id(bytes)
+                && *has_percent.get_or_insert_with(|| memchr::memchr(b'%', line).is_some());
+            if text.escaped
+                || !text.quoted
+                || bytes.is_empty()
+                || may_hide
+                || is_syntax
+                || may_be_encoded
+            {
                 return Ok(Hashed::Odd);
             }
             let Ok(value) = std::str::from_utf8(bytes) else {
@@ -384,14 +391,6 @@ fn trimmed(line: &[u8]) -> &[u8] {
 fn is_hash(text: &Hash) -> bool {
     text.iter()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Whether what a person is called is shaped like an id, and replaced inside of other text, too.
-fn is_id(value: &[u8]) -> bool {
-    let is_fit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    value.len() >= ID_BYTES_MIN
-        && (value.len() >= LONG_ID_BYTES_MIN || value.iter().any(u8::is_ascii_digit))
-        && value.iter().all(is_fit)
 }
 
 /// Whether a person's value stands in the line in its own place only; what is no id, with its quotation marks.

@@ -86,8 +86,14 @@ impl Word {
             Some(b'%') => true, // what comes is encoded
             Some(b':' | b'=') => {
                 let value = after_syntax(lower, joint + 1);
-                let value = after_bearer(lower, value);
-                self.is_enough(&text[value..]) && !is_hash(text, value, is_own)
+                let is_list = lower.get(value) == Some(&b'[');
+                let value = after(lower, value, b"bearer ");
+                is_list || (self.is_enough(&text[value..]) && !is_hash(text, value, is_own))
+            }
+            Some(b'>') => {
+                let value = after(lower, after_syntax(lower, joint + 1), b"<![cdata[");
+                let value = after(lower, after_syntax(lower, value), b"bearer ");
+                self.is_enough(&text[value..])
             }
             _ => false,
         }
@@ -115,11 +121,10 @@ fn stands_for(own: &[(usize, Hash)], row: usize, hash: &[u8]) -> bool {
         .any(|(_, own)| own == hash)
 }
 
-/// The place behind the word that may stand before a token.
-fn after_bearer(lower: &[u8], place: usize) -> usize {
-    const WORD: &[u8] = b"bearer ";
-    if lower[place..].starts_with(WORD) {
-        place + WORD.len()
+/// The place behind a word, if that stands at a place.
+fn after(lower: &[u8], place: usize, word: &[u8]) -> usize {
+    if lower[place..].starts_with(word) {
+        place + word.len()
     } else {
         place
     }
@@ -130,7 +135,7 @@ fn after_syntax(text: &[u8], place: usize) -> usize {
     let mut place = place;
     loop {
         match &text[place..] {
-            [b'\\', b't', ..] => place += 2,
+            [b'\\', b't' | b'n' | b'r', ..] => place += 2,
             [b'"' | b'\'' | b'\\' | b' ' | b'\t', ..] => place += 1,
             _ => return place,
         }

@@ -4,7 +4,7 @@ import json
 
 from hypothesis import strategies as st
 
-from monitor.redaction import WORDS
+from monitor.telltales import WORDS
 
 SECRET = "Zx9Kq7Lm3Np5Rt2Vw8"
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
@@ -70,6 +70,48 @@ GONE = {
     "a code behind its scheme": (line_of(x={"code": "Bearer abcdef0123456789"}), "abcdef0123456789"),
     "a code behind its scheme in a query": (line_of("/?code=Bearer abcdef0123456789"), "abcdef0123456789"),
     "a code with many slashes": (line_of(x={"code": "/" * 13 + SECRET}).replace("//", r"\/\/"), SECRET),
+    "XML": (line_of(f"<xml><openid>{OPENID}</openid></xml>"), OPENID),
+    "XML with CDATA": (line_of(f"<xml><openid><![CDATA[{OPENID}]]></openid></xml>"), OPENID),
+    "XML, the end of a longer name": (line_of(f"<p:sub_openid><![CDATA[{OPENID}]]></p:sub_openid>"), OPENID),
+    "XML with a session key": (line_of("<session_key>tiihtNczf5v6AKRyjwEUhQ==</session_key>"), "tiihtNczf5v6AK"),
+    "XML with a cookie": (line_of(f"<cookie>sid={SECRET}</cookie>"), SECRET),
+    "XML with a code": (line_of("<code>081Kq7Lm3Np5Rt2Vw8</code>"), "081Kq7Lm3Np5Rt2Vw8"),
+    "XML with a session": (line_of(f"<session> <![CDATA[ {SECRET} ]]> </session>"), SECRET),
+    "XML with lines": (line_of(f"<code>\n  {SECRET}\n</code>"), SECRET),
+    "XML with a password of marks": (line_of("<password><![CDATA[a<b]c]]d SECRET]]></password>"), "SECRET"),
+    "XML in JSON": (body(xml=f"<openid>{OPENID}</openid>"), OPENID),
+    "XML in JSON of Go": (
+        line_of(f"<openid>{OPENID}</openid>").replace("<", "\\u003c").replace(">", "\\u003e"),
+        OPENID,
+    ),
+    "XML with letters in Chinese": (json.dumps({"message": "<password>密码SECRET</password>"}), "SECRET"),
+    "a list of openids": (line_of(openid=[OPENID]), OPENID),
+    "the second of a list": (line_of(openid=["none", OPENID]), OPENID),
+    "a list of lists": (line_of(openid=[["none", OPENID]]), OPENID),
+    "a list of tokens": (line_of(access_token=[SECRET]), SECRET),
+    "a list of codes": (line_of(x={"code": ["short", "081Kq7Lm3Np5Rt2Vw8"]}), "081Kq7Lm3Np5Rt2Vw8"),
+    "a list of sessions": (json.dumps({"d": {"session": ["short", SECRET]}}), SECRET),
+    "a list of authorizations": (line_of(headers={"authorization": [f"Bearer {SECRET}"]}), SECRET),
+    "a list of basic authorizations": (line_of(headers={"authorization": ["Basic dXNlcjpwYXNz"]}), "dXNlcjpwYXNz"),
+    "a list of cookies": (line_of(headers={"set-cookie": ["theme=dark", f"sid={SECRET}"]}), SECRET),
+    "a list of numbers": (line_of(password=[90210777]), "90210777"),
+    "a list in JSON": (body(openid=[OPENID]), OPENID),
+    "a list in JSON in JSON": (body(data=json.dumps({"openid": ["none", OPENID]})), OPENID),
+    "a list in JSON on lines": (line_of(json.dumps({"token": ["none", SECRET]}, indent=2)), SECRET),
+    "a list of codes in JSON on lines": (line_of(json.dumps({"code": ["none", SECRET]}, indent=2)), SECRET),
+    "a list in a script": (line_of(f"{{ openid: [ '{OPENID}' ] }}"), OPENID),
+    "a list of cookies in a script": (line_of(f"cookie: [ 'sid={SECRET}' ]"), SECRET),
+    "a password with quotes in a list": (line_of(password=['a"b\\"SECRET']), "SECRET"),
+    "a phone in a list of harmless values": (line_of(token=["call 13812345678"]), "13812345678"),
+    "pwd": (line_of(user={"pwd": "hunter22"}), "hunter22"),
+    "userPwd in a query": (line_of("https://a.example/c?userPwd=hunter22&x=1"), "hunter22"),
+    "a header with an API key": (line_of(headers={"x-api-key": SECRET}), SECRET),
+    "api_key": (line_of(f"https://a.example/c?api_key={SECRET}"), SECRET),
+    "apiKey": (body(apiKey=SECRET), SECRET),
+    "a header with a secret key": (line_of(headers={"x-secret-key": SECRET}), SECRET),
+    "a header with a session's id": (line_of(headers={"x-session-id": SECRET}), SECRET),
+    "who sent a message": (line_of(f"<FromUserName><![CDATA[{OPENID}]]></FromUserName>"), OPENID),
+    "who sent a message in JSON": (body(FromUserName=OPENID), OPENID),
     "a phone in a harmless value": (line_of(token="call 13812345678"), "13812345678"),
 }
 
@@ -88,6 +130,15 @@ STAYS = {
     "a number of a serial key": line_of(id=13812345678),
     "a fraction": line_of("0.13812345678"),
     "a short token": line_of("token=abcdefghijk"),
+    "a list of short ones": line_of(token=["abc", None, True, 7], code=["SUCCESS", "0"]),
+    "a list of objects": line_of(openid=[{"count": 7}]),
+    "no list": line_of(token=[]),
+    "a list that a text begins": line_of("tokens: [see below] and the rest"),
+    "a mask in a list": body(password=["***"]),
+    "XML of numbers": line_of("<return_code><![CDATA[SUCCESS]]></return_code><err_code>081Kq7Lm3Np5Rt2Vw8</err_code>"),
+    "XML without a value": line_of("<openid></openid><token/><password><![CDATA[]]></password>"),
+    "a comparison": line_of("token > 081Kq7Lm3Np5Rt2Vw8 and secret>hunter22"),
+    "a working folder": line_of("PWD=/srv/shop"),
     "a session's id": line_of(session={"id": "s72ccce8d1453eb33"}),
 }
 
@@ -104,6 +155,9 @@ PIECES = st.one_of(
             '\\\\\\"',
             "'",
         ]
+    ),
+    st.sampled_from(
+        ["<", ">", "</", "<![CDATA[", "]]>", "\\u003c", "\\u003e", "[", "]", '["', "['", '[\\"', ", ", "\\n"]
     ),
     st.sampled_from([":", "=", " ", "\\t", "%22", "%3A", "%3D", "@", "/", ",", ".", "+86", "13812345678", "4" * 16]),
     st.sampled_from(

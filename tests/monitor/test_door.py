@@ -1,6 +1,8 @@
 """The door: nobody's id and no secret gets past it, and what is harmless stays as it is."""
 
 import json
+import re
+from urllib.parse import quote
 
 import polars as pl
 import pytest
@@ -81,6 +83,24 @@ def test_a_person_is_hashed_in_free_text_and_outside_of_the_schema(place):
     assert json.loads(row[LINE])[place] == f"u={HASH(OPENID)}"
 
 
+JOINED = [
+    "alice.w@mail.example",
+    "01:1a:2b:3c:4d:5e",
+    "tiihtNczf5v6AKRyjwEUhQ==",
+    "tii+tNczf5v6A/Ry2wEUhQ==",
+    "001234.0a1b2c3d4e5f60718293.0412",
+]
+
+
+@pytest.mark.parametrize("person", JOINED)
+@pytest.mark.parametrize("field", ["message", "url.full", "http.request.body.content", "note"])
+def test_an_id_with_marks_in_it_is_hashed_wherever_it_stands(person, field):
+    small = re.sub("%..", lambda found: found[0].lower(), quote(person, safe="/:"))
+    for spelt in (person, quote(person, safe=""), small):
+        (row,) = admit({"user": {"id": person}, field: f"https://a.example/?u={spelt}&v=1"})
+        assert json.loads(row[LINE])[field] == f"https://a.example/?u={HASH(person)}&v=1"
+
+
 @pytest.mark.parametrize("place", ["payment.order_id", "url.domain", "event.action", "host.name", "miniprogram.api"])
 def test_a_structural_field_that_equals_a_person_stays(place):
     (row,) = admit({"user": {"id": OPENID}, place: OPENID})
@@ -88,7 +108,12 @@ def test_a_structural_field_that_equals_a_person_stays(place):
 
 
 @pytest.mark.parametrize(
-    "person", ["http://evil.example", "uploadFile", '"url":"http://evil', "/v1/upload", "付款码付款码付款码"]
+    "person",
+    [
+        *("http://evil.example", "uploadFile", '"url":"http://evil', "/v1/upload", "付款码付款码付款码"),
+        *("../../../../etc/passwd1", "192.168.10.10:8080", "javascript:alert1", "1+uNiOn+select+1+from+t9"),
+        *("2001:0db8:85a3:0000:0000:8a2e:0370:7334", "shop1.evil-2.example", "https://a.b/c1d2e3f4a5b6c7"),
+    ],
 )
 @pytest.mark.parametrize("field", ["url.full", "message", "miniprogram.api_args", "http.request.body.content"])
 def test_what_is_no_id_hides_nothing_that_rules_read(person, field):
@@ -101,7 +126,7 @@ def test_what_is_no_id_hides_nothing_that_rules_read(person, field):
         }
 
 
-@pytest.mark.parametrize("place", ["source.user.id", "host.user.name", "note", "session.id"])
+@pytest.mark.parametrize("place", ["user.target.id", "host.user.name", "note", "session.id"])
 @pytest.mark.parametrize("person", ["bob", "Bob Jones", OPENID])
 def test_a_person_who_is_all_of_a_field_outside_of_the_schema_is_hashed(person, place):
     (row,) = admit({"user": {"id": person}, place: person})
@@ -171,6 +196,13 @@ def test_a_letter_that_the_door_makes_is_cut_at_its_bound():
     decoded = NdjsonDecoder().decode(RawBatch("memory:1", "ndjson", line + b"\n", 0, len(line) + 1), FIELDS)
     (letter,) = Door(HASH, Refusing(), dead_letter_bytes_max=20).admit(decoded, FIELDS).dead_letters
     assert (letter.raw, letter.length) == (line[:20], len(line))
+
+
+@pytest.mark.parametrize("field", ["source.user.id", "client.user.id", "destination.user.id"])
+def test_a_person_on_one_side_of_a_connection_is_hashed(field):
+    (row,) = admit({field: OPENID, "message": f"hello {OPENID}"})
+    assert json.loads(row[LINE])[field] == row[field] == HASH(OPENID)
+    assert row["message"] == f"hello {HASH(OPENID)}"
 
 
 def test_a_source_that_hashes_itself_is_left_alone():

@@ -136,6 +136,16 @@ NASTY = {
     "a person with a slash": event(user=r'{"id":"a\/b/c/d/e"}', message='"xa/b/c/d/e"'),
     "a person behind an escape": event(user='{"id":"n1234567"}', message=r'"\n1234567 token=abcdefghijkl"'),
     "a person in another alphabet": event(user='{"id":"用户一二三四五六七"}', message=r'"\u7528户一二三四五六七"'),
+    "a person with a mail address": event(
+        user='{"id":"alice.w@mail.example"}',
+        url='{"full":"/?u=alice.w%40mail.example"}',
+        message='"alice.w@mail.example"',
+    ),
+    "a person with a mail address and a percent": event(user='{"id":"alice.w@mail.example"}', message='"7%"'),
+    "a person on one side": event(source=f'{{"user":{{"id":"{PERSON}"}}}}', message=f'"{PERSON}"'),
+    "a list of codes": event(code='["short","081Kq7Lm3Np5Rt2Vw8"]'),
+    "a code in XML": event(message='"<code> <![CDATA[ 081Kq7Lm3Np5Rt2Vw8 ]]> </code>"'),
+    "a code on a line of XML": event(message=r'"<code>\n\t081Kq7Lm3Np5Rt2Vw8</code>"'),
     "a long count": event(event='{"duration":13812345678}'),
     "a secret": event(message='"password=hunter22 and 13812345678"'),
     "a token that is a number": event(token="1772409677000.5"),
@@ -185,6 +195,14 @@ def test_a_time_in_milliseconds_means_the_same_by_both_ways(number):
 PEOPLES = st.sampled_from(
     [
         *(PERSON, PERSON[:9], PERSON[5:], "d-YH0BoEfgu0k2QEnXrhU3Mg", "u1", "event.id", "12345678", "7", "true"),
+        *(
+            "alice.w@mail.example",
+            "01:1a:2b:3c:4d:5e",
+            "tii+tNczf5v6A/Ry2wEUhQ==",
+            "001234.0a1b2c3d4e5f60.04",
+            "a@b.c1",
+        ),
+        *("tii%2btNczf5v6A%2FRy2wEUhQ%3d%3D", "192.168.10.10:8080", "http://a.b/c1d2e3f4a5b6", "1+union+select+1"),
         *("miniprogram", "@timestamp", "2026-03-02T08", "n1234567", "a b c d e", "用户一二三四五六七", "x/y/z/w"),
     ]
 )

@@ -85,6 +85,15 @@ def numbered(piece):
         "eyJhbGciOi.eyJ%d.abc ",
         "eyJ-138%08d-",
         "token=a/b%d.c/",
+        "<openid>oUpF8uMuAJO%010d",
+        "<token><![CDATA[]%d",
+        "<%d",
+        "<sub_a%d:",
+        "openid:[oUpF8uMuAJO%010d,",
+        "token:['%d",
+        "token:[\\\\n%d[",
+        "password:[a%d,",
+        "u003c%d",
     ],
 )
 def test_a_long_line_full_of_matches_takes_seconds(piece, way):
