@@ -84,6 +84,9 @@ ARGUMENTS: Final = "miniprogram.api_args"
 def datasets_of(product: str | None, category: str | None, service: str | None) -> tuple[str, ...]:
     """The datasets, or patterns of datasets, that a logsource is about."""
     product, category, service = (part.lower() if part else None for part in (product, category, service))
+    starred = next((part for part in (product, category, service) if part and "*" in part), None)
+    if starred:
+        raise RuleRefusedError(f"found logsource {starred!r}; name one, or leave the key out where any will do")
     if product != "miniprogram" and category is not None and category in WEB_DATASETS:
         return (WEB_DATASETS[category],)
     part = service or category if product == "miniprogram" else category or service

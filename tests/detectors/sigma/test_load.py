@@ -54,6 +54,7 @@ def one(
         (one("s: {a: {b: c}}\n  condition: s"), "Unsupported type"),
         (one(logsource="product: miniprogram, service: netwrk"), "use one of: api, network"),
         (one(logsource="definition: x"), "log source"),
+        (one(logsource="product: windows, category: '*'"), "found logsource '*'; name one"),
         (one(more="title: again"), "'title' twice"),
         (one(more="x: &x {a: 1}\ny: {<<: *x}"), "merge key"),
         ("- a\n- b", "found a list"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from sigma.modifiers import modifier_mapping
 
 M = "message"
 
@@ -93,6 +94,53 @@ TABLE = [
     ("a|fieldref|startswith", "b", [{"a": "Xyz", "b": "xy"}], [{"a": "zxy", "b": "xy"}]),
     ("a|fieldref|endswith", "b", [{"a": "zXy", "b": "xy"}], [{"a": "xyz", "b": "xy"}]),
     ("a|fieldref|contains", "b", [{"a": "zXyz", "b": "xy"}], [{"a": "xzy", "b": "xy"}]),
+    ("a|fieldref|neq", "b", [{"a": "x", "b": "y"}, {"a": "x"}, {}], [{"a": "X", "b": "x"}]),
+    (M, r"a\\b", [{M: "a\\b"}], [{M: "a\\\\b"}]),
+    (M, r"a\\\*", [{M: "a\\*"}], [{M: "a\\x"}, {M: "a*"}]),
+    (M, r"a\\\b", [{M: "a\\\\b"}], [{M: "a\\b"}]),
+    (M, r"a\\\\b", [{M: "a\\\\b"}], [{M: "a\\b"}]),
+    (M, r"a\\\\*", [{M: "a\\\\x"}], [{M: "a\\x"}]),
+    (M, "a\\", [{M: "a\\"}], [{M: "a"}]),
+    (M, "??", [{M: "ab"}, {M: "中文"}], [{M: "a"}, {M: "abc"}]),
+    (M, "*a*b*", [{M: "xaxbx"}, {M: "AB"}], [{M: "ba"}]),
+    (M, [None, "a"], [{}, {M: None}, {M: "a"}], [{M: "b"}, {M: ""}]),
+    (M, ["a", 5, True], [{M: "a"}, {M: 5}, {M: "5"}, {M: True}], [{M: "b"}]),
+    (M + "|contains", "", [{M: "x"}, {M: ""}], [{}]),
+    (M + "|startswith", "", [{M: "x"}], [{}]),
+    (M + "|contains", r"\*", [{M: "a*b"}], [{M: "ab"}]),
+    (M + "|endswith", "\\cmd.exe", [{M: "C:\\Windows\\CMD.EXE"}], [{M: "cmd.exe"}]),
+    (M + "|contains|neq", ["a", "b"], [{M: "c"}, {}], [{M: "xa"}, {M: "bx"}]),
+    (M + "|neq", ["a", "b*"], [{M: "c"}, {M: None}], [{M: "A"}, {M: "bx"}]),
+    (M + "|cased", ["Ab", "c*"], [{M: "Ab"}, {M: "cD"}], [{M: "ab"}, {M: "CD"}]),
+    (M + "|endswith|cased", "Ab", [{M: "xAb"}], [{M: "xab"}]),
+    (M + "|contains|all|cased", ["A", "b"], [{M: "bA"}], [{M: "ba"}]),
+    (M + "|re|ignorecase", "^a.c$", [{M: "ABC"}], [{M: "abcd"}]),
+    (M + "|re|multiline", "^c$", [{M: "a\nc"}], [{M: "ac"}]),
+    (M + "|re|dotall", "^a.c$", [{M: "a\nc"}], [{M: "ac"}]),
+    (M + "|re|i|m|s", "^b.c$", [{M: "a\nB\nC"}], [{M: "bc"}]),
+    (M + "|re", ["^a", "b$"], [{M: "ax"}, {M: "xb"}], [{M: "xay"}]),
+    (M + "|re|all", ["a", "b"], [{M: "ba"}], [{M: "a"}]),
+    (M + "|re", r"[a-c]{2,3}|(xy)+z?", [{M: "abc"}, {M: "-xyxyz"}], [{M: "a-b"}]),
+    (M + "|wide|base64", "ping", [{M: base64.b64encode("ping".encode("utf-16le")).decode()}], [{M: "ping"}]),
+    (M + "|base64", ["a", "b"], [{M: "YQ=="}, {M: "Yg=="}], [{M: "Yw=="}]),
+    (M + "|base64offset|contains|all", ["foobar", "quux"], [{M: base64.b64encode(b"quux foobar").decode()}],
+     [{M: base64.b64encode(b"foobar").decode()}]),
+    (M + "|windash|endswith", "-x", [{M: "a /x"}], [{M: "a x"}]),
+    (M + "|windash", "a-b -c", [{M: "a-b /c"}], [{M: "a/b -c"}]),
+    ("source.ip|cidr", "192.168.7.7/32", [{"source.ip": "192.168.7.7"}], [{"source.ip": "192.168.7.8"}]),
+    ("source.ip|cidr", "::1/128", [{"source.ip": "::1"}, {"source.ip": "0:0:0:0:0:0:0:1"}], [{"source.ip": "::2"}]),
+    ("source.ip|cidr", "fe80::/10", [{"source.ip": "FE80::1"}], [{"source.ip": "fec0::1"}, {"source.ip": "10.0.0.1"}]),
+    ("source.ip|cidr|neq", "10.0.0.0/8", [{"source.ip": "11.0.0.1"}, {}], [{"source.ip": "10.0.0.1"}]),
+    ("other", "1*", [{"other": 123}, {"other": "1"}], [{"other": 213}]),
+    ("other", [1, 2.5], [{"other": 1}, {"other": "2.50"}], [{"other": 2}]),
+    ("other|neq", 5, [{"other": 6}, {"other": "x"}, {}], [{"other": 5}, {"other": "5.0"}]),
+    ("other|gt", [5, 10], [{"other": 6}], [{"other": 5}]),
+    ("other|gt|all", [5, 10], [{"other": 11}], [{"other": 6}]),
+    ("other", "x", [{"other": ["w", "X"]}], [{"other": ["w"]}, {"other": []}]),
+    ("other|contains|all", ["a", "b"], [{"other": ["xa", "xb"]}, {"other": "ab"}], [{"other": ["xa"]}]),
+    ("other|neq", "x", [{"other": ["w"]}], [{"other": ["w", "x"]}]),
+    ("@timestamp|year|lt", 2026, [{"@timestamp": "2025-12-31T23:59:59Z"}], [{"@timestamp": "2026-01-01T00:00:00Z"}]),
+    ("@timestamp|month|neq", 5, [{"@timestamp": "2026-04-30T00:00:00Z"}], [{"@timestamp": "2026-05-01T00:00:00Z"}]),
     ("miniprogram.scene|fieldref", "a", [{"miniprogram.scene": 5, "a": "5"}], [{"miniprogram.scene": 5, "a": "6"}]),
 ]  # fmt: skip
 
@@ -111,6 +159,11 @@ def test_the_negation_is_true_of_everything_else(sigma, key, value, true, false)
 @pytest.mark.parametrize(("key", "value", "true", "false"), TABLE, ids=[f"alone {row[0]}: {row[1]}" for row in TABLE])
 def test_an_event_alone_in_its_batch_is_judged_the_same(sigma, key, value, true, false):
     assert [sigma.hits({"s": {key: value}}, event)[0] for event in (true[0], false[0])] == [True, False]
+
+
+def test_every_modifier_of_pysigma_has_its_row():
+    shown = {name for key, *_ in TABLE for name in key.split("|")[1:]}
+    assert {*modifier_mapping, "utf16le"} - shown == {"expand"}  # which has tests of its own
 
 
 @pytest.mark.parametrize(
