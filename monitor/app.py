@@ -497,7 +497,7 @@ def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, c
         registry.refresh()
         rulings.protected = registry.protected
 
-    watch = FolderWatch([*config.rules.folders, *config.playbooks.folders])
+    watch = FolderWatch([*config.rules.folders, *config.playbooks.folders], config.rules.pipelines)
 
     def attend() -> None:
         if daemon.requests.hung_up.is_set():

@@ -1,11 +1,11 @@
-"""Notices that rule or playbook folders have changed, by looking at them now and then."""
+"""Notices that rule or playbook folders, or pipelines, have changed, by looking at them now and then."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +16,11 @@ SUFFIXES: Final = (".yml", ".yaml", ".jsonl")
 
 
 class FolderWatch:
-    """Looks at folders. Names, sizes and times of files are compared, never their content."""
+    """Looks at folders, and at single files. Names, sizes and times of files are compared, never their content."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], files: Sequence[Path] = ()) -> None:
         self._folders = folders
+        self._files = files
         self._settled = self._latest = self._look()
 
     def has_changed(self) -> bool:
@@ -33,7 +34,8 @@ class FolderWatch:
     def _look(self) -> bytes:
         digest = hashlib.sha256()
         entries = (entry for folder in self._folders for entry in _files(folder))
-        for path, size, time_ns in sorted(islice(entries, ENTRIES_MAX)):
+        single = (entry for file in self._files for entry in _looked_at(str(file)))
+        for path, size, time_ns in sorted(islice(chain(single, entries), ENTRIES_MAX)):
             digest.update(f"{path}\0{size}\0{time_ns}\n".encode("utf-8", "surrogateescape"))
         return digest.digest()
 
@@ -43,9 +45,12 @@ def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
     for place, _folders, names in os.walk(folder):
         for name in names:
             if name.endswith(SUFFIXES):
-                path = os.path.join(place, name)  # noqa: PTH118 - for many thousands of files, pathlib costs seconds
-                try:
-                    status = os.stat(path)  # noqa: PTH116 - as above
-                except OSError:
-                    continue
-                yield path, status.st_size, status.st_mtime_ns
+                yield from _looked_at(os.path.join(place, name))  # noqa: PTH118 - for many thousands of files, pathlib costs seconds
+
+
+def _looked_at(path: str) -> Iterator[tuple[str, int, int]]:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - as above
+    except OSError:
+        return
+    yield path, status.st_size, status.st_mtime_ns

@@ -169,6 +169,13 @@ def test_a_change_is_noticed_once_it_is_over(tmp_path):
     assert [watch.has_changed() for _ in range(3)] == [False, True, False]
 
 
+def test_a_change_of_a_pipeline_is_noticed(tmp_path):
+    pipeline = tmp_path / "fields.yml"
+    watch = FolderWatch([], [pipeline])
+    pipeline.write_text("transformations: []")
+    assert [watch.has_changed() for _ in range(3)] == [False, True, False]
+
+
 def test_requests_are_answered_once_whatever_comes_of_them(tmp_path):
     store = SqliteStore(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))
     handlers = {"good": lambda request: Answer(done=True, said=f"{request.subject} done"), "bad": lambda _: 1 / 0}
