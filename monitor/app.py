@@ -23,7 +23,7 @@ from monitor import __version__, native
 from monitor.config import Config
 from monitor.console.http import Bounds as HealthBounds
 from monitor.console.http import Health, HttpServer
-from monitor.containment import Fault
+from monitor.containment import Fault, FaultWatch
 from monitor.counting import counted
 from monitor.decoders import Decoder
 from monitor.decoders.combined import CombinedDecoder
@@ -37,8 +37,9 @@ from monitor.misread import MisreadWatch
 from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
-from monitor.pipeline import KEPT, Channel, Pipeline, Settings
+from monitor.pipeline import Channel, Pipeline, Settings
 from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_playbooks
+from monitor.recall import KEPT
 from monitor.registry import Registry
 from monitor.reload import PROBLEMS_MAX, InForce, Reloader
 from monitor.requests import LOOK_S, RELOAD, Answer, Requests
@@ -72,6 +73,10 @@ POLICY_S: Final = 1.0
 def wall_clock() -> int:
     """Microseconds since 1970 UTC."""
     return time.time_ns() // 1000
+
+
+class Interrupted(Exception):
+    """The daemon was asked to stop while it read; what it read was not taken."""
 
 
 class AlreadyRunning(Exception):
@@ -249,6 +254,8 @@ class Daemon:
     def run(self, progress: Callable[[Pipeline], None] | None = None) -> None:
         """Work until `stop`, or until every source has ended. Raises what cannot be retried."""
         settings = self.pipeline.settings
+        for intake in self.pipeline.intakes:
+            intake.watch.between = self._still_going
         self.pipeline.recover()
         if not settings.until_end:
             self.outbox.start()
@@ -259,8 +266,11 @@ class Daemon:
             if self.stopping.is_set():
                 reason = "it was asked to"
                 break
-            if not self.pipeline.turn():
-                break
+            try:
+                if not self.pipeline.turn():
+                    break
+            except Interrupted:
+                continue
             if progress is not None:
                 progress(self.pipeline)
             if settings.deliver and settings.channels:
@@ -269,6 +279,12 @@ class Daemon:
         if settings.until_end and settings.deliver:
             self.outbox.deliver_all(wait_s=60.0)
         self.telemetry.emit(happenings.Stopped(reason=reason, turns=self.pipeline.turn_number))
+
+    def _still_going(self) -> None:
+        """Lines with faults are being looked for, which takes its time: the daemon is alive, and can be stopped."""
+        self.heartbeat[0] = time.monotonic()
+        if self.stopping.is_set():
+            raise Interrupted
 
     def stop(self, *_: Any) -> None:
         """Finish the turn under way and leave. Safe from signal handlers and other threads."""
@@ -424,7 +440,8 @@ def intakes_of(
         decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
         door = Door(people, ndjson, hashed=hashed, dead_letter_bytes_max=limit)
         intake = Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0))
-        intake.faulted, intake.dead_letter_bytes_max = partial(_line_faulted, telemetry, source.partition), limit
+        intake.watch = FaultWatch(partial(_line_faulted, telemetry, source.partition))
+        intake.dead_letter_bytes_max = limit
         if source.format == "ndjson" and kernel.available():
             failed = partial(_kernel_failed, telemetry, source.partition)
             intake.native = native.NativeNdjson(people, hashed=hashed, dead_letter_bytes_max=limit, failed=failed)

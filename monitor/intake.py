@@ -8,7 +8,7 @@ the beginning of the lot, and up to which row the lot was taken.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from detectors.event import FUTURE, HASH, LINE, PARTITION, POSITION, TIME
-from monitor.containment import Fault, contained
+from monitor.containment import FaultWatch, contained
 from monitor.decoders import DeadLetter, Decoded, Decoder, lines_of
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX
 from monitor.door import Door
@@ -88,7 +88,8 @@ class Intake:
     place: Place = field(default_factory=Place)
     lot: Lot | None = None
     native: NativeNdjson | None = None  # decodes and admits in place of the two, where there is a kernel
-    faulted: Callable[[Fault], None] = lambda _fault: None  # told of every line that brings out a fault of ours
+    watch: FaultWatch = field(default_factory=FaultWatch)  # hears of every line that brings out a fault of ours
+    waiting: RawBatch | None = None  # read, and not decoded: too many of its lines did
     dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX
 
     def open(self, stored: Progress | None) -> None:
@@ -107,15 +108,20 @@ class Intake:
     @property
     def has_more(self) -> bool:
         """Whether lines are there that were read and not yet taken."""
-        return self.lot is not None or self.source.ready
+        return self.lot is not None or (self.waiting is None and self.source.ready)
 
     @property
     def exhausted(self) -> bool:
-        return self.source.ended and self.lot is None
+        return self.source.ended and self.lot is None and self.waiting is None
 
     def fill(self, raw: RawBatch, fields: frozenset[str], now: int | None = None) -> None:
-        """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped. `now` as for `stamp`."""
+        """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped. `now` as for `stamp`.
+
+        After an error the batch is `waiting`, to be given again.
+        """
+        self.waiting = raw
         self.lot = self._lot(raw, fields, now)
+        self.waiting = None
 
     def decoded_anew(self, fields: frozenset[str]) -> Lot | None:
         """What is left of the lot, with other fields; None where there is no lot. Nothing is changed yet."""
@@ -123,7 +129,7 @@ class Intake:
 
     def _lot(self, raw: RawBatch, fields: frozenset[str], now: int | None) -> Lot:
         admit = self.native.admit if self.native is not None else self._admit
-        admitted = contained(lambda part: admit(part, fields), raw, self.faulted, self.dead_letter_bytes_max)
+        admitted = contained(lambda part: admit(part, fields), raw, self.watch, self.dead_letter_bytes_max)
         frame, after = stamp(admitted.frame, self.place.clock, self.bounds, now)
         told = {"partition": self.partition, "format": raw.format}
         letters = [msgspec.structs.replace(letter, **told) for letter in admitted.dead_letters]

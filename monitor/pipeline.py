@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import polars as pl
@@ -22,19 +22,18 @@ from detectors.event import (
     INDEX,
     INTERNAL,
     LATE,
-    LINE,
     PARTITION,
     PEOPLE,
-    POSITION,
     Batch,
     kind_of,
 )
 from detectors.finding import Entity, Finding, Scope, Severity, Sighting
-from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.containment import TooManyFaults
 from monitor.duplicates import CONFLICT, Duplicates
 from monitor.intake import Intake, Piece, merge_ready, merged
 from monitor.lineup import SUBJECT, History, Lineup, Offer
 from monitor.notifiers.alert import alert_body
+from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import RawBatch, SourceError
@@ -48,11 +47,11 @@ from playbooks.decision import Decision
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
 
-KEPT: Final = ("redaction.kinds", "auth.code", "auth.token", "miniprogram.api", "url.domain", "error.code")
-"""Columns of the archive beside the index fields: what the door found, and what people filter by most."""
-
 RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
+
+REST_S: Final = (1.0, 60.0)
+"""First and longest pause before a batch that brought out too many faults is tried again."""
 
 HOUR_US: Final = 3_600_000_000
 
@@ -87,6 +86,21 @@ def decoded_fields(needed: frozenset[str]) -> frozenset[str]:
     return own | Registry.fields(needed) | {*INDEX, *PEOPLE, *KEPT}
 
 
+class Rest(NamedTuple):
+    """A source is left alone until then; the next time for longer."""
+
+    until: float
+    pause_s: float
+
+    def longer(self, now: float) -> Rest:
+        """From now on, twice as long as the last time."""
+        pause_s = min(max(2 * self.pause_s, REST_S[0]), REST_S[1])
+        return Rest(now + pause_s, pause_s)
+
+
+NO_REST: Final = Rest(float("-inf"), 0.0)
+
+
 @dataclass(slots=True)
 class Pipeline:
     """The parts, put together by `monitor.app`; `turn` is called until it says that all is done."""
@@ -114,6 +128,7 @@ class Pipeline:
     _heard_at: float = 0.0
     _next: int = 0
     _ended: set[str] = field(default_factory=set)
+    _rests: dict[str, Rest] = field(default_factory=dict)
     _in_force: str = ""  # the digest of the lineup that the record says is in force
     _offer: Offer | None = None
 
@@ -229,17 +244,8 @@ class Pipeline:
         return (Control(subject=SUBJECT, digest=lineup.digest, content=lineup.content),)
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """An archived frame with all columns that detectors need, decoded from its lines."""
-        held = {*INDEX, *KEPT, *INTERNAL}
-        data = ("\n".join(frame[LINE]) + "\n").encode() if frame.height else b""
-        decoded = NdjsonDecoder().decode(RawBatch("archive", "ndjson", data, 0, len(data)), self.fields).frame
-        if decoded.height != frame.height:  # a line that no longer decodes keeps what is held of it
-            ends = frame.select(position=(pl.col(LINE).str.len_bytes().cast(pl.Int64) + 1).cum_sum())
-            starts = ends.select(pl.col("position").shift(1, fill_value=0).alias(POSITION))
-            decoded = starts.join(decoded, on=POSITION, how="left", maintain_order="left")
-        added = [decoded[name] for name in decoded.columns if name not in held]
-        whole = frame.select(name for name in frame.columns if name in held).with_columns(added)
-        return self.registry().join(whole, self.lineup.needed)
+        """An archived frame with all columns that detectors need."""
+        return self.registry().join(recalled(frame, self.fields), self.lineup.needed)
 
     def _no_rows(self) -> pl.DataFrame:
         return pl.DataFrame(schema={**{name: DTYPES[kind_of(name)] for name in sorted(self.fields)}, **INTERNAL})
@@ -319,11 +325,21 @@ class Pipeline:
         ]
 
     def _fill(self, intake: Intake, wait_s: float) -> None:
+        resting_s = self._rests.get(intake.partition, NO_REST).until - time.monotonic()
+        if resting_s > 0:
+            time.sleep(min(wait_s, resting_s))
+            return
         try:
-            with self._timed("read"):
-                raw = intake.source.read(
-                    self._share(self.settings.bytes_max), wait_s, self._share(self.settings.rows_max)
-                )
+            raw = intake.waiting or self._raw(intake, wait_s)
+            if raw is not None:
+                with self._timed("decode"):
+                    intake.fill(raw, self.fields, self._now())
+        except TooManyFaults as error:
+            if self.settings.until_end:
+                raise SourceError(f"{intake.partition}: {error}", retryable=False) from error
+            self._rests[intake.partition] = self._rests.get(intake.partition, NO_REST).longer(time.monotonic())
+            self._fails(intake.partition, str(error))
+            return
         except SourceError as error:
             if not error.retryable:
                 raise
@@ -334,9 +350,11 @@ class Pipeline:
             self._fails(intake.partition, missing)
             return
         self.failures.pop(intake.partition, None)
-        if raw is not None:
-            with self._timed("decode"):
-                intake.fill(raw, self.fields, self._now())
+        self._rests.pop(intake.partition, None)
+
+    def _raw(self, intake: Intake, wait_s: float) -> RawBatch | None:
+        with self._timed("read"):
+            return intake.source.read(self._share(self.settings.bytes_max), wait_s, self._share(self.settings.rows_max))
 
     def _share(self, bound: int) -> int:
         """What one source may give of what a turn may hold: sources that are merged share it."""

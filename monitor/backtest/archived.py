@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from detectors.event import INDEX, INTERNAL, LINE, POSITION, TIME, WATERMARK
-from monitor.decoders.ndjson import NdjsonDecoder
+from detectors.event import TIME, WATERMARK
 from monitor.duplicates import CONFLICT
 from monitor.intake import Intake, Lot, Piece, Place, merged
-from monitor.pipeline import KEPT, Pipeline
+from monitor.pipeline import Pipeline
+from monitor.recall import recalled
 from monitor.sources import LINES_MAX, Position, RawBatch
 from monitor.stores import Segment
 from monitor.stores.archive import Archive
@@ -78,7 +78,7 @@ class ArchivedIntake(Intake):
     reach: int | None = None
 
     def fill(self, raw: RawBatch, fields: frozenset[str], now: int | None = None) -> None:  # noqa: ARG002 - the past has its own
-        frame = decoded_again(self.archived.frame, fields).with_columns(pl.col(WATERMARK).alias(CLOCK))
+        frame = recalled(self.archived.frame, fields).with_columns(pl.col(WATERMARK).alias(CLOCK))
         self.lot = Lot(raw, frame, (), ClockState(), ClockState())
 
     def take(self, rows: int) -> Piece:
@@ -96,16 +96,3 @@ class ArchivedPipeline(Pipeline):
             return super()._labelled(pieces, watermark)
         frame = merged(pieces).with_columns(pl.lit(value=False).alias(CONFLICT))
         return frame, max(self.watermark, int(frame[WATERMARK].to_numpy().max(initial=self.watermark)))
-
-
-def decoded_again(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
-    """Archived events with further fields, decoded from their lines; a line that no longer decodes keeps what is held of it."""
-    held = {*INDEX, *KEPT, *INTERNAL}
-    data = ("\n".join(frame[LINE]) + "\n").encode() if frame.height else b""
-    decoded = NdjsonDecoder().decode(RawBatch(PARTITION, "ndjson", data, 0, len(data)), fields).frame
-    if decoded.height != frame.height:
-        ends = frame.select(position=(pl.col(LINE).str.len_bytes().cast(pl.Int64) + 1).cum_sum())
-        starts = ends.select(pl.col("position").shift(1, fill_value=0).alias(POSITION))
-        decoded = starts.join(decoded, on=POSITION, how="left", maintain_order="left")
-    added = [decoded[name] for name in decoded.columns if name not in held]
-    return frame.select(name for name in frame.columns if name in held).with_columns(added)

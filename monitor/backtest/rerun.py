@@ -22,7 +22,8 @@ from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.intake import Intake
 from monitor.lineup import Lineup
-from monitor.pipeline import KEPT, Pipeline
+from monitor.pipeline import Pipeline
+from monitor.recall import KEPT
 from monitor.registry import Registry
 from monitor.sealing import Seal, key_at
 from monitor.stores import Progress, Segment, Standing

@@ -33,7 +33,7 @@ from monitor.cli.spelling import as_written
 from monitor.counting import counted
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
-from monitor.pipeline import KEPT
+from monitor.recall import KEPT
 from monitor.registry import Registry
 from monitor.rules import closure
 from monitor.sealing import Seal, key_at

@@ -63,7 +63,7 @@ class Opened:
 
     def archive(self) -> Archive:
         """The events; imported when first asked for."""
-        from monitor.pipeline import KEPT
+        from monitor.recall import KEPT
         from monitor.stores.archive import Archive
 
         return Archive(self.places.archive, KEPT)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from monitor.app import open_daemon, rules_of, wall_clock
-from monitor.containment import contained
+from monitor.containment import FaultWatch, contained
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.door import Door
@@ -116,7 +116,7 @@ def _refused(letters: Sequence[Letter], decoder: Decoder, door: Door, fields: fr
     id_at = dict(zip(accumulate(lengths, initial=0), (letter.row.id for letter in letters), strict=False))
     raw = RawBatch("deadletters:", letters[0].format, data, 0, len(data))
     admitted = contained(
-        lambda part: door.admit(decoder.decode(part, fields), fields), raw, lambda _fault: None, DEAD_LETTER_BYTES_MAX
+        lambda part: door.admit(decoder.decode(part, fields), fields), raw, FaultWatch(), DEAD_LETTER_BYTES_MAX
     )
     return {id_at[letter.position]: f"{letter.reason}: {letter.detail}" for letter in admitted.dead_letters}
 

@@ -15,7 +15,6 @@ from detectors.sigma.miss import Miss, nearest_miss
 from detectors.sigma.nearest import Look, left_out, look_text, looks
 from detectors.sigma.seen import seen
 from monitor.app import rules_of
-from monitor.backtest.archived import decoded_again
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.moments import short, stamp
 from monitor.cli.opening import record
@@ -25,6 +24,7 @@ from monitor.cli.rule_files import rule_starting
 from monitor.cli.spelling import as_written
 from monitor.counting import counted
 from monitor.pipeline import decoded_fields
+from monitor.recall import recalled
 from monitor.registry import Registry
 from monitor.rules import closure
 
@@ -66,7 +66,7 @@ def _events(opened: Opened, app: str, needs: frozenset[str]) -> pl.DataFrame:
     left = EVENTS_MAX
     where = pl.col("miniprogram.app_id") == app
     for frame in opened.archive().scan(opened.store.segments(), where=where, newest_first=True):
-        frames.append(decoded_again(frame.head(left).reverse(), fields))
+        frames.append(recalled(frame.head(left).reverse(), fields))
         left -= frames[-1].height
         if left <= 0:
             break

@@ -168,7 +168,7 @@ def configured(data_dir: Path, sources: Sequence[Path | str], **keys: object) ->
 def daemon(config: Config, log: io.StringIO | None = None, *, now: int = NOW, **more: Any) -> Iterator[Daemon]:
     """A daemon that reads to the end, its log in `log`, its clock standing at `now`."""
     telemetry = Telemetry(level="info", log_format="json", stream=log or io.StringIO())
-    with open_daemon(config, telemetry, until_end=True, clock=lambda: now, **more) as opened:
+    with open_daemon(config, telemetry, **{"until_end": True, "clock": lambda: now, **more}) as opened:
         yield opened
 
 

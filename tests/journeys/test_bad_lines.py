@@ -15,10 +15,13 @@ from journey import Outcome, configured, daemon, differences, outcome, run
 from sqlalchemy import event
 
 from detectors.event import LINE
+from monitor.app import Daemon, health_of
+from monitor.containment import FaultWatch
 from monitor.decoders import Decoded
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door
 from monitor.simulate import bad_lines
+from monitor.sources import SourceError
 
 EVENTS: Final = 20_000
 SEED: Final = 11
@@ -110,3 +113,67 @@ def test_a_fault_at_the_door_costs_the_lines_that_bring_it_out(clean: tuple[byte
     assert found.imbalance == 0
     assert {name for name in differences(expected, found) if not name.startswith(("dead_letters", "totals"))} == set()
     assert log.getvalue().count("line_faulted") == 4
+
+
+def _faulty(opened: Daemon) -> None:
+    """Let every line bring out a fault."""
+    (intake,) = opened.pipeline.intakes
+    intake.native = None
+    intake.door = _Broken(opened.kept.people(opened.config), NdjsonDecoder())
+
+
+class _Broken(Door):
+    """A door with a fault that every line brings out."""
+
+    def admit(self, decoded: Decoded, fields: frozenset[str], *, suspected: bool = False) -> Decoded:
+        if decoded.frame.height:
+            raise ZeroDivisionError
+        return super().admit(decoded, fields, suspected=suspected)
+
+
+def test_a_source_of_which_every_line_brings_out_a_fault_is_left_alone_and_loses_nothing(
+    clean: tuple[bytes, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, expected = clean
+    monkeypatch.setattr("monitor.containment.LINES_WATCHED", 50)
+    monkeypatch.setattr("monitor.pipeline.REST_S", (0.05, 0.1))
+    (tmp_path / "events.ndjson").write_bytes(data)
+    log = io.StringIO()
+    config = configured(tmp_path / "data", [f"file:{tmp_path / 'events.ndjson'}?follow"])
+    with daemon(config, log, until_end=False) as opened:
+        pipeline = opened.pipeline
+        door = pipeline.intakes[0].door
+        _faulty(opened)
+        pipeline.recover()
+        for _ in range(3):
+            assert pipeline.turn()
+        (why,) = health_of(opened).failing_sources.values()
+        assert "most lines bring out a fault of the program (ZeroDivisionError at" in why
+        assert opened.kept.store.progress() == {}
+        pipeline.intakes[0].door = door
+        while pipeline.intakes[0].progress.received < EVENTS:
+            pipeline.turn()
+        assert health_of(opened).failing_sources == {}
+    assert log.getvalue().count("source_failed") == 1
+    assert outcome(tmp_path / "data").totals["processed"] == expected.totals["processed"]
+
+
+def test_a_run_to_the_end_stops_at_such_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.containment.LINES_WATCHED", 50)
+    (tmp_path / "events.ndjson").write_bytes(journey.stream(SEED, 300))
+    with daemon(configured(tmp_path / "data", [tmp_path / "events.ndjson"])) as opened:
+        _faulty(opened)
+        with pytest.raises(SourceError, match="most lines bring out a fault"):
+            opened.run()
+    assert outcome(tmp_path / "data").totals["received"] == 0
+
+
+def test_a_daemon_that_looks_for_faults_can_be_stopped(tmp_path: Path) -> None:
+    (tmp_path / "events.ndjson").write_bytes(journey.stream(SEED, 300))
+    with daemon(configured(tmp_path / "data", [tmp_path / "events.ndjson"])) as opened:
+        _faulty(opened)
+        told = []
+        opened.pipeline.intakes[0].watch = FaultWatch(lambda fault: (told.append(fault), opened.stop()))
+        opened.run()
+    assert len(told) == 1
+    assert outcome(tmp_path / "data").totals["received"] == 0

@@ -1,0 +1,38 @@
+"""Archived events with further columns, decoded from their lines again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from detectors.event import DTYPES, INDEX, INTERNAL, LINE, POSITION, kind_of
+from monitor.containment import FaultWatch, TooManyFaults, contained
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.sources import RawBatch
+
+KEPT: Final = ("redaction.kinds", "auth.code", "auth.token", "miniprogram.api", "url.domain", "error.code")
+"""Columns of the archive beside the index fields: what the door found, and what people filter by most."""
+
+
+def recalled(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
+    """Archived events with these fields; one whose line no longer decodes keeps what is held of it."""
+    held = {*INDEX, *KEPT, *INTERNAL}
+    decoded = _decoded(frame, fields)
+    if decoded.height != frame.height:
+        ends = frame.select(position=(pl.col(LINE).str.len_bytes().cast(pl.Int64) + 1).cum_sum())
+        starts = ends.select(pl.col("position").shift(1, fill_value=0).alias(POSITION))
+        decoded = starts.join(decoded, on=POSITION, how="left", maintain_order="left")
+    added = [decoded[name] for name in decoded.columns if name not in held]
+    return frame.select(name for name in frame.columns if name in held).with_columns(added)
+
+
+def _decoded(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
+    """The lines that decode: those that bring out a fault of ours do not, and of a frame with very many of them none does."""
+    data = ("\n".join(frame[LINE]) + "\n").encode() if frame.height else b""
+    raw = RawBatch("archive", "ndjson", data, 0, len(data))
+    decoder = NdjsonDecoder()
+    try:
+        return contained(lambda part: decoder.decode(part, fields), raw, FaultWatch(), 0).frame
+    except TooManyFaults:
+        return pl.DataFrame(schema={name: DTYPES[kind_of(name)] for name in sorted(fields)} | {POSITION: pl.Int64()})
