@@ -385,7 +385,7 @@ class Pipeline:
         """Detect, decide, record and commit what was read; with `watermark`, only let time come that far."""
         frame, watermark = self._labelled(pieces, watermark)
         with self._timed("detect"):
-            watched = frame.filter(~pl.col(DUPLICATE)) if frame.height else frame
+            watched = frame.filter(~pl.col(DUPLICATE)) if frame[DUPLICATE].any() else frame  # whole frames are not copied
             joined = self.registry().join(watched, self.lineup.needed)
             sightings = self._observe(Batch(joined, watermark))
         last = {piece.progress.partition: piece.progress for piece in pieces}
@@ -450,7 +450,7 @@ class Pipeline:
 
     def _counted(self, progress: Progress, frame: pl.DataFrame) -> Progress:
         """The partition's account with its late and duplicate events."""
-        own = frame.filter(pl.col(PARTITION) == progress.partition) if frame.height else frame
+        own = frame.select(PARTITION, LATE, DUPLICATE).filter(pl.col(PARTITION) == progress.partition)
         late, duplicate = (int(own[name].sum() or 0) for name in (LATE, DUPLICATE))
         counted = msgspec.structs.replace(progress, late=progress.late + late, duplicate=progress.duplicate + duplicate)
         for intake in self.intakes:
