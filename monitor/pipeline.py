@@ -385,7 +385,9 @@ class Pipeline:
         """Detect, decide, record and commit what was read; with `watermark`, only let time come that far."""
         frame, watermark = self._labelled(pieces, watermark)
         with self._timed("detect"):
-            watched = frame.filter(~pl.col(DUPLICATE)) if frame[DUPLICATE].any() else frame  # whole frames are not copied
+            watched = (
+                frame.filter(~pl.col(DUPLICATE)) if frame[DUPLICATE].any() else frame
+            )  # whole frames are not copied
             joined = self.registry().join(watched, self.lineup.needed)
             sightings = self._observe(Batch(joined, watermark))
         last = {piece.progress.partition: piece.progress for piece in pieces}

@@ -6,13 +6,21 @@ from typing import Final
 
 import polars as pl
 
+from detectors import kernel
 from detectors.event import DTYPES, INDEX, INTERNAL, LINE, POSITION, kind_of
 from monitor.containment import FaultWatch, TooManyFaults, contained
+from monitor.decoders import Decoded
 from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.door import PeopleHash
+from monitor.native import NativeNdjson
 from monitor.sources import RawBatch
 
 KEPT: Final = ("redaction.kinds", "auth.code", "auth.token", "miniprogram.api", "url.domain", "error.code")
 """Columns of the archive beside the index fields: what the door found, and what people filter by most."""
+
+
+_NOBODY: Final = bytes(32)
+"""A key for no one: people in the archive are hashes already."""
 
 
 def recalled(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
@@ -31,8 +39,21 @@ def _decoded(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
     """The lines that decode: those that bring out a fault of ours do not, and of a frame with very many of them none does."""
     data = ("\n".join(frame[LINE]) + "\n").encode() if frame.height else b""
     raw = RawBatch("archive", "ndjson", data, 0, len(data))
-    decoder = NdjsonDecoder()
+    decode = _Decoding().admit if kernel.available() else NdjsonDecoder().decode
     try:
-        return contained(lambda part: decoder.decode(part, fields), raw, FaultWatch(), 0).frame
+        return contained(lambda part: decode(part, fields), raw, FaultWatch(), 0).frame
     except TooManyFaults:
         return pl.DataFrame(schema={name: DTYPES[kind_of(name)] for name in sorted(fields)} | {POSITION: pl.Int64()})
+
+
+class _Decoding(NativeNdjson):
+    """The kernel without the door: what has been through it is not to be redacted again, which would change it."""
+
+    def __init__(self) -> None:
+        super().__init__(PeopleHash(_NOBODY), hashed=True)
+
+    def _by_python(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
+        return self._decoder.decode(raw, fields)
+
+    def _without_secrets(self, frame: pl.DataFrame, read: object, raw: RawBatch, fields: frozenset[str]) -> Decoded:  # noqa: ARG002 - there are none
+        return Decoded(frame, [])

@@ -74,10 +74,10 @@ def _remarks(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:
 
 def _missing(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:
     """What whoever reads a finding would look for. A rule that is only counted gives none."""
-    if not rule.description.strip():
-        yield (), "missing-description", f"{rule.title!r} has no description: say what a finding means"
     if rule.silent:
         return
+    if not rule.description.strip():
+        yield (), "missing-description", f"{rule.title!r} has no description: say what a finding means"
     if content.get("level") is None:
         yield (), "missing-level", f"{rule.title!r} has no level; its findings count as {rule.severity}"
     if not rule.false_positives:

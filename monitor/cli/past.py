@@ -45,13 +45,18 @@ Sources = Annotated[
 def past_configuration(
     config: Path | None, data_dir: Path | None, source: Sequence[str] | None, since: int | None, until: int | None
 ) -> Config:
-    """The configuration with the sources that were named, or none: then the archive is meant."""
+    """The configuration with the sources that were named, or none: then the archive is meant.
+
+    One that the configuration has is read as it says there.
+    """
     from monitor.cli.opening import configuration
     from monitor.cli.running import refuse_endless
 
     if source and (since is not None or until is not None):
         raise typer.BadParameter("is about the archive; leave it out, or --source", param_hint="--since, --until")
-    loaded = configuration(config, data_dir, {"sources": [{"uri": uri} for uri in source or []]})
+    known = {one.uri: one for one in configuration(config, data_dir).sources}
+    named = [known[uri].model_dump(mode="json") if uri in known else {"uri": uri} for uri in source or []]
+    loaded = configuration(config, data_dir, {"sources": named})
     refuse_endless(loaded)
     return loaded
 

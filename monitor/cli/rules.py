@@ -103,7 +103,10 @@ def check_rules(
         int, Option("--events", metavar="N", min=0, max=EVENTS_MAX, help="Look at so many real events; 0 for none.")
     ] = EVENTS_DEFAULT,
     broad_share: Annotated[
-        float, Option("--broad-share", metavar="SHARE", min=0.0, max=1.0, help="Warn of rules true of more events.")
+        float,
+        Option(
+            "--broad-share", metavar="SHARE", min=0.0, max=1.0, help="Warn of rules that are true of a larger share."
+        ),
     ] = 0.01,
     output: Output = Form.TABLE,
     config: ConfigFile = None,

@@ -45,7 +45,7 @@ def test_what_a_reader_of_the_finding_would_look_for_is_missed():
 
 
 def test_of_a_rule_that_is_only_counted_nobody_reads_findings():
-    base = f"title: base\nid: {ID}2\nname: base\ndescription: d\nlogsource: {{product: miniprogram}}\ndetection: {{s: {{a: b}}, condition: s}}\n"
+    base = f"title: base\nid: {ID}2\nname: base\nlogsource: {{product: miniprogram}}\ndetection: {{s: {{a: b}}, condition: s}}\n"
     counting = HEAD.replace("logsource: {product: miniprogram}\n", "correlation: {type: event_count, rules: [base], timespan: 1m, condition: {gte: 2}}\n")  # fmt: skip
     assert remarks(f"{base}---\n{counting}") == []
 

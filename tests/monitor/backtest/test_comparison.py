@@ -1,10 +1,12 @@
 """Two rule sets over the same past: what one says that the other does not, or otherwise."""
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severity, finding_id
 from detectors.sigma import parse_rules
-from monitor.backtest.comparison import Comparison
+from monitor.backtest.comparison import Change, Comparison
 from monitor.testing import stored_decision
 from playbooks.decision import DecisionState
 
@@ -58,3 +60,20 @@ def test_decisions_are_compared_by_whom_and_what_they_are_about():
 
 def test_rules_that_say_nothing_on_either_side_are_left_out():
     assert Comparison(RULES, RULES[:1]).changes() == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    now=st.dictionaries(st.integers(0, 8), st.integers(1, 2)),
+    before=st.dictionaries(st.integers(0, 8), st.integers(1, 2)),
+)
+def test_what_is_told_is_the_difference_of_the_sides(now, before):
+    comparison = Comparison(RULES, RULES)
+    for side, told in ((comparison.now, now), (comparison.before, before)):
+        for minute, count in told.items():
+            side.found.add(finding(ONE, minute, count=count))
+    (line,) = comparison.changes() or [Change(ONE, "")]
+    both = now.keys() & before.keys()
+    assert (line.findings, line.before) == (len(now), len(before))
+    assert (line.added, line.gone) == (len(now.keys() - both), len(before.keys() - both))
+    assert line.changed == sum(now[minute] != before[minute] for minute in both)

@@ -2,6 +2,8 @@
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detectors.event import MICROSECONDS
 from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severity
@@ -76,3 +78,28 @@ def test_a_turn_comes_once():
     record.commit(turn(1))
     with pytest.raises(StaleTurn):
         record.commit(turn(1))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    turns=st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4)), max_size=4), max_size=8),
+    held_max=st.integers(0, 6),
+)
+def test_what_is_handed_on_is_what_a_store_keeps_less_the_parts_that_came_too_late(turns, held_max):
+    found = []
+    record, store = PastRecord(found.append, held_max=held_max), MemoryStore()
+    for number, parts in enumerate(turns, start=1):
+        one = turn(number, *(finding(f"f{key}", count=count) for key, count in parts))
+        before = record.known_findings({f"f{key}" for key in range(6)})
+        assert before == store.known_findings({f"f{key}" for key in range(6)})
+        record.commit(one)
+        store.commit(one)
+    record.finish()
+    kept = {one.id: one.evidence.count for one in store.findings()}
+    told = {one.id: one.evidence.count for one in found}
+    assert len(told) == len(found)
+    assert told.keys() == kept.keys()
+    assert all(told[key] <= kept[key] for key in kept)
+    assert (record.parts_lost == 0) is (told == kept)
+    if held_max == 6:
+        assert told == kept

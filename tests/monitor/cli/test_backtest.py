@@ -86,6 +86,21 @@ def test_there_are_as_many_verdicts_on_events_as_findings_count(miniwatch):
     }
 
 
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_source_that_the_configuration_has_is_read_as_it_says_there(fresh, hashed):
+    log, person = fresh.folder / "log.ndjson", "0f" * 16
+    told = {"@timestamp": "2026-03-02T00:00:00Z", "event.dataset": "miniprogram.api", "miniprogram.api": "evil"}
+    log.write_text(json.dumps({**told, "device.id": person}) + "\n")
+    folder = rule(fresh.folder / "r")
+    with (fresh.folder / "r" / "evil.yml").open("a") as file:
+        file.write("custom: {miniwatch: {entity: DeviceId}}\n")
+    config = fresh.folder / "c.toml"
+    config.write_text(f'[[sources]]\nuri = "file:{log}"\nhashed = {str(hashed).lower()}\n')
+    asked = ("backtest", "-c", str(config), "--rules", folder, "--source", f"file:{log}", "-o", "ndjson")
+    (found,) = [json.loads(line) for line in fresh.here(*asked).stdout.splitlines()]
+    assert (found["entity"]["value"] == person) is hashed
+
+
 def test_two_rule_sets_are_held_against_each_other(fresh):
     source = events(fresh.folder / "e", "evil", "login", "worse")
     now, before = rule(fresh.folder / "now", value="[evil, worse]"), rule(fresh.folder / "before", level="medium")
@@ -147,3 +162,16 @@ def test_what_rules_cost_is_told_the_dearest_first(fresh):
         for each in fresh.here("rules", "bench", folder, "-s", source, "-o", "ndjson").stdout.splitlines()
     ]
     assert (row["hits"], row["share"]) == (2, 1.0)
+
+
+def verdicts(miniwatch, *words):
+    told = miniwatch.here("backtest", "--verdicts", *words).stdout.splitlines()
+    return sorted((row["event"], row["rule"]) for row in map(json.loads, told))
+
+
+def test_a_stretch_of_the_archive_is_what_happened_in_it(miniwatch):
+    whole = verdicts(miniwatch)
+    event = json.loads(miniwatch.here("events", "show", whole[len(whole) // 2][0], "-o", "ndjson").stdout)
+    early, late = (verdicts(miniwatch, word, event["@timestamp"]) for word in ("--until", "--since"))
+    assert sorted(early + late) == whole
+    assert min(len(early), len(late)) > 0
