@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO
+from typing import IO, Final
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,9 @@ from detectors.detector import State
 from detectors.event import PARTITION, POSITION, Batch
 from detectors.finding import Sighting
 from detectors.sigma import SigmaDetector
+
+PAIRS_MAX: Final = 200_000
+"""Pairs written at a time: they take some 150 bytes each."""
 
 
 class Verdicts:
@@ -36,7 +39,9 @@ class Verdicts:
             self.counts[places] += lengths
             rows, rules = np.concatenate(list(matches.values())), np.repeat(places, lengths)
             order = np.lexsort((rules, rows))
-            self._write(batch.frame, rows[order], rules[order])
+            for first in range(0, len(order), PAIRS_MAX):
+                some = order[first : first + PAIRS_MAX]
+                self._write(batch.frame, rows[some], rules[some])
         return []
 
     def _write(self, frame: pl.DataFrame, rows: np.ndarray, rules: np.ndarray) -> None:
@@ -49,7 +54,7 @@ class Verdicts:
                 frame.get_column(POSITION)[at].alias("position"),
             ]
         )
-        pairs.write_ndjson(self._out)
+        self._out.write(pairs.write_ndjson().encode())  # so that a reader who has left is told as one
 
     def snapshot(self) -> State:
         return self._detector.snapshot()
