@@ -80,8 +80,13 @@ def check_configured(config: Config) -> Checked:
     return Checked(loaded.rules, len(loaded.rules), [*map(_refused, loaded.problems), *map(warning, remarks)], sources)
 
 
-def measured(checked: Checked, past: Past, events_max: int, broad_share: float) -> tuple[list[Told], PastRecord]:
-    """Warnings that real events give cause for: the newest of the archive, or the first of the sources."""
+def measured(
+    checked: Checked, past: Past, events_max: int, broad_share: float, *, own_only: bool
+) -> tuple[list[Told], PastRecord]:
+    """Warnings that real events give cause for: the newest of the archive, or the first of the sources.
+
+    With `own_only`, of the program's rules it is not told what they look for in vain: they are for platforms of all kinds.
+    """
     survey = Survey(checked.rules)
     record = PastRecord()
     go(past.newest(events_max), [survey], record, "looking at events", enough=lambda: survey.looked_at >= events_max)
@@ -89,6 +94,7 @@ def measured(checked: Checked, past: Past, events_max: int, broad_share: float) 
     remarks = [
         replace(remark, line=lines.get((remark.rule, remark.message.partition(":")[0]), remark.line))
         for remark in survey.remarks(broad_share)
+        if not (own_only and remark.code.startswith("unseen") and _is_builtin(remark.path))
     ]
     return [warning(remark) for remark in sorted(remarks)], record
 

@@ -125,7 +125,7 @@ def check_rules(
     told = list(checked.told)
     with past_of(loaded) as past:
         if events and checked.rules and (source or past.segments):
-            more, record = measured(checked, past, events, broad_share)
+            more, record = measured(checked, past, events, broad_share, own_only=not paths)
             told += more
             say(f"{counted(record.events, 'event')} of {'the sources' if source else 'the archive'} looked at.")
     if output is Form.TABLE:

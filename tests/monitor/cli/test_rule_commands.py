@@ -1,7 +1,11 @@
 import json
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+
+from monitor.app import rules_of
+from monitor.cli.opening import configuration
 
 RULE = """title: Call of evil
 id: 0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11
@@ -228,3 +232,11 @@ def test_a_filter_is_checked_against_the_rules_that_the_configuration_names(fres
         f"{narrowing}:3: ours: it narrows 'nobody'"
         in fresh("rules", "check", str(narrowing), "-c", config, code=1).stdout
     )
+
+
+def test_what_the_programs_rules_look_for_in_vain_is_told_only_when_they_are_named(miniwatch):
+    told = miniwatch.here("rules", "check")
+    assert "events of the archive looked at." in told.stderr
+    assert "unseen" not in told.stdout
+    named = rules_of(configuration(None)).rules[0].path
+    assert "unseen-" in miniwatch.here("rules", "check", str(Path(named).parents[1])).stdout
