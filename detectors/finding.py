@@ -119,6 +119,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     proof: bool = False
     false_positives: tuple[str, ...] = ()
     response: str = ""
+    shadow: bool = False  # its rule is being tried: it is recorded, and nothing follows from it
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -144,6 +145,18 @@ def finding_id(rule_id: str, entity: Entity, time: int, groups: Mapping[str, str
     if others:
         parts.append(msgspec.json.encode(others, order="sorted").decode())
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def in_share(entity: Entity, share: float) -> bool:
+    """Whether an entity is among a share (0 to 1) of all: always the same ones, and of a larger share too."""
+    digest = hashlib.sha256(f"share\x1f{entity.scope}\x1f{entity.value}".encode()).digest()
+    return int.from_bytes(digest[:6]) < share * 2**48
+
+
+def in_shadow(finding: Finding) -> Finding:
+    """The same, of a rule that is being tried; its id is another, so that it stands beside what the rule in force says."""
+    other = hashlib.sha256(f"shadow\x1f{finding.id}".encode()).hexdigest()[:32]
+    return msgspec.structs.replace(finding, id=other, shadow=True)
 
 
 def merge(earlier: Finding, later: Finding, ids_max: int = EVIDENCE_IDS_MAX) -> Finding:

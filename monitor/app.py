@@ -31,20 +31,23 @@ from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.dropped import DroppedWatch
 from monitor.folder_watch import FolderWatch
+from monitor.in_force import InForce, Installed
 from monitor.intake import Intake
 from monitor.lineup import Lineup
 from monitor.misread import MisreadWatch
 from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
+from monitor.pack_changing import ACTIVATE, PACKS_S, ROLLBACK, PackChanger
+from monitor.packs.shelf import Shelf
 from monitor.pipeline import Channel, Pipeline, Settings
-from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_playbooks
+from monitor.playbook_files import LoadedPlaybooks
 from monitor.recall import KEPT
 from monitor.registry import Registry
-from monitor.reload import PROBLEMS_MAX, InForce, Reloader
+from monitor.reload import PROBLEMS_MAX, Reloader
 from monitor.requests import LOOK_S, RELOAD, Answer, Requests
 from monitor.rule_cache import RuleCache
-from monitor.rules import LoadedRules, RuleFolder, RuleSettings, builtin_folder, load_rules
+from monitor.rules import LoadedRules
 from monitor.schedule import Schedule
 from monitor.sealing import Seal, key_at
 from monitor.snapshots import SnapshotFolder
@@ -60,6 +63,7 @@ from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import Bounds
 from playbooks.decision import Tier
 from playbooks.incident import IncidentConfig
+from playbooks.ladder import Playbook
 from playbooks.policy import BudgetConfig, Exceptions, Exemption, Exemptions, Policy, RuleException
 from playbooks.risk import RiskConfig
 
@@ -122,26 +126,30 @@ class Kept:
         return PeopleHash(key_at(self.places.people_key))
 
 
-def rules_of(config: Config, cache: RuleCache | None = None) -> LoadedRules:
-    """The rules that a configuration names."""
-    builtin = [builtin_folder()] if config.rules.builtin else []
-    folders = [*builtin, *(RuleFolder(folder) for folder in config.rules.folders)]
-    return load_rules(folders, cache, rule_settings(config))
-
-
-def rule_settings(config: Config) -> RuleSettings:
-    """How a configuration has the rules of its folders read."""
-    return RuleSettings(config.rules.pipelines, config.rules.placeholders)
-
-
-def playbook_folders(config: Config) -> list[Path]:
-    """Where a configuration has its playbooks: the operator's folders, then that of the program."""
-    return [*config.playbooks.folders, *([builtin_playbooks()] if config.playbooks.builtin else [])]
+def rules_of(config: Config) -> LoadedRules:
+    """The rules that an installation has in force: of the folders that its configuration names, and of its pack."""
+    with _shelf_of(config) as (installed, shelf):
+        return installed.rules(shelf)
 
 
 def playbooks_of(config: Config) -> LoadedPlaybooks:
-    """The playbooks that a configuration names; the operator's are asked before those of the program, by priority."""
-    return load_playbooks(playbook_folders(config))
+    """The playbooks that an installation has in force; the operator's are asked before those of the program, by priority."""
+    with _shelf_of(config) as (installed, shelf):
+        return installed.playbooks(shelf)
+
+
+@contextmanager
+def _shelf_of(config: Config) -> Iterator[tuple[Installed, Shelf]]:
+    """The packs of an installation, seen beside its daemon; none where no key is trusted, or nothing is there yet."""
+    places = Places(config.data_dir)
+    if not config.packs.trusted_keys or not places.database.is_file():
+        yield Installed(config, lambda _digest: None), Shelf(())
+        return
+    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    try:
+        yield Installed(config, store.pack_content), Shelf(store.packs())
+    finally:
+        store.close()
 
 
 def sources_of(config: Config, run: str) -> list[tuple[Source, bool]]:
@@ -167,14 +175,12 @@ class Rulings:
             playbooks=(), risk=risk_config(config), incident=incident_config(config), budget=budget_config(config)
         )
         self._current = self._policy
-        self.take(playbooks)
+        self.take(playbooks.playbooks)
 
-    def take(self, playbooks: LoadedPlaybooks) -> None:
-        """From the next finding on, these playbooks answer."""
-        found = playbooks.playbooks
-        if self._is_shadow:
-            found = tuple(playbook.in_shadow() for playbook in found)
-        self._policy = msgspec.structs.replace(self._policy, playbooks=found)
+    def take(self, playbooks: tuple[Playbook, ...], trial: tuple[Playbook, ...] = ()) -> None:
+        """From the next finding on, these playbooks answer; those of `trial` answer for rules that are being tried."""
+        found = tuple(playbook.in_shadow() for playbook in playbooks) if self._is_shadow else playbooks
+        self._policy = msgspec.structs.replace(self._policy, playbooks=found, trial=trial)
         self._read_at = float("-inf")
 
     def __call__(self) -> Policy:
@@ -195,6 +201,7 @@ class Rulings:
                 exemptions.append(Exemption(scope=scope, value=standing.value, expires=standing.expires))
         return Policy(
             playbooks=self._policy.playbooks,
+            trial=self._policy.trial,
             risk=self._policy.risk,
             incident=self._policy.incident,
             budget=self._policy.budget,
@@ -235,6 +242,7 @@ class Daemon:
     telemetry: Telemetry
     reloader: Reloader
     requests: Requests
+    packs: PackChanger
     outbox: OutboxWorker
     schedule: Schedule
     http: HttpServer | None
@@ -325,8 +333,9 @@ def open_daemon(
         closing.callback(kept.store.close)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
-        found = InForce(rules_of(config, cache), playbooks_of(config))
-        _tell_loaded(found, telemetry)
+        installed = Installed(config, kept.store.pack_content, cache)
+        found = installed.load(Shelf(kept.store.packs()))
+        _tell_loaded(config, found, telemetry)
         registry = RegistryHolder(kept.store, telemetry)
         rulings = Rulings(config, found.playbooks, kept.store, clock)
         rulings.protected = registry.protected
@@ -335,10 +344,9 @@ def open_daemon(
         outbox = OutboxWorker(kept.store, notifiers, clock, telemetry)
         closing.callback(outbox.stop)
         stopping = threading.Event()
-        compiled = partial(Lineup.of, window_events_max=config.rules.window_events_max)
         pipeline = Pipeline(
             intakes=_intakes(config, kept, sources, telemetry),
-            lineup=compiled(found.rules.rules),
+            lineup=_compiled(config, found),
             registry=registry,
             policy=rulings,
             store=kept.store,
@@ -355,14 +363,24 @@ def open_daemon(
         closing.callback(schedule.stop)
         reloader = Reloader(
             found,
-            lambda: InForce(rules_of(config, cache), playbooks_of(config)),
-            compiled,
+            lambda: installed.load(Shelf(kept.store.packs())),
+            partial(_compiled, config),
             pipeline.offer,
-            lambda taken: rulings.take(taken.playbooks),
+            lambda taken: rulings.take(taken.playbooks.playbooks, taken.trial_playbooks),
             telemetry,
         )
-        requests = Requests(kept.store, clock, {RELOAD: partial(_reloaded, reloader)})
-        daemon = Daemon(config, kept, pipeline, telemetry, reloader, requests, outbox, schedule, None, stopping)
+        changer = PackChanger(config, kept.store, installed, reloader, clock, telemetry)
+        pipeline.noted = changer.note
+        reload = partial(_reloaded, reloader)
+        handlers: dict[str, Callable[[Request], Answer]] = {
+            RELOAD: reload,
+            ACTIVATE: changer.activate,
+            ROLLBACK: changer.roll_back,
+        }
+        requests = Requests(kept.store, clock, handlers)
+        daemon = Daemon(
+            config, kept, pipeline, telemetry, reloader, requests, changer, outbox, schedule, None, stopping
+        )
         _schedule_jobs(daemon, registry, rulings, clock)
         if config.http.listen and not until_end:
             health = HealthBounds(alive_s_max=config.http.alive_s_max, lag_bytes_max=config.http.ready_lag_bytes_max)
@@ -376,7 +394,13 @@ def open_daemon(
         yield daemon
 
 
-def _tell_loaded(found: InForce, telemetry: Telemetry) -> None:
+def _compiled(config: Config, found: InForce) -> Lineup:
+    return Lineup.of(found.rules.rules, config.rules.window_events_max, found.trial)
+
+
+def _tell_loaded(config: Config, found: InForce, telemetry: Telemetry) -> None:
+    for folder in (*config.rules.folders, *config.playbooks.folders):
+        telemetry.emit(upkeep.FolderUnsigned(folder=str(folder)))
     for problem in (*found.rules.problems, *found.playbooks.problems):
         telemetry.emit(upkeep.RuleRefused(place=_place(problem), problem=str(problem)))
     telemetry.emit(upkeep.RulesLoaded(rules=len(found.rules.rules), refused=len(found.rules.problems)))
@@ -527,6 +551,7 @@ def _schedule_jobs(daemon: Daemon, registry: RegistryHolder, rulings: Rulings, c
             daemon.reloader.reload("a folder has changed")
 
     schedule.every("attend to requests", LOOK_S, attend)
+    schedule.every("watch packs", PACKS_S, daemon.packs.look)
     if config.rules.watch_s:
         schedule.every("watch folders", config.rules.watch_s, watch_folders)
     schedule.every("expire decisions", EXPIRY_S, expire)

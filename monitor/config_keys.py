@@ -148,6 +148,23 @@ class RuleKeys(Keys):
     watch_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
 
 
+def _public_key(text: str) -> str:
+    try:
+        found = len(bytes.fromhex(text))
+    except ValueError:
+        found = 0
+    if found != 32:
+        raise RefusedValueError("64 hexadecimal digits", "copy what `miniwatch rules keygen` printed")
+    return text.lower()
+
+
+class PackKeys(Keys):
+    trusted_keys: tuple[Annotated[str, AfterValidator(_public_key)], ...] = ()
+    canary_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    shadow_h: Annotated[float, Field(ge=0, le=24 * 90)] = 0.0
+    canary_h: Annotated[float, Field(ge=0, le=24 * 90)] = 0.0
+
+
 class PlaybookKeys(Keys):
     builtin: bool = True
     folders: tuple[Folder, ...] = ()
@@ -312,6 +329,7 @@ class AllKeys(Keys):
     dead_letters: DeadLetterKeys = DeadLetterKeys()
     rules: RuleKeys = RuleKeys()
     playbooks: PlaybookKeys = PlaybookKeys()
+    packs: PackKeys = PackKeys()
     risk: RiskKeys = RiskKeys()
     incidents: IncidentKeys = IncidentKeys()
     budgets: BudgetKeys = BudgetKeys()

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import polars as pl
 
 from detectors.detector import Detector, State
-from detectors.sigma import Rule, SigmaDetector
-from monitor.rule_cache import engine_digest, packed, placeless, unpacked
+from detectors.sigma import Rule, SigmaDetector, Trial, TrialDetector, YieldingDetector
+from detectors.sigma.trial import NAME as TRIAL
+from monitor.rule_cache import encoded, engine_digest, placeless
 from monitor.stores import Store
+
+SIGMA: Final = "sigma"
 
 SUBJECT: Final = "rules"
 """What the control log calls it."""
@@ -26,25 +30,39 @@ class ForeignContent(ValueError):
     """A lineup's content cannot be used by this version of the program."""
 
 
+class _Content(msgspec.Struct, frozen=True):
+    """All that a lineup is made of."""
+
+    rules: tuple[Rule, ...]
+    trial: Trial | None
+
+
 @dataclass(frozen=True, slots=True)
 class Lineup:
     """The detectors of a stretch of turns. `digest` is the same whenever they would see the same."""
 
     rules: tuple[Rule, ...]
+    trial: Trial | None
     window_events_max: int
     detectors: tuple[Detector, ...]
     digest: str
 
     @staticmethod
-    def of(rules: Sequence[Rule], window_events_max: int) -> Lineup:
+    def of(rules: Sequence[Rule], window_events_max: int, trial: Trial | None = None) -> Lineup:
         """Compile rules; this may take seconds for thousands of them, and touches nothing that is in use."""
-        digest = hashlib.sha256(packed(placeless(rules))).hexdigest()
-        return Lineup(tuple(rules), window_events_max, (SigmaDetector(rules, window_events_max),), digest)
+        bare = None if trial is None else msgspec.structs.replace(trial, rules=tuple(placeless(trial.rules)))
+        digest = hashlib.sha256(encoded(_Content(tuple(placeless(rules)), bare))).hexdigest()
+        if trial is None:
+            detectors: tuple[Detector, ...] = (SigmaDetector(rules, window_events_max),)
+        else:
+            in_force = YieldingDetector(rules, window_events_max, trial)
+            detectors = (in_force, TrialDetector(trial, window_events_max))
+        return Lineup(tuple(rules), trial, window_events_max, detectors, digest)
 
     @staticmethod
     def unrecorded(detectors: Sequence[Detector]) -> Lineup:
         """Detectors for a run that keeps no record of who watched."""
-        return Lineup((), 0, tuple(detectors), "")
+        return Lineup((), None, 0, tuple(detectors), "")
 
     @staticmethod
     def made_of(content: bytes, window_events_max: int) -> Lineup:
@@ -54,15 +72,15 @@ class Lineup:
             raise ForeignContent("it was compiled by another version of the program")
         inflating = zlib.decompressobj()
         try:
-            rules = inflating.decompress(body, CONTENT_BYTES_MAX)
-            return Lineup.of(unpacked(rules), window_events_max)
+            made = msgspec.msgpack.decode(inflating.decompress(body, CONTENT_BYTES_MAX), type=_Content)
         except (zlib.error, msgspec.MsgspecError) as error:
             raise ForeignContent(f"it is damaged ({error})") from error
+        return Lineup.of(made.rules, window_events_max, made.trial)
 
     @property
     def content(self) -> bytes:
         """All that it takes to make it again."""
-        return engine_digest().encode() + b"\n" + zlib.compress(packed(self.rules), 1)
+        return engine_digest().encode() + b"\n" + zlib.compress(encoded(_Content(self.rules, self.trial)), 1)
 
     @property
     def needed(self) -> frozenset[str]:
@@ -76,8 +94,13 @@ class Lineup:
                 detector.restore(states[detector.name])
 
     def take_over(self, before: Lineup) -> None:
-        """Remember what those before remember of rules that have not changed."""
-        self.restore({detector.name: detector.snapshot() for detector in before.detectors})
+        """Remember what those before remember of rules that have not changed, tried ones that are in force now included."""
+        states = {detector.name: dict(detector.snapshot()) for detector in before.detectors}
+        if before.trial is not None and self.trial is None:
+            tried = pl.col("rule").is_in(sorted(before.trial.tried))  # what those merely count has windows of its own
+            windows = states[SIGMA]["windows"], states[TRIAL]["windows"].filter(tried)
+            states[SIGMA]["windows"] = pl.concat(windows)
+        self.restore(states)
 
 
 class History:

@@ -42,7 +42,7 @@ from monitor.stores.archive import Archive
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING, Bounds, label
 from monitor.turn_telling import Done, TurnTeller
-from playbooks.decide import decide
+from playbooks.decide import decide, decide_in_shadow
 from playbooks.decision import Decision
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
@@ -116,6 +116,7 @@ class Pipeline:
     clock: Callable[[], int]
     settings: Settings
     stopping: Callable[[], bool] = lambda: False
+    noted: Callable[[int, Sequence[Finding]], None] = lambda _events, _fresh: None  # told of every committed turn
     turn_number: int = 0
     watermark: int = BEGINNING
     stalled: str | None = None
@@ -420,6 +421,7 @@ class Pipeline:
         lags = {intake.partition: intake.source.lag_bytes for intake in self.intakes}
         done = Done(turn, pieces, frame, fresh, self.lineup.detectors, self.stages, self.watermark, lags)
         self._teller.tell(done)
+        self.noted(frame.height, fresh)
 
     def _labelled(self, pieces: Sequence[Piece], watermark: int | None) -> tuple[pl.DataFrame, int]:
         if not pieces:
@@ -467,6 +469,16 @@ class Pipeline:
         return [finding for finding in findings if finding.id not in known and first[finding.id] is finding]
 
     def _decided(self, fresh: Sequence[Finding]) -> Outcome:
+        """What is done about new findings; those of rules that are being tried are answered apart, and only for the record."""
+        outcome = self._acted([finding for finding in fresh if not finding.shadow])
+        for finding in fresh:
+            if finding.shadow:
+                tried = decide_in_shadow(finding, self.policy(), now=self._now())
+                outcome.decisions.extend(tried.decisions)
+                outcome.considered.extend(tried.considered)
+        return outcome
+
+    def _acted(self, fresh: Sequence[Finding]) -> Outcome:
         if not fresh:
             return Outcome(risks=[], incidents=[], decisions=[], considered=[])
         owners = {finding.owner for finding in fresh if finding.owner is not None}

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from detectors.sigma import Rule
+from monitor.in_force import InForce
 from monitor.lineup import Lineup, Offer
-from monitor.playbook_files import LoadedPlaybooks
-from monitor.rules import LoadedRules
 from monitor.telemetry import Telemetry, upkeep
 
 TAKEN_S_MAX: Final = 60.0
@@ -23,13 +21,6 @@ TAKEN_S_MAX: Final = 60.0
 
 PROBLEMS_MAX: Final = 100
 """Problems of a refused reload that are told one by one."""
-
-
-class InForce(msgspec.Struct, frozen=True):
-    """What a configuration's folders hold."""
-
-    rules: LoadedRules
-    playbooks: LoadedPlaybooks
 
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +41,7 @@ class Reloader:
         self,
         in_force: InForce,
         load: Callable[[], InForce],
-        compiled: Callable[[Sequence[Rule]], Lineup],
+        compiled: Callable[[InForce], Lineup],
         offer: Callable[[Offer], None],
         taken: Callable[[InForce], None],
         telemetry: Telemetry,
@@ -64,12 +55,15 @@ class Reloader:
         self._telemetry = telemetry
         self._one_at_a_time = threading.Lock()
 
-    def reload(self, why: str) -> Reloaded:
-        """Read everything again and put it in force, or leave everything as it is and say why."""
+    def reload(self, why: str, load: Callable[[], InForce] | None = None) -> Reloaded:
+        """Read everything again and put it in force, or leave everything as it is and say why.
+
+        `load` reads something else than what is configured.
+        """
         with self._one_at_a_time:
             begun = time.monotonic()
             try:
-                fresh = self._load()
+                fresh = (load or self._load)()
                 problems = _news(self.in_force, fresh)
                 done = Reloaded(problems=problems) if problems else self._change_to(fresh)
             except Exception as error:  # noqa: BLE001 - whatever goes wrong with the new, the old goes on and it is told
@@ -81,7 +75,7 @@ class Reloader:
         """Have the pipeline change over, and wait until it has."""
         before = {rule.id: rule.version for rule in self.in_force.rules.rules}
         waiting = _Waiting(lambda: self._take(fresh))
-        self._offer(Offer(self._compiled(fresh.rules.rules), waiting.claim, waiting.taken, waiting.refused))
+        self._offer(Offer(self._compiled(fresh), waiting.claim, waiting.taken, waiting.refused))
         turn = waiting.result(TAKEN_S_MAX)
         after = {rule.id: rule.version for rule in fresh.rules.rules}
         return Reloaded(
@@ -157,7 +151,5 @@ class _Waiting:
 
 def _news(before: InForce, fresh: InForce) -> tuple[str, ...]:
     """Problems that what is in force does not have, whatever the line they have moved to."""
-    known = {(one.path, one.rule, one.message) for one in before.rules.problems}
-    rules = [str(one) for one in fresh.rules.problems if (one.path, one.rule, one.message) not in known]
-    had = set(map(str, before.playbooks.problems))
-    return (*rules, *(text for one in fresh.playbooks.problems if (text := str(one)) not in had))
+    known = before.problems
+    return tuple(text for key, text in fresh.problems.items() if key not in known)

@@ -12,7 +12,7 @@ from monitor.audit import AuditEntry
 from monitor.stores.record import Request
 from monitor.stores.sqlite import SqliteStore
 
-LOOK_S: Final = 1.0
+LOOK_S: Final = 0.5
 """How soon a request is seen."""
 
 RELOAD: Final = "rules.reload"

@@ -28,6 +28,9 @@ SETS_MAX: Final = 4
 FILE_BYTES_MAX: Final = 256 << 20
 """A larger file is none of ours."""
 
+VERDICTS_MAX: Final = 100_000
+"""Twins whose passing is remembered."""
+
 TWINS: Final = "twins.sealed"
 
 _LIBRARIES: Final = ("msgspec", "numpy", "polars", "pyarrow", "pysigma", "pyyaml")
@@ -57,14 +60,9 @@ def engine_digest() -> str:
     return digest.hexdigest()
 
 
-def packed(rules: Sequence[Rule]) -> bytes:
-    """Compiled rules as bytes: the same rules give the same bytes, in any process."""
-    return _ENCODER.encode(list(rules))
-
-
-def unpacked(data: bytes) -> tuple[Rule, ...]:
-    """The rules again; raises `msgspec.MsgspecError` when these are not the bytes of rules of this engine."""
-    return msgspec.msgpack.decode(data, type=tuple[Rule, ...])
+def encoded(value: object) -> bytes:
+    """Compiled rules, and what holds them, as bytes: the same rules give the same bytes, in any process."""
+    return _ENCODER.encode(value)
 
 
 class TwinVerdicts:
@@ -78,7 +76,7 @@ class TwinVerdicts:
         self._keep = keep
 
     def has_passed(self, key: bytes) -> bool:
-        """Whether a twin is known to pass; a key that is not asked for until `save` is forgotten then."""
+        """Whether a twin is known to pass."""
         if key in self._before:
             self._now.add(key)
         return key in self._now
@@ -87,9 +85,11 @@ class TwinVerdicts:
         self._now.add(key)
 
     def save(self) -> None:
-        """Keep what was asked for or added, if it is not what was kept before."""
-        if self._now != self._before:
-            self._keep(frozenset(self._now))
+        """Keep what was added; what nobody asked for since it was kept goes only when there is too much of it."""
+        if self._now <= self._before:
+            return
+        whole = self._now | self._before
+        self._keep(frozenset(whole if len(whole) <= VERDICTS_MAX else self._now))
 
 
 def twin_key(rules: Sequence[Rule], own: frozenset[str], folder: Path) -> bytes:

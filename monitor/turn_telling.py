@@ -57,6 +57,7 @@ class TurnTeller:
                     scope=finding.entity.scope,
                     value=finding.entity.value,
                     title=finding.title,
+                    shadow=finding.shadow,
                 )
             )
         for word in turn.considered:

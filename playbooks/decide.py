@@ -45,6 +45,22 @@ def decide(findings: Sequence[Finding], known: Known, policy: Policy, *, now: in
     )
 
 
+def decide_in_shadow(finding: Finding, policy: Policy, *, now: int | None) -> Outcome:
+    """What a finding would lead to by itself, with no history: recorded in mode shadow, so that rules can be tried.
+
+    It raises no risk and joins no incident, and nothing is held against it that others did: what is in force stays as it
+    would be without it, and the answer is the same however the stream is cut.
+    """
+    trying = tuple(playbook.in_shadow() for playbook in policy.trial or policy.playbooks)
+    outcome = decide([finding], Known(), msgspec.structs.replace(policy, playbooks=trying), now=now)
+    return Outcome(
+        risks=[],
+        incidents=[],
+        decisions=[msgspec.structs.replace(decision, incident=None) for decision in outcome.decisions],
+        considered=[msgspec.structs.replace(word, incident=None) for word in outcome.considered],
+    )
+
+
 def decide_again(
     findings: Sequence[Finding], policy: Policy, *, now: int | None, without_rule: str, known: Known | None = None
 ) -> Outcome:

@@ -125,9 +125,13 @@ class BudgetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """All that `decide` is told besides findings and history. `playbooks` are in the order in which they are asked."""
+    """All that `decide` is told besides findings and history. `playbooks` are in the order in which they are asked.
+
+    `trial` are the playbooks that answer findings of rules that are being tried; without any, `playbooks` do.
+    """
 
     playbooks: tuple[Playbook, ...]
+    trial: tuple[Playbook, ...] = ()
     risk: RiskConfig = msgspec.field(default_factory=RiskConfig)
     incident: IncidentConfig = msgspec.field(default_factory=IncidentConfig)
     budget: BudgetConfig = msgspec.field(default_factory=BudgetConfig)

@@ -6,6 +6,7 @@ from detectors.sigma.load import parse_rules
 from detectors.sigma.pipeline import read_pipelines
 from detectors.sigma.reading import Reading
 from detectors.sigma.rule import Rule, RuleProblem, RuleRefusedError, RuleSet
+from detectors.sigma.trial import Trial, TrialDetector, YieldingDetector
 
 __all__ = [
     "Explanation",
@@ -15,6 +16,9 @@ __all__ = [
     "RuleRefusedError",
     "RuleSet",
     "SigmaDetector",
+    "Trial",
+    "TrialDetector",
+    "YieldingDetector",
     "explain",
     "parse_rules",
     "read_pipelines",

@@ -76,7 +76,7 @@ def _in_force(loaded: LoadedPlaybooks, config: Config) -> list[Playbook]:
 
 
 def _files(config: Config) -> dict[str, Path]:
-    from monitor.app import playbook_folders
+    from monitor.in_force import playbook_folders
     from monitor.playbook_files import files_of
 
     return files_of(playbook_folders(config))

@@ -14,6 +14,7 @@ from monitor.cli.asking import reload_rules
 from monitor.cli.benching import bench
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
+from monitor.cli.packing import activate_pack, list_packs, make_signing_key, pack_folder, roll_pack_back, verify_pack
 from monitor.cli.printing import Column, visible, write_one, write_rows, write_text
 from monitor.counting import counted
 
@@ -89,6 +90,16 @@ def show_rule(name: RuleName, output: Output = Form.TABLE, config: ConfigFile = 
 
 
 rules.command("reload", epilog='Example: miniwatch rules reload --reason "New rule for box apps"')(reload_rules)
+rules.command("keygen", epilog="Example: miniwatch rules keygen signing.key")(make_signing_key)
+rules.command("pack", epilog="Example: miniwatch rules pack mine/ --key signing.key --version 7 -O mine-7.mwp")(
+    pack_folder
+)
+rules.command("verify", epilog="Example: miniwatch rules verify mine-7.mwp")(verify_pack)
+rules.command("activate", epilog='Example: miniwatch rules activate mine-7.mwp --stage shadow --reason "New box apps"')(
+    activate_pack
+)
+rules.command("rollback", epilog='Example: miniwatch rules rollback --reason "Too many findings"')(roll_pack_back)
+rules.command("packs", epilog="Example: miniwatch rules packs -o json")(list_packs)
 
 
 @rules.command("check", epilog="Example: miniwatch rules check rules/mine/ --strict")

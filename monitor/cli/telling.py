@@ -38,7 +38,7 @@ FINDING_COLUMNS: Final[list[Column[Finding]]] = [
     ("WHO", lambda row: entity_text(row.entity)),
     ("EVENTS", lambda row: row.evidence.count),
     ("RULE", lambda row: row.rule.id[:8]),
-    ("TITLE", lambda row: row.title),
+    ("TITLE", lambda row: row.title + (" (shadow)" if row.shadow else "")),
 ]
 INCIDENT_COLUMNS: Final[list[Column[Incident]]] = [
     ("ID", lambda row: row.id[:SHORT_ID]),
@@ -68,7 +68,7 @@ def finding_lines(row: Finding) -> list[tuple[str, object]]:
     more = f" (the first {len(evidence.event_ids)} are named)" if evidence.truncated else ""
     return [
         ("Finding", row.id),
-        ("What", row.title),
+        ("What", row.title + _of_trial(row)),
         ("Who", entity_text(row.entity)),
         ("Developer", _developer(row.entity.scope, row.owner)),
         (
@@ -85,6 +85,10 @@ def finding_lines(row: Finding) -> list[tuple[str, object]]:
         ("Could be harmless", list(row.false_positives)),
         ("What to do", row.response),
     ]
+
+
+def _of_trial(row: Finding) -> str:
+    return " (in shadow: its rule is being tried)" if row.shadow else ""
 
 
 def incident_lines(row: Incident) -> list[tuple[str, object]]:

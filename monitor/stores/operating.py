@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, exists, func, select, update
@@ -11,10 +12,22 @@ from monitor.audit import AuditEntry
 from monitor.counting import counted
 from monitor.stores import AppRecord, Segment, Standing, tables
 from monitor.stores.reading import one_document
-from monitor.stores.record import NOT_ENDED, AlreadyEnded, Delivery, DeliveryState, NotFound, Request
-from monitor.stores.rows import chunks, decision_row, delivery, document, flat_row, put, standing
+from monitor.stores.record import (
+    NOT_ENDED,
+    AlreadyEnded,
+    Delivery,
+    DeliveryState,
+    NotFound,
+    PackRow,
+    PackState,
+    Request,
+)
+from monitor.stores.rows import chunks, decision_row, delivery, document, flat_row, put, put_new, standing
 from monitor.stores.turn import append_audit
 from playbooks.decision import Decision, DecisionState, Mode
+
+PACKS_KEPT: Final = 10
+"""Packs whose time is over that are kept, to go back to."""
 
 EXPIRY: str = "system:expiry"
 """The actor of what the passing of time brings about."""
@@ -156,6 +169,34 @@ def answer_of(connection: Connection, key: str) -> str | None:
     columns = tables.requests.c
     row = connection.execute(select(columns.answered, columns.answer).where(columns.id == key)).one_or_none()
     return str(row.answer) if row is not None and row.answered is not None else None
+
+
+def packs(connection: Connection) -> list[PackRow]:
+    """All packs, those that came to their state last first."""
+    columns = tables.packs.c
+    wanted = select(*(columns[name] for name in PackRow.__struct_fields__))
+    ordered = wanted.order_by(columns.since.desc(), columns.version.desc())
+    return [PackRow(**{**row, "state": PackState(row["state"])}) for row in connection.execute(ordered).mappings()]
+
+
+def add_pack(connection: Connection, added: PackRow, content: bytes, entry: AuditEntry) -> None:
+    """Keep a pack; one that has been taken already stays as it is. Of those that were only offered, the latest is kept."""
+    table = tables.packs
+    connection.execute(table.delete().where(table.c.state == PackState.OFFERED.value))
+    put_new(connection, tables.packs, [{**flat_row(added), "state": added.state.value, "content": content}])
+    append_audit(connection, [entry])
+
+
+def change_packs(connection: Connection, changed: Sequence[PackRow], entry: AuditEntry) -> None:
+    """Let packs change their states together; of those whose time is over, the latest are kept."""
+    table = tables.packs
+    for row in changed:
+        values = {"state": row.state.value, "stage": row.stage, "since": row.since}
+        if not connection.execute(update(table).where(table.c.digest == row.digest).values(values)).rowcount:
+            raise NotFound("pack", row.digest)
+    over = [row.digest for row in packs(connection) if row.state in {PackState.RETIRED, PackState.WITHDRAWN}]
+    connection.execute(table.delete().where(table.c.digest.in_(over[PACKS_KEPT:])))
+    append_audit(connection, [entry])
 
 
 def forget_requests(connection: Connection, before: int) -> None:

@@ -12,6 +12,7 @@ KEYS: Final = "keys"
 SEAL_KEY: Final = "seal.key"
 PEOPLE_KEY: Final = "people.key"
 RULE_CACHE: Final = "cache"
+PACKS: Final = "packs"
 LOCK: Final = "run.lock"
 
 
@@ -27,4 +28,5 @@ class Places:
         self.seal_key: Final = root / KEYS / SEAL_KEY
         self.people_key: Final = root / KEYS / PEOPLE_KEY
         self.rule_cache: Final = root / RULE_CACHE
+        self.packs: Final = root / PACKS
         self.lock: Final = root / LOCK

@@ -129,6 +129,28 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     created: int
 
 
+class PackState(StrEnum):
+    """Where a pack stands: given to the daemon, tried beside what is in force, in force, in force before, or given up."""
+
+    OFFERED = "offered"
+    CANDIDATE = "candidate"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    WITHDRAWN = "withdrawn"
+
+
+class PackRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A pack in the record, without its bytes; `since` is when it came to its state and stage."""
+
+    digest: str
+    name: str
+    version: int
+    signer: str
+    state: PackState
+    stage: str
+    since: int
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Figures for a summary: `tables` by table name, the rest by the value of the column they are named for."""
 

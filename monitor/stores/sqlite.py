@@ -34,6 +34,7 @@ from monitor.stores.record import (
     Delivery,
     DeliveryState,
     LetterAccount,
+    PackRow,
     Query,
     Request,
 )
@@ -247,6 +248,25 @@ class SqliteStore:
     def answer_of(self, key: str) -> str | None:
         with self._database.reading() as connection:
             return operating.answer_of(connection, key)
+
+    def packs(self) -> Sequence[PackRow]:
+        """All packs, those that came to their state last first."""
+        with self._database.reading() as connection:
+            return operating.packs(connection)
+
+    def pack_content(self, digest: str) -> bytes | None:
+        table = tables.packs
+        with self._database.reading() as connection:
+            return connection.execute(select(table.c.content).where(table.c.digest == digest)).scalar()
+
+    def add_pack(self, pack: PackRow, content: bytes, entry: AuditEntry) -> None:
+        with self._database.writing("operator") as connection:
+            operating.add_pack(connection, pack, content, entry)
+
+    def change_packs(self, changed: Sequence[PackRow], entry: AuditEntry) -> None:
+        """Let packs change their states, all or none."""
+        with self._database.writing("packs") as connection:
+            operating.change_packs(connection, changed, entry)
 
     def forget_requests(self, before: int) -> None:
         with self._database.writing("retention") as connection:

@@ -45,6 +45,15 @@ controls: Final = Table("controls", metadata, _key("turn", BigInteger), _key("su
 
 contents: Final = Table("contents", metadata, _key("digest"), *_raw("content"))
 
+packs: Final = Table(
+    "packs",
+    metadata,
+    _key("digest"),
+    *_text("name", "signer", "state", "stage"),
+    *_whole("version", "since"),
+    *_raw("content"),
+)
+
 requests: Final = Table(
     "requests",
     metadata,

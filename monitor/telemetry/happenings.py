@@ -153,8 +153,12 @@ class FindingMade(Happening, frozen=True, kw_only=True):
     scope: str
     value: str
     title: str
+    shadow: bool
 
     def count(self, meter: Meter) -> None:
+        if self.shadow:
+            meter.add(metrics.FINDINGS_IN_SHADOW, rule=self.rule)
+            return
         meter.add(metrics.FINDINGS, severity=self.severity, kind=self.kind)
         meter.add(metrics.FINDINGS_BY_RULE, rule=self.rule)
 

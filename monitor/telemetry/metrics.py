@@ -72,6 +72,9 @@ SOURCE_FAILURES: Final = _counter("source_failures", "Times that a source could 
 IMBALANCE: Final = _gauge("ledger_imbalance", "received - processed - dead-lettered - in flight; 0.", "events")
 FINDINGS: Final = _counter("findings", "Findings made.", "findings", {"severity": SEVERITIES, "kind": KINDS})
 FINDINGS_BY_RULE: Final = _counter("rule_findings", "Findings made, by rule.", "findings", {"rule": None})
+FINDINGS_IN_SHADOW: Final = _counter(
+    "shadow_findings", "Findings of rules that are being tried, by rule.", "findings", {"rule": None}
+)
 INCIDENTS: Final = _counter("incidents_opened", "Incidents opened.", "incidents", {"severity": SEVERITIES})
 DECISIONS: Final = _counter(
     "decisions",
@@ -105,6 +108,12 @@ RECOVERY_SECONDS: Final = _gauge("recovery_seconds", "Time that the latest recov
 RULES: Final = _gauge("rules", "Rules by whether they are active.", "rules", {"state": ("active", "refused")})
 RELOADS: Final = _counter(
     "rule_reloads", "Changes of rules while running, by what came of them.", "reloads", {"outcome": ("taken", "failed")}
+)
+PACK_CHANGES: Final = _counter(
+    "pack_changes",
+    "Changes of rule packs, by what came of them; returned: taken back by itself.",
+    "changes",
+    {"outcome": ("done", "refused", "returned")},
 )
 CACHE_REFUSALS: Final = _counter(
     "cache_refusals", "Files of the rule cache that could not be used or written.", "files"

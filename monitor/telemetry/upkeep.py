@@ -112,6 +112,49 @@ class ReloadRefused(Happening, frozen=True, kw_only=True):
         """Told one by one; `ReloadFailed` counts them together."""
 
 
+class FolderUnsigned(Happening, frozen=True, kw_only=True):
+    """Rules or playbooks of a folder are taken without a signature: local development."""
+
+    folder: str
+
+    def count(self, meter: Meter) -> None:
+        """What is in it is counted with the rest."""
+
+
+class PackChanged(Happening, frozen=True, kw_only=True):
+    """A pack has come to a stage, or to the end of its time."""
+
+    pack: str
+    state: str
+    stage: str
+    why: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.PACK_CHANGES, outcome="done")
+
+
+class PackChangeRefused(Happening, frozen=True, kw_only=True):
+    """A pack was not taken; what was in force stays."""
+
+    level: ClassVar[Level] = "error"
+    pack: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.PACK_CHANGES, outcome="refused")
+
+
+class PackReturned(Happening, frozen=True, kw_only=True):
+    """Findings of a new pack came at a rate that its maker did not foresee; it was taken back by itself."""
+
+    level: ClassVar[Level] = "error"
+    pack: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.PACK_CHANGES, outcome="returned")
+
+
 class RuleRefused(Happening, frozen=True, kw_only=True):
     """A rule or playbook that will not speak, and why."""
 

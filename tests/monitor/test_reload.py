@@ -8,9 +8,10 @@ import threading
 import pytest
 
 from monitor.folder_watch import FolderWatch
+from monitor.in_force import InForce
 from monitor.lineup import Lineup
 from monitor.playbook_files import load_playbooks
-from monitor.reload import InForce, Reloader
+from monitor.reload import Reloader
 from monitor.requests import Answer, Requests
 from monitor.rules import RuleFolder, load_rules
 from monitor.sealing import Seal
@@ -45,7 +46,7 @@ class Scene:
         self.reloader = Reloader(
             self.load(),
             self.load,
-            lambda rules: Lineup.of(rules, 1000),
+            lambda found: Lineup.of(found.rules.rules, 1000),
             self.offered,
             self.taken.append,
             Telemetry(level="info", log_format="json", stream=self.log),

@@ -1,10 +1,11 @@
 """What is kept of compiled rules and passed twins is what working it out again would give, and nothing is trusted for lying there."""
 
+import msgspec
 import pytest
 
-from detectors.sigma import Reading, parse_rules, read_pipelines
+from detectors.sigma import Reading, Rule, parse_rules, read_pipelines
 from monitor import rule_cache
-from monitor.rule_cache import RuleCache, engine_digest, packed, unpacked
+from monitor.rule_cache import RuleCache, encoded, engine_digest
 from monitor.rules import RuleFolder, builtin_folder, load_rules
 from monitor.sealing import Seal
 
@@ -67,7 +68,7 @@ def test_what_is_read_back_is_what_parsing_gives(cache, parsing, told):
 def test_the_rules_of_the_program_are_the_same_from_the_cache(cache):
     fresh = load_rules([builtin_folder()])
     assert load_rules([builtin_folder()], cache) == load_rules([builtin_folder()], cache) == fresh
-    assert unpacked(packed(fresh.rules)) == fresh.rules
+    assert msgspec.msgpack.decode(encoded(fresh.rules), type=tuple[Rule, ...]) == fresh.rules
 
 
 @pytest.mark.parametrize(

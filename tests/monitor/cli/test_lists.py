@@ -26,6 +26,7 @@ FIELDS = [
     "proof",
     "false_positives",
     "response",
+    "shadow",
 ]
 CALL = (
     '{"@timestamp":"2026-03-02T00:00:%02dZ","event":{"id":"call-%d","dataset":"miniprogram.api"},'
