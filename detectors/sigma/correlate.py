@@ -37,6 +37,9 @@ WINDOW_EVENTS_MAX: Final = 1_000_000
 _ONE: Final = ["code", "group", "key", "time", "hash", "id"]
 """What tells events apart; in the order of the last three they are counted."""
 
+_LOOKED_AT: Final = ["code", "group", "key", "time", "hash", "value", "number", "bases", "held", "id"]
+"""Columns that windows read of all their events; of those that come in, also the others."""
+
 KEPT: Final = pl.Schema(
     {"rule": pl.String(), "stamp": pl.String()}
     | {name: dtype for name, dtype in SCHEMA.items() if name not in ("code", "group")}
@@ -69,6 +72,7 @@ class Correlator:
         self._waiting = SCHEMA.to_frame()  # their time has not come
         self._inside = SCHEMA.to_frame()  # counted; some of them no longer needed
         self._kept = 0  # events inside after the last clearing
+        self._is_mixed = False  # whether keys have been seen that differ and have the same hash
         self.forgotten = 0
 
     def observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
@@ -108,6 +112,7 @@ class Correlator:
         self._waiting = events.filter(pl.col("waiting")).select(SCHEMA.names())
         self._inside = events.filter(~pl.col("waiting")).select(SCHEMA.names())
         self._kept = self._inside.height
+        self._is_mixed = events.select("code", "group").n_unique() < events.select("code", "key").n_unique()
 
     def _hits(self, frame: pl.DataFrame, matches: Mapping[str, Rows]) -> list[pl.DataFrame]:
         """Hits of base rules in this batch, as events of windows; what windows read of them is gathered once for all."""
@@ -159,13 +164,13 @@ class Correlator:
 
     def _cross(self, ready: pl.DataFrame) -> list[Crossing]:
         """Count the ready events in: the windows of their rules that fire."""
-        ready = _merged(ready)
-        past = self._inside.join(ready.select("code", "group").unique(), on=["code", "group"], how="semi")
-        events, group = _sorted(
-            pl.concat([past.with_columns(fresh=pl.lit(value=False)), ready.with_columns(fresh=pl.lit(value=True))])
-        )
+        ready = self._in_order(_merged(ready))
+        told = ready.select("code", "group").unique()
+        past = self._inside.join(told, on=["code", "group"], how="semi", maintain_order="left")
+        events, order = self._together(past, ready)
         code = events.get_column("code").to_numpy()
-        is_fresh = events.get_column("fresh").to_numpy()
+        group = _numbered(code, events.get_column("key" if self._is_mixed else "group"))
+        is_fresh = order >= past.height
         held = events.get_column("held").to_numpy().copy()
         crossings: list[Crossing] = []
         starts = np.flatnonzero(np.diff(code, prepend=-1))
@@ -180,12 +185,40 @@ class Correlator:
             held_before = held[places][fresh - 1]  # of the first row it does not matter: its window was empty
             for at in np.flatnonzero(measured.now & ~(held_before & measured.earlier)).tolist():
                 row = int(fresh[at])
-                crossings.append(Crossing.at(rule, part, row, int(seen.start[row]), float(measured.holds[at])))
+                event = ready.row(int(order[begin + row]) - past.height, named=True)
+                crossings.append(Crossing.at(rule, event, part, row, int(seen.start[at]), float(measured.holds[at])))
             if self._looked is not None:
                 self._looked(rule, seen, measured)
-        counted = events.with_columns(held=pl.Series(held)).filter(pl.Series(is_fresh)).drop("fresh")
-        self._inside = pl.concat([self._inside, counted])
+        now = np.empty(ready.height, dtype=np.bool_)
+        now[order[is_fresh] - past.height] = held[is_fresh]
+        self._inside = pl.concat([self._inside, ready.with_columns(held=pl.Series(now))])
         return crossings
+
+    def _in_order(self, ready: pl.DataFrame) -> pl.DataFrame:
+        """Events in the order in which they are counted, group by group.
+
+        Numbers are sorted, which is quick. They nearly always tell events apart; where they do not, texts are looked at as well.
+        """
+        columns = ("code", "group", "time", "hash")
+        code, group, time, content = (ready.get_column(name).to_numpy() for name in columns)
+        order = np.lexsort((content, time, group, code))
+        alike = (np.diff(code[order]) == 0) & (np.diff(time[order]) == 0) & (np.diff(content[order]) == 0)
+        if alike.any():
+            return ready.sort(*columns, "id", "value", maintain_order=True)
+        return ready[pl.Series(order, dtype=pl.UInt32)]
+
+    def _together(self, past: pl.DataFrame, ready: pl.DataFrame) -> tuple[pl.DataFrame, Integers]:
+        """What windows look at, group by group: past events, each group's in order, then the ready ones; and where each stood."""
+        events = pl.concat([past.select(_LOOKED_AT), ready.select(_LOOKED_AT)])
+        code, group = (events.get_column(name).to_numpy() for name in ("code", "group"))
+        order = np.lexsort((group, code))  # stable: what is in order stays so
+        keys = events.get_column("key")
+        at = np.flatnonzero((order[1:] >= past.height) & (np.diff(code[order]) == 0) & (np.diff(group[order]) == 0))
+        before, after = (keys[pl.Series(order[rows], dtype=pl.UInt32)] for rows in (at, at + 1))
+        self._is_mixed = self._is_mixed or bool((before != after).any())
+        if self._is_mixed:
+            order = np.lexsort((keys.rank("dense").to_numpy(), code))
+        return events[pl.Series(order, dtype=pl.UInt32)], order.astype(np.int64)
 
     def _clear(self, watermark: int) -> None:
         """Drop what no window can reach any more: when it has become much, or memory is full."""
@@ -205,8 +238,8 @@ class Correlator:
         self.forgotten += count
         order = ["time", "hash", "code", "key", "id"]
         first = min(count, self._inside.height)
-        self._inside = self._inside.sort(order).slice(first)
-        self._waiting = self._waiting.sort(order).slice(count - first)
+        self._inside = self._inside.sort(order, maintain_order=True).slice(first)
+        self._waiting = self._waiting.sort(order, maintain_order=True).slice(count - first)
 
 
 def _merged(ready: pl.DataFrame) -> pl.DataFrame:
@@ -220,28 +253,10 @@ def _merged(ready: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([ready.filter(~told), whole.select(SCHEMA.names())])
 
 
-def _sorted(events: pl.DataFrame) -> tuple[pl.DataFrame, Integers]:
-    """Events window by window, group by group, in the order in which they are counted; and the number of each one's group.
-
-    Numbers are sorted, which is quick. They nearly always tell events apart; where they do not, texts are looked at as well.
-    """
-    code, group, time, content = (events.get_column(name).to_numpy() for name in ("code", "group", "time", "hash"))
-    order = np.lexsort((content, time, group, code))
-    ordered = events[pl.Series(order, dtype=pl.UInt32)]
-    is_same = (np.diff(code[order]) == 0) & (np.diff(group[order]) == 0)
-    keys = ordered.get_column("key")
-    is_other = (keys[1:] != keys[:-1]).to_numpy()
-    is_alike = (np.diff(time[order]) == 0) & (np.diff(content[order]) == 0)
-    if not (is_same & (is_other | is_alike)).any():
-        return ordered, _numbered(~is_same)
-    ordered = events.sort(["code", "key", "time", "hash", "id", "value"], maintain_order=True)
-    runs = ordered.select(pl.struct("code", "key").rle_id()).to_series()
-    return ordered, runs.to_numpy().astype(np.int64)
-
-
-def _numbered(begins: npt.NDArray[np.bool_]) -> Integers:
-    """A number that rises by one where something begins."""
-    return np.concatenate([[0], np.cumsum(begins)])
+def _numbered(code: npt.NDArray[np.uint32], group: pl.Series) -> Integers:
+    """A number for each event's group, which rises from group to group."""
+    changes = (np.diff(code) != 0) | (group[1:] != group[:-1]).to_numpy()
+    return np.concatenate([[0], np.cumsum(changes)])
 
 
 def _watermarks(frame: pl.DataFrame) -> Integers:

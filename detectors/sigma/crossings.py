@@ -41,11 +41,14 @@ class Crossing:
     holds: float
 
     @classmethod
-    def at(cls, rule: Rule, events: pl.DataFrame, row: int, start: int, holds: float) -> Crossing:
+    def at(
+        cls, rule: Rule, event: Mapping[str, Any], events: pl.DataFrame, row: int, start: int, holds: float
+    ) -> Crossing:
+        """`events` are those of the rule, the window's from `start` to `row`."""
         inside = row - start + 1
         ids = events.get_column("id").slice(start, min(inside, EVIDENCE_IDS_MAX)).drop_nulls().to_list()
         begun = int(events.get_column("time")[start])
-        return cls(rule, events.row(row, named=True), begun, inside, tuple(ids), holds)
+        return cls(rule, event, begun, inside, tuple(ids), holds)
 
     @property
     def finding(self) -> Finding:

@@ -32,6 +32,9 @@ Flags = npt.NDArray[np.bool_]
 NUMBER_MAX: Final = float(2**53)
 """A number farther from zero is taken as this one: beyond, a float no longer tells whole numbers apart."""
 
+PLACES_MAX: Final = 2**62
+"""Up to here instants of all groups have a number each in 64 bits."""
+
 _HOLDS: Final[Mapping[str, Callable[[Numbers, float], Flags]]] = {
     "gt": operator.gt,
     "gte": operator.ge,
@@ -44,27 +47,35 @@ _HOLDS: Final[Mapping[str, Callable[[Numbers, float], Flags]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Events of one rule, sorted by group and order, and where the window of each begins.
+    """Events of one rule, sorted by group and order, and where their windows begin.
 
     `place` orders events of one instant and group alike and rises from group to group; `first` is the least place
-    that a window reaches, `start` the row it begins with. `fresh` are the rows that are asked about.
+    that the window of each event reaches. `fresh` are the rows that are asked about, `start` the rows with which their windows begin.
     """
 
     frame: pl.DataFrame
     group: Integers
     place: Integers
     first: Integers
-    start: Integers
     fresh: Integers
+    start: Integers
 
     @classmethod
     def of(cls, frame: pl.DataFrame, group: Integers, span_us: int, fresh: Integers) -> Events:
         time = frame.get_column("time").to_numpy()
-        moments = np.unique(time)
-        before = group * (len(moments) + 1)
-        place = before + np.searchsorted(moments, time)
-        first = before + np.searchsorted(moments, time - span_us, side="right")
-        return cls(frame, group, place, first, np.searchsorted(place, first), fresh)
+        begin = int(time.min())
+        width = int(time.max()) - begin + 2
+        groups = group - group[0]
+        if (int(groups[-1]) + 1) * width < PLACES_MAX:
+            moment, reach = time - (begin - 1), np.maximum(time - (span_us + begin - 1), 0)
+        else:  # very many groups over a very long time: instants are numbered
+            moments = np.unique(time)
+            width = len(moments) + 1
+            moment = np.searchsorted(moments, time) + 1
+            reach = np.searchsorted(moments, time - span_us, side="right")
+        place = groups * width + moment
+        first = groups * width + reach + 1
+        return cls(frame, group, place, first, fresh, np.searchsorted(place, first[fresh]))
 
     def column(self, name: str) -> npt.NDArray[Any]:
         return self.frame.get_column(name).to_numpy()
@@ -81,7 +92,7 @@ class Measured:
 
 def measure(window: Window, events: Events) -> Measured:
     """What the windows of the fresh events hold. An empty window never meets its condition."""
-    was_empty = events.start[events.fresh] == events.fresh
+    was_empty = events.start == events.fresh
     if window.kind.is_temporal:
         hits = Hits(events.place, events.first[events.fresh], events.column("bases"), len(window.bases))
         (after, now), (before, earlier) = (_found(window, hits, rows) for rows in (events.fresh + 1, events.fresh))
@@ -99,7 +110,7 @@ def _all(bounds: Sequence[Bound], values: Numbers) -> Flags:
 
 
 def _count(_: Window, events: Events) -> tuple[Numbers, Numbers]:
-    before = (events.fresh - events.start[events.fresh]).astype(np.float64)
+    before = (events.fresh - events.start).astype(np.float64)
     return before + 1, before
 
 
@@ -110,9 +121,8 @@ def _distinct(_: Window, events: Events) -> tuple[Numbers, Numbers]:
     change = np.zeros(len(events.place) + 1, dtype=np.int64)
     change[:-1] = 1
     np.add.at(change, np.minimum(left, following), -1)
-    after = np.cumsum(change)[:-1]
-    before = after - (previous < events.start)
-    return after[events.fresh].astype(np.float64), before[events.fresh].astype(np.float64)
+    after = np.cumsum(change)[events.fresh].astype(np.float64)
+    return after, after - (previous[events.fresh] < events.start)
 
 
 def _neighbours(events: Events) -> tuple[Integers, Integers]:
@@ -129,19 +139,19 @@ def _neighbours(events: Events) -> tuple[Integers, Integers]:
 
 def _sum(_: Window, events: Events) -> tuple[Numbers, Numbers]:
     totals = Totals(events.column("number"))
-    start = events.start[events.fresh]
+    start = events.start
     return totals.between(start, events.fresh + 1), totals.between(start, events.fresh)
 
 
 def _average(_: Window, events: Events) -> tuple[Numbers, Numbers]:
     totals = Totals(events.column("number"))
-    start = events.start[events.fresh]
+    start = events.start
     return totals.average(start, events.fresh + 1), totals.average(start, events.fresh)
 
 
 def _percentile(window: Window, events: Events) -> tuple[Numbers, Numbers]:
     ranks = Ranks(events.column("number"))
-    start = events.start[events.fresh]
+    start = events.start
     wanted = window.percentile if window.percentile is not None else 50.0
     before = np.maximum(events.fresh, start + 1)  # of an empty window nobody asks
     return ranks.percentile(start, events.fresh + 1, wanted), ranks.percentile(start, before, wanted)

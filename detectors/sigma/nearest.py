@@ -85,7 +85,7 @@ def _nearest_first(window: Window, events: Events, measured: Measured) -> list[L
 
 def _masks(events: Events) -> Integers:
     """The bits of the rules that were hit in the window of each fresh event."""
-    ends = np.stack([events.start[events.fresh], events.fresh + 1], axis=1).ravel()
+    ends = np.stack([events.start, events.fresh + 1], axis=1).ravel()
     masks: Integers = np.bitwise_or.reduceat(np.append(events.column("bases"), 0), ends)[::2]
     return masks
 

@@ -15,7 +15,7 @@ import pytest
 from by_hand import APP, FIELDS, by_hand, correlation, detector_of, ids
 
 from detectors.event import END_OF_TIME, MICROSECONDS, Batch
-from detectors.sigma import correlate, readings
+from detectors.sigma import correlate, measure, readings
 from detectors.testing import FIRST_TIME, batch, check_detector, cut, run
 
 EPOCH = datetime.fromtimestamp(FIRST_TIME // MICROSECONDS, UTC)
@@ -121,11 +121,14 @@ TIMELINES = [
     of("a large sum and a small one do not disturb each other", sums({"gte": 0.3}), "a@0:n=1e14,app=wx2 a@1:n=0.1 a@2:n=0.2", "0@wx2=100000000000000 2=0.3"),
     of("sums through an alias", sums(rules="a b", fields="x", aliases={"x": {"a": "number", "b": "other.number"}}), "a@0:n=4 b@1:m=5 b@2:n=7 b@3:m=1", "3=10"),
     of("a sum that is less", sums({"lt": 0}), "a@0:n=1 a@1:n=-2 a@2:n=0 a@20:n=-1", "1=-1 20=-1"),
+    of("a sum that fell below just before the event", sums(), "a@0:n=10 a@5:n=1 a@11:n=10", "0=10 11=11"),
+    of("parts of numbers that make a whole", sums({"gte": 2}), "a@0:n=0.7 a@1:n=0.8 a@2:n=0.6", "2=2.1"),
     # value_avg
     of("an average crosses", average(), "a@0:n=1 a@1:n=9 a@2:n=6 a@3:n=1 a@4:n=20", "2=5.333333333333333 4=7.4"),
     of("an average crosses because a number has left", average(), "a@0:n=1 a@1:n=9 a@10.5:n=9", "10.5=9"),
     of("an average of thirds", average({"gte": 0.1}), "a@0:n=0.1 a@1:n=0.1 a@2:n=0.1", "0=0.1"),
     of("an average that falls", average({"lt": 5}), "a@0:n=6 a@1:n=3 a@2:n=9 a@3:n=0", "1=4.5 3=4.5"),
+    of("an average that fell below just before the event", average(), "a@0:n=20 a@5:n=1 a@11:n=20", "0=20 11=10.5"),
     # value_median and value_percentile
     of("a median of an odd number", median(), "a@0:n=1 a@1:n=9 a@2:n=6", "1=5"),
     of("a median of an even number lies between the two", median({"gt": 5}), "a@0:n=1 a@1:n=9 a@2:n=6 a@3:n=5", "2=6"),
@@ -136,6 +139,9 @@ TIMELINES = [
     of("a fraction of a percentile", percentile(12.5, {"gte": 1}), "a@0:n=0 a@1:n=8", "1=1"),
     of("equal numbers", percentile(90), "a@0:n=9 a@1:n=9 a@2:n=9", "0=9"),
     of("percentiles of groups", percentile(100), "a@0:n=9,app=wx2 a@1:n=1 a@2:n=9", "0@wx2=9 2=9"),
+    of("a median that fell below just before the event", median(), "a@0:n=9 a@5:n=1 a@11:n=9", "0=9 11=5"),
+    of("a percentile that fell below just before the event", percentile(100), "a@0:n=9 a@5:n=1 a@11:n=9", "0=9 11=9"),
+    of("the second highest of five", percentile(75, {"eq": 7}), "a@0:n=9 a@1:n=5 a@2:n=6 a@3:n=4 a@4:n=7", "4=7"),
     # temporal
     of("all rules in any order", together(), "b@0 a@1 a@2", "1=2"),
     of("three rules", together("a b c"), "a@0 c@1 a@2 b@3", "3=3"),
@@ -148,6 +154,7 @@ TIMELINES = [
     of("groups stay apart", together(), "a@0 b@1:app=wx2 b@2", "2=2"),
     of("again after it fell below", together(), "a@0 b@1 a@12 b@13", "1=2 13=2"),
     of("not again while it holds", together(), "a@0 b@1 a@5 b@6 a@12 b@13", "1=2"),
+    of("together again because one left just before the event", together(), "a@0 b@5 a@11", "5=2 11=2"),
     of("different fields by alias", together(**ALIAS), "a@0:user=u b@1:user=u b@2:other.user=u", "2@u=2"),
     of("a and not b: no b before it", together(condition="a and not b"), "a@0 b@1 a@2 a@11.5 a@12", "0=1 11.5=1"),
     of("a and not b: an event that is both does not count", together(condition="a and not b"), "ab@0 a@20", "20=1"),
@@ -165,6 +172,7 @@ TIMELINES = [
     of("a later first one does not serve an earlier second", ordered("a b c"), "a@0 b@5 a@6 c@11", ""),
     of("there and back again", ordered("a b a"), "a@0 b@1 a@2", "2=3"),
     of("two of three in order", ordered("a b c", {"gte": 2}), "c@0 b@1 a@2 c@3", "3=2"),
+    of("in order again because the first left just before the event", ordered(), "a@0 b@5 a@9 b@10.5", "5=2 10.5=2"),
     of("in order and without", ordered("a b c", "a and b and not c"), "a@0 b@1 a@20 c@21 b@22", "1=2"),
     of("in order, either", ordered("a b c", "a and c or b and c"), "c@0 b@1 c@2", "2=2"),
     of("groups stay apart, in order too", ordered(), "a@0 b@1:app=wx2 a@2:app=wx2 b@3:app=wx2", "3@wx2=2"),
@@ -248,6 +256,12 @@ def test_groups_of_which_the_hashes_are_the_same_stay_apart(line, monkeypatch):
     whole = events_of(line)
     assert said_by(line, whole) == sorted(line.want.split())
     check_detector(lambda: detector_of(*line.rules), [whole])
+
+
+@pytest.mark.parametrize("line", TIMELINES[::3], ids=lambda line: line.what)
+def test_very_many_groups_over_a_very_long_time_are_told_apart_as_well(line, monkeypatch):
+    monkeypatch.setattr(measure, "PLACES_MAX", 0)
+    assert said_by(line, events_of(line)) == sorted(line.want.split())
 
 
 def in_pieces(whole: Batch, random: Random) -> list[Batch]:

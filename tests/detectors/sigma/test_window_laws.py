@@ -28,11 +28,11 @@ IN_ORDER = ["a and b", "a and not b", "a and b and not c", "a and c or b and c",
 OPERATORS = ["gt", "gte", "lt", "lte", "eq", "neq"]
 
 steps = st.tuples(
-    st.integers(-4, 6),  # half seconds after the event before
-    st.sampled_from(["wx1", "wx1", "wx1", "wx2", None]),
+    st.integers(-3, 4),  # half seconds after the event before
+    st.sampled_from(["wx1", "wx1", "wx1", "wx1", "wx2", None]),
     st.sampled_from(["a", "b", "c", "ab", "bc", "x"]),
     st.sampled_from(["a", "b", "c", None]),
-    st.sampled_from(["1", "2", "2.5", "0.1", "-1", "7", "no", None]),
+    st.sampled_from(["1", "2", "2.5", "0.1", "0.2", "-1", "7", "4", "5.5", "no", None]),
 )
 
 
@@ -70,9 +70,9 @@ def documents(draw, kind: str, rules: str | None = None, name: str = "rule") -> 
             else condition
         )
         asked = rules
-    groups = draw(st.sampled_from(["app", "app", "app to", ""]))
+    groups = draw(st.sampled_from(["app", "app", "app", "app to", ""]))
     return correlation(
-        kind, asked, span=draw(st.sampled_from(["3s", "5s"])), group=groups, name=name, condition=condition
+        kind, asked, span=draw(st.sampled_from(["3s", "5s", "8s"])), group=groups, name=name, condition=condition
     )
 
 
@@ -80,7 +80,9 @@ def documents(draw, kind: str, rules: str | None = None, name: str = "rule") -> 
 def streams(draw) -> list[Batch]:
     """A stream in batches, out of order within and beyond the lateness, ended or not."""
     second, events = 10.0, []
-    for place, (step, app, action, to, number) in enumerate(draw(st.lists(steps, min_size=1, max_size=25))):
+    for place, (step, app, action, to, number) in enumerate(
+        draw(st.lists(steps, min_size=1, max_size=25) | st.lists(steps, min_size=20, max_size=40))
+    ):
         second = max(0.0, second + step / 2)
         events.append(event(place, second, app, action, to, number))
     whole = batch(*events, lateness_s=draw(st.sampled_from([0, 1, 2, 5])))
