@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -39,7 +40,7 @@ def _decoded(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
     """The lines that decode: those that bring out a fault of ours do not, and of a frame with very many of them none does."""
     data = ("\n".join(frame[LINE]) + "\n").encode() if frame.height else b""
     raw = RawBatch("archive", "ndjson", data, 0, len(data))
-    decode = _Decoding().admit if kernel.available() else NdjsonDecoder().decode
+    decode = _decoding().admit if kernel.available() else NdjsonDecoder().decode
     try:
         return contained(lambda part: decode(part, fields), raw, FaultWatch(), 0).frame
     except TooManyFaults:
@@ -57,3 +58,9 @@ class _Decoding(NativeNdjson):
 
     def _without_secrets(self, frame: pl.DataFrame, read: object, raw: RawBatch, fields: frozenset[str]) -> Decoded:  # noqa: ARG002 - there are none
         return Decoded(frame, [])
+
+
+@cache
+def _decoding() -> _Decoding:
+    """Made once: it keeps readers ready for the sets of fields that it has been asked for."""
+    return _Decoding()
