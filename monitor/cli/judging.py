@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +25,6 @@ from detectors.event import (
     Batch,
 )
 from detectors.sigma import Explanation, Rule, explain
-from monitor.app import rules_of
 from monitor.cli.events import event_starting
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.opening import record
@@ -35,7 +34,6 @@ from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.recall import KEPT
 from monitor.registry import Registry
-from monitor.rules import closure
 from monitor.sealing import Seal, key_at
 from monitor.sources import RawBatch
 from monitor.stores.places import Places
@@ -79,17 +77,17 @@ def foreign(lines: bytes, config: Config) -> Given:
     return Given(lines if lines.endswith(b"\n") else lines + b"\n", people=people)
 
 
-def explanations(rule: Rule, given: Given, config: Config) -> Iterator[tuple[Rule, Explanation]]:
-    """How a rule, or each rule that it counts, judges each event."""
-    for judge in _judges(rule, config):
+def explanations(rules: Sequence[Rule], given: Given, config: Config) -> Iterator[tuple[Rule, Explanation]]:
+    """How each of the rules that are about single events judges each event."""
+    for judge in _judges(rules):
         frame = rows_of(given, judge.needs, config)
         for row in range(frame.height):
             yield judge, as_written(judge, explain(judge, Batch(frame, END_OF_TIME), row))
 
 
-def registry_said(rule: Rule, given: Given, config: Config) -> str | None:
+def registry_said(rules: Sequence[Rule], given: Given, config: Config) -> str | None:
     """What to do when a rule asks the registry about an app of which it has nothing; None when there is nothing to do."""
-    judges = _judges(rule, config)
+    judges = _judges(rules)
     asked = sorted({name for judge in judges for name in judge.needs if name.startswith("app.")})
     if not asked:
         return None
@@ -104,10 +102,8 @@ def registry_said(rule: Rule, given: Given, config: Config) -> str | None:
     return f"The rule looks at {', '.join(asked)}, and the registry does not know {', '.join(strange)}, {remedy}."
 
 
-def _judges(rule: Rule, config: Config) -> list[Rule]:
-    """The rules that judge single events for a rule: itself, or those that it counts, through whatever counts between."""
-    by_id = {each.id: each for each in rules_of(config).rules}
-    return [each for each in closure([rule], by_id) if not each.is_correlation]
+def _judges(rules: Sequence[Rule]) -> list[Rule]:
+    return [each for each in rules if not each.is_correlation]
 
 
 def rows_of(given: Given, needs: frozenset[str], config: Config) -> pl.DataFrame:

@@ -179,7 +179,10 @@ def run_twins(
 
 @rules.command("explain", epilog="Example: miniwatch rules explain 277df3d1 5f2a9c, or: … explain 277df3d1 @event.json")
 def explain_rule(
-    name: RuleName,
+    name: Annotated[
+        str,
+        Argument(metavar="RULE", help="Its id, the beginning of it, its name, or a rule file.", show_default=False),
+    ],
     event: Annotated[
         str,
         Argument(
@@ -195,18 +198,18 @@ def explain_rule(
     """Say of each part of a rule whether it is true of an event, and why."""
     from monitor.cli.judging import archived, explanations, foreign, registry_said
     from monitor.cli.opening import configuration
-    from monitor.cli.rule_files import rule_starting
+    from monitor.cli.rule_named import rule_and_counted
 
     loaded = configuration(config, data_dir)
-    rule = rule_starting(name, loaded)
+    rule, counting = rule_and_counted(name, loaded)
     given = archived(event, config, data_dir) if event != "-" and event[:1] != "@" else foreign(_content(event), loaded)
-    judged = explanations(rule, given, loaded)
+    judged = explanations(counting, given, loaded)
     if output is Form.TABLE:
         for number, (base, explanation) in enumerate(judged):
             write_text(("\n" if number else "") + _verdict(base, explanation))
     else:
         write_rows(output, (_why(base, explanation) for base, explanation in judged), [])
-    said = registry_said(rule, given, loaded)
+    said = registry_said(counting, given, loaded)
     if said is not None:
         say(said)
     if rule.is_correlation:

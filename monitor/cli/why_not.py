@@ -14,19 +14,17 @@ from detectors.sigma.fields import covers
 from detectors.sigma.miss import Miss, nearest_miss
 from detectors.sigma.nearest import Look, left_out, look_text, looks
 from detectors.sigma.seen import seen
-from monitor.app import rules_of
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.moments import short, stamp
 from monitor.cli.opening import record
 from monitor.cli.options import Form
 from monitor.cli.printing import visible, write_one, write_text
-from monitor.cli.rule_files import rule_starting
+from monitor.cli.rule_named import rule_and_counted
 from monitor.cli.spelling import as_written
 from monitor.counting import counted
 from monitor.pipeline import decoded_fields
 from monitor.recall import recalled
 from monitor.registry import Registry
-from monitor.rules import closure
 
 if TYPE_CHECKING:
     from monitor.cli.opening import Opened
@@ -43,8 +41,7 @@ Row = dict[str, Any]
 def why_not(app: str, name: str, output: Form, config: Path | None, data_dir: Path | None) -> None:
     """Tell how near a rule came to speaking of an app, by the app's archived events."""
     with record(config, data_dir) as opened:
-        rule = rule_starting(name, opened.config)
-        rules = closure([rule], {each.id: each for each in rules_of(opened.config).rules})
+        rule, rules = rule_and_counted(name, opened.config)
         frame = _events(opened, app, frozenset[str]().union(*(each.needs for each in rules)))
     if not frame.height:
         raise Refused(f"the archive has no event of app {app}", USAGE)

@@ -240,3 +240,13 @@ def test_what_the_programs_rules_look_for_in_vain_is_told_only_when_they_are_nam
     assert "unseen" not in told.stdout
     named = rules_of(configuration(None)).rules[0].path
     assert "unseen-" in miniwatch.here("rules", "check", str(Path(named).parents[1])).stdout
+
+
+def test_a_rule_that_does_not_run_yet_is_explained_by_its_file(fresh, rule):
+    (rule.with_suffix("") / "hit.jsonl").unlink()
+    asked = ("rules", "explain", str(rule), "-")
+    assert "matches" in fresh(*asked, stdin=json.dumps(EVENT).encode()).stdout
+    rule.write_text(RULE + "---\n" + RULE.replace("3c11", "3c12"))
+    assert "holds several rules: " in fresh(*asked, stdin=b"{}", code=2).stderr
+    rule.write_text("title: [")
+    assert f"{rule}:2: " in fresh(*asked, stdin=b"{}", code=2).stderr
