@@ -56,3 +56,16 @@ def test_what_is_done_inside_of_something_counts_once():
     spent = Spent()
     spent.on("step", 1, lambda: spent.on("step", 2, lambda: sum(range(200_000))))
     assert spent.ns["step", 2] > 10 * spent.ns["step", 1] >= 0
+
+
+def test_every_kind_of_work_is_timed_by_what_it_is_on():
+    detections = ["'url.path|contains': evil", "'message|re': x+y", "event.action: login", "'url.path|contains': never"]
+    timed = TimedMatcher(rules(*detections, "a: b"))
+    timed.match(EVENTS.frame)
+    kinds = {}
+    for kind, what in timed.spent.ns:
+        kinds.setdefault(kind, set()).add(what)
+    assert kinds.keys() == {"batch", "read", "search", "step"}
+    assert kinds["read"] >= {"url.path", "message", "event.action"}
+    assert "url.path" in kinds["search"]
+    assert kinds["step"] >= {timed.roots[1]}
