@@ -115,8 +115,13 @@ class History:
 
     @property
     def last(self) -> str:
-        """The digest of what was in force last; none before the first turn."""
-        return self._controls[-1][1] if self._controls else ""
+        """The digest of what was in force last; none before the first turn, or where another version of the program wrote it down.
+
+        What is in force is recorded anew then, so that this version can make it again.
+        """
+        last = self._controls[-1][1] if self._controls else ""
+        content = self._store.content(last) if last else None
+        return last if content is not None and content.startswith(engine_digest().encode() + b"\n") else ""
 
     def at(self, turn: int) -> Lineup:
         """The lineup of a turn, made once for all turns of its stretch; ask for turns in their order."""

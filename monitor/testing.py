@@ -487,6 +487,8 @@ def _check_controls(store: Record) -> None:
     assert (store.controls("rules"), store.content("b")) == ([(6, "a"), (8, "c")], None)
     store.forget_marks(99)
     assert (store.controls("rules"), store.content("c")) == ([(8, "c")], b"c")
+    store.commit(Turn(number=9, controls=[Control(subject="rules", digest="c", content=b"written anew")]))
+    assert store.content("c") == b"written anew"
 
 
 def _check_owners(store: Record) -> None:

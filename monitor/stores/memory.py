@@ -150,7 +150,7 @@ class MemoryStore:
         if turn.mark is not None:
             self._marks[turn.number] = turn.mark
         self._controls.update(((turn.number, one.subject), one.digest) for one in turn.controls)
-        self._contents = {one.digest: one.content for one in turn.controls} | self._contents
+        self._contents |= {one.digest: one.content for one in turn.controls}
         self._progress.update((progress.partition, progress) for progress in turn.progress)
         self._keep_letters(dict(_dead_letters(turn)))
         stored = [self._findings[key] for key in {part.id for part in turn.findings} & self._findings.keys()]

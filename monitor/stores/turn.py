@@ -41,7 +41,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
         raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
     put(connection, tables.marks, [{"turn": turn.number, **flat_row(turn.mark)}] if turn.mark else [])
     put(connection, tables.controls, [_control_row(turn.number, control) for control in turn.controls])
-    put_new(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
+    put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
     put_letters(connection, turn, seal, letters)
     put(connection, tables.findings, [finding_row(finding) for finding in _merged(connection, turn.findings)])

@@ -125,6 +125,21 @@ def _turns_with_controls(run: Run) -> list[int]:
         return [turn for turn, _ in opened.kept.store.controls("rules")]
 
 
+def test_what_another_version_of_the_program_wrote_down_is_recorded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path, batch__rows_max=50)
+    run.go(stop_at=200)
+    monkeypatch.setattr("monitor.lineup.engine_digest", lambda: "newer")
+    run.go(stop_at=250)
+    assert _turns_with_controls(run) == [1, 5]
+    run.killed(400, every_turn=False)
+    run.go()
+    with daemon(run.config) as opened:
+        contents = [opened.kept.store.content(digest) or b"" for _, digest in opened.kept.store.controls("rules")]
+    assert all(content.startswith(b"newer\n") for content in contents)
+
+
 def test_a_lineup_that_fails_when_it_is_taken_up_leaves_all_as_it_was(tmp_path: Path) -> None:
     """Here it cannot take over the windows."""
     undisturbed, run = Run(tmp_path / "undisturbed", batch__rows_max=50), Run(tmp_path / "run", batch__rows_max=50)
