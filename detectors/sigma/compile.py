@@ -44,6 +44,7 @@ from sigma.types import (
 )
 
 from detectors.event import LINE
+from detectors.sigma.budget import VALUES_MAX
 from detectors.sigma.condition import Node, Op, Predicate, all_of, any_of, fold_text, negation, predicates
 from detectors.sigma.dialect import PatternError, check_pattern
 from detectors.sigma.fields import is_time
@@ -52,14 +53,14 @@ from detectors.sigma.rule import RuleRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-VALUES_MAX: Final = 10_000
-"""Values in one rule, after modifiers have multiplied them."""
-
 CONDITIONS_MAX: Final = 100
 """Conditions of one rule."""
 
 CONDITION_CHARACTERS_MAX: Final = 20_000
 """Length of one condition."""
+
+NAMED_MAX: Final = 200_000
+"""Values that the conditions of one rule speak of: those of a detection count each time that it is named."""
 
 DEPTH_MAX: Final = 50
 """Nesting of a condition: every step down is a step of the stack when events are matched."""
@@ -92,9 +93,13 @@ def compile_detections(detections: SigmaDetections, names: Mapping[str, str]) ->
 
 def bound(node: Node) -> None:
     """Refuse a tree that would take too much to run."""
-    count = sum(len(predicate.operands) for predicate in predicates(node))
+    count = _values_of(node)
     if count > VALUES_MAX:
         raise RuleRefusedError(f"found {count} values; a rule has at most {VALUES_MAX}: split it")
+
+
+def _values_of(node: Node) -> int:
+    return sum(len(predicate.operands) for predicate in predicates(node))
 
 
 def parsed_condition(condition: SigmaCondition) -> Any:
@@ -104,7 +109,10 @@ def parsed_condition(condition: SigmaCondition) -> Any:
         raise RuleRefusedError(f"found the condition {text!r}; a condition is a text or a list of texts")
     if len(text) > CONDITION_CHARACTERS_MAX:
         raise RuleRefusedError(f"found a condition of {len(text)} characters; at most {CONDITION_CHARACTERS_MAX}")
-    return condition.parse(postprocess=False)
+    try:
+        return condition.parse(postprocess=False)
+    except RecursionError:
+        raise RuleRefusedError(f"found a condition nested deeper than {DEPTH_MAX}; flatten it") from None
 
 
 def selected(item: ConditionSelector, names: Iterable[str]) -> list[str]:
@@ -137,18 +145,18 @@ class Walker:
     def __init__(self, detections: Mapping[str, SigmaDetection], names: Mapping[str, str]) -> None:
         self.detections = detections
         self.names = names
+        self._nodes: dict[str, tuple[Node | None, int]] = {}
+        self._named = 0
 
     def condition(self, item: Any, depth: int = 0) -> Node | None:
         if depth > DEPTH_MAX:
             raise RuleRefusedError(f"found a condition nested deeper than {DEPTH_MAX}; flatten it")
         match item:
             case ConditionIdentifier():
-                return self.detection(self.detections[known(item, self.detections)])
+                return self._of([known(item, self.detections)])[0]
             case ConditionSelector():
                 join = all_of if item.cond_class is ConditionAND else any_of
-                return _joined(
-                    join, [self.detection(self.detections[name]) for name in selected(item, self.detections)]
-                )
+                return _joined(join, self._of(selected(item, self.detections)))
             case ConditionNOT():
                 child = self.condition(item.args[0], depth + 1)
                 return None if child is None else negation(child)
@@ -157,6 +165,20 @@ class Walker:
             case ConditionOR():
                 return _joined(any_of, [self.condition(argument, depth + 1) for argument in item.args])
         raise RuleRefusedError(f"the condition holds a {type(item).__name__}, which has no meaning here")
+
+    def _of(self, names: list[str]) -> list[Node | None]:
+        """The detections of some names, each resolved once."""
+        found = []
+        for name in names:
+            if name not in self._nodes:
+                node = self.detection(self.detections[name])
+                self._nodes[name] = (node, _values_of(node) if node is not None else 0)
+            node, values = self._nodes[name]
+            self._named += values + 1
+            if self._named > NAMED_MAX:
+                raise RuleRefusedError(f"its conditions speak of over {NAMED_MAX} values; name detections less often")
+            found.append(node)
+        return found
 
     def detection(self, detection: SigmaDetection) -> Node | None:
         join = all_of if detection.item_linking is ConditionAND else any_of

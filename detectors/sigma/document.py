@@ -51,11 +51,12 @@ class Document:
         return RuleProblem(self.path, self.line_of(place), self.label, message)
 
     def problems(self, faults: tuple[Fault, ...]) -> Iterator[RuleProblem]:
-        """Every fault with its line, in the order of lines; of very many, the first."""
-        told = sorted((self.problem(*fault) for fault in dict.fromkeys(faults)), key=lambda problem: problem.line)
-        yield from told[:FAULTS_MAX]
-        if len(told) > FAULTS_MAX:
-            yield self.problem(f"{len(told) - FAULTS_MAX} more faults were found")
+        """Every fault with its line, in the order of lines; of very many, some."""
+        found = list(dict.fromkeys(faults))
+        told = [self.problem(*fault) for fault in found[:FAULTS_MAX]]
+        yield from sorted(told, key=lambda problem: problem.line)
+        if len(found) > FAULTS_MAX:
+            yield self.problem(f"{len(found) - FAULTS_MAX} more faults were found")
 
     def line_of(self, place: Place) -> int:
         """The line where a place stands, or as much of the way there as is written."""

@@ -11,6 +11,7 @@ from sigma.conditions import ConditionIdentifier, ConditionItem, ConditionSelect
 from sigma.exceptions import SigmaError
 from sigma.rule.detection import EmptySigmaDetections
 
+from detectors.sigma.budget import check_size
 from detectors.sigma.compile import Walker, known, parsed_condition, selected
 from detectors.sigma.items import APART, item_of
 from detectors.sigma.rule import Fault, Place, RuleRefusedError
@@ -45,6 +46,11 @@ def detection_faults(
         yield Fault(f"found no mapping under {root}; write named detections and a condition", (root,))
         return
     detections = {name: reworded(part) for name, part in detection.items() if name not in APART}
+    try:
+        check_size(detections)
+    except RuleRefusedError as error:
+        yield Fault(str(error), (root,))
+        return
     if not detections:
         yield Fault(f"found no detections under {root}", (root,))
         return
@@ -83,7 +89,7 @@ def _condition_faults(condition: Any, names: list[str], place: Place) -> Iterato
     parsed: list[Any] = []
     text = SigmaCondition(condition, EmptySigmaDetections())
     yield from _tried(lambda: parsed.append(parsed_condition(text)), (), place)
-    for part in _leaves(parsed):
+    for part in {str(leaf.args): leaf for leaf in _leaves(parsed)}.values():
         check: Any = selected if isinstance(part, ConditionSelector) else known
         yield from _tried(check, (part, names), place)
 

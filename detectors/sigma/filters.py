@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sigma.rule import SigmaDetections, SigmaLogSource, SigmaRule
 
+    from detectors.sigma.condition import Node
     from detectors.sigma.document import Document
     from detectors.sigma.placeholders import Placeholders
     from detectors.sigma.rule import Rule, RuleProblem
@@ -39,6 +40,7 @@ class Filter:
     names: tuple[str, ...] | None
     detections: SigmaDetections
     stamp: str
+    conditions: dict[bool, Node] = field(default_factory=dict)  # by whether fields have the names of web logs
     narrowed: set[str] = field(default_factory=set)  # of `names`, those that were found; of any, some rule's id
 
     def fits(self, rule: SigmaRule) -> bool:
@@ -49,6 +51,13 @@ class Filter:
             return False
         self.narrowed.update(called)
         return True
+
+    def condition(self, names: Mapping[str, str]) -> Node:
+        """Its condition on events whose fields are named so; compiled once for each."""
+        kind = bool(names)
+        if kind not in self.conditions:
+            self.conditions[kind] = compile_detections(self.detections, names)
+        return self.conditions[kind]
 
 
 def read_filter(document: Document, placeholders: Placeholders) -> Filter:

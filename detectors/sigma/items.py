@@ -9,6 +9,7 @@ from sigma.modifiers import modifier_mapping
 from sigma.rule import SigmaDetection, SigmaDetectionItem, SigmaDetections
 from sigma.types import SigmaExpansion, SigmaString, sigma_type
 
+from detectors.sigma.budget import check_size
 from detectors.sigma.dialect import POLICY
 from detectors.sigma.rule import RuleRefusedError
 from detectors.sigma.wording import reworded
@@ -26,9 +27,11 @@ APART: Final = ("condition", "rules")
 
 def detections_of(content: Mapping[str, Any], placeholders: Placeholders) -> SigmaDetections:
     """What stands under ``detection`` or ``filter``; raises at its first fault."""
+    parts = {name: reworded(part) for name, part in content.items() if name not in APART}
+    check_size(parts)
     condition = content["condition"]
     return SigmaDetections(
-        {name: detection_of(reworded(part), placeholders) for name, part in content.items() if name not in APART},
+        {name: detection_of(part, placeholders) for name, part in parts.items()},
         condition if isinstance(condition, list) else [condition],
         policy=POLICY,
     )

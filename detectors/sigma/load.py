@@ -136,14 +136,13 @@ def _stateless(
 
 
 def _compiled(document: Document, parsed: SigmaRule, filters: Sequence[Filter], reading: Reading) -> Rule:
-    narrowing = [one.detections for one in filters]
     pipelines = reading.pipelines_of(document.path)
     shaped: dict[str, Any] = {
         "placeholders": reading.placeholders_of(document.path).used(document.content["detection"])
     }
     shaped["filters"] = [one.stamp for one in filters]
-    meaning = meaning_of(parsed, narrowing, pipelines)
-    if pipelines is not None and meaning != _unpiped(parsed, narrowing):
+    meaning = meaning_of(parsed, filters, pipelines)
+    if pipelines is not None and meaning != _unpiped(parsed, filters):
         shaped["pipelines"] = repr(meaning)
     words = said(document, parsed)
     if any(shaped.values()):
@@ -159,9 +158,9 @@ def _compiled(document: Document, parsed: SigmaRule, filters: Sequence[Filter], 
     )
 
 
-def _unpiped(parsed: SigmaRule, narrowing: Sequence[Any]) -> Meaning | None:
+def _unpiped(parsed: SigmaRule, filters: Sequence[Filter]) -> Meaning | None:
     """What a rule would mean without pipelines; None when it needs them."""
     try:
-        return meaning_of(parsed, narrowing)
+        return meaning_of(parsed, filters)
     except Exception:  # noqa: BLE001 - a placeholder, or a logsource, that only a pipeline resolves
         return None

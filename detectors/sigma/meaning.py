@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sigma.rule import SigmaDetections, SigmaLogSource, SigmaRule
 
     from detectors.sigma.condition import Node
+    from detectors.sigma.filters import Filter
     from detectors.sigma.pipeline import Pipelines
 
 
@@ -28,15 +29,18 @@ class Meaning:
     datasets: tuple[str, ...]
 
 
-def meaning_of(rule: SigmaRule, narrowing: Sequence[SigmaDetections], pipelines: Pipelines | None = None) -> Meaning:
+def meaning_of(rule: SigmaRule, filters: Sequence[Filter], pipelines: Pipelines | None = None) -> Meaning:
     """The meaning of a rule, its detections resolved; raises `RuleRefusedError` or pySigma's errors. Leaves all as it was."""
-    source = rule.logsource
-    conditions: list[Node] = []
-    for number, detections in enumerate((rule.detection, *narrowing)):
-        one = rule if pipelines is None else _piped(rule, detections, pipelines)
-        asked = detections if pipelines is None else one.detection
-        conditions.append(compile_detections(asked, field_names(one.logsource.category)))
-        source = source if number else one.logsource
+    own = rule if pipelines is None else _piped(rule, rule.detection, pipelines)
+    source = own.logsource
+    names = field_names(source.category)
+    conditions = [compile_detections(own.detection, names)]
+    for one in filters:
+        if pipelines is None:
+            conditions.append(one.condition(names))
+        else:
+            piped = _piped(rule, one.detections, pipelines)
+            conditions.append(compile_detections(piped.detection, field_names(piped.logsource.category)))
     condition = all_of(conditions) if len(conditions) > 1 else conditions[0]
     bound(condition)
     return Meaning(condition, _named(source), datasets_of(source.product, source.category, source.service))

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import polars as pl
 from sigma.types import Placeholder, SigmaExpansion, SigmaString, SpecialChars
 
+from detectors.sigma.budget import VALUES_MAX, check_weight
+from detectors.sigma.dialect import weight_of
 from detectors.sigma.rule import RuleRefusedError
 
 if TYPE_CHECKING:
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 Part: TypeAlias = str | SpecialChars | Placeholder
 """What a text is made of: letters, wildcards, and placeholders that are left."""
-
-VALUES_MAX: Final = 10_000
-"""Values that one entry of a rule may stand for."""
 
 PLAIN_MODIFIERS: Final = frozenset({"all", "cased", "contains", "endswith", "neq", "startswith"})
 """Modifiers that work on a value whose placeholders a pipeline will resolve; others would encode the bare name."""
@@ -64,7 +63,9 @@ class Placeholders:
             else:
                 raise RuleRefusedError(_unknown(piece.name))
         _bound(parts)
-        return _any_of([SigmaString.from_str("".join(chosen)) for chosen in product(*parts)])
+        patterns = ["".join(chosen) for chosen in product(*parts)]
+        check_weight(sum(map(weight_of, patterns)))
+        return _any_of([SigmaString.from_str(pattern) for pattern in patterns])
 
     def used(self, content: Any) -> dict[str, Sequence[str]]:
         """The placeholders that a detection names, with their values."""
