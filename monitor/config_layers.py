@@ -73,7 +73,7 @@ class Layers:
             line = content.count(b"\n", 0, error.start) + 1
             problem = Problem(f"{path}:{line}", "bytes that are not UTF-8", "UTF-8 text", "save the file as UTF-8")
         except OSError as error:
-            problem = Problem(str(path), error.strerror or str(error), "a file that can be read", "correct the path")
+            problem = Problem(str(path), _unread(error), "a file that can be read", "correct the path")
         else:
             if len(content) <= FILE_BYTES_MAX:
                 self._take_text(path, text)
@@ -171,7 +171,7 @@ def _secret_in(path: Path, place: str) -> str | Problem:
             mode = path.stat().st_mode
             content = file.read(SECRET_BYTES_MAX + 1)
     except OSError as error:
-        return Problem(place, f"{path}: {error.strerror}", "a file that can be read", "create it or correct the path")
+        return Problem(place, f"{path}: {_unread(error)}", "a file that can be read", "create it or correct the path")
     if mode & 0o007:
         found = f"{path}, open to everyone (mode {mode & 0o777:03o})"
         return Problem(place, found, "a file that only its owner and group can read", f"run chmod 640 {path}")
@@ -240,3 +240,8 @@ def _tables_of(values: object, path: KeyPath = ()) -> list[tuple[KeyPath, dict[s
     if not isinstance(values, dict):
         return []
     return [(path, values), *(found for key, item in values.items() for found in _tables_of(item, (*path, key)))]
+
+
+def _unread(error: OSError) -> str:
+    """Why a file was not read, as the end of a sentence."""
+    return "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()

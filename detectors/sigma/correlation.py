@@ -10,6 +10,7 @@ from sigma.correlations import SigmaCorrelationCondition, SigmaCorrelationRule, 
 from sigma.rule import SigmaRule
 
 from detectors.sigma.header import header_faults, needs_of, parsed_faults, readable, said, version_of
+from detectors.sigma.remedies import with_remedy
 from detectors.sigma.rule import Fault, Rule, RuleRefusedError
 from detectors.sigma.windows import OPERATORS, Named, compile_window, named_rules
 
@@ -44,7 +45,9 @@ def correlation_rule(document: Document, named: Named, piping: Piping | None = N
     try:
         parsed = SigmaCorrelationRule.from_dict(_with_one_operator(readable(content), correlation), collect_errors=True)
     except Exception as error:
-        raise RuleRefusedError.of([*faults, Fault(str(error) or type(error).__name__, ("correlation",))]) from error
+        raise RuleRefusedError.of(
+            [*faults, Fault(with_remedy(str(error)) or type(error).__name__, ("correlation",))]
+        ) from error
     faults += parsed_faults(parsed.errors)
     if faults:
         raise RuleRefusedError.of(faults)

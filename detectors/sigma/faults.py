@@ -14,6 +14,7 @@ from sigma.rule.detection import EmptySigmaDetections
 from detectors.sigma.budget import check_size
 from detectors.sigma.compile import Walker, known, parsed_condition, selected
 from detectors.sigma.items import APART, item_of
+from detectors.sigma.remedies import with_remedy
 from detectors.sigma.rule import Fault, Place, RuleRefusedError
 from detectors.sigma.wording import reworded
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def told(error: Exception) -> str:
     """What an error says. Whatever pySigma trips over in a foreign text is the text's fault."""
     if isinstance(error, (SigmaError, RuleRefusedError)):
-        return str(error)
+        return with_remedy(str(error))
     return f"not a Sigma rule: {str(error) or type(error).__name__}"
 
 

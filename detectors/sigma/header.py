@@ -15,7 +15,8 @@ from sigma.rule import SigmaRule
 from detectors.finding import SCOPE_FIELDS, Scope, Severity
 from detectors.sigma.dialect import POLICY
 from detectors.sigma.fields import column_of, datasets_of
-from detectors.sigma.rule import Fault, RuleRefusedError
+from detectors.sigma.remedies import close_to, with_remedy
+from detectors.sigma.rule import Fault, Place, RuleRefusedError
 
 if TYPE_CHECKING:
     from sigma.correlations import SigmaCorrelationRule
@@ -46,6 +47,10 @@ READ_KEYS: Final = (
 
 KEY_LIKENESS_MIN: Final = 0.8
 """From here on a name at the top of a rule is taken for a misspelling of one of `READ_KEYS`."""
+
+LOGSOURCE_KEYS: Final = ("category", "definition", "product", "service")
+LOGSOURCE_LIKENESS_MIN: Final = 0.7
+OUR_PRODUCT: Final = "miniprogram"
 
 ENTITY_FIELDS: Final = ("miniprogram.app_id", "host.name", "event.dataset")
 """Who a finding is about when the rule does not say, or the event does not carry it: the first that is present."""
@@ -82,6 +87,7 @@ def header_faults(content: Mapping[str, Any]) -> Iterator[Fault]:
         near = difflib.get_close_matches(key.lower(), READ_KEYS, n=1, cutoff=KEY_LIKENESS_MIN)
         if near and key not in READ_KEYS:
             yield Fault(f"found the key {key!r}; did you mean {near[0]}?", (key,))
+    yield from _logsource_faults(content.get("logsource"))
     given = content.get("id")
     if given is None:
         if "filter" not in content:
@@ -89,6 +95,19 @@ def header_faults(content: Mapping[str, Any]) -> Iterator[Fault]:
     elif not _is_uuid(given):
         yield Fault(f"id: found {given!r}; a UUID is expected", ("id",))
     yield from own_faults(content)
+
+
+def _logsource_faults(source: Any) -> Iterator[Fault]:
+    """Misspelt names and products: nothing would say why the rule is silent."""
+    if not isinstance(source, dict):
+        return
+    for key in map(str, source):
+        near = difflib.get_close_matches(key.lower(), LOGSOURCE_KEYS, n=1, cutoff=LOGSOURCE_LIKENESS_MIN)
+        if near and key not in LOGSOURCE_KEYS:
+            yield Fault(f"found logsource.{key}; did you mean {near[0]}?", ("logsource", key))
+    product = str(source.get("product") or "").lower()
+    if product != OUR_PRODUCT and difflib.get_close_matches(product, [OUR_PRODUCT], n=1, cutoff=KEY_LIKENESS_MIN):
+        yield Fault(f"found logsource.product: {product!r}; did you mean {OUR_PRODUCT}?", ("logsource", "product"))
 
 
 def parse_header(content: Mapping[str, Any]) -> tuple[SigmaRule | None, list[Fault]]:
@@ -112,7 +131,8 @@ def parsed_faults(errors: Iterable[Exception]) -> Iterator[Fault]:
     for error in errors:
         if not isinstance(error, exceptions.SigmaIdentifierError):
             key = _KEY_OF.get(type(error))
-            yield Fault(str(error) or type(error).__name__, (key,) if key else ())
+            place: Place = ("correlation", "timespan") if isinstance(error, exceptions.SigmaTimespanError) else ()
+            yield Fault(with_remedy(str(error)) or type(error).__name__, (key,) if key else place)
 
 
 def readable(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +189,7 @@ def own_faults(content: Mapping[str, Any]) -> Iterator[Fault]:
         return
     unknown = sorted(str(key) for key in own if key not in OWN_KEYS)
     if unknown:
-        message = f"found {', '.join(unknown)} under custom.miniwatch; it takes: {', '.join(OWN_KEYS)}"
+        message = f"found {', '.join(unknown)} under custom.miniwatch; {close_to(unknown[0], OWN_KEYS)}"
         yield Fault(message, (*here, unknown[0]))
     if "entity" in own and own["entity"] not in [scope.value for scope in SCOPE_FIELDS]:
         scopes = ", ".join(SCOPE_FIELDS)

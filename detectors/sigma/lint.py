@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any, Final
 
+from detectors.event import FIELDS
 from detectors.sigma.collection import written_out
 from detectors.sigma.condition import All, AnyOf, Not, Predicate, fields_of, fold_text
 from detectors.sigma.document import split_documents
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 PART_CHARACTERS_MAX: Final = 200
 """Of a part of a condition that a remark shows."""
+
+FIELD_LIKENESS_MIN: Final = 0.93
+"""From here on a field is taken for a misspelling of one of the schema."""
 
 _KEY: Final = "|"
 """After the name of a field, to tell it from values."""
@@ -68,8 +73,22 @@ def _remarks(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:
         written: dict[str, list[Place]] = {}
         for text, place in _written(detection, ("detection",)):
             written.setdefault(text, []).append(place)
+        for field, near in _misspelt(fields_of(rule.condition)):
+            yield (
+                next(iter(written.get(field + _KEY, ())), ("detection",)),
+                "misspelt-field",
+                f"{field}: did you mean {near}?",
+            )
         for idle in idle_parts(rule.condition):
             yield from _idle(idle, written, whole=idle.part is rule.condition)
+
+
+def _misspelt(fields: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Fields outside of the schema, with the one of it that is spelt almost alike."""
+    for field in fields:
+        if field not in FIELDS and not any(field.startswith(f"{known}.") for known in FIELDS):
+            for near in difflib.get_close_matches(field, FIELDS, n=1, cutoff=FIELD_LIKENESS_MIN):
+                yield field, near
 
 
 def _missing(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:

@@ -33,6 +33,8 @@ TEMPORAL_RULES_MAX: Final = 32
 LEVELS_MAX: Final = 8
 """Correlations of correlations of correlations: how many stand on each other."""
 
+UNKNOWN_RULE: Final = "no rule that loaded"
+
 OPERATORS: Final = ("gt", "gte", "lt", "lte", "eq", "neq")
 
 
@@ -56,7 +58,7 @@ class Named:
         if (by_id := self._ids.get(name.lower())) is not None:
             fitting[by_id.id] = by_id
         if len(fitting) != 1:
-            what = "no rule that loaded" if not fitting else f"{len(fitting)} rules"
+            what = UNKNOWN_RULE if not fitting else f"{len(fitting)} rules"
             raise _refused(f"it counts hits of {name!r}: found {what} of that name or id; name one rule", "rules")
         return next(iter(fitting.values()))
 

@@ -66,7 +66,8 @@ def check(
         say(f"{counted(len(problems), 'problem')}.")
         leave(FOUND_PROBLEMS)
     file = config_file(config)
-    say(f"All is well: {file or 'the built-in defaults'}, its rules, playbooks, sources and keys.")
+    told = f"All is well: {file or 'the built-in defaults'}, its rules, playbooks, sources and keys."
+    say(f"{told} {_counts(looked_at)}" if looked_at else told)
 
 
 def problems_of(config: Config) -> list[Problem | RuleFault]:
@@ -115,10 +116,40 @@ def _rules(config: Config) -> Iterator[Problem | RuleFault]:
         )
 
 
+def _folders(config: Config) -> Iterator[Problem]:
+    """Folders of the operator that give nothing: a path, a name or a key in the configuration is not what was meant."""
+    from monitor.config import Problem
+
+    rules, playbooks = ("*.yml", "*.yaml"), ("*.yaml",)
+    for key, folders, wanted, other in (
+        ("rules.folders", config.rules.folders, rules, ""),
+        ("playbooks.folders", config.playbooks.folders, playbooks, "*.yml"),
+    ):
+        for folder in folders:
+            if not folder.is_dir() or any(any(folder.rglob(suffix)) for suffix in wanted):
+                continue  # of a folder that is not there it is said elsewhere
+            is_of_rules = other and any(folder.rglob(other))
+            advice = "if these are rules, name the folder in rules.folders" if is_of_rules else "correct the path"
+            found = f"{folder}, with {other} files only" if is_of_rules else f"{folder}, without any such file"
+            yield Problem(key, found, f"a folder with {' or '.join(wanted)} in it", advice)
+
+
+def _counts(config: Config) -> str:
+    """How many rules and playbooks are there, and whose they are."""
+    from monitor.app import playbooks_of, rules_of
+    from monitor.rules import builtin_folder
+
+    loaded = rules_of(config).rules
+    own = sum(1 for rule in loaded if not Path(rule.path).is_relative_to(builtin_folder().path))
+    rules = f"{len(loaded) - own} rules of the program and {own} of yours"
+    return f"{rules}, {counted(len(playbooks_of(config).playbooks), 'playbook')}."
+
+
 def _playbooks(config: Config) -> Iterator[Problem]:
     from monitor.app import playbooks_of
     from monitor.config import Problem
 
+    yield from _folders(config)
     for problem in playbooks_of(config).problems:
         yield Problem(f"{problem.file}:{problem.line}", problem.found, problem.expected, problem.advice.rstrip("."))
 

@@ -19,6 +19,9 @@ from monitor.counting import counted
 if TYPE_CHECKING:
     from monitor.stores.record import DeadLetterRow
 
+COUNTED_BYTES_MAX: Final = 1 << 30
+"""How far into a file lines are counted."""
+
 deadletters = group("Lines that could not become events, kept sealed with the reason.")
 
 COLUMNS: Final[list[Column[DeadLetterRow]]] = [
@@ -88,7 +91,8 @@ def show_dead_letter(
         lines: list[tuple[str, object]] = [
             ("Dead letter", row.id),
             ("Came", f"{short(row.time)} UTC"),
-            ("Source", f"{row.partition}, at {row.position}"),
+            ("Source", f"{row.partition}, at byte {row.position:,}"),
+            ("Line", _line_at(row.partition, row.position)),
             ("Reason", row.reason.value),
             ("Detail", row.detail),
             ("Length", counted(row.length, "byte")),
@@ -151,3 +155,20 @@ def replay_dead_letters(
     say(f"{became}, {len(unfit):,} {'is a dead letter' if len(unfit) == 1 else 'are dead letters'} still.")
     if unfit:
         leave(FOUND_PROBLEMS)
+
+
+def _line_at(partition: str, position: int) -> str | None:
+    """Which line of a plain file begins at a position; None where that cannot be told quickly."""
+    from pathlib import Path
+
+    path = Path(partition.removeprefix("file:"))
+    if not partition.startswith("file:") or path.suffix in (".gz", ".zst") or position > COUNTED_BYTES_MAX:
+        return None
+    count, left = 1, position
+    try:
+        with path.open("rb") as file:
+            while left and (block := file.read(min(left, 1 << 20))):
+                count, left = count + block.count(b"\n"), left - len(block)
+    except OSError:
+        return None
+    return None if left else f"{count:,}, if the file is as it was"

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
+
 from detectors.sigma import RuleSet, parse_rules
 from detectors.sigma.lint import at_fields, lint
+from detectors.sigma.windows import UNKNOWN_RULE
 from monitor.app import rules_of
 from monitor.backtest.record import PastRecord
 from monitor.backtest.survey import Survey
@@ -109,7 +112,16 @@ def read_rules(paths: Sequence[Path], config: Config) -> tuple[RuleSet, list[tup
     reading, bad = reading_of(rule_settings(config), spared)
     found = _only(parse_rules([*sources, *around], reading), {path for path, _ in sources})
     nothing = [Told("problem", "no-rule", str(path), 0, "", why, why) for path, why in empty.items()]
-    return found, sources, [*nothing, *map(_refused, (*unread, *bad, *found.problems))]
+    problems = [_elsewhere(problem, paths) for problem in found.problems]
+    return found, sources, [*nothing, *map(_refused, (*unread, *bad, *problems))]
+
+
+def _elsewhere(problem: RuleProblem, paths: Sequence[Path]) -> RuleProblem:
+    """With a word on where else a rule that is counted may stand: only what was named has been read."""
+    if UNKNOWN_RULE not in problem.message or Path(problem.path) not in paths:
+        return problem
+    told = f"{problem.message}. Only this file was read: if another one has it, name the folder {Path(problem.path).parent}"
+    return msgspec.structs.replace(problem, message=told)
 
 
 def _around(config: Config) -> list[tuple[str, str]]:

@@ -20,10 +20,11 @@ def rule_starting(given: str, config: Config) -> Rule:
     rules = rules_of(config).rules
     exact = [rule for rule in rules if given in (rule.id, rule.name, Path(rule.path).stem)]
     found = exact or [rule for rule in rules if rule.id.startswith(given)]
+    own = "" if config.rules.folders else "; of yours none is read, for rules.folders names no folder"
     if len(found) == 1:
         return found[0]
     if not found:
-        raise Refused(f"there is no rule {given}; `miniwatch rules list` shows what there is", USAGE)
+        raise Refused(f"there is no rule {given}; `miniwatch rules list` shows what there is{own}", USAGE)
     several = ", ".join(f"{rule.id} ({rule.title})" for rule in found[:5])
     raise Refused(f"{given} could be several rules: {several}; write the id", USAGE)
 

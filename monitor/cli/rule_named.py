@@ -23,10 +23,12 @@ def rule_and_counted(given: str, config: Config) -> tuple[Rule, list[Rule]]:
     if path.suffix not in (".yml", ".yaml") or not path.is_file():
         rule = rule_starting(given, config)
         return rule, closure([rule], configured)
-    found, _, problems = read_rules([path], config)
-    if problems:
-        raise Refused("\n".join(each.text for each in problems), USAGE)
-    speaking = [rule for rule in found.rules if not rule.silent] or list(found.rules)
+    found, _, problems = read_rules([path.parent], config)  # its neighbours too: it may count their hits
+    told = [each.text for each in problems if Path(each.path) == path]
+    if told:
+        raise Refused("\n".join(told), USAGE)
+    own = [rule for rule in found.rules if Path(rule.path) == path]
+    speaking = [rule for rule in own if not rule.silent] or own
     if len(speaking) != 1:
         several = ", ".join(f"{rule.id} ({rule.title})" for rule in speaking[:5])
         raise Refused(f"{path} holds several rules: {several}; give each a file of its own to ask about it", USAGE)

@@ -202,7 +202,8 @@ def explain_rule(
 
     loaded = configuration(config, data_dir)
     rule, counting = rule_and_counted(name, loaded)
-    given = archived(event, config, data_dir) if event != "-" and event[:1] != "@" else foreign(_content(event), loaded)
+    is_foreign = event == "-" or event[:1] == "@" or Path(event).is_file()
+    given = foreign(_content(event), loaded) if is_foreign else archived(event, config, data_dir)
     judged = explanations(counting, given, loaded)
     if output is Form.TABLE:
         for number, (base, explanation) in enumerate(judged):
@@ -233,7 +234,7 @@ def _row(rule: Rule) -> Row:
 
 
 def _content(event: str) -> bytes:
-    content = sys.stdin.buffer.read(EVENT_BYTES_MAX + 1) if event == "-" else Path(event[1:]).read_bytes()
+    content = sys.stdin.buffer.read(EVENT_BYTES_MAX + 1) if event == "-" else Path(event.removeprefix("@")).read_bytes()
     if len(content) > EVENT_BYTES_MAX:
         raise Refused(f"more than {EVENT_BYTES_MAX} bytes of events; give fewer", USAGE)
     return content

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.cli.printing import STYLES, visible
+from monitor.cli.printing import CELL_CHARACTERS_MAX, STYLES, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,19 @@ def _lines(section: Section) -> list[str]:
     while begin < len(rows):
         size = len(rows[begin])
         end = next((place for place in range(begin, len(rows)) if len(rows[place]) != size), len(rows))
-        widths = [max(len(row[column]) for row in rows[begin:end]) for column in range(size)]
+        shown = [[_short(visible(cell), size) for cell in row] for row in rows[begin:end]]
+        widths = [max(len(row[column]) for row in shown) for column in range(size)]
         indent = "  " if size > 2 else ""
-        for row in rows[begin:end]:
-            cells = [f"{visible(cell):<{width}}" for cell, width in zip(row, widths, strict=True)]
-            lines.append(indent + "  ".join(cells).rstrip())
+        for cells in shown:
+            padded = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)]
+            lines.append(indent + "  ".join(padded).rstrip())
         begin = end
     return lines
+
+
+def _short(cell: str, size: int) -> str:
+    """A cell of a table no longer than is good to read: what an app is called has no bound."""
+    return cell if size < 3 or len(cell) <= CELL_CHARACTERS_MAX else f"{cell[: CELL_CHARACTERS_MAX - 1]}…"
 
 
 def _write_rich(sections: Sequence[Section]) -> None:

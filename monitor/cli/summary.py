@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from monitor.cli.brought import HELD, IN_FORCE, Before, Chosen, chosen, grown, more
 from monitor.cli.ledger import account, total
 from monitor.cli.moments import short, span
+from monitor.cli.printing import CELL_CHARACTERS_MAX
 from monitor.cli.sections import Section
 from monitor.counting import counted
 from monitor.misread import MISTAKES, misread
@@ -16,6 +17,7 @@ from monitor.misread import MISTAKES, misread
 if TYPE_CHECKING:
     from monitor.app import Daemon
     from monitor.stores.record import Counts
+    from playbooks.decision import Decision
     from playbooks.incident import Incident
 
 RULES_SHOWN: Final = 8
@@ -52,17 +54,13 @@ def _came_in(daemon: Daemon, earlier: Before, counts: Counts, given: str) -> Sec
     events, dead_letters = counted(whole["processed"], "event"), counted(whole["dead_lettered"], "dead letter")
     rows: list[tuple[str, ...]] = [
         ("lines", f"{whole['received']:,} = {events} + {dead_letters}; {balance}"),
-        *_extent(daemon, earlier),
-        ("sources", f"{len(own)}"),
     ]
+    letters = more(counts.dead_letters_by_reason, earlier.counts.dead_letters_by_reason)
+    if letters:
+        rows.append(("dead letters", ", ".join(f"{count:,} {reason}" for reason, count in letters.most_common())))
+    rows += [*_extent(daemon, earlier), ("sources", f"{len(own)}")]
     labels = [f"{whole[name]:,} {words}" for name, words in LABELS.items() if whole[name]]
     rows += [("of them", ", ".join(labels))] if labels else []
-    letters = more(counts.dead_letters_by_reason, earlier.counts.dead_letters_by_reason)
-    rows += (
-        [("dead letters", ", ".join(f"{count:,} {reason}" for reason, count in letters.most_common()))]
-        if letters
-        else []
-    )
     return Section("What came in", [*rows, *_misread(daemon, earlier, given)])
 
 
@@ -108,7 +106,11 @@ def _found(daemon: Daemon, earlier: Before, counts: Counts, incidents: Sequence[
     )
     if daemon.rules.problems:
         kept = counted(len(daemon.rules.problems), "problem")
-        rows.append((f"{kept} kept rules from running; `miniwatch check` names them.",))
+        first = daemon.rules.problems[0].path
+        told = (
+            f"NOT ALL RULES RAN: {kept} kept some from it, the first in {first}; `miniwatch check{given}` names them."
+        )
+        rows.insert(0, (told,))
     asking = [rule for rule in daemon.rules.rules if any(name.startswith("app.") for name in rule.needs)]
     if asking and next(iter(daemon.kept.store.apps()), None) is None:
         told = f"No registry of apps was imported, so {counted(len(asking), 'rule')} that ask it may be silent or wrong"
@@ -156,20 +158,26 @@ def _decided(earlier: Before, counts: Counts, shown: Chosen) -> Section:
         where = " in the whole record"
     is_live = any(row.mode == "live" for row in (*shown.in_force, *shown.held))
     if not is_live:
-        rows.append(("These are what would have been decided then; nothing is enforced.",))
+        rows.append(("These are what would have been decided then (mode replay); nothing is enforced.",))
     if shown.in_force:
         number = sum(counts.decisions_by_state.get(state, 0) for state in IN_FORCE)
         is_mixed = bool(earlier.decisions) and not earlier.had_decision(shown.in_force[0])
         order = _order(number, "the gravest", is_mixed=is_mixed)
         rows.append((f"{'In force' if is_live else 'Would be in force'}{where}{order}:",))
-        rows += [("", f"{row.explanation}{SHADOW if row.mode == 'shadow' else ''}") for row in shown.in_force]
+        rows += [("", f"{_told(row)}{SHADOW if row.mode == 'shadow' else ''}") for row in shown.in_force]
         rows += _rest(number, len(shown.in_force))
     if shown.held:
         number = sum(counts.decisions_by_state.get(state, 0) for state in HELD)
         rows.append((f"Held back{where}, for a person to look at; nothing is done about these:",))
-        rows += [("", f"{row.explanation} [{row.reason.value}]") for row in shown.held]
+        rows += [("", f"{_told(row)} [{row.reason.value}]") for row in shown.held]
         rows += _rest(number, len(shown.held))
     return Section("What was decided, and why", rows)
+
+
+def _told(row: Decision) -> str:
+    """Its explanation; what an app is called has no bound, a line has one."""
+    short = row.value if len(row.value) <= CELL_CHARACTERS_MAX else f"{row.value[: CELL_CHARACTERS_MAX - 1]}…"
+    return row.explanation.replace(row.value, short)
 
 
 def _acts(by_type: Mapping[str, int], noun: str) -> str:

@@ -57,7 +57,8 @@ def read_line(raw: bytes, shape: Shape) -> tuple[dict[str, Any], str]:
     try:
         tree = read_tree(text, as_pairs=True, constant=_no_constant)
     except json.JSONDecodeError as error:
-        detail = f"character {error.pos}: {error.msg}"
+        cut = "" if text.endswith("}") else "; the line does not end with }, it may have been cut"
+        detail = f"character {error.pos}: {error.msg}{cut}"
         raise Refused(DeadLetterReason.BROKEN_JSON, detail) from None
     if not isinstance(tree, Pairs):
         raise Refused(DeadLetterReason.NOT_AN_OBJECT, f"the line is {_name(tree)}; an event is an object")

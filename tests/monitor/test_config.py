@@ -80,7 +80,10 @@ def test_a_mistake_is_told_with_what_to_do(tmp_path: Path, text: str, expected: 
 
 def test_a_file_that_is_missing_or_not_text_is_a_problem(tmp_path: Path):
     (tmp_path / "bytes.toml").write_bytes(b"a = 1\nb = '\xff'")
-    for name, expected in (("absent.toml", "No such file"), ("bytes.toml", "bytes.toml:2: found bytes")):
+    for name, expected in (
+        ("absent.toml", "found no such file; expected a file that can be read"),
+        ("bytes.toml", "bytes.toml:2: found bytes"),
+    ):
         with pytest.raises(ConfigError, match=expected):
             load_config(tmp_path / name, {})
 

@@ -53,6 +53,8 @@ def test_of_a_rule_that_is_only_counted_nobody_reads_findings():
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
+        (["s: {miniprogram.foregroud: false}", "condition: s"], ["9: misspelt-field: miniprogram.foregroud: did you mean miniprogram.foreground?"]),
+        (["s: {miniprogram.api_args.url: a, http.request.headers.referrer: b, miniprogram.extra: c}", "condition: s"], []),
         (["s: {a: b}", "t: {a: c}", "condition: s"], ["10: unused-detection: the condition never uses 't'"]),
         (["s1: {a: b}", "s2: {c: d}", "condition: 1 of s*"], []),
         (["s: {a: b}", "_t: {a: c}", "condition: all of them"], ["10: unused-detection: the condition never uses '_t'", "11: single-of: 'all of them' means 's' alone; name it, or write the others"]),

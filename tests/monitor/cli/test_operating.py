@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sqlite3
 
 import pytest
@@ -37,6 +38,18 @@ def test_dead_letters_are_listed_and_shown_and_reading_one_is_audited(miniwatch)
     assert "Content" not in miniwatch.here("deadletters", "show", rows[0]["id"]).stdout
     assert "Content" in miniwatch.here("deadletters", "show", rows[0]["id"], "--raw").stdout
     assert miniwatch.rows("audit", "list")[-1]["action"] == "dead-letter.read"
+
+
+def test_a_dead_letter_says_in_which_line_of_its_file_it_stood(fresh):
+    fresh.events.write_text('{"@timestamp":"2026-03-02T00:00:00Z"}\n\n{"@timestamp":"2026-03-02T00:00:00Z","a\n')
+    summary = fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
+    (letter,) = fresh.rows("deadletters", "list", "--reason", "broken-json")
+    told = fresh.here("deadletters", "show", letter["id"]).stdout
+    assert re.search(r"^Line +3, if the file is as it was$", told, re.MULTILINE)
+    assert "the line does not end with }, it may have been cut" in told
+    assert summary.splitlines()[2].startswith("  dead letters  1 ")
+    fresh.events.unlink()
+    assert "if the file" not in fresh.here("deadletters", "show", letter["id"]).stdout
 
 
 def keep_letters(miniwatch, *lines, reason=DeadLetterReason.WRONG_TYPE, read_as="ndjson"):
@@ -219,6 +232,22 @@ def test_check_looks_at_the_rest_of_a_configuration_that_has_mistakes(fresh):
     for part in ("mode", "lateness_s_max", "ftp:x", "there is no file /nowhere", "no rule at all"):
         assert part in told.stdout
     assert "was left at its default" in told.stderr
+
+
+def test_check_says_how_many_rules_are_there_and_which_folders_give_none(fresh):
+    own, empty, rule = (fresh.folder / name for name in ("own", "empty", "own/a.yml"))
+    own.mkdir()
+    empty.mkdir()
+    rule.touch()
+    file = fresh.folder / "c.toml"
+    file.write_text(f'[rules]\nfolders = ["{empty}"]\n[playbooks]\nfolders = ["{own}"]\n')
+    told = fresh.here("check", "-c", str(file), code=1).stdout
+    assert f"rules.folders: found {empty}, without any such file; expected a folder with *.yml or *.yaml in it" in told
+    assert f"playbooks.folders: found {own}, with *.yml files only" in told
+    assert "If these are rules, name the folder in rules.folders." in told
+    assert re.search(
+        r"All is well: .* [0-9]+ rules of the program and 0 of yours, [0-9]+ playbooks\.", fresh.here("check").stderr
+    )
 
 
 def test_check_shows_settings_with_where_they_came_from(fresh):

@@ -250,3 +250,27 @@ def test_a_rule_that_does_not_run_yet_is_explained_by_its_file(fresh, rule):
     assert "holds several rules: " in fresh(*asked, stdin=b"{}", code=2).stderr
     rule.write_text("title: [")
     assert f"{rule}:2: " in fresh(*asked, stdin=b"{}", code=2).stderr
+
+
+COUNTING = """title: Many calls of evil
+id: 0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c12
+correlation: {type: event_count, rules: [evil_call], group-by: [miniprogram.app_id], timespan: 10m, condition: {gte: 2}}
+level: high
+"""
+
+
+def test_a_correlation_explains_itself_by_its_file_and_finds_what_it_counts_beside_it(fresh, rule):
+    rule.write_text(RULE + "name: evil_call\n")
+    event, many = fresh.folder / "e.json", rule.parent / "many.yml"
+    event.write_text(json.dumps(EVENT))
+    many.write_text(COUNTING)
+    told = fresh("rules", "explain", str(many), str(event))
+    assert "Call of evil (0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11) matches" in told.stdout
+    alone = fresh("rules", "check", str(many), code=1).stdout
+    assert f"Only this file was read: if another one has it, name the folder {rule.parent}" in alone
+
+
+def test_of_a_rule_that_is_not_there_it_is_said_that_no_folder_is_read(fresh, rule):
+    told = fresh("rules", "show", "0b7a", code=2).stderr
+    assert "of yours none is read, for rules.folders names no folder" in told
+    assert "of yours" not in fresh("rules", "show", "zzz", "-c", str(rule.parent.parent / "c.toml"), code=2).stderr

@@ -212,3 +212,12 @@ def _wait_until(condition, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"
         time.sleep(0.2)
+
+
+def test_what_an_app_is_called_does_not_stretch_the_summary(fresh):
+    name = "wx" + "a" * 4000
+    event = {"@timestamp": "2026-03-02T08:00:00Z", "event.dataset": "miniprogram.api", "miniprogram.app_id": name}
+    fresh.events.write_text(json.dumps({**event, "miniprogram.api": "private_openUrl"}) + "\n")
+    told = fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
+    assert "aaa" in told
+    assert max(map(len, told.splitlines())) < 700
