@@ -118,9 +118,13 @@ def unknown_key(place: str, path: KeyPath) -> Problem:
     return Problem(place, f"unknown key {name}", "a key that Miniwatch has", remedy)
 
 
+ELSEWHERE_LIKENESS_MIN: Final = 0.8
+"""From here on a key is taken for one that belongs elsewhere."""
+
+
 def _elsewhere(name: str) -> list[str]:
     by_name = {key[-1]: ".".join(key) for key in all_keys()} | {key: key for key in AllKeys.model_fields}
-    return [by_name[near] for near in difflib.get_close_matches(name, by_name, 1)]
+    return [by_name[near] for near in difflib.get_close_matches(name, by_name, 1, ELSEWHERE_LIKENESS_MIN)]
 
 
 def from_pydantic(error: ErrorDetails, place: str) -> Problem:

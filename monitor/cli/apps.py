@@ -132,7 +132,8 @@ def show_app(
         ]
         decisions = [decision_text(row) for row in opened.store.decisions(mine)]
     if not lines and risk is None and not incidents:
-        raise Refused(f"nothing is known of an app {app}: it is not registered, and nothing was found about it", USAGE)
+        nothing = f"nothing is known of an app {app}: it is not registered, and nothing was found about it"
+        raise Refused(f"{nothing}; `miniwatch events list --app {app}` shows its events", USAGE)
     document = _row(lines[-1]) if lines else {"app_id": app}
     told: list[tuple[str, object]] = [
         *((name.replace("_", " "), _told(value)) for name, value in document.items()),

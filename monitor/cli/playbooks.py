@@ -61,8 +61,9 @@ def show_playbook(
     from monitor.cli.opening import configuration
 
     given = configuration(config)
-    found = {playbook.name: playbook for playbook in _in_force(playbooks_of(given), given)}
-    playbook = found[_name_starting(name, list(found))]
+    loaded = playbooks_of(given)
+    found = {playbook.name: playbook for playbook in _in_force(loaded, given)}
+    playbook = found[_name_starting(name, list(found), refused=len(loaded.problems) > 0)]
     files = _files(given)
     row = _row(playbook, files)
     write_one(output, row, [*_told(playbook), ("path", row["path"])])
@@ -93,13 +94,14 @@ def _row(playbook: Playbook, files: dict[str, Path]) -> Row:
     return {**said, "builtin": path.is_relative_to(builtin_playbooks()), "path": str(path)}
 
 
-def _name_starting(given: str, names: list[str]) -> str:
+def _name_starting(given: str, names: list[str], *, refused: bool) -> str:
     """The one name that is this or begins so."""
     found = [given] if given in names else [name for name in names if name.startswith(given)]
     if len(found) == 1:
         return found[0]
     if not found:
-        raise Refused(f"there is no playbook {given}; `miniwatch playbooks list` shows what there is", USAGE)
+        told = "; some files were refused: `miniwatch check` says why" if refused else ""
+        raise Refused(f"there is no playbook {given}; `miniwatch playbooks list` shows what there is{told}", USAGE)
     raise Refused(f"{given} could be several playbooks: {', '.join(found[:5])}; write the name", USAGE)
 
 

@@ -187,7 +187,7 @@ def explain_rule(
         str,
         Argument(
             metavar="EVENT",
-            help="Id of an archived event, @FILE with NDJSON, or - for standard input.",
+            help="Id of an archived event, a file with NDJSON (also @FILE), or - for standard input.",
             show_default=False,
         ),
     ],

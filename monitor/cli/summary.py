@@ -13,6 +13,7 @@ from monitor.cli.printing import CELL_CHARACTERS_MAX
 from monitor.cli.sections import Section
 from monitor.counting import counted
 from monitor.misread import MISTAKES, misread
+from monitor.stores.record import Query
 
 if TYPE_CHECKING:
     from monitor.app import Daemon
@@ -58,10 +59,20 @@ def _came_in(daemon: Daemon, earlier: Before, counts: Counts, given: str) -> Sec
     letters = more(counts.dead_letters_by_reason, earlier.counts.dead_letters_by_reason)
     if letters:
         rows.append(("dead letters", ", ".join(f"{count:,} {reason}" for reason, count in letters.most_common())))
+        rows += _example(daemon) if whole["dead_lettered"] > whole["processed"] else []
     rows += [*_extent(daemon, earlier), ("sources", f"{len(own)}")]
     labels = [f"{whole[name]:,} {words}" for name, words in LABELS.items() if whole[name]]
     rows += [("of them", ", ".join(labels))] if labels else []
     return Section("What came in", [*rows, *_misread(daemon, earlier, given)])
+
+
+def _example(daemon: Daemon) -> list[tuple[str, str]]:
+    """Why one of the newest lines could not be read, where most could not."""
+    newest = next(iter(daemon.kept.store.dead_letters(Query(limit=1))), None)
+    if newest is None:
+        return []
+    expected = "; an event is a JSON object on a line of its own" if newest.format == "ndjson" else ""
+    return [("such as", f"{newest.detail}{expected}")]
 
 
 def _misread(daemon: Daemon, earlier: Before, given: str) -> Iterator[tuple[str]]:

@@ -80,3 +80,13 @@ def test_a_playbook_with_a_mistake_is_counted_and_not_listed(mine):
 def test_a_name_that_is_none_or_several_is_wrong_usage(fresh):
     assert "there is no playbook nope" in fresh("playbooks", "show", "nope", code=2).stderr
     assert "could be several playbooks: payment-" in fresh("playbooks", "show", "payment", code=2).stderr
+
+
+def test_of_a_playbook_that_was_refused_it_is_said_where_to_look(fresh):
+    folder = fresh.folder / "playbooks"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("name: mine\n")
+    file = fresh.folder / "c.toml"
+    file.write_text(f'[playbooks]\nfolders = ["{folder}"]\n')
+    told = fresh("playbooks", "show", "mine", "-c", str(file), code=2).stderr
+    assert "some files were refused: `miniwatch check` says why" in told

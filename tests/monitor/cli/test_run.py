@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -221,3 +222,10 @@ def test_what_an_app_is_called_does_not_stretch_the_summary(fresh):
     told = fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
     assert "aaa" in told
     assert max(map(len, told.splitlines())) < 700
+
+
+def test_where_most_lines_are_none_the_summary_says_what_an_event_is(fresh):
+    fresh.events.write_text('[{"@timestamp": "2026-03-02T08:00:00Z"},\n {"@timestamp": "2026-03-02T08:00:01Z"}]\n')
+    told = fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
+    assert re.search(r"^  such as  +character .*; an event is a JSON object on a line of its own$", told, re.MULTILINE)
+    assert "such as" not in fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
