@@ -126,10 +126,13 @@ def _distinct(_: Window, events: Events) -> tuple[Numbers, Numbers]:
 
 
 def _neighbours(events: Events) -> tuple[Integers, Integers]:
-    """Where the same value stands before and after each event in its group; -1 and past the end where it does not."""
+    """Where the same value stands before and after each event; -1 and past the end where it does not.
+
+    In another group it stands outside of every window of this one, before its beginning or after its end.
+    """
     code = events.frame.get_column("value").rank("dense").to_numpy().astype(np.int64)
-    order = np.lexsort((code, events.group))  # stable: equal ones stay in order
-    same = (code[order][1:] == code[order][:-1]) & (events.group[order][1:] == events.group[order][:-1])
+    order = np.argsort(code, kind="stable")
+    same = np.diff(code[order]) == 0
     previous = np.full(len(code), -1, dtype=np.int64)
     following = np.full(len(code), len(code), dtype=np.int64)
     previous[order[1:][same]] = order[:-1][same]
