@@ -20,6 +20,7 @@ DEAD_LETTER_BYTES_MAX: Final = 65_536
 
 _CONSTANT: Final = {"event.dataset": "miniprogram.gateway", "event.action": "access"}
 _PAGE_FRAME: Final = r"^https://servicewechat\.com/([^/?#]+)/([^/?#]+)/page-frame\.html(?:\?.*)?$"
+_SAMPLE_ROWS: Final = 1_000  # of a batch, by which its Referers are taken for few or many
 _AUTHORITY: Final = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?]*"
 
 _WRITTEN: Final = (
@@ -99,7 +100,7 @@ def _lines(data: bytes) -> tuple[Integers, Integers]:
     text = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(text == 10)
     starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
-    if b"\r\n" in data:
+    if b"\r" in data:  # a search for one byte takes a hundredth of one for two
         ends = ends - ((ends > starts) & (text[ends - 1] == 13))
     return starts.astype(np.int64), ends.astype(np.int64)
 
@@ -177,18 +178,25 @@ def _enriched(parts: pl.DataFrame) -> pl.DataFrame:
         target = local.str.replace(r"^\?", "/?")
     url = target.str.splitn("?", 2).struct
     frame = frame.with_columns(url.field("field_0").alias("url.path"), url.field("field_1").alias("url.query"))
-    referrer = pl.col("http.request.referrer")
-    page = (
-        pl.when(referrer.str.starts_with("https://servicewechat.com/"))
-        .then(referrer)
-        .str.extract_groups(_PAGE_FRAME)
-        .struct
-    )
     return frame.with_columns(
-        page.field("1").alias("miniprogram.app_id"),
-        page.field("2").alias("miniprogram.version"),
+        *_pages(frame["http.request.referrer"]),
         *(pl.lit(value).alias(name) for name, value in _CONSTANT.items()),
     )
+
+
+def _pages(referrers: pl.Series) -> list[pl.Series]:
+    """The mini program that each Referer names, and its version. Where few differ, each is looked at once."""
+    few = referrers.head(_SAMPLE_ROWS).n_unique() * 4 < min(len(referrers), _SAMPLE_ROWS)
+    looked_at = (referrers.unique() if few else referrers).alias("referrer").to_frame()
+    referrer = pl.col("referrer")
+    page: pl.Expr = pl.when(referrer.str.starts_with("https://servicewechat.com/")).then(referrer)
+    groups = page.str.extract_groups(_PAGE_FRAME).struct
+    pages = looked_at.with_columns(
+        groups.field("1").alias("miniprogram.app_id"), groups.field("2").alias("miniprogram.version")
+    )
+    if few:
+        pages = referrers.alias("referrer").to_frame().join(pages, on="referrer", how="left", maintain_order="left")
+    return [pages["miniprogram.app_id"], pages["miniprogram.version"]]
 
 
 def _archived(frame: pl.DataFrame) -> pl.Series:

@@ -104,6 +104,19 @@ def test_unusual_lines_keep_what_they_say(line, expected):
     assert row["event.original"] == line
 
 
+def test_the_mini_program_is_the_same_whether_its_page_is_named_often_or_once():
+    referrers = [
+        "-",
+        "https://servicewechat.com/wxa/1/page-frame.html",
+        "https://servicewechat.com/wxb/2/page-frame.html",
+        "https://x/",
+    ]
+    lines = [HEAD + f'"GET /{at} HTTP/1.1" 200 1 "{referrers[at % 4]}" "x"' for at in range(40)]
+    names = ["url.path", "miniprogram.app_id", "miniprogram.version", "_line"]
+    together = decode("".join(line + "\n" for line in lines)).frame.select(names)
+    assert together.rows() == [tuple(event(line)[name] for name in names) for line in lines]
+
+
 def test_a_line_may_end_in_carriage_return():
     assert event(USUAL + "\r") == event(USUAL)
 
