@@ -107,7 +107,7 @@ def read_rules(paths: Sequence[Path], config: Config) -> tuple[RuleSet, list[tup
     """The rules under some paths that are well formed, their texts, and what is the matter with the others, or with a path."""
     empty = {path: why for path in paths if (why := _nothing_in(path))}
     sources, unread = texts_in([path for path in paths if path not in empty])
-    around = _around(config) if any(_FILTER.search(text) for _, text in sources) else []
+    around = _around(config, sources) if any(_FILTER.search(text) for _, text in sources) else []
     spared = frozenset(path for path, _ in (*sources, *around) if _is_builtin(path))
     reading, bad = reading_of(rule_settings(config), spared)
     found = _only(parse_rules([*sources, *around], reading), {path for path, _ in sources})
@@ -124,10 +124,11 @@ def _elsewhere(problem: RuleProblem, paths: Sequence[Path]) -> RuleProblem:
     return msgspec.structs.replace(problem, message=told)
 
 
-def _around(config: Config) -> list[tuple[str, str]]:
-    """The rules that a configuration names, which filters may narrow."""
+def _around(config: Config, sources: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The other rules that a configuration names, which filters among some files may narrow."""
     folders = [*config.rules.folders, *([builtin_folder().path] if config.rules.builtin else [])]
-    return texts_in(folders)[0]
+    there = {Path(path).resolve() for path, _ in sources}
+    return [(path, text) for path, text in texts_in(folders)[0] if Path(path).resolve() not in there]
 
 
 def _only(found: RuleSet, paths: set[str]) -> RuleSet:

@@ -227,6 +227,8 @@ def test_a_filter_is_checked_against_the_rules_that_the_configuration_names(fres
     narrowing.write_text(text.format("0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11"))
     config = str(fresh.folder / "c.toml")
     assert fresh("rules", "check", str(narrowing), "-c", config).stdout == ""
+    assert "1 rule file tested, 0 failures" in fresh("rules", "test", "-c", config).stderr
+    assert "found the id" not in fresh("rules", "check", str(rule.parent), "-c", config).stdout
     narrowing.write_text(text.format("nobody"))
     assert (
         f"{narrowing}:3: ours: it narrows 'nobody'"
