@@ -36,7 +36,10 @@ class Detector(Protocol):
         ...
 
     def observe(self, batch: Batch) -> list[Sighting]:
-        """What this batch shows. Rows labelled duplicate are not in the batch; late rows are, with ``_late`` true."""
+        """What this batch shows. Rows labelled duplicate are not in the batch; late rows are, with ``_late`` true.
+
+        One that raises has taken nothing of the batch: it remembers what it did before.
+        """
         ...
 
     def snapshot(self) -> State: ...

@@ -589,5 +589,5 @@ def health_of(daemon: Daemon) -> Health:
         store_stalled=stalled,
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
-        others=("stopping",) if daemon.stopping.is_set() else (),
+        others=(*(("stopping",) if daemon.stopping.is_set() else ()), *pipeline.suspensions.words(pipeline.lineup)),
     )

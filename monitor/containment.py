@@ -104,7 +104,7 @@ def contained(admit: Admit, raw: RawBatch, watch: FaultWatch, bytes_max: int) ->
         return Decoded(pl.concat(frames, rechunk=True), sorted(letters, key=lambda letter: letter.position))
     nothing = admit(msgspec.structs.replace(raw, data=b"", oversized=()))
     letter = _letter(raw, fault, bytes_max)
-    watch.failed(Fault(type(fault).__name__, _place(fault), letter.position))
+    watch.failed(Fault(type(fault).__name__, place_of(fault), letter.position))
     letters = sorted([letter, *too_long(raw, bytes_max)], key=lambda letter: letter.position)
     return Decoded(nothing.frame, letters)
 
@@ -123,13 +123,13 @@ def _halves(raw: RawBatch, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -
 def _letter(raw: RawBatch, fault: BaseException, bytes_max: int) -> DeadLetter:
     position = int(raw.positions(np.zeros(1, dtype=np.int64))[0])
     line = raw.data.rstrip(b"\n")
-    what = f"{type(fault).__name__} at {_place(fault)}"
+    what = f"{type(fault).__name__} at {place_of(fault)}"
     then = "replay the line" if len(line) <= bytes_max else "send the line again: only its beginning was kept"
     detail = f"a fault of the program ({what}): report it, and once it is mended {then}"
     return DeadLetter(raw.partition, position, DeadLetterReason.FAULT, detail, line[:bytes_max], len(line))
 
 
-def _place(fault: BaseException) -> str:
+def place_of(fault: BaseException) -> str:
     """The last line of ours that the fault went through."""
     for frame in reversed(traceback.extract_tb(fault.__traceback__)):
         path = Path(frame.filename)

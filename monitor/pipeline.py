@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import polars as pl
@@ -35,13 +35,16 @@ from monitor.lineup import SUBJECT, History, Lineup, Offer
 from monitor.notifiers.alert import alert_body
 from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
+from monitor.resting import Rests
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import RawBatch, SourceError
 from monitor.stores import Control, Mark, Message, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
+from monitor.suspending import Suspensions
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING, Bounds, label
 from monitor.turn_telling import Done, TurnTeller
+from monitor.watching import TooManyOverlooked, Watching
 from playbooks.decide import decide, decide_in_shadow
 from playbooks.decision import Decision
 from playbooks.known import Known, Outcome
@@ -49,9 +52,6 @@ from playbooks.policy import Policy
 
 RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
-
-REST_S: Final = (1.0, 60.0)
-"""First and longest pause before a batch that brought out too many faults is tried again."""
 
 HOUR_US: Final = 3_600_000_000
 
@@ -86,21 +86,6 @@ def decoded_fields(needed: frozenset[str]) -> frozenset[str]:
     return own | Registry.fields(needed) | {*INDEX, *PEOPLE, *KEPT}
 
 
-class Rest(NamedTuple):
-    """A source is left alone until then; the next time for longer."""
-
-    until: float
-    pause_s: float
-
-    def longer(self, now: float) -> Rest:
-        """From now on, twice as long as the last time."""
-        pause_s = min(max(2 * self.pause_s, REST_S[0]), REST_S[1])
-        return Rest(now + pause_s, pause_s)
-
-
-NO_REST: Final = Rest(float("-inf"), 0.0)
-
-
 @dataclass(slots=True)
 class Pipeline:
     """The parts, put together by `monitor.app`; `turn` is called until it says that all is done."""
@@ -129,12 +114,16 @@ class Pipeline:
     _heard_at: float = 0.0
     _next: int = 0
     _ended: set[str] = field(default_factory=set)
-    _rests: dict[str, Rest] = field(default_factory=dict)
+    _rests: Rests = field(default_factory=Rests)
+    suspensions: Suspensions = field(init=False)
+    _watching: Watching = field(init=False)
     _in_force: str = ""  # the digest of the lineup that the record says is in force
     _offer: Offer | None = None
 
     def __post_init__(self) -> None:
         self._duplicates = Duplicates(self.settings.window_events)
+        self._watching = Watching(self.telemetry)
+        self.suspensions = Suspensions(self.telemetry, self.clock)
         self._teller = TurnTeller(self.telemetry)
 
     @property
@@ -190,7 +179,7 @@ class Pipeline:
             for quiet in sorted(number for number in marks if number < turn):
                 self._observe_again(quiet, frame.clear(), marks.pop(quiet), history)
             events += frame.height
-            self._duplicates.mark(frame.drop(DUPLICATE))
+            self._watching.marked(self._duplicates, frame.drop(DUPLICATE))
             last = marks.pop(turn, int(frame["_watermark"].to_numpy().max()))
             self._observe_again(turn, frame, last, history)
         for quiet in sorted(marks):
@@ -237,6 +226,19 @@ class Pipeline:
             intake.lot = lots.get(intake.partition, intake.lot)
         self.lineup = lineup
 
+    def _seen(self, place: int, batch: Batch) -> list[Sighting]:
+        """What one of the detectors sees; without the rules with which it cannot go on."""
+        if place >= len(self.lineup.detectors):  # a trial has ended meanwhile
+            return []
+        try:
+            return self._watching.seen(self.lineup.detectors[place], batch)
+        except TooManyOverlooked as error:
+            lineup = self.suspensions.without_faulty(self.lineup, error.event, str(error))
+            if lineup is None:
+                raise
+            self._change_to(lineup)
+        return self._seen(place, batch)
+
     def _controls(self) -> Sequence[Control]:
         """What this turn is the first to be under."""
         lineup = self.lineup
@@ -246,7 +248,7 @@ class Pipeline:
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """An archived frame with all columns that detectors need."""
-        return self.registry().join(recalled(frame, self.fields), self.lineup.needed)
+        return self._watching.joined(self.registry(), recalled(frame, self.fields), self.lineup.needed)
 
     def _no_rows(self) -> pl.DataFrame:
         return pl.DataFrame(schema={**{name: DTYPES[kind_of(name)] for name in sorted(self.fields)}, **INTERNAL})
@@ -326,9 +328,8 @@ class Pipeline:
         ]
 
     def _fill(self, intake: Intake, wait_s: float) -> None:
-        resting_s = self._rests.get(intake.partition, NO_REST).until - time.monotonic()
-        if resting_s > 0:
-            time.sleep(min(wait_s, resting_s))
+        if (left_s := self._rests.left_s(intake.partition)) > 0:
+            time.sleep(min(wait_s, left_s))
             return
         try:
             raw = intake.waiting or self._raw(intake, wait_s)
@@ -338,7 +339,7 @@ class Pipeline:
         except TooManyFaults as error:
             if self.settings.until_end:
                 raise SourceError(f"{intake.partition}: {error}", retryable=False) from error
-            self._rests[intake.partition] = self._rests.get(intake.partition, NO_REST).longer(time.monotonic())
+            self._rests.begin(intake.partition)
             self._fails(intake.partition, str(error))
             return
         except SourceError as error:
@@ -351,7 +352,7 @@ class Pipeline:
             self._fails(intake.partition, missing)
             return
         self.failures.pop(intake.partition, None)
-        self._rests.pop(intake.partition, None)
+        self._rests.end(intake.partition)
 
     def _raw(self, intake: Intake, wait_s: float) -> RawBatch | None:
         with self._timed("read"):
@@ -389,7 +390,7 @@ class Pipeline:
             watched = (
                 frame.filter(~pl.col(DUPLICATE)) if frame[DUPLICATE].any() else frame
             )  # whole frames are not copied
-            joined = self.registry().join(watched, self.lineup.needed)
+            joined = self._watching.joined(self.registry(), watched, self.lineup.needed)
             sightings = self._observe(Batch(joined, watermark))
         last = {piece.progress.partition: piece.progress for piece in pieces}
         progress = [self._counted(reached, frame) for reached in last.values()]
@@ -414,9 +415,11 @@ class Pipeline:
             considered=outcome.considered,
             messages=self._messages(outcome, fresh),
             segments=segments,
+            audit=tuple(self.suspensions.audit),
         )
         with self._timed("commit"):
             self._retried(lambda: self.store.commit(turn))
+        self.suspensions.audit.clear()
         self.turn_number, self.watermark, self._in_force = number, watermark, self.lineup.digest
         lags = {intake.partition: intake.source.lag_bytes for intake in self.intakes}
         done = Done(turn, pieces, frame, fresh, self.lineup.detectors, self.stages, self.watermark, lags)
@@ -434,7 +437,7 @@ class Pipeline:
             ), self.watermark
         others = None if self.settings.until_end else self._others(pieces)
         frame, reached = label(whole, self.watermark, others, self.settings.bounds)
-        return self._duplicates.mark(frame), reached
+        return self._watching.marked(self._duplicates, frame), reached
 
     def _others(self, pieces: Sequence[Piece]) -> int | None:
         """How far the least of the other partitions is; those without news for a while do not hold time up."""
@@ -448,7 +451,9 @@ class Pipeline:
 
     def _observe(self, batch: Batch) -> list[Sighting]:
         """What all detectors see, in an order that does not depend on how the stream is cut."""
-        sightings = [sighting for detector in self.lineup.detectors for sighting in detector.observe(batch)]
+        sightings: list[Sighting] = []
+        for place in range(len(self.lineup.detectors)):
+            sightings += self._seen(place, batch)
         sightings.sort(key=lambda sighting: (sighting.row, sighting.finding.id))
         return sightings
 

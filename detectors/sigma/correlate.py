@@ -76,7 +76,15 @@ class Correlator:
         self.forgotten = 0
 
     def observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
-        """What the batch's hits, and its watermark, show."""
+        """What the batch's hits, and its watermark, show. One that raises has taken nothing of the batch."""
+        before = self._waiting, self._inside, self._kept, self.forgotten
+        try:
+            return self._observe(batch, matches)
+        except BaseException:
+            self._waiting, self._inside, self._kept, self.forgotten = before
+            raise
+
+    def _observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
         waiting = pl.concat([self._waiting, *self._hits(batch.frame, matches)])
         due = pl.col("time") <= batch.watermark
         ready = waiting.filter(due)

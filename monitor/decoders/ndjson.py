@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import groupby, pairwise
+from itertools import compress, groupby, pairwise
 from typing import Any, Final
 
 import msgspec
@@ -40,7 +40,7 @@ BAD_SHARE_MAX: Final = 8
 """Of a block with fewer bad lines than one in so many, the bad lines are what is wrong; with more, what was expected of all."""
 
 CUTS_MAX: Final = 16
-"""Lines that only Arrow refuses, cut out one by one; with more of them in a block the rest of it is read strictly."""
+"""Lines that only Arrow refuses, cut out one by one; of a block with more of them, those read with another are read strictly."""
 
 UTF8_BLOCK_BYTES: Final = 1 << 14
 """Looked at together; in a block that holds what is no UTF-8 each line is looked at."""
@@ -50,7 +50,8 @@ FEW_LINES: Final = 512
 
 DEAD_LETTER_BYTES_MAX: Final = 65_536
 
-_ODD_NUMBER: Final = r"[:\[,]\s*-?(?:NaN|Inf)"
+_ODD_NUMBER: Final = r"[:\[,]\s*(?:-?(?:NaN|Inf)|-0(?:[^0-9.]|$))"
+_MINUS_ZERO: Final = tuple(f"{before}-0" for before in ":[, \t\r")  # Arrow reads it as 0
 _SPACED_COLON: Final = ('" ', '"\t', '"\r')  # a key may stand before it in a way that a search for ``"key":`` misses
 _TYPE_CHANGE: Final = re.compile(r"Column\((.*)\) changed from (?:string to number|number to string)")
 _ROW: Final = re.compile(r"in row (\d+)")
@@ -132,7 +133,7 @@ def _triage(lines: pl.Series, shape: Shape) -> tuple[np.ndarray[Any, Any], bool]
         odd |= _deep(line).fill_null(value=False)
     leaves = sorted({f'"{keys[-1]}"' for path in shape.loose for keys in shape.places[path]})
     dotted = [*shape.dotted, *_SPACED_COLON]
-    unusual = lines.filter(lines.str.contains_any(["\\u", "NaN", "Inf", *dotted, *leaves]))
+    unusual = lines.filter(lines.str.contains_any(["\\u", "NaN", "Inf", *_MINUS_ZERO, *dotted, *leaves]))
     if not len(unusual):
         return frame.select(odd)[LINE].to_numpy(), False
     closer = line.str.contains(ODD_ESCAPE) | line.str.contains(_ODD_NUMBER)
@@ -192,6 +193,7 @@ class _Reading:
         self._read_tables: list[tuple[np.ndarray[Any, Any], pa.Table]] = []
         self._line_reader: tuple[frozenset[str], Any] | None = None
         self._expects_bad = False
+        self._cuts = 0  # left in the block
         self._options: tuple[frozenset[str], pj.ParseOptions] | None = None
 
     def fast(self, rows: np.ndarray[Any, Any]) -> list[pl.DataFrame]:
@@ -215,6 +217,7 @@ class _Reading:
             else:
                 return
         fit, lines = self._of_shape(rows)
+        self._cuts = CUTS_MAX
         # With many of them it is the shape that is not what was expected, which only a whole read finds out.
         self._expects_bad = len(rows) // BAD_SHARE_MAX > len(rows) - len(fit) > 0
         for first in range(0, len(fit), RETRY_LINES):
@@ -230,17 +233,16 @@ class _Reading:
 
     def _read_around(self, rows: np.ndarray[Any, Any], lines: Sequence[str]) -> None:
         """Read lines of which only Arrow refuses some: those are cut out one by one."""
-        for _ in range(CUTS_MAX):
-            if not len(rows):
-                return
+        while len(rows):
             try:
                 self._read(rows, lines)
             except pa.ArrowInvalid as error:
                 place = _ROW.search(str(error))
             else:
                 return
-            if place is None or (cut := int(place.group(1))) >= len(rows):
+            if not self._cuts or place is None or (cut := int(place.group(1))) >= len(rows):
                 break
+            self._cuts -= 1
             if cut:
                 try:
                     self._read(rows[:cut], lines[:cut])
@@ -283,9 +285,9 @@ class _Reading:
             except (msgspec.DecodeError, RecursionError, UnicodeError):  # ValidationError is a DecodeError
                 unfit.append(index)
         self.refused.extend(rows[unfit].tolist())
-        for index in reversed(unfit):
-            del lines[index]
-        return np.delete(rows, unfit), lines
+        fit = np.ones(len(rows), dtype=bool)
+        fit[unfit] = False
+        return rows[fit], list(compress(lines, fit.tolist()))
 
     def _read(self, rows: np.ndarray[Any, Any], lines: Sequence[str] | None = None) -> None:
         """Some lines by Arrow; raises `ArrowInvalid` with the row, and keeps nothing of them then."""

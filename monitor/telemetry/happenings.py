@@ -120,6 +120,20 @@ class LineFaulted(Happening, frozen=True, kw_only=True):
         meter.add(metrics.LINE_FAULTS, source=self.source)
 
 
+class EventOverlooked(Happening, frozen=True, kw_only=True):
+    """An event brought out a fault of the program in what looks at it: it is kept, and this one did not see it. Report it."""
+
+    level: ClassVar[Level] = "error"
+    by: str
+    error: str
+    place: str
+    source: str
+    position: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.EVENTS_OVERLOOKED, by=self.by)
+
+
 class SourceFailed(Happening, frozen=True, kw_only=True):
     level: ClassVar[Level] = "warning"
     source: str

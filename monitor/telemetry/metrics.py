@@ -68,6 +68,13 @@ LINE_FAULTS: Final = _counter(
     "lines",
     {**_SOURCE},
 )
+EVENTS_OVERLOOKED: Final = _counter(
+    "events_overlooked",
+    "Events that a detector, the registry or the memory of duplicates could not look at for a fault of the program.",
+    "events",
+    {"by": None},
+)
+RULES_SUSPENDED: Final = _counter("rules_suspended", "Rules left out because they brought out a fault.", "rules", {})
 SOURCE_FAILURES: Final = _counter("source_failures", "Times that a source could not be read.", "failures", {**_SOURCE})
 IMBALANCE: Final = _gauge("ledger_imbalance", "received - processed - dead-lettered - in flight; 0.", "events")
 FINDINGS: Final = _counter("findings", "Findings made.", "findings", {"severity": SEVERITIES, "kind": KINDS})

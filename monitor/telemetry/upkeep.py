@@ -177,6 +177,17 @@ class CacheRefused(Happening, frozen=True, kw_only=True):
         meter.add(metrics.CACHE_REFUSALS)
 
 
+class RuleSuspended(Happening, frozen=True, kw_only=True):
+    """A rule brought out a fault of the program with one event after another; it is left out until rules are read anew. Report it."""
+
+    level: ClassVar[Level] = "error"
+    rule: str
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.RULES_SUSPENDED)
+
+
 class RegistryLoaded(Happening, frozen=True, kw_only=True):
     apps: int
 

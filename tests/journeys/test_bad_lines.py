@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Final
 
 import journey
+import polars as pl
 import pytest
 from journey import Outcome, configured, daemon, differences, outcome, run
 from sqlalchemy import event
 
 from detectors.event import LINE
+from detectors.sigma.match import Matcher
 from monitor.app import Daemon, health_of
 from monitor.containment import FaultWatch
 from monitor.decoders import Decoded
@@ -136,7 +138,7 @@ def test_a_source_of_which_every_line_brings_out_a_fault_is_left_alone_and_loses
 ) -> None:
     data, expected = clean
     monkeypatch.setattr("monitor.containment.LINES_WATCHED", 50)
-    monkeypatch.setattr("monitor.pipeline.REST_S", (0.05, 0.1))
+    monkeypatch.setattr("monitor.resting.REST_S", (0.05, 0.1))
     (tmp_path / "events.ndjson").write_bytes(data)
     log = io.StringIO()
     config = configured(tmp_path / "data", [f"file:{tmp_path / 'events.ndjson'}?follow"])
@@ -177,3 +179,51 @@ def test_a_daemon_that_looks_for_faults_can_be_stopped(tmp_path: Path) -> None:
         opened.run()
     assert len(told) == 1
     assert outcome(tmp_path / "data").totals["received"] == 0
+
+
+def _failing_with(monkeypatch: pytest.MonkeyPatch, word: str, rule: str) -> None:
+    """Let a rule bring out a fault with every event that has this word."""
+    match = Matcher.match
+
+    def failing(self: Matcher, frame: pl.DataFrame) -> dict[str, object]:
+        if any(one.id == rule for one in self.rules) and frame[LINE].str.contains(word, literal=True).any():
+            raise IndexError
+        return match(self, frame)
+
+    monkeypatch.setattr(Matcher, "match", failing)
+
+
+def test_an_event_with_which_a_rule_cannot_go_on_is_overlooked_and_no_other_is(
+    clean: tuple[bytes, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, expected = clean
+    _failing_with(monkeypatch, "trap", next(iter(expected.findings.values())).rule.id)
+    lines = data.splitlines(keepends=True)
+    for place in (0, 7_000, len(lines)):
+        lines.insert(place, b'{"@timestamp":"2026-03-02T08:00:00Z","message":"trap","event":{"id":"t%d"}}\n' % place)
+    (tmp_path / "events.ndjson").write_bytes(b"".join(lines))
+    log = io.StringIO()
+    run(configured(tmp_path / "data", [tmp_path / "events.ndjson"]), log=log)
+    found = outcome(tmp_path / "data")
+    assert found.counts == expected.counts
+    assert found.totals["processed"] == EVENTS + 3
+    assert log.getvalue().count("event_overlooked") == 3
+
+
+def test_a_rule_that_cannot_go_on_is_left_out_and_the_others_watch_on(
+    clean: tuple[bytes, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, expected = clean
+    rule = next(iter(expected.findings.values())).rule.id
+    _failing_with(monkeypatch, "timestamp", rule)
+    (tmp_path / "events.ndjson").write_bytes(data)
+    with daemon(configured(tmp_path / "data", [tmp_path / "events.ndjson"])) as opened:
+        opened.run()
+        gone = {one.entry.subject for one in opened.kept.store.audit_entries() if one.entry.action == "rule.suspend"}
+        assert rule in gone
+        assert any(f"rule {rule} is suspended" in why for why in health_of(opened).others)
+    found = outcome(tmp_path / "data")
+    assert found.totals["processed"] == EVENTS
+    assert found.counts == {
+        key: expected.counts[key] for key, one in expected.findings.items() if one.rule.id not in gone
+    }

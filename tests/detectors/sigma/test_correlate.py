@@ -208,3 +208,15 @@ def test_cutting_keeps_the_watermark_of_each_row():
     one = batch(at(0), at(1), at(2), lateness_s=1)
     first, second = cut(one, 1)
     assert (first.watermark, second.watermark) == (one.frame["_watermark"][0], one.watermark)
+
+
+def test_a_look_that_fails_half_way_leaves_the_windows_as_they_were(sigma, monkeypatch):
+    detector, twin = rules(sigma), rules(sigma)
+    for one in (detector, twin):
+        one.observe(batch(at(0), at(1)))
+    with monkeypatch.context() as failing:
+        failing.setattr(detector._correlator, "_clear", lambda _watermark: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            detector.observe(batch(at(2)))
+    assert detector.snapshot()["windows"].equals(twin.snapshot()["windows"])
+    assert crossings(detector, batch(at(2))) == [(2, "wx1", 3)]

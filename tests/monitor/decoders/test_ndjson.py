@@ -1,6 +1,7 @@
 """NDJSON to columns: what becomes an event, what a dead letter, and that the fast way means what the strict way means."""
 
 import json
+import time
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.event import INDEX, LINE, PEOPLE, POSITION
 from monitor.decoders import DeadLetterReason as Reason
+from monitor.decoders import ndjson
 from monitor.decoders.ndjson import NdjsonDecoder, _Reading, _strict_frame, _triage
 from monitor.decoders.shape import shape_of
 from monitor.decoders.strict import DEPTH_MAX, Refused, read_line
@@ -241,3 +243,35 @@ def test_few_lines_are_read_strictly_with_the_same_result():
     strict, fast = (NdjsonDecoder(few_lines=few).decode(raw, FIELDS) for few in (512, 0))
     assert strict.frame.equals(fast.frame)
     assert strict.dead_letters == fast.dead_letters
+
+
+def test_minus_zero_as_text_is_the_same_whichever_reader_reads_it():
+    line = b'{"@timestamp":"2026-03-02T08:00:00Z","source":{"ip":-0}}'
+    data = b"".join([line + b"\n"] * 20)
+    raw = RawBatch("memory:1", "ndjson", data, 0, len(data))
+    fast, strict = (NdjsonDecoder(few_lines=few).decode(raw, frozenset({"source.ip"})).frame for few in (0, 100))
+    assert fast["source.ip"].to_list() == strict["source.ip"].to_list()
+
+
+def test_lines_that_are_not_of_the_shape_are_set_aside_in_linear_time():
+    lines = pl.Series(LINE, ['{"}'] * 300_000 + ["{" + TIME + "}"] * 300_000)
+    reading = _Reading(shape_of(frozenset({"@timestamp"})), lines, frozenset(), is_dotted=False)
+    begun = time.process_time()
+    rows, fit = reading._of_shape(np.arange(len(lines)))
+    assert (len(rows), len(fit), len(reading.refused)) == (300_000, 300_000, 300_000)
+    assert time.process_time() - begun < 3  # many seconds, were each taken out of the list by itself
+
+
+def test_lines_that_only_arrow_refuses_are_cut_out_up_to_a_number_in_a_block(monkeypatch):
+    reads = []
+    read = _Reading._read
+
+    def counted(self, rows, lines=None):
+        reads.append(len(rows))
+        read(self, rows, lines)
+
+    monkeypatch.setattr(_Reading, "_read", counted)
+    line = b'{"@timestamp":"2026-03-02T08:00:00Z","event":{"id":"a","id":"b"}}\n'
+    raw = RawBatch("memory:1", "ndjson", line * 5000, 0, len(line) * 5000)
+    assert len(NdjsonDecoder(few_lines=0).decode(raw, frozenset({"event.id"})).dead_letters) == 5000
+    assert len(reads) <= 1 + 5000 // ndjson.RETRY_LINES + 1 + 2 * ndjson.CUTS_MAX
