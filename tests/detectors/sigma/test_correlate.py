@@ -188,6 +188,14 @@ def test_what_must_be_forgotten_is_counted_and_is_the_oldest(sigma):
     assert crossings(detector, later) == []
 
 
+def test_what_a_window_can_still_reach_is_not_cleared_away(sigma):
+    detector = rules(sigma)
+    others = [at(1 + place / 200, f"other{place}") for place in range(1_100)]
+    assert crossings(detector, batch(at(0.5), at(0.6), *others, at(10, "last"))) == []
+    assert detector.snapshot()["windows"].height == 1_103
+    assert crossings(detector, batch(at(10.2), at(10.4), watermark=END_OF_TIME)) == [(10.2, "wx1", 3)]
+
+
 def test_windows_begin_empty_when_a_rule_has_changed(sigma):
     before, same, changed = rules(sigma), rules(sigma), rules(sigma, {"gte": 2})
     before.observe(batch(at(0), at(1)))
