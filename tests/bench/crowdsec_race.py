@@ -10,6 +10,10 @@ the daemon, which besides replaces secrets, keeps every event in the archive and
 
 Offenders are compared with each other and with a model of each way of counting: CrowdSec's buckets leak, our windows slide. For comparison:
 CrowdSec's documentation gives about 3,600 lines of nginx a second with one parsing routine, of a newer version and with more scenarios.
+
+Measured on a busy machine of two cores, one run of each over 200,000 lines, CrowdSec 1.4.6: 177,000 lines a CPU second as a backtest and
+131,000 as the daemon, against 1,300. Both found the same 220 offenders, ours 24 more: eleven missing pages at an even pace within ten
+seconds are more than ten in ten seconds, but a bucket drains meanwhile and does not overflow.
 """
 
 from __future__ import annotations
