@@ -123,10 +123,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """A finding and the row of the batch at which it became known, so that many detectors' findings can be put in order."""
+    """A finding and the row of the batch at which it became known, so that many detectors' findings can be put in order.
+
+    Parts of a finding, one for each batch that adds to it, are merged; any other is whole, and saying it again adds nothing.
+    """
 
     row: int
     finding: Finding
+    is_part: bool = False
 
 
 EVIDENCE_IDS_MAX: Final = 20

@@ -3,13 +3,16 @@
 A raw batch is decoded once and then taken in pieces (`Lot.take`): as many rows as a turn may have, or as the other
 partitions' clocks allow. What a restart needs to cut the same pieces is stored with the position: the clock as it stood at
 the beginning of the lot, and up to which row the lot was taken.
+
+Of a stream that lives on its own clock, the last rows of a lot may have times of which only the next lot tells whether they
+are believed (`ahead`). Their lines are held back and decoded again before those of the next.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -24,7 +27,7 @@ from monitor.door import Door
 from monitor.native import NativeNdjson
 from monitor.sources import Position, RawBatch, Source
 from monitor.stores import Progress
-from monitor.timeline import BEGINNING, CLOCK, Bounds, ClockState, stamp
+from monitor.timeline import AHEAD, BEGINNING, CLOCK, OPEN, Bounds, ClockState, stamp
 
 _HASH_SEED: Final = 11
 
@@ -34,12 +37,31 @@ class Place(msgspec.Struct, frozen=True):
 
     clock: ClockState = msgspec.field(default_factory=ClockState)
     taken: int = -1  # lines that begin before this position are accounted for; -1: none after the position
-    time_max: int = 0  # of the events since the clock is settled
+    time_max: int = 0  # of the events since the clock is settled, without those that were ahead of it
+    claimed: int = 0  # the latest time of an event that was ahead of the clock and kept its time
 
     @property
     def reached(self) -> int:
         """The latest time that is believed: how far the end of the input, or a silence, lets time come; 0 for none."""
         return max(self.time_max, self.clock.reached)
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where reading can begin again: a position that the source has given, and the clock there."""
+
+    end: int
+    cursor: bytes
+    clock: ClockState
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Lines that were read and are not decided yet: a few rows, with the dead letters among them."""
+
+    raw: RawBatch
+    stands: tuple[Stand, ...]  # the first is at the first line or before it
+    clock: ClockState  # before the first row
 
 
 @dataclass(slots=True)
@@ -49,8 +71,9 @@ class Lot:
     raw: RawBatch
     frame: pl.DataFrame
     letters: Sequence[DeadLetter]
-    before: ClockState
-    after: ClockState
+    before: ClockState  # the clock before the first row
+    stands: tuple[Stand, ...]  # the first is at the beginning of the raw batch or before it
+    bound: int  # lines that begin before this position are of the lot
     now: int | None = None  # the present as it was when the lot was decoded; None on the stream's own clock
     row: int = 0
     letter: int = 0
@@ -87,6 +110,7 @@ class Intake:
     progress: Progress
     place: Place = field(default_factory=Place)
     lot: Lot | None = None
+    held: Held | None = None
     native: NativeNdjson | None = None  # decodes and admits in place of the two, where there is a kernel
     watch: FaultWatch = field(default_factory=FaultWatch)  # hears of every line that brings out a fault of ours
     waiting: RawBatch | None = None  # read, and not decoded: too many of its lines did
@@ -114,29 +138,54 @@ class Intake:
     def exhausted(self) -> bool:
         return self.source.ended and self.lot is None and self.waiting is None
 
-    def fill(self, raw: RawBatch, fields: frozenset[str], now: int | None = None) -> None:
+    def fill(self, raw: RawBatch | None, fields: frozenset[str], now: int | None = None) -> None:
         """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped. `now` as for `stamp`.
 
-        After an error the batch is `waiting`, to be given again.
+        Without a raw batch, what was held back becomes the lot. There may be no lot afterwards: all is held back. After an
+        error the batch is `waiting`, to be given again.
         """
-        self.waiting = raw
-        self.lot = self._lot(raw, fields, now)
-        self.waiting = None
+        self.waiting, held = raw, self.held
+        lines = _joined(held.raw if held else None, raw)
+        before = held.clock if held else self.place.clock
+        stands = held.stands if held else (Stand(self.progress.end, self.progress.cursor, before),)
+        frame, letters, after = self._decoded(lines, fields, before, now)
+        if raw is not None:
+            stands = (*stands, Stand(raw.end, raw.cursor, after))
+        firm, bound, doubt = frame.height, lines.end + 1, None
+        if raw is not None and not self.source.ended:
+            firm = _firm(frame, lines.end - self.bounds.held_bytes_max)
+        if firm < frame.height:
+            bound = int(frame[POSITION][firm])
+            clock = stamp(frame[:firm], before, self.bounds, now)[1]
+            doubt = Held(_from(lines, bound), _since(stands, bound), clock)
+        lot = self._left(Lot(lines, frame, letters, before, stands, bound, now))
+        self.lot = lot if doubt is None or lot.frame.height or lot.letters else None
+        self.held, self.waiting = doubt, None
 
     def decoded_anew(self, fields: frozenset[str]) -> Lot | None:
         """What is left of the lot, with other fields; None where there is no lot. Nothing is changed yet."""
-        return self._lot(self.lot.raw, fields, self.lot.now) if self.lot is not None else None
+        if self.lot is None:
+            return None
+        frame, letters, _ = self._decoded(self.lot.raw, fields, self.lot.before, self.lot.now)
+        return self._left(replace(self.lot, frame=frame, letters=letters, row=0, letter=0))
 
-    def _lot(self, raw: RawBatch, fields: frozenset[str], now: int | None) -> Lot:
+    def _decoded(
+        self, raw: RawBatch, fields: frozenset[str], clock: ClockState, now: int | None
+    ) -> tuple[pl.DataFrame, Sequence[DeadLetter], ClockState]:
         admit = self.native.admit if self.native is not None else self._admit
         admitted = contained(lambda part: admit(part, fields), raw, self.watch, self.dead_letter_bytes_max)
-        frame, after = stamp(admitted.frame, self.place.clock, self.bounds, now)
+        frame, after = stamp(admitted.frame, clock, self.bounds, now)
         told = {"partition": self.partition, "format": raw.format}
         letters = [msgspec.structs.replace(letter, **told) for letter in admitted.dead_letters]
-        if self.place.taken >= 0:
-            frame = frame.filter(pl.col(POSITION) >= self.place.taken)
-            letters = [letter for letter in letters if letter.position >= self.place.taken]
-        return Lot(raw, _named(frame, self.partition), letters, self.place.clock, after, now)
+        return frame, letters, after
+
+    def _left(self, lot: Lot) -> Lot:
+        """Of a lot that is all its lines, what is not held back and not accounted for."""
+        begin = max(self.place.taken, self.progress.end)
+        first, last = np.searchsorted(lot.frame[POSITION].to_numpy(), [begin, lot.bound])
+        frame = lot.frame[int(first) : int(last)].drop(OPEN)
+        letters = [letter for letter in lot.letters if begin <= letter.position < lot.bound]
+        return replace(lot, frame=_named(frame, self.partition), letters=letters)
 
     def _admit(self, raw: RawBatch, fields: frozenset[str]) -> Decoded:
         return self.door.admit(self.decoder.decode(raw, fields), fields)
@@ -149,27 +198,32 @@ class Intake:
         frame = lot.frame.slice(lot.row, rows)
         lot.row += frame.height
         is_last = lot.row >= lot.frame.height
-        bound = lot.raw.end + 1 if is_last else int(lot.frame[POSITION][lot.row])
+        bound = lot.bound if is_last else int(lot.frame[POSITION][lot.row])
         first = lot.letter
         while lot.letter < len(lot.letters) and lot.letters[lot.letter].position < bound:
             lot.letter += 1
         letters = lot.letters[first : lot.letter]
-        time_max = max(self.place.time_max, _time_max(frame))
-        begun = lot.raw.start if self.place.taken < 0 else min(self.place.taken, lot.raw.end)
+        begun = min(max(lot.raw.start, self.place.taken), lot.raw.end)
+        stand = _since(lot.stands, bound)[0]
         # A lot may be shorter than that of an earlier run with other bounds, and end before what was taken then.
-        beyond = self.place.taken if self.place.taken > lot.raw.end else -1
-        self.place = Place(lot.after, beyond, time_max) if is_last else Place(lot.before, bound, time_max)
-        self.progress = self._counted(frame, letters, lot.raw, is_last=is_last)
+        taken = max(self.place.taken, min(bound, lot.raw.end))
+        self.place = Place(
+            clock=stand.clock,
+            taken=taken if taken > stand.end else -1,
+            time_max=max(self.place.time_max, _time_max(frame)),
+            claimed=max(self.place.claimed, _claimed(frame)),
+        )
+        self.progress = self._counted(frame, letters, stand)
         if is_last:
             self.lot = None
-        return Piece(frame, letters, self.progress, (lot.raw.end if is_last else bound) - begun)
+        return Piece(frame, letters, self.progress, min(bound, lot.raw.end) - begun)
 
-    def _counted(self, frame: pl.DataFrame, letters: Sequence[DeadLetter], raw: RawBatch, *, is_last: bool) -> Progress:
+    def _counted(self, frame: pl.DataFrame, letters: Sequence[DeadLetter], stand: Stand) -> Progress:
         earlier, dead = self.progress, lines_of(letters)
         return msgspec.structs.replace(
             earlier,
-            end=raw.end if is_last else earlier.end,
-            cursor=raw.cursor if is_last else earlier.cursor,
+            end=stand.end,
+            cursor=stand.cursor,
             clock=msgspec.json.encode(self.place),
             received=earlier.received + frame.height + dead,
             processed=earlier.processed + frame.height,
@@ -179,7 +233,40 @@ class Intake:
 
 
 def _time_max(frame: pl.DataFrame) -> int:
-    return int(frame[TIME].to_numpy().max(initial=0, where=frame[CLOCK].to_numpy() > BEGINNING))
+    is_reached = (frame[CLOCK].to_numpy() > BEGINNING) & ~frame[AHEAD].to_numpy()
+    return int(frame[TIME].to_numpy().max(initial=0, where=is_reached))
+
+
+def _claimed(frame: pl.DataFrame) -> int:
+    return int(frame[TIME].to_numpy().max(initial=0, where=frame[AHEAD].to_numpy()))
+
+
+def _firm(frame: pl.DataFrame, horizon: int) -> int:
+    """How many rows are decided whatever follows; those before the position `horizon` have waited long enough."""
+    waiting = frame[OPEN].to_numpy() & (frame[POSITION].to_numpy() > horizon)
+    return int(waiting.argmax()) if waiting.any() else frame.height
+
+
+def _from(raw: RawBatch, position: int) -> RawBatch:
+    """The lines of a raw batch from a position on."""
+    oversized = tuple(line for line in raw.oversized if line.position >= position)
+    data = raw.data[raw.offset(position) :]
+    return msgspec.structs.replace(raw, data=data, start=position, oversized=oversized)
+
+
+def _joined(held: RawBatch | None, raw: RawBatch | None) -> RawBatch:
+    """Two raw batches of which one goes on where the other ends; or the one that there is."""
+    if held is None or raw is None:
+        found = held or raw
+        assert found is not None  # noqa: S101 - who fills has read something or held something back
+        return found
+    data, oversized = held.data + raw.data, held.oversized + raw.oversized
+    return msgspec.structs.replace(raw, data=data, start=held.start, oversized=oversized)
+
+
+def _since(stands: tuple[Stand, ...], position: int) -> tuple[Stand, ...]:
+    """From the last place at which reading what begins at a position can begin."""
+    return stands[max(place for place, stand in enumerate(stands) if stand.end <= position) :]
 
 
 def _named(frame: pl.DataFrame, partition: str) -> pl.DataFrame:

@@ -113,6 +113,7 @@ class Pipeline:
     _snapshot_at: float = 0.0
     _heard_at: float = 0.0
     _next: int = 0
+    _foreseen: int = -1
     _ended: set[str] = field(default_factory=set)
     _rests: Rests = field(default_factory=Rests)
     suspensions: Suspensions = field(init=False)
@@ -289,6 +290,23 @@ class Pipeline:
         reached = reached if now is None else min(reached, now)
         if reached > self.watermark and reached:
             self._commit((), reached)
+        claimed = max((intake.place.claimed for intake in self.intakes), default=0)
+        self._foresee(claimed if now is None else min(claimed, now))
+
+    def _foresee(self, claimed: int) -> None:
+        """Say what windows would if time had come up to what events claim, without believing them.
+
+        Nothing contradicts them either, and more may never come. Lateness and memory stay as they are: what is said here is
+        not said again when the windows come to it.
+        """
+        if claimed <= self.watermark or self._foreseen == self.turn_number:
+            return
+        states = {detector.name: detector.snapshot() for detector in self.lineup.detectors}
+        sightings = self._observe(Batch(self._columns(self._no_rows()), claimed))
+        self.lineup.restore(states)
+        if sightings:
+            self._commit((), self.watermark, sightings)
+        self._foreseen = self.turn_number
 
     def finish(self) -> None:
         """The input has ended or the daemon stops: keep the memory."""
@@ -333,7 +351,7 @@ class Pipeline:
             return
         try:
             raw = intake.waiting or self._raw(intake, wait_s)
-            if raw is not None:
+            if raw is not None or (intake.source.ended and intake.held is not None):
                 with self._timed("decode"):
                     intake.fill(raw, self.fields, self._now())
         except TooManyFaults as error:
@@ -383,21 +401,25 @@ class Pipeline:
 
     # One turn
 
-    def _commit(self, pieces: Sequence[Piece], watermark: int | None = None) -> None:
-        """Detect, decide, record and commit what was read; with `watermark`, only let time come that far."""
+    def _commit(
+        self, pieces: Sequence[Piece], watermark: int | None = None, foreseen: Sequence[Sighting] | None = None
+    ) -> None:
+        """Detect, decide, record and commit what was read; with `watermark`, only let time come that far.
+
+        `foreseen` stand for what detectors see.
+        """
         frame, watermark = self._labelled(pieces, watermark)
         with self._timed("detect"):
             watched = (
                 frame.filter(~pl.col(DUPLICATE)) if frame[DUPLICATE].any() else frame
             )  # whole frames are not copied
             joined = self._watching.joined(self.registry(), watched, self.lineup.needed)
-            sightings = self._observe(Batch(joined, watermark))
+            sightings = foreseen if foreseen is not None else self._observe(Batch(joined, watermark))
         last = {piece.progress.partition: piece.progress for piece in pieces}
         progress = [self._counted(reached, frame) for reached in last.values()]
         number = self.turn_number + 1
         with self._timed("decide"):
-            findings = [sighting.finding for sighting in sightings]
-            fresh = self._retried(lambda: self._fresh(findings))
+            findings, fresh = self._retried(lambda: self._told(sightings))
             outcome = self._retried(lambda: self._decided(fresh))
         with self._timed("archive"):
             segments = self._retried(lambda: self.archive.write(number, watched)) if watched.height else ()
@@ -467,11 +489,13 @@ class Pipeline:
                 intake.progress = counted
         return counted
 
-    def _fresh(self, findings: Sequence[Finding]) -> list[Finding]:
-        """Those findings that are new: risk and playbooks count each once."""
-        first = {finding.id: finding for finding in reversed(findings)}
+    def _told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]:
+        """What is written down of all that was seen; and which of it is new: risk and playbooks count each once."""
+        first = {sighting.finding.id: sighting for sighting in reversed(sightings)}
         known = self.store.known_findings(first) if first else set()
-        return [finding for finding in findings if finding.id not in known and first[finding.id] is finding]
+        findings = [one.finding for one in sightings if one.is_part or one.finding.id not in known]
+        fresh = [one.finding for one in sightings if one.finding.id not in known and first[one.finding.id] is one]
+        return findings, fresh
 
     def _decided(self, fresh: Sequence[Finding]) -> Outcome:
         """What is done about new findings; those of rules that are being tried are answered apart, and only for the record."""

@@ -11,6 +11,10 @@ Nor is the beginning taken on one app's word. The clock is provisional until two
 
 Of a stream that is read as it comes, no ``@timestamp`` moves the clock past the present, however many ask: what has not been
 cannot have arrived.
+
+Whether the clock moves is one question, what time an event has is another: the first event after a gap has its own, though
+the clock waits for the second. Where arrival is told, or the present is known, an event's time is its own unless it is further
+than ``clock.skew_s_max`` past that. Else what follows decides (`ahead`).
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from detectors.event import ARRIVAL, FUTURE, LATE, MICROSECONDS, TIME, WATERMARK
+from detectors.event import ARRIVAL, FUTURE, LATE, MICROSECONDS, POSITION, TIME, WATERMARK
+from monitor.ahead import confirmed
 
 ALONE: Final = 16
 """Events in a row of one app that are believed without another app's word.
@@ -36,6 +41,12 @@ PROVISIONAL_MAX: Final = 2 * ALONE - 1
 
 CLOCK: Final = "_clock"
 """Int64, microseconds: the partition's arrival clock at this row; `BEGINNING` while it is provisional."""
+
+AHEAD: Final = "_ahead"
+"""Boolean: the event's time is its own, though the clock was further behind than the skew when it came."""
+
+OPEN: Final = "_open"
+"""Boolean: what follows in the stream may still change when the event happened."""
 
 BEGINNING: Final = -(2**62)
 """A time before every event."""
@@ -56,6 +67,7 @@ class Bounds:
     lateness_s_max: float = 2.0
     skew_s_max: float = 300.0
     step_s_max: float = 60.0
+    held_bytes_max: int = 16 << 20  # how far behind an event's line the word on its time may stand
 
     @property
     def lateness(self) -> int:
@@ -157,40 +169,72 @@ class ClockState(msgspec.Struct):
 def stamp(
     frame: pl.DataFrame, state: ClockState, bounds: Bounds, now: int | None = None
 ) -> tuple[pl.DataFrame, ClockState]:
-    """Add ``_time``, ``_arrival``, ``_future`` and ``_clock`` to the rows of one partition, in their order.
+    """Add ``_time``, ``_arrival``, ``_future``, ``_ahead``, ``_open`` and ``_clock`` to the rows of one partition, in their order.
 
-    `now` is the present, in microseconds, of a stream that is read as it comes; None: the stream lives on its own clock.
+    `now` is the present, in microseconds, of a stream that is read as it comes; None: the stream lives on its own clock. The
+    labels are those that hold if nothing follows; only from the first row on that is ``_open`` can what follows change them.
     """
     if not frame.height:
         empty = [pl.lit(None, dtype=pl.Int64).alias(name) for name in (TIME, ARRIVAL, CLOCK)]
-        return frame.with_columns(*empty, pl.lit(None, dtype=pl.Boolean).alias(FUTURE)), state
+        labels = [pl.lit(None, dtype=pl.Boolean).alias(name) for name in (FUTURE, AHEAD, OPEN)]
+        return frame.with_columns(*empty, *labels), state
     times = frame["@timestamp"].to_numpy()
-    believed = times if now is None else np.minimum(times, now)
-    told = frame["event.ingested"].fill_null(pl.Series(believed)).to_numpy()
+    claimed = times if now is None else np.minimum(times, now)
+    told = frame["event.ingested"].fill_null(pl.Series(claimed)).to_numpy()
     is_told = frame["event.ingested"].is_not_null().to_numpy()
     run = _Run(told, is_told, frame["miniprogram.app_id"], state, bounds)
     state = run.whole()
-    is_future = times > run.reference + bounds.skew
-    happened = np.where(is_future, run.reference, times)
-    arrived = np.where(is_told, told, run.reference)
-    columns = {TIME: happened, ARRIVAL: arrived, CLOCK: run.clock, FUTURE: is_future}
+    leaps = times > run.believed + bounds.skew
+    columns = {TIME: times, ARRIVAL: np.where(is_told | run.is_spared, told, run.believed), CLOCK: run.clock}
+    columns |= dict.fromkeys((FUTURE, AHEAD, OPEN), leaps)
+    if leaps.any():
+        columns |= _judged(frame, times, leaps, run, bounds, now)
     return frame.with_columns(pl.Series(name, values) for name, values in columns.items()), state
+
+
+def _judged(
+    frame: pl.DataFrame, times: Array, leaps: Array, run: _Run, bounds: Bounds, now: int | None
+) -> dict[str, Array]:
+    """The labels of rows among which some are far ahead of the clock."""
+    told, is_told = run.told, run.is_told
+    judged = leaps & ~is_told & ~run.is_spared
+    is_open = np.zeros(len(times), dtype=bool)
+    if now is None:
+        own, is_open = confirmed(
+            judged,
+            is_told | (times <= run.believed + bounds.step),
+            times,
+            run.believed + bounds.skew,
+            frame[POSITION].to_numpy(),
+            rows_max=ALONE,
+            bytes_max=bounds.held_bytes_max,
+        )
+        is_present = np.zeros(len(times), dtype=bool)
+    else:  # it is known when they came at the latest
+        own = judged & (times <= now + bounds.skew)
+        is_present = leaps & ~is_told & (times > now + bounds.skew)
+    is_future = (leaps & is_told) | (judged & ~own) | is_present
+    happened = np.where(is_present, told, np.where(is_future, run.believed, times))
+    arrived = np.where(is_told | run.is_spared | own | is_present, told, run.believed)
+    ahead = ~is_told & (happened > run.believed + bounds.skew)
+    return {TIME: happened, ARRIVAL: arrived, FUTURE: is_future, AHEAD: ahead, OPEN: is_open}
 
 
 class _Run:
     """A clock's way through some rows: stretches without a leap are one cumulative maximum, and about leaps it goes row by row."""
 
     def __init__(self, told: Array, is_told: Array, apps: pl.Series, state: ClockState, bounds: Bounds) -> None:
-        self._told, self._is_told, self._apps = told, is_told, apps
+        self.told, self.is_told, self._apps = told, is_told, apps
         self._state = copy(state)
         self._bounds = bounds
         self.clock = np.empty(len(told), dtype=np.int64)
-        self.reference = np.empty(len(told), dtype=np.int64)  # when what is not told arrived
+        self.believed = np.empty(len(told), dtype=np.int64)  # the clock, while it is provisional too
+        self.is_spared = np.zeros(len(told), dtype=bool)  # measured by its own times, as while nobody is believed
 
     def whole(self) -> ClockState:
         """Go through all rows; the state after them."""
         shared_from = self._shared_from()
-        row, rows, window = 0, len(self._told), len(self._told)
+        row, rows, window = 0, len(self.told), len(self.told)
         while row < rows:
             if self._state.is_settled:
                 end = min(row + window, rows)
@@ -216,18 +260,18 @@ class _Run:
 
     def _calm(self, row: int, end: int) -> int:
         """Go on to the first leap, or to the end; the row come to."""
-        running = np.maximum.accumulate(np.concatenate([[self._state.clock], self._told[row:end]]))
-        leaps = np.flatnonzero((np.diff(running) > self._bounds.step) & ~self._is_told[row:end])
+        running = np.maximum.accumulate(np.concatenate([[self._state.clock], self.told[row:end]]))
+        leaps = np.flatnonzero((np.diff(running) > self._bounds.step) & ~self.is_told[row:end])
         calm = int(leaps[0]) if len(leaps) else end - row
         if calm:
-            self.clock[row : row + calm] = self.reference[row : row + calm] = running[1 : calm + 1]
+            self.clock[row : row + calm] = self.believed[row : row + calm] = running[1 : calm + 1]
             self._state.go(int(running[calm]))
         return row + calm
 
     def _singly(self, row: int, end: int, shared_from: int) -> None:
         """Go on to the end, row by row."""
         apps = [(app or "")[:_APP_CHARACTERS] for app in self._apps[row:end].to_list()]
-        told, is_told = self._told[row:end].tolist(), self._is_told[row:end].tolist()
+        told, is_told = self.told[row:end].tolist(), self.is_told[row:end].tolist()
         for at, (time, is_word, app) in enumerate(zip(told, is_told, apps, strict=True), row):
             if is_word:
                 clock = self._state.obey(time)
@@ -235,8 +279,8 @@ class _Run:
                 clock = self._state.hear(time, app, self._bounds, is_shared=at >= shared_from)
             is_settled = not self._state.provisional
             self.clock[at] = clock if is_settled else BEGINNING
-            # While nobody is believed, an app's times are measured by its own.
-            self.reference[at] = clock if is_settled or app == self._state.keeper else time
+            self.believed[at] = clock
+            self.is_spared[at] = not is_settled and app != self._state.keeper
 
 
 def label(frame: pl.DataFrame, watermark: int, others: int | None, bounds: Bounds) -> tuple[pl.DataFrame, int]:

@@ -101,7 +101,7 @@ class SigmaDetector:
         )
         values = self._values(frame, grouped)
         return [
-            Sighting(fact["row"], _finding(self._speaking[fact["rule"]], fact, shown))
+            Sighting(fact["row"], _finding(self._speaking[fact["rule"]], fact, shown), is_part=True)
             for fact, shown in zip(grouped.iter_rows(named=True), values, strict=True)
         ]
 

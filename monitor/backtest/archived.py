@@ -8,13 +8,13 @@ import polars as pl
 
 from detectors.event import TIME, WATERMARK
 from monitor.duplicates import CONFLICT
-from monitor.intake import Intake, Lot, Piece, Place, merged
+from monitor.intake import Intake, Lot, Piece, Place, Stand, merged
 from monitor.pipeline import Pipeline
 from monitor.recall import recalled
 from monitor.sources import LINES_MAX, Position, RawBatch
 from monitor.stores import Segment
 from monitor.stores.archive import Archive
-from monitor.timeline import CLOCK, ClockState
+from monitor.timeline import AHEAD, CLOCK, ClockState
 
 PARTITION: str = "archive"
 
@@ -77,14 +77,19 @@ class ArchivedIntake(Intake):
     archived: ArchiveSource
     reach: int | None = None
 
-    def fill(self, raw: RawBatch, fields: frozenset[str], now: int | None = None) -> None:  # noqa: ARG002 - the past has its own
-        frame = recalled(self.archived.frame, fields).with_columns(pl.col(WATERMARK).alias(CLOCK))
-        self.lot = Lot(raw, frame, (), ClockState(), ClockState())
+    def fill(self, raw: RawBatch | None, fields: frozenset[str], now: int | None = None) -> None:  # noqa: ARG002 - the past has its own
+        assert raw is not None  # noqa: S101 - nothing is held back
+        furthest = pl.col(WATERMARK) + self.bounds.lateness + self.bounds.skew
+        frame = recalled(self.archived.frame, fields).with_columns(
+            pl.col(WATERMARK).alias(CLOCK), (pl.col(TIME) > furthest).alias(AHEAD)
+        )
+        stands = tuple(Stand(end, b"", ClockState()) for end in (0, raw.end))
+        self.lot = Lot(raw, frame, (), ClockState(), stands, raw.end + 1)
 
     def take(self, rows: int) -> Piece:
         piece = super().take(rows)
         if self.reach is not None:
-            self.place = Place(time_max=self.reach)
+            self.place = Place(time_max=self.reach, claimed=self.place.claimed)
         return piece
 
 

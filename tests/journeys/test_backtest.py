@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from journey import configured, crowded, outcome, run, troubled
 
@@ -23,7 +24,15 @@ def gone_through(config, **held):
     return found, record
 
 
-STREAMS = {"troubled": lambda: troubled(5, 3_000), "crowded": lambda: crowded(7)}
+def left_alone():
+    """A stream that ends long after all others with a window of one app, whose times nobody confirms."""
+    last = [msgspec.json.decode(line) for line in crowded(3, bursts=9, troubled=False, begun_s=90_000)]
+    for event in last:
+        event["event"].pop("ingested", None)
+    return [*crowded(7), *(msgspec.json.encode(event) + b"\n" for event in last[:8])]
+
+
+STREAMS = {"troubled": lambda: troubled(5, 3_000), "crowded": lambda: crowded(7), "left alone": left_alone}
 
 
 @pytest.mark.parametrize("name", STREAMS)

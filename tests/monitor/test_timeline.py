@@ -9,8 +9,8 @@ import polars as pl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from detectors.event import ARRIVAL, FUTURE, LATE, TIME, WATERMARK
-from monitor.timeline import ALONE, BEGINNING, CLOCK, PROVISIONAL_MAX, Bounds, ClockState, label, stamp
+from detectors.event import ARRIVAL, FUTURE, LATE, POSITION, TIME, WATERMARK
+from monitor.timeline import AHEAD, ALONE, BEGINNING, CLOCK, OPEN, PROVISIONAL_MAX, Bounds, ClockState, label, stamp
 
 S = 1_000_000
 SCHEMA = {"@timestamp": pl.Int64, "event.ingested": pl.Int64, "miniprogram.app_id": pl.String}
@@ -20,7 +20,8 @@ FORGED = 10_000_000
 
 def frame(*times, ingested=None, apps=None):
     rows = zip(times, ingested or [None] * len(times), apps or [None] * len(times), strict=True)
-    return pl.DataFrame([[t * S, None if i is None else i * S, app] for t, i, app in rows], schema=SCHEMA, orient="row")
+    rows = [[t * S, None if i is None else i * S, app] for t, i, app in rows]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").with_row_index(POSITION)
 
 
 def said(words):
@@ -47,6 +48,39 @@ def test_a_single_forged_time_moves_nothing_and_is_clamped():
 def test_a_gap_is_believed_when_two_apps_in_a_row_ask_for_it():
     stamped, _ = stamp(said("A100 A40000 B40002 A40001 B40003"), settled(100), Bounds())
     assert seconds(stamped) == [100, 100, 40_002, 40_002, 40_003]
+
+
+def test_the_first_event_after_a_gap_has_its_own_time_though_the_clock_waits_for_the_second():
+    for words in ("A100 A40000 B40002", "A100 A40000 F9000000 B40001", "A100 A40000 A40001 B40002"):
+        stamped, _ = stamp(said(words), settled(100), Bounds())
+        assert (seconds(stamped)[1], seconds(stamped, TIME)[1], seconds(stamped, ARRIVAL)[1]) == (100, 40_000, 40_000)
+        assert not stamped[FUTURE][1]
+
+
+def test_what_nothing_contradicts_keeps_its_time_and_is_told_to_be_open():
+    alone, state = stamp(said("A100 B101 A40000"), settled(100), Bounds())
+    assert seconds(alone, TIME) == [100, 101, 40_000]
+    assert (alone[AHEAD].to_list(), alone[OPEN].to_list()) == ([False, False, True], [False, False, True])
+    assert state.clock == 101 * S
+
+
+def test_what_the_next_event_contradicts_came_among_the_others_whatever_it_claims():
+    stamped, _ = stamp(said("A100 A40000 B102 A40001"), settled(100), Bounds())
+    assert seconds(stamped, TIME) == [100, 100, 102, 40_001]
+    assert stamped[FUTURE].to_list() == [False, True, False, False]
+
+
+def test_of_a_log_that_is_all_gaps_only_the_last_events_are_open():
+    alone = [40_000 + 600 * number for number in range(3 * ALONE)]
+    stamped, _ = stamp(frame(*alone, apps=["B"] * len(alone)), settled(100), Bounds())
+    assert seconds(stamped, TIME) == alone
+    assert stamped[OPEN].to_list() == [False] * 2 * ALONE + [True] * ALONE
+
+
+def test_the_word_on_a_time_is_not_waited_for_through_endless_broken_lines():
+    near, far = (said("A100 A40000 B102").with_columns(pl.Series(POSITION, [0, 100, at])) for at in (199, 200))
+    assert stamp(near, settled(100), Bounds(held_bytes_max=100))[0][FUTURE].to_list() == [False, True, False]
+    assert stamp(far, settled(100), Bounds(held_bytes_max=100))[0][FUTURE].to_list() == [False, False, False]
 
 
 def test_of_two_that_ask_for_unlike_leaps_the_lesser_is_believed():
@@ -116,6 +150,14 @@ def test_of_a_stream_read_as_it_comes_no_timestamp_passes_the_present():
     assert seconds(after) == [106]
 
 
+def test_a_stream_read_as_it_comes_believes_times_up_to_the_present_without_waiting():
+    stamped, _ = stamp(said(f"A100 B40000 F{FORGED} A101"), settled(100), Bounds(), now=50_000 * S)
+    assert seconds(stamped, TIME) == [100, 40_000, 50_000, 101]
+    assert seconds(stamped)[1] == 100
+    assert stamped[FUTURE].to_list() == [False, False, True, False]
+    assert not stamped[OPEN].any()
+
+
 def test_at_the_beginning_of_a_stream_read_as_it_comes_a_time_ahead_is_clamped_to_the_present():
     stamped, _ = stamp(said(f"F{FORGED} A104"), ClockState(), Bounds(), now=105 * S)
     assert (seconds(stamped), seconds(stamped, TIME)) == ([NOT_YET, 105], [105, 104])
@@ -152,7 +194,7 @@ def test_a_stream_of_nothing_but_leaps_takes_time_in_proportion_to_its_length():
         apps = pl.Series(["A", "F"] * (rows // 2))
         given = pl.DataFrame({"@timestamp": times, "event.ingested": None, "miniprogram.app_id": apps})
         begun = time.process_time()
-        stamp(given.cast(SCHEMA), ClockState(), Bounds())
+        stamp(given.cast(SCHEMA).with_row_index(POSITION), ClockState(), Bounds())
         return time.process_time() - begun
 
     taken_s(1000)
@@ -187,15 +229,37 @@ def test_cutting_the_stream_changes_no_label(events, cuts, now):
     present = None if now is None else now * S
     stamped, state = stamp(whole, ClockState(), CLOSE, present)
     labelled, reached = label(stamped, BEGINNING, None, CLOSE)
-    parts, begin, piece_state, mark = [], 0, ClockState(), BEGINNING
+    parts, begin, end, piece_state, mark = [], 0, 0, ClockState(), BEGINNING
     while begin < whole.height:
-        piece, piece_state = stamp(whole.slice(begin, cuts[len(parts) % len(cuts)]), piece_state, CLOSE, present)
+        end = min(end + cuts[len(parts) % len(cuts)], whole.height)
+        piece, after = stamp(whole[begin:end], piece_state, CLOSE, present)
+        if end < whole.height and piece[OPEN].any():  # what is open is read again with what follows
+            firm = piece[OPEN].arg_max()
+            piece, after = piece[:firm], stamp(whole[begin : begin + firm], piece_state, CLOSE, present)[1]
         piece, mark = label(piece, mark, None, CLOSE)
-        piece_state = msgspec.json.decode(msgspec.json.encode(piece_state), type=ClockState)  # as a restart does
+        piece_state = msgspec.json.decode(msgspec.json.encode(after), type=ClockState)  # as a restart does
         parts.append(piece)
         begin += piece.height
     assert pl.concat(parts).equals(labelled)
     assert (piece_state, mark) == (state, reached)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["A", "B", "C", None]), st.one_of(st.integers(0, 9), st.integers(0, 900))), min_size=1
+    ),
+    st.lists(st.integers(0, 3), min_size=1),
+)
+def test_no_time_of_a_log_that_is_in_order_is_changed_however_many_gaps_it_has(events, delays):
+    """In order up to the lateness."""
+    times, clock = [], 1000
+    for number, (_, later) in enumerate(events):
+        clock += later
+        times.append(clock - delays[number % len(delays)])
+    stamped, _ = stamp(frame(*times, apps=[app for app, _ in events]), ClockState(), CLOSE)
+    assert seconds(stamped, TIME) == times
+    assert not stamped[FUTURE].any()
 
 
 honest = st.lists(
