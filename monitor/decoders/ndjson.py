@@ -24,7 +24,7 @@ from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, too_long
 from monitor.decoders.blank import blank_runs
 from monitor.decoders.shape import Shape, arrow_schema, columns_of, line_type, shape_of
 from monitor.decoders.strict import DEPTH_MAX, ODD_ESCAPE, Refused, read_line
-from monitor.decoders.times import instant, instants
+from monitor.decoders.times import instant, instants, other_unit
 from monitor.sources import RawBatch
 
 BLOCK_BYTES: Final = 1 << 20
@@ -352,10 +352,17 @@ def _time(value: Any, name: str) -> int | None:
         return None
     micros = instant(value)
     if micros is None:
-        what = "a text that is no time" if isinstance(value, str) else "a number that is no time"
-        detail = f"{name} is {what}; RFC 3339 with a zone, or milliseconds since 1970, is expected"
+        detail = f"{name} is {_no_time(value)}; RFC 3339 with a zone, or milliseconds since 1970, is expected"
         raise Refused(DeadLetterReason.BAD_TIMESTAMP, detail)
     return micros
+
+
+def _no_time(value: Any) -> str:
+    """What a value is that is no time, without the value."""
+    if isinstance(value, str):
+        return "a text that is no time"
+    unit = other_unit(value)
+    return f"a number that looks like {unit}" if unit else "a number that is no time"
 
 
 def _schema(shape: Shape) -> dict[str, pl.DataType]:

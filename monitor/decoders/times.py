@@ -1,7 +1,11 @@
-"""Times on the wire, as microseconds: RFC 3339 text with a zone, or milliseconds since 1970 as a number."""
+"""Times on the wire, as microseconds: RFC 3339 text with a zone, or milliseconds since 1970 as a number.
+
+A number of ten digits is none: read as milliseconds it would be in the spring of 1970, but it is a time of our days in seconds.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _LATEST: Final = 253_402_300_800_000_000  # the year 10000, in microseconds
+_SECONDS: Final = (1_000_000_000, 10_000_000_000)  # from 2001 to 2286, and from January to April 1970 in milliseconds
+_UNITS: Final = {10: "seconds", 16: "microseconds", 19: "nanoseconds"}
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):?(\d\d))", re.ASCII
 )
@@ -22,6 +28,8 @@ def instant(value: str | float | None) -> int | None:
     if value is None:
         return None
     if not isinstance(value, str):
+        if _SECONDS[0] <= value < _SECONDS[1]:
+            return None
         micros = round(value * 1000) if value == value and abs(value) < 2**53 else -1  # noqa: PLR0124 - not a number
         return micros if 0 <= micros < _LATEST else None
     match = _RFC3339.fullmatch(value)
@@ -45,6 +53,12 @@ def instant(value: str | float | None) -> int | None:
     return micros if 0 <= micros < _LATEST else None
 
 
+def other_unit(value: float) -> str | None:
+    """The unit in which a number that is no time would be one of our days."""
+    whole = str(int(value)) if math.isfinite(value) and value > 0 else ""
+    return _UNITS.get(len(whole))
+
+
 def instants(texts: pl.Series) -> pl.Series:
     """Times of a column, as Int64 microseconds; null where there is none or it is not a time.
 
@@ -52,7 +66,8 @@ def instants(texts: pl.Series) -> pl.Series:
     cannot read goes value by value.
     """
     if texts.dtype.is_integer():
-        return (texts * 1000).set(texts.is_not_null() & ~texts.is_between(0, _LATEST // 1000 - 1), None).cast(pl.Int64)
+        is_none = ~texts.is_between(0, _LATEST // 1000 - 1) | texts.is_between(*_SECONDS, closed="left")
+        return (texts * 1000).set(texts.is_not_null() & is_none, None).cast(pl.Int64)
     usual = texts.str.contains(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z$")
     plain = texts.set(~usual.fill_null(value=True), None)
     try:

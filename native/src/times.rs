@@ -1,6 +1,7 @@
 //! Times of the usual form, as microseconds since 1970; other forms are Python's.
 
 const LATEST: i64 = 253_402_300_800_000_000; // the year 10000
+const SECONDS: std::ops::Range<i64> = 1_000_000_000..10_000_000_000;
 
 /// `YYYY-MM-DDTHH:MM:SS[.1 to 9 digits]Z`; digits beyond microseconds are cut off.
 pub fn usual(text: &[u8]) -> Option<i64> {
@@ -37,10 +38,10 @@ pub fn usual(text: &[u8]) -> Option<i64> {
     Some(seconds * 1_000_000 + micros)
 }
 
+/// A number of ten digits is a time of our days in seconds, and refused.
 pub fn from_milliseconds(milliseconds: i64) -> Option<i64> {
-    (0..LATEST / 1000)
-        .contains(&milliseconds)
-        .then(|| milliseconds * 1000)
+    let is_time = (0..LATEST / 1000).contains(&milliseconds) && !SECONDS.contains(&milliseconds);
+    is_time.then(|| milliseconds * 1000)
 }
 
 fn digits(text: &[u8]) -> Option<i64> {

@@ -126,6 +126,35 @@ def test_a_time_is_rfc_3339_with_a_zone_or_milliseconds(written, micros):
     assert one('{"@timestamp":' + written + "}", "@timestamp") == micros
 
 
+@pytest.mark.parametrize("few_lines", [0, 1000])
+@pytest.mark.parametrize(
+    ("number", "found"),
+    [
+        ("1772438400", "looks like seconds"),
+        ("1772438400.5", "looks like seconds"),
+        ("9999999999", "looks like seconds"),
+        ("1772438400500000", "looks like microseconds"),
+        ("1772438400500000000", "looks like nanoseconds"),
+        ("-1", "is no time"),
+        ("1e300", "is no time"),
+        ("17724384005000", None),
+        ("10000000000", None),
+        ("999999999", None),
+    ],
+)
+@pytest.mark.parametrize("field", ["@timestamp", "event.ingested"])
+def test_a_number_of_another_unit_than_milliseconds_is_no_time_and_the_letter_names_the_unit(
+    field, number, found, few_lines
+):
+    good, line = "{" + TIME + "}", "{" + (TIME + "," if field != "@timestamp" else "") + f'"{field}":{number}' + "}"
+    data = f"{good}\n{line}\n".encode()
+    decoded = NdjsonDecoder(few_lines=few_lines).decode(RawBatch("p", "ndjson", data, 0, len(data)), FIELDS | {field})
+    assert [letter.reason for letter in decoded.dead_letters] == ([Reason.BAD_TIMESTAMP] if found else [])
+    for letter in decoded.dead_letters:
+        expected = "RFC 3339 with a zone, or milliseconds since 1970, is expected"
+        assert letter.detail == f"{field} is a number that {found}; {expected}"
+
+
 def test_oversized_lines_are_dead_letters_with_their_beginning():
     raw = RawBatch("memory:1", "ndjson", b"", 0, 9_000_001, b"", (Oversized(0, 9_000_000, b"{" * 10),))
     (letter,) = NdjsonDecoder(few_lines=0).decode(raw, FIELDS).dead_letters
