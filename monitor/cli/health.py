@@ -217,7 +217,7 @@ def _accounts(opened: Opened) -> Iterator[Sign]:
         yield Sign("senders", "warning", found, "raise clock.lateness_s_max, or send sooner")
     if whole["future"] > received * SHARE_MAX:
         found = f"{counted(whole['future'], 'event')} from the future among {lines}"
-        yield Sign("senders", "warning", found, "set the senders' clocks, or raise clock.skew_s_max")
+        yield Sign("senders", "warning", found, "set the senders' clocks; let the collector set event.ingested")
 
 
 def _outbox(opened: Opened) -> Iterator[Sign]:

@@ -17,17 +17,14 @@ from monitor.stores.record import Query
 
 if TYPE_CHECKING:
     from monitor.app import Daemon
+    from monitor.cli.ledger import Account
     from monitor.stores.record import Counts
     from playbooks.decision import Decision
     from playbooks.incident import Incident
 
 RULES_SHOWN: Final = 8
 WORDS: Final = ("critical", "high", "medium", "low", "informational")
-LABELS: Final = {
-    "late": "late (rules that count did not see them: raise clock.lateness_s_max and run with a new --data-dir)",
-    "duplicate": "repeated",
-    "future": "from the future",
-}
+LABELS: Final = {"late": "late", "duplicate": "repeated", "future": "from the future"}
 
 SHADOW: Final = " [of a playbook in shadow: nothing would be done]"
 
@@ -63,6 +60,7 @@ def _came_in(daemon: Daemon, earlier: Before, counts: Counts, given: str) -> Sec
     rows += [*_extent(daemon, earlier), ("sources", f"{len(own)}")]
     labels = [f"{whole[name]:,} {words}" for name, words in LABELS.items() if whole[name]]
     rows += [("of them", ", ".join(labels))] if labels else []
+    rows += _labelled(daemon, earlier, now)
     return Section("What came in", [*rows, *_misread(daemon, earlier, given)])
 
 
@@ -73,6 +71,25 @@ def _example(daemon: Daemon) -> list[tuple[str, str]]:
         return []
     expected = "; an event is a JSON object on a line of its own" if newest.format == "ndjson" else ""
     return [("such as", f"{newest.detail}{expected}")]
+
+
+def _labelled(daemon: Daemon, earlier: Before, now: Mapping[str, Account]) -> Iterator[tuple[str]]:
+    """What became of events that came late or claimed the future, and what to do about it."""
+    new = {name: grown(each, earlier.accounts.get(name, {})) for name, each in now.items()}
+    late = [name for name, each in new.items() if each["late"]]
+    again = [name for name in late if earlier.accounts.get(name, {}).get("received")]
+    if again:
+        told = (
+            f"{again[0]} was read before and its time has passed, so rules that count did not see what came late of it"
+        )
+        yield (f"{told}; read a changed file with a new --data-dir.",)
+    if len(late) > len(again):
+        helps = "raise clock.lateness_s_max and run with a new --data-dir, or put the events in order"
+        yield (f"Rules that count did not see what came late; {helps}.",)
+    if any(each["future"] for each in new.values()):
+        ahead = f"more than {daemon.config.clock.skew_s_max:,.0f} s ahead of its arrival"
+        helps = "set the senders' clocks, or put the events in order"
+        yield (f"What claims to be {ahead} was given the time of its arrival; {helps}.",)
 
 
 def _misread(daemon: Daemon, earlier: Before, given: str) -> Iterator[tuple[str]]:

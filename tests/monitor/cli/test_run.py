@@ -86,13 +86,28 @@ def test_what_a_run_brought_comes_before_what_was_there_and_is_where_to_look_nex
     assert told.index("App wx2:") < told.index("App wx1:")
 
 
-def test_of_late_events_it_is_said_what_did_not_see_them(fresh):
+def test_of_late_events_it_is_said_what_did_not_see_them_and_what_helps(fresh):
+    later = CALL.replace("T00:", "T20:")
+    told = ran(fresh, *(later % (2, number, number) for number in range(9)), CALL % (2, 20, 1))
+    assert "of them  1 late\n" in told
+    assert "late; raise clock.lateness_s_max and run with a new --data-dir, or put the events in order." in told
+
+
+def test_of_a_changed_file_that_is_read_again_it_is_said_that_its_time_has_passed(fresh):
     later = CALL.replace("T00:", "T20:")
     ran(fresh, *(later % (2, number, 1) for number in range(9)))
-    told = ran(fresh, CALL % (2, 20, 1))
-    assert (
-        "1 late (rules that count did not see them: raise clock.lateness_s_max and run with a new --data-dir)" in told
-    )
+    fresh.events.write_text("".join((CALL if number else later) % (2, 30 + number, 2) for number in range(9)))
+    told = fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
+    assert f"file:{fresh.events} was read before and its time has passed" in told
+    assert "read a changed file with a new --data-dir" in told
+    assert "lateness_s_max" not in told
+
+
+def test_of_events_from_the_future_it_is_said_what_became_of_them(fresh):
+    ahead = CALL.replace("T00:00:00", "T09:00:00")
+    told = ran(fresh, CALL % (2, 1, 1), CALL % (2, 2, 2), ahead % (2, 3, 3), CALL % (2, 4, 1))
+    assert "of them  1 from the future\n" in told
+    assert "more than 300 s ahead of its arrival was given the time of its arrival; set the senders' clocks" in told
 
 
 ACCESS = '192.0.2.%d - - [02/Mar/2026:00:00:00 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"\n'
