@@ -20,6 +20,7 @@ import msgspec
 from detectors import kernel
 from detectors.finding import Entity, Scope, Severity
 from monitor import __version__, native
+from monitor.alerts import Channel
 from monitor.config import Config
 from monitor.console.http import Bounds as HealthBounds
 from monitor.console.http import Health, HttpServer
@@ -40,7 +41,7 @@ from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
 from monitor.pack_changing import ACTIVATE, PACKS_S, ROLLBACK, PackChanger
 from monitor.packs.shelf import Shelf
-from monitor.pipeline import Channel, Pipeline, Settings
+from monitor.pipeline import Pipeline, Settings
 from monitor.playbook_files import LoadedPlaybooks
 from monitor.recall import KEPT
 from monitor.registry import Registry

@@ -27,12 +27,12 @@ from detectors.event import (
     Batch,
     kind_of,
 )
-from detectors.finding import Entity, Finding, Scope, Severity, Sighting
+from detectors.finding import Entity, Finding, Scope, Sighting
+from monitor.alerts import Channel, alerts
 from monitor.containment import TooManyFaults
 from monitor.duplicates import CONFLICT, Duplicates
 from monitor.intake import Intake, Piece, merge_ready, merged
 from monitor.lineup import SUBJECT, History, Lineup, Offer
-from monitor.notifiers.alert import alert_body
 from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
 from monitor.resting import Rests
@@ -46,7 +46,6 @@ from monitor.timeline import BEGINNING, Bounds, label
 from monitor.turn_telling import Done, TurnTeller
 from monitor.watching import TooManyOverlooked, Watching
 from playbooks.decide import decide, decide_in_shadow
-from playbooks.decision import Decision
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
 
@@ -54,14 +53,6 @@ RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
 
 HOUR_US: Final = 3_600_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """Who is told of incidents from some severity on: an outbox channel."""
-
-    name: str
-    min_severity: Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,34 +516,8 @@ class Pipeline:
         return decide(fresh, known, self.policy(), now=now)
 
     def _messages(self, outcome: Outcome, fresh: Sequence[Finding]) -> list[Message]:
-        """An alert for every incident in which something was decided or that is new, to every channel it concerns."""
-        if not self.settings.deliver or not self.settings.channels:
-            return []
-        decisions = _by_incident(outcome.decisions)
-        by_id = {finding.id: finding for finding in fresh}
-        findings: dict[str, list[Finding]] = {}
-        for word in outcome.considered:
-            if word.incident is not None:
-                findings.setdefault(word.incident, []).append(by_id[word.finding])
-        messages = []
-        for incident in outcome.incidents:
-            decided = decisions.get(incident.id, [])
-            is_new = incident.findings == len(findings.get(incident.id, ()))
-            if not (decided or is_new):
-                continue
-            body = alert_body(incident, decided, findings.get(incident.id, ()))
-            occasion = decided[-1].id if decided else "opened"
-            messages += [
-                Message(
-                    key=f"{channel.name}:{incident.id}:{occasion}",
-                    channel=channel.name,
-                    body=body,
-                    created=self.clock(),
-                )
-                for channel in self.settings.channels
-                if incident.severity.rank >= channel.min_severity.rank
-            ]
-        return messages
+        channels = self.settings.channels if self.settings.deliver else ()
+        return alerts(outcome, fresh, channels, self.clock()) if channels else []
 
     def _retried(self, step: Callable[[], Any]) -> Any:
         """Do it, however long the store refuses; says so once, and again when it is over. A stop ends the waiting."""
@@ -607,11 +572,3 @@ class Pipeline:
             if intake.exhausted and intake.partition not in self._ended:
                 self._ended.add(intake.partition)
                 self.telemetry.emit(happenings.SourceEnded(source=intake.partition, position=intake.progress.end))
-
-
-def _by_incident(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
-    grouped: dict[str, list[Decision]] = {}
-    for decision in decisions:
-        if decision.incident is not None:
-            grouped.setdefault(decision.incident, []).append(decision)
-    return grouped
