@@ -110,9 +110,9 @@ def test_what_there_is_no_room_to_remember_is_found_all_the_same(monkeypatch):
 @pytest.mark.parametrize("beside", ['"\\ud800"', "[" * DEEP + "]" * DEEP])
 def test_mending_takes_time_in_proportion_to_the_text(beside):
     text = '{"x":1,"y":' + beside + ',"z":[' + "[{}]," * 50_000 + "0]}"
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert at("x", text) == ["1"]
-    assert time.perf_counter() - begun < 2.0
+    assert time.process_time() - begun < 2.0
 
 
 def test_a_list_nested_to_the_limit_of_the_stack_is_no_accident():
