@@ -11,16 +11,17 @@ import os
 import random
 import time
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sigma.modifiers import modifier_mapping
 
-from detectors.sigma import Reading, SigmaDetector, explain, parse_rules, read_pipelines
+from detectors.sigma import Reading, RuleSet, SigmaDetector, explain, parse_rules, read_pipelines
 from detectors.sigma.pipeline import REFUSED, TRANSFORMATIONS
 from detectors.testing import batch
-from monitor.rule_cache import packed, unpacked
+from monitor.rule_cache import encoded
 from monitor.rules import builtin_folder
 
 CPU_S_MAX = 20
@@ -185,7 +186,7 @@ def _is_borne(text: str, other: str, pipeline: str | None) -> None:
         if rule.condition is not None:
             assert explain(rule, EVENTS, 0)
     with contextlib.suppress(OverflowError):  # a whole number that the format has no room for: such a set is not kept
-        assert unpacked(packed(found.rules)) == found.rules
+        assert msgspec.msgpack.decode(encoded(found), type=RuleSet) == found
     assert time.process_time() - begun < CPU_S_MAX
 
 

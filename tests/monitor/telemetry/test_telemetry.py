@@ -90,7 +90,8 @@ def test_names_beyond_the_bound_and_words_outside_their_set_are_other():
     talk = Talk()
     for number in range(NAMES_MAX + 50):
         talk.telemetry.emit(LateEvents(source=f"file:{number}", events=1))
-    made = FindingMade(finding="f", rule="r", kind="divine", severity="high", scope="AppId", value="wx1", title="T")
+    said = {"severity": "high", "scope": "AppId", "value": "wx1", "title": "T", "shadow": False}
+    made = FindingMade(finding="f", rule="r", kind="divine", **said)
     talk.telemetry.emit(made)
     assert talk.value("miniwatch_events_late_total", source="other") == 50
     assert talk.value("miniwatch_events_late_total", source="file:0") == 1
