@@ -6,7 +6,8 @@ not signed: they are the operator's own, for development on this machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,10 @@ from monitor.packs.unpacking import unpacked
 from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_playbooks
 from monitor.rule_cache import RuleCache, placeless
 from monitor.rules import LoadedRules, RuleFolder, RuleSettings, builtin_folder, closure, load_rules
+from monitor.sealing import Seal, key_at
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow
+from monitor.stores.sqlite import SqliteStore
 from playbooks.ladder import Playbook
 
 NO_RULES: Final = LoadedRules()
@@ -130,6 +133,32 @@ class Installed:
         except (PackRefused, OSError):
             return NO_PLAYBOOKS  # told with its rules
         return load_playbooks([folder]) if folder.is_dir() else NO_PLAYBOOKS
+
+
+def rules_of(config: Config) -> LoadedRules:
+    """The rules that an installation has in force: of the folders that its configuration names, and of its pack."""
+    with _shelf_of(config) as (installed, shelf):
+        return installed.rules(shelf)
+
+
+def playbooks_of(config: Config) -> LoadedPlaybooks:
+    """The playbooks that an installation has in force; the operator's are asked before those of the program, by priority."""
+    with _shelf_of(config) as (installed, shelf):
+        return installed.playbooks(shelf)
+
+
+@contextmanager
+def _shelf_of(config: Config) -> Iterator[tuple[Installed, Shelf]]:
+    """The packs of an installation, seen beside its daemon; none where no key is trusted, or nothing is there yet."""
+    places = Places(config.data_dir)
+    if not config.packs.trusted_keys or not places.database.is_file():
+        yield Installed(config, lambda _digest: None), Shelf(())
+        return
+    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    try:
+        yield Installed(config, store.pack_content), Shelf(store.packs())
+    finally:
+        store.close()
 
 
 def _rules_over(below: LoadedRules, above: LoadedRules) -> LoadedRules:

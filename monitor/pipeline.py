@@ -28,7 +28,7 @@ from detectors.event import (
     kind_of,
 )
 from detectors.finding import Entity, Finding, Scope, Sighting
-from monitor.alerts import Channel, alerts
+from monitor.alerts import alerts
 from monitor.containment import TooManyFaults
 from monitor.duplicates import CONFLICT, Duplicates
 from monitor.intake import Intake, Piece, merge_ready, merged
@@ -36,13 +36,14 @@ from monitor.lineup import SUBJECT, History, Lineup, Offer
 from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
 from monitor.resting import Rests
+from monitor.settings import Settings
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import RawBatch, SourceError
 from monitor.stores import Control, Mark, Message, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
 from monitor.suspending import Suspensions
 from monitor.telemetry import Telemetry, happenings, upkeep
-from monitor.timeline import BEGINNING, Bounds, label
+from monitor.timeline import BEGINNING, label
 from monitor.turn_telling import Done, TurnTeller
 from monitor.watching import TooManyOverlooked, Watching
 from playbooks.decide import decide, decide_in_shadow
@@ -53,22 +54,6 @@ RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
 
 HOUR_US: Final = 3_600_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the pipeline needs to know of the configuration."""
-
-    bounds: Bounds = field(default_factory=Bounds)
-    rows_max: int = 50_000
-    bytes_max: int = 32 << 20
-    wait_s: float = 0.2
-    window_events: int = 1_000_000
-    snapshot_s: float = 30.0
-    idle_s: float = 3.0
-    until_end: bool = False
-    deliver: bool = True
-    channels: tuple[Channel, ...] = ()
 
 
 def decoded_fields(needed: frozenset[str]) -> frozenset[str]:

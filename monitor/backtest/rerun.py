@@ -13,19 +13,23 @@ import polars as pl
 from detectors.detector import Detector, State
 from detectors.event import Batch
 from detectors.finding import Entity, Scope, Sighting
-from monitor.app import Rulings, intakes_of, playbooks_of, settings_of, sources_of, wall_clock
 from monitor.backtest.archived import PARTITION, ArchivedIntake, ArchivedPipeline, ArchiveSource
 from monitor.backtest.nothing import NoArchive, NoSnapshots
 from monitor.backtest.record import PastRecord
+from monitor.clock import now_us
 from monitor.config import Config
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
+from monitor.in_force import playbooks_of
 from monitor.intake import Intake
+from monitor.intakes import intakes_of, sources_of
 from monitor.lineup import Lineup
 from monitor.pipeline import Pipeline
 from monitor.recall import KEPT
 from monitor.registry import Registry
+from monitor.rulings import Rulings
 from monitor.sealing import Seal, key_at
+from monitor.settings import settings_of
 from monitor.stores import Progress, Segment, Standing
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
@@ -86,7 +90,7 @@ def past_of(
             config,
             PeopleHash(bytes.fromhex(key.get_secret_value()) if key else key_at(places.people_key)),
             Registry(list(store.apps())),
-            tuple(store.standings(wall_clock())),
+            tuple(store.standings(now_us())),
             tuple(store.segments()),
             reach=mark.watermark if mark is not None and until is None else None,
             since=since,
@@ -132,7 +136,7 @@ def rerun(
 
 def _pipeline(past: Past, detectors: Sequence[Detector], record: PastRecord, telemetry: Telemetry) -> Pipeline:
     config = past.config
-    rulings = Rulings(config, playbooks_of(config), record, wall_clock)
+    rulings = Rulings(config, playbooks_of(config), record, now_us)
     rulings.protected = frozenset(Entity(Scope.APP, app) for app in past.registry.protected())
     kind = Pipeline if config.sources else ArchivedPipeline
     return kind(
@@ -144,7 +148,7 @@ def _pipeline(past: Past, detectors: Sequence[Detector], record: PastRecord, tel
         archive=NoArchive(),
         snapshots=NoSnapshots(),
         telemetry=telemetry,
-        clock=wall_clock,
+        clock=now_us,
         settings=settings_of(config, until_end=True, deliver=False),
     )
 

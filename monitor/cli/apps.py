@@ -14,9 +14,10 @@ from typing import Annotated, Any, Final
 from typer import Argument, Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
-from monitor.cli.moments import now_us, short, stamp
+from monitor.cli.moments import short, stamp
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
 from monitor.cli.printing import Column, limit_of, write_one, write_rows
+from monitor.clock import now_us
 from monitor.counting import counted
 
 apps = group("The registry: category, developer, declared domains and permissions of each app.")

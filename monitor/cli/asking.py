@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 from typer import Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, Refused, leave, say
-from monitor.cli.moments import now_us
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.printing import visible, write_text
+from monitor.clock import now_us
 
 if TYPE_CHECKING:
     from monitor.cli.opening import Opened

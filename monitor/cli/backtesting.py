@@ -104,9 +104,9 @@ def backtest(
 
 def rule_set(paths: Sequence[Path] | None, config: Config) -> tuple[Rule, ...]:
     """The rules under some paths, tested or not, or those of the configuration; those that cannot be used are told."""
-    from monitor.app import rules_of
     from monitor.cli.rule_check import read_rules
     from monitor.cli.telling import problem_text
+    from monitor.in_force import rules_of
 
     if paths:
         found, _, refused = read_rules(paths, config)

@@ -102,8 +102,8 @@ def _sources(config: Config) -> Iterator[Problem]:
 
 
 def _rules(config: Config) -> Iterator[Problem | RuleFault]:
-    from monitor.app import rules_of
     from monitor.config import Problem
+    from monitor.in_force import rules_of
 
     loaded = rules_of(config)
     for problem in loaded.problems:
@@ -136,7 +136,7 @@ def _folders(config: Config) -> Iterator[Problem]:
 
 def _counts(config: Config) -> str:
     """How many rules and playbooks are there, and whose they are."""
-    from monitor.app import playbooks_of, rules_of
+    from monitor.in_force import playbooks_of, rules_of
     from monitor.rules import builtin_folder
 
     loaded = rules_of(config).rules
@@ -146,8 +146,8 @@ def _counts(config: Config) -> str:
 
 
 def _playbooks(config: Config) -> Iterator[Problem]:
-    from monitor.app import playbooks_of
     from monitor.config import Problem
+    from monitor.in_force import playbooks_of
 
     yield from _folders(config)
     for problem in playbooks_of(config).problems:

@@ -11,9 +11,10 @@ from typer import Argument, Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.lists import Id
-from monitor.cli.moments import now_us, short
+from monitor.cli.moments import short
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, Since, Until, group
 from monitor.cli.printing import Column, at, limit_of, visible, wire, write_one, write_rows
+from monitor.clock import now_us
 from monitor.counting import counted
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from typer import Option
 from monitor.cli.apps import show_app
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.lists import Id
-from monitor.cli.moments import MICROSECONDS, now_us, short, span
+from monitor.cli.moments import MICROSECONDS, short, span
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import wire, write_one, write_pairs, write_text
 from monitor.cli.rules import show_rule
 from monitor.cli.telling import decision_lines, decision_text, entity_text, finding_lines, incident_lines
+from monitor.clock import now_us
 from monitor.counting import counted
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from typer import Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
-from monitor.cli.moments import MICROSECONDS, now_us, span
+from monitor.cli.moments import MICROSECONDS, span
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import Column, write_rows
+from monitor.clock import now_us
 from monitor.counting import counted
 from monitor.readonly import reading_uri
 

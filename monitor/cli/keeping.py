@@ -10,10 +10,11 @@ from typing import Annotated
 from typer import Argument, Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, Refused, leave, say
-from monitor.cli.moments import now_us, short
+from monitor.cli.moments import short
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
 from monitor.cli.printing import Column, limit_of, write_one, write_rows, write_text
 from monitor.cli.progress import bar
+from monitor.clock import now_us
 from monitor.counting import counted
 
 audit = group("Who changed what, when and why, in a chain that shows when it was altered.")

@@ -26,7 +26,7 @@ _OURS: Final = {
     "monitor.refusal.StoreError": COULD_NOT_RUN,
     "monitor.sources.SourceError": COULD_NOT_RUN,
     "monitor.sealing.SealError": COULD_NOT_RUN,
-    "monitor.app.AlreadyRunning": COULD_NOT_RUN,
+    "monitor.kept.AlreadyRunning": COULD_NOT_RUN,
     "builtins.OSError": COULD_NOT_RUN,
 }
 """Errors that are answers. By name, so that telling them loads nothing that the command has not loaded."""

@@ -26,11 +26,10 @@ COLUMNS: Final[list[Column[Account]]] = [
 
 def account(progress: Progress) -> Account:
     """A partition's account; `imbalance` is what is unaccounted for."""
-    imbalance = progress.received - progress.processed - progress.dead_lettered
     return {
         "partition": progress.partition,
         **{name: getattr(progress, name) for name in COUNTS},
-        "imbalance": imbalance,
+        "imbalance": progress.imbalance,
     }
 
 

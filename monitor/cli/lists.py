@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from monitor.cli.leaving import say
-from monitor.cli.moments import now_us
 from monitor.cli.options import (
     App,
     ConfigFile,
@@ -38,6 +37,7 @@ from monitor.cli.telling import (
     finding_lines,
     incident_lines,
 )
+from monitor.clock import now_us
 
 if TYPE_CHECKING:
     from playbooks.incident import Incident

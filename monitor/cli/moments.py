@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import typer
+
+from monitor.clock import now_us
 
 MICROSECONDS: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])(?: ago)?")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _HINT: Final = "write 2026-03-02, 2026-03-02T10:00:00Z, or how long ago: 30m, 2h, 7d"
-
-
-def now_us() -> int:
-    """Microseconds since 1970 UTC."""
-    return time.time_ns() // 1000
 
 
 def moment(text: str) -> int:

@@ -15,9 +15,10 @@ from typer import Argument, Option
 
 from monitor.cli.asking import tell
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
-from monitor.cli.moments import moment, now_us, short
+from monitor.cli.moments import moment, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, ReasonText
 from monitor.cli.printing import Column, visible, write_rows, write_text
+from monitor.clock import now_us
 from monitor.counting import counted
 
 if TYPE_CHECKING:

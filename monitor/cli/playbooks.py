@@ -38,8 +38,8 @@ COLUMNS: Final[list[Column[Row]]] = [
 @playbooks.command("list", epilog="Example: miniwatch playbooks list -o json")
 def list_playbooks(output: Output = Form.TABLE, config: ConfigFile = None) -> None:
     """List the playbooks in force, in the order in which they are asked; what is wrong with others is counted on standard error."""
-    from monitor.app import playbooks_of
     from monitor.cli.opening import configuration
+    from monitor.in_force import playbooks_of
 
     given = configuration(config)
     loaded = playbooks_of(given)
@@ -57,8 +57,8 @@ def show_playbook(
     config: ConfigFile = None,
 ) -> None:
     """Show one playbook: which findings it is for, what it answers and when, and its text."""
-    from monitor.app import playbooks_of
     from monitor.cli.opening import configuration
+    from monitor.in_force import playbooks_of
 
     given = configuration(config)
     loaded = playbooks_of(given)

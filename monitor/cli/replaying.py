@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from monitor.app import open_daemon, rules_of, wall_clock
+from monitor.app import open_daemon
+from monitor.clock import now_us
 from monitor.containment import FaultWatch, contained
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.door import Door
+from monitor.in_force import rules_of
 from monitor.pipeline import decoded_fields
 from monitor.sources import LINES_MAX, Position, RawBatch
 from monitor.telemetry import Telemetry
@@ -135,7 +137,7 @@ def process(config: Config, letters: Sequence[Letter], *, hashed: bool) -> int:
             daemon.run()
             if daemon.stopping.is_set():
                 return 0
-            return daemon.kept.store.mark_replayed([letter.row.id for letter in letters], wall_clock())
+            return daemon.kept.store.mark_replayed([letter.row.id for letter in letters], now_us())
     finally:
         telemetry.close()
 

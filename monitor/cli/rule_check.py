@@ -13,13 +13,12 @@ import msgspec
 from detectors.sigma import RuleSet, parse_rules
 from detectors.sigma.lint import at_fields, lint
 from detectors.sigma.windows import UNKNOWN_RULE
-from monitor.app import rules_of
 from monitor.backtest.record import PastRecord
 from monitor.backtest.survey import Survey
 from monitor.cli.past import go
 from monitor.cli.rule_files import texts_in
 from monitor.cli.telling import problem_text
-from monitor.in_force import rule_settings
+from monitor.in_force import rule_settings, rules_of
 from monitor.rules import builtin_folder, reading_of, whole_files
 from monitor.twins import HIT, missing
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detectors.sigma import Rule, RuleProblem
-from monitor.app import rules_of
 from monitor.cli.leaving import USAGE, Refused
+from monitor.in_force import rules_of
 from monitor.rule_reading import read_text, rule_texts
 
 if TYPE_CHECKING:

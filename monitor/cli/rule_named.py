@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detectors.sigma import Rule
-from monitor.app import rules_of
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.rule_check import read_rules
 from monitor.cli.rule_files import rule_starting
+from monitor.in_force import rules_of
 from monitor.rules import closure
 
 if TYPE_CHECKING:

@@ -63,9 +63,9 @@ def list_rules(
 ) -> None:
     """List the rules that run; those that were refused are counted on standard error."""
     from detectors.finding import Severity
-    from monitor.app import rules_of
     from monitor.cli.filters import word
     from monitor.cli.opening import configuration
+    from monitor.in_force import rules_of
 
     loaded = rules_of(configuration(config))
     least = Severity(word(severity, Severity, "--severity")).rank if severity else 0

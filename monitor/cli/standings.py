@@ -12,9 +12,10 @@ from typer import Argument, Option
 
 from monitor.cli.leaving import say
 from monitor.cli.lists import Id
-from monitor.cli.moments import MICROSECONDS, now_us, short
+from monitor.cli.moments import MICROSECONDS, short
 from monitor.cli.options import App, ConfigFile, DataDir, Expires, Form, Output, ReasonText, ScopeName, Value, group
 from monitor.cli.printing import Column, at, write_rows
+from monitor.clock import now_us
 
 if TYPE_CHECKING:
     from pathlib import Path

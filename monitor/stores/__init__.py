@@ -36,6 +36,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     duplicate: int = 0
     future: int = 0
 
+    @property
+    def imbalance(self) -> int:
+        """Lines that are unaccounted for; nothing is in flight in what is committed."""
+        return self.received - self.processed - self.dead_lettered
+
 
 class LetterBounds(msgspec.Struct, frozen=True, kw_only=True):
     """How many dead letters of one source are kept, and how many bytes they may take on disk together."""

@@ -19,8 +19,9 @@ import msgspec
 from detectors.event import LINE
 from detectors.finding import Finding
 from monitor import durable
-from monitor.app import Daemon, Kept, imbalance, open_daemon
+from monitor.app import Daemon, open_daemon
 from monitor.config import Config, load_config
+from monitor.kept import Kept
 from monitor.simulate import simulate
 from monitor.telemetry import Telemetry
 from playbooks.decision import Considered, Decision
@@ -240,7 +241,7 @@ def outcome(data_dir: Path) -> Outcome:
             considered={key: store.considered(key) for key in findings},
             risks={f"{entity.scope}:{entity.value}": risk.score for entity, risk in store.risks(entities).items()},
             totals={name: sum(getattr(each, name) for each in progress) for name in names},
-            imbalance=sum(abs(imbalance(each)) for each in progress),
+            imbalance=sum(abs(each.imbalance) for each in progress),
             dead_letters=dict(store.counts().dead_letters_by_reason),
             archived=[(row[0], row[1]) for frame in frames for row in frame.iter_rows()],
             strays=sorted(files - {segment.path for segment in segments}),

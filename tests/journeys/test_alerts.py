@@ -17,7 +17,7 @@ import pytest
 from child import Plan
 from journey import configured, daemon, differences, outcome, refusing, watched
 
-from monitor.app import Kept
+from monitor.kept import Kept
 
 HOUR_US: Final = 3_600_000_000
 

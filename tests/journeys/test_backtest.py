@@ -8,9 +8,9 @@ from journey import configured, crowded, outcome, run, troubled
 
 from detectors.finding import Finding
 from detectors.sigma import SigmaDetector
-from monitor.app import rules_of
 from monitor.backtest.record import PastRecord
 from monitor.backtest.rerun import past_of, rerun
+from monitor.in_force import rules_of
 
 
 def gone_through(config, **held):

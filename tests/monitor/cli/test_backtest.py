@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from monitor.app import rules_of
 from monitor.cli.opening import configuration
+from monitor.in_force import rules_of
 
 RULE = """title: Call of evil
 id: 0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11

@@ -7,7 +7,8 @@ import pytest
 
 from monitor.cli.deadletters import LineFormat
 from monitor.cli.health import _no_snapshot, _refused, _size
-from monitor.cli.moments import now_us, stamp
+from monitor.cli.moments import stamp
+from monitor.clock import now_us
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.sealing import Seal, key_at
 from monitor.sources.uri import FORMATS

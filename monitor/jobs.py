@@ -1,0 +1,114 @@
+"""What a daemon does by the clock, beside the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.config import Config
+from monitor.dropped import DroppedWatch
+from monitor.folder_watch import FolderWatch
+from monitor.kept import Kept
+from monitor.misread import MisreadWatch
+from monitor.pack_changing import PACKS_S, PackChanger
+from monitor.pipeline import Pipeline
+from monitor.registered import Registered
+from monitor.reload import Reloader
+from monitor.requests import LOOK_S, Requests
+from monitor.rulings import Rulings
+from monitor.schedule import Schedule
+from monitor.stores.upkeep import compact, retain
+from monitor.telemetry import Telemetry, happenings, upkeep
+
+EXPIRY_S: Final = 10.0
+COMPACTION_S: Final = 600.0
+REGISTRY_S: Final = 10.0
+DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """Each job and what it needs of the daemon's parts."""
+
+    config: Config
+    kept: Kept
+    pipeline: Pipeline
+    registry: Registered
+    rulings: Rulings
+    reloader: Reloader
+    requests: Requests
+    packs: PackChanger
+    telemetry: Telemetry
+    clock: Callable[[], int]
+
+    def enter(self, schedule: Schedule) -> None:
+        """Have all of them done, each as often as it needs."""
+        sources = [intake.source for intake in self.pipeline.intakes]
+        store = self.kept.store
+        schedule.every("attend to requests", LOOK_S, self.attend)
+        schedule.every("watch packs", PACKS_S, self.packs.look)
+        if self.config.rules.watch_s:
+            schedule.every("watch folders", self.config.rules.watch_s, self._folders_watched())
+        schedule.every("expire decisions", EXPIRY_S, self.expire)
+        schedule.every("compact archive", COMPACTION_S, self.compact)
+        schedule.every("refresh registry", REGISTRY_S, self.learn)
+        schedule.every("check ledger", REGISTRY_S, self.check_ledger)
+        schedule.every("look for dropped letters", REGISTRY_S, DroppedWatch(store, self.telemetry).look)
+        schedule.every("look for access logs", REGISTRY_S, MisreadWatch(store, sources, self.telemetry).look)
+        schedule.every("tell what was left out", REGISTRY_S, self.telemetry.tick)
+        schedule.daily("retention", self.config.retention.hour_utc, self.forget)
+
+    def attend(self) -> None:
+        """Do what commands and signals ask for."""
+        if self.requests.hung_up.is_set():
+            self.requests.hung_up.clear()
+            self.reloader.reload("SIGHUP")
+        self.requests.look()
+
+    def _folders_watched(self) -> Callable[[], None]:
+        folders = [*self.config.rules.folders, *self.config.playbooks.folders]
+        watch = FolderWatch(folders, self.config.rules.pipelines)
+
+        def look() -> None:
+            if watch.has_changed():
+                self.reloader.reload("a folder has changed")
+
+        return look
+
+    def expire(self) -> None:
+        """End decisions whose time is up."""
+        ended = self.kept.store.expire_decisions(self.clock())
+        if ended:
+            self.telemetry.emit(happenings.DecisionsExpired(decisions=len(ended)))
+
+    def compact(self) -> None:
+        """Make few large files of the archive's many small ones."""
+        done = self.pipeline.snapshot_turn
+        for day in sorted({segment.day for segment in self.kept.store.segments()}):
+            compact(self.kept.archive, self.kept.store, day, done)
+
+    def forget(self) -> None:
+        """Let go of what has been kept as long as the configuration says."""
+        keys, store, now = self.config.retention, self.kept.store, self.clock()
+        gone = retain(self.kept.archive, store, days=keys.events_days, now=now, turn_max=self.pipeline.snapshot_turn)
+        letters = now - keys.dead_letters_days * DAY_US
+        store.forget_dead_letters(letters)
+        store.forget_findings(now - keys.findings_days * DAY_US)
+        store.forget_messages(letters)
+        store.forget_requests(letters)
+        self.telemetry.emit(upkeep.RetentionRan(segments=len(gone.days), rows=gone.events, bytes=gone.bytes))
+
+    def learn(self) -> None:
+        """Take up apps that were imported."""
+        self.registry.refresh()
+        self.rulings.protected = self.registry.protected
+
+    def check_ledger(self) -> None:
+        """Received must be processed and dead-lettered, whatever happened; what is not is told."""
+        off = {name: progress.imbalance for name, progress in self.kept.store.progress().items()}
+        for name, by in off.items():
+            if by:
+                self.telemetry.emit(happenings.LedgerImbalance(source=name, imbalance=by))
+        if not any(off.values()):
+            self.telemetry.emit(happenings.LedgerBalanced())

@@ -1,0 +1,62 @@
+"""What an installation keeps in its data folder, opened by its daemon and by commands beside it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.config import Config
+from monitor.door import PeopleHash
+from monitor.recall import KEPT
+from monitor.sealing import Seal, key_at
+from monitor.stores import LetterBounds
+from monitor.stores.archive import Archive
+from monitor.stores.places import Places
+from monitor.stores.sqlite import SqliteStore
+
+
+class AlreadyRunning(Exception):
+    """Another daemon works on the same data folder."""
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold a data folder for one daemon; the lock is gone with the process, however it ends."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(f"another miniwatch runs on {path.parent}; stop it, or use another data_dir") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an installation keeps: its record, its archive and its keys. Commands open it beside a running daemon."""
+
+    places: Places
+    seal: Seal
+    store: SqliteStore
+    archive: Archive
+
+    @staticmethod
+    def open(data_dir: Path, letter_bounds: LetterBounds = LetterBounds()) -> Kept:  # noqa: B008 - frozen
+        """Open or make everything below the data folder; raises `StoreError` or `SealError`."""
+        places = Places(data_dir)
+        seal = Seal(key_at(places.seal_key))
+        store = SqliteStore(places.database, seal=seal, letter_bounds=letter_bounds)
+        return Kept(places, seal, store, Archive(places.archive, KEPT))
+
+    def people(self, config: Config) -> PeopleHash:
+        """The keyed hash for people: the configured key, or the installation's own."""
+        if config.people.key is not None:
+            return PeopleHash(bytes.fromhex(config.people.key.get_secret_value()))
+        return PeopleHash(key_at(self.places.people_key))

@@ -1,0 +1,33 @@
+"""The registry of apps as operators have imported it, while the daemon runs."""
+
+from __future__ import annotations
+
+from detectors.finding import Entity, Scope
+from monitor.registry import Registry
+from monitor.stores.sqlite import SqliteStore
+from monitor.telemetry import Telemetry, upkeep
+
+
+class Registered:
+    """The registry as it stands; read again when operators have imported apps."""
+
+    def __init__(self, store: SqliteStore, telemetry: Telemetry) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self._version: tuple[int, int] = (-1, -1)
+        self.protected: frozenset[Entity] = frozenset()
+        self._registry = Registry(())
+        self.refresh()
+
+    def __call__(self) -> Registry:
+        return self._registry
+
+    def refresh(self) -> None:
+        """Take up what was imported since; the present registry stays in use until the new one is whole."""
+        version = self._store.apps_version()
+        if version == self._version:
+            return
+        registry = Registry(list(self._store.apps()))
+        self.protected = frozenset(Entity(Scope.APP, app) for app in registry.protected())
+        self._registry, self._version = registry, version
+        self._telemetry.emit(upkeep.RegistryLoaded(apps=len(registry)))

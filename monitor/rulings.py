@@ -1,0 +1,92 @@
+"""What operators rule: the policy of playbooks, budgets, exemptions and exceptions, as it stands when a finding is decided."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from detectors.finding import Entity, Scope, Severity
+from monitor.config import Config
+from monitor.playbook_files import LoadedPlaybooks
+from monitor.stores import StandingKind, Store
+from playbooks.decision import Tier
+from playbooks.incident import IncidentConfig
+from playbooks.ladder import Playbook
+from playbooks.policy import BudgetConfig, Exceptions, Exemption, Exemptions, Policy, RuleException
+from playbooks.risk import RiskConfig
+
+POLICY_S: Final = 1.0
+"""How old what operators have laid down may be when a finding is decided."""
+
+
+class Rulings:
+    """The policy: what the configuration says for good, and what operators have laid down, read again when it is old."""
+
+    def __init__(self, config: Config, playbooks: LoadedPlaybooks, store: Store, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._clock = clock
+        self._read_at = float("-inf")
+        self._is_shadow = config.mode == "shadow"
+        self.protected: frozenset[Entity] = frozenset()
+        self._policy = Policy(
+            playbooks=(), risk=risk_config(config), incident=incident_config(config), budget=budget_config(config)
+        )
+        self._current = self._policy
+        self.take(playbooks.playbooks)
+
+    def take(self, playbooks: tuple[Playbook, ...], trial: tuple[Playbook, ...] = ()) -> None:
+        """From the next finding on, these playbooks answer; those of `trial` answer for rules that are being tried."""
+        found = tuple(playbook.in_shadow() for playbook in playbooks) if self._is_shadow else playbooks
+        self._policy = msgspec.structs.replace(self._policy, playbooks=found, trial=trial)
+        self._read_at = float("-inf")
+
+    def __call__(self) -> Policy:
+        if time.monotonic() - self._read_at > POLICY_S:
+            self._current = self._with_standings()
+            self._read_at = time.monotonic()
+        return self._current
+
+    def _with_standings(self) -> Policy:
+        exemptions, exceptions = [], []
+        for standing in self._store.standings(self._clock()):
+            scope = Scope(standing.scope)
+            if standing.kind is StandingKind.EXCEPTION and standing.rule is not None:
+                exceptions.append(
+                    RuleException(rule=standing.rule, scope=scope, value=standing.value, expires=standing.expires)
+                )
+            else:
+                exemptions.append(Exemption(scope=scope, value=standing.value, expires=standing.expires))
+        return Policy(
+            playbooks=self._policy.playbooks,
+            trial=self._policy.trial,
+            risk=self._policy.risk,
+            incident=self._policy.incident,
+            budget=self._policy.budget,
+            exemptions=Exemptions(exemptions),
+            exceptions=Exceptions(exceptions),
+            protected=self.protected,
+        )
+
+
+def risk_config(config: Config) -> RiskConfig:
+    keys = config.risk
+    return RiskConfig(
+        half_life_s=int(keys.half_life_h * 3600),
+        owner_share=keys.owner_share,
+        **{severity.value: getattr(keys, severity.value) for severity in Severity},
+    )
+
+
+def incident_config(config: Config) -> IncidentConfig:
+    due = {
+        f"{severity.value}_due_s": int(getattr(config.incidents.due_h, severity.value) * 3600) for severity in Severity
+    }
+    return IncidentConfig(gap_s=int(config.incidents.gap_h * 3600), **due)
+
+
+def budget_config(config: Config) -> BudgetConfig:
+    tiers = [tier.value for tier in Tier if tier is not Tier.OBSERVE]
+    return BudgetConfig(**{f"{name}_per_hour": getattr(config.budgets, f"{name}_per_h") for name in (*tiers, "all")})

@@ -1,0 +1,43 @@
+"""What the pipeline needs to know of the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from detectors.finding import Severity
+from monitor.alerts import Channel
+from monitor.config import Config
+from monitor.timeline import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the pipeline needs to know of the configuration."""
+
+    bounds: Bounds = field(default_factory=Bounds)
+    rows_max: int = 50_000
+    bytes_max: int = 32 << 20
+    wait_s: float = 0.2
+    window_events: int = 1_000_000
+    snapshot_s: float = 30.0
+    idle_s: float = 3.0
+    until_end: bool = False
+    deliver: bool = True
+    channels: tuple[Channel, ...] = ()
+
+
+def settings_of(config: Config, *, until_end: bool, deliver: bool) -> Settings:
+    """What the pipeline needs to know of a configuration."""
+    clock = config.clock
+    return Settings(
+        bounds=Bounds(clock.lateness_s_max, clock.skew_s_max, clock.step_s_max),
+        rows_max=config.batch.rows_max,
+        bytes_max=config.batch.bytes_max,
+        wait_s=config.batch.wait_ms_max / 1000,
+        window_events=config.duplicates.window_events,
+        snapshot_s=config.snapshots.every_s,
+        idle_s=max(1.0, clock.lateness_s_max),
+        until_end=until_end,
+        deliver=deliver,
+        channels=tuple(Channel(f"webhook:{keys.name}", Severity(keys.min_severity)) for keys in config.webhooks),
+    )
