@@ -47,7 +47,7 @@ from detectors.event import LINE
 from detectors.sigma.budget import VALUES_MAX
 from detectors.sigma.condition import Node, Op, Predicate, all_of, any_of, fold_text, negation, predicates
 from detectors.sigma.dialect import PatternError, check_pattern
-from detectors.sigma.fields import is_time
+from detectors.sigma.fields import is_field, is_time
 from detectors.sigma.rule import RuleRefusedError
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Walker:
         if item.field is None:
             nodes = [_keyword(value) for value in values]
         else:
-            field = self.names.get(item.field.lower(), item.field)
+            field = self._field(item.field)
             nodes = [self.value(field, value, item) for value in values]
         node = (all_of if item.value_linking is ConditionAND else any_of)(nodes)
         return negation(node) if item.negated else node
@@ -223,9 +223,14 @@ class Walker:
             case SigmaCIDRExpression():
                 return Predicate(field, Op.NETWORK, (str(value.network),))
             case SigmaFieldReference():
-                other = self.names.get(value.field.lower(), value.field)
-                return Predicate(field, Op.SAME, (other,), detail=_mode(value))
+                return Predicate(field, Op.SAME, (self._field(value.field),), detail=_mode(value))
         raise RuleRefusedError(f"{field}: found a value of type {type(value).__name__}, which cannot be matched")
+
+    def _field(self, name: str) -> str:
+        """What a field is called in events."""
+        if not is_field(name):
+            raise RuleRefusedError(f"found {name!r} as the name of a field; write one that events carry")
+        return self.names.get(name.lower(), name)
 
 
 def _joined(join: Callable[[list[Node]], Node], nodes: list[Node | None]) -> Node | None:

@@ -118,5 +118,10 @@ def column_of(field: str) -> str:
     return ARGUMENTS if field.startswith(ARGUMENTS + ".") else field
 
 
+def is_field(name: str) -> bool:
+    """Whether a column can be called so: Polars takes some names for patterns, Arrow none with a NUL."""
+    return name not in ("", "*") and not (name.startswith("^") and name.endswith("$")) and "\0" not in name
+
+
 def is_time(field: str) -> bool:
     return kind_of(field) is Kind.TIME

@@ -48,6 +48,11 @@ SCHEMA: Final = pl.Schema(
 ID: Final = "event.id"
 OWNER: Final = "miniprogram.developer_id"
 
+_ROW: Final = "_row"
+_CODE: Final = "_code"
+_ORDER: Final = "_order"
+"""Which event, window and reading, beside fields of events, whose names may be any that do not begin so."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
@@ -92,12 +97,12 @@ def with_readings(facts: pl.DataFrame, asked: Sequence[tuple[Reading, int]]) -> 
     counts = [rows for _, rows in asked]
     codes = np.repeat(np.array([reading.code for reading, _ in asked], dtype=np.uint32), counts)
     orders = np.repeat(np.array([reading.order for reading, _ in asked], dtype=np.uint32), counts)
-    return facts.with_columns(pl.Series("code", codes), pl.Series("order", orders))
+    return facts.with_columns(pl.Series(_CODE, codes), pl.Series(_ORDER, orders))
 
 
 def facts_of(frame: pl.DataFrame, rows: Rows, fields: Iterable[str]) -> pl.DataFrame:
     """What windows need to know of some rows; a field that the batch lacks is missing everywhere."""
-    at = pl.Series("row", rows, dtype=pl.UInt32)
+    at = pl.Series(_ROW, rows, dtype=pl.UInt32)
     numbers = [frame.get_column(name)[at] for name in (TIME, HASH, LATE)]
     texts = (texts_at(frame, name, at).alias(name) for name in sorted({ID, OWNER, *fields}))
     return pl.DataFrame([at, *numbers, *texts])
@@ -117,7 +122,7 @@ def facts_of_crossings(crossings: Sequence[Mapping[str, Any]], fields: Iterable[
     names = sorted({ID, OWNER, *fields})
     return pl.DataFrame(
         [
-            pl.Series("row", np.arange(len(known)), dtype=pl.UInt32),
+            pl.Series(_ROW, np.arange(len(known)), dtype=pl.UInt32),
             pl.Series(TIME, [one["time"] for one in crossings], dtype=pl.Int64),
             pl.Series(HASH, [one["hash"] for one in crossings], dtype=pl.UInt64),
             pl.Series(LATE, [False] * len(known), dtype=pl.Boolean),
@@ -159,7 +164,7 @@ class _Asked(NamedTuple):
         present = [pl.col(field).is_not_null() for field in (*(field for _, field in self.groups), *self.values)]
         key = _json(dict(self.groups)) if self.groups else pl.lit('{"":""}')
         columns = {
-            "code": pl.col("code"),
+            "code": pl.col(_CODE),
             "group": group_of(key),
             "key": key,
             "time": pl.col(TIME),
@@ -173,8 +178,8 @@ class _Asked(NamedTuple):
             "owner": pl.col(OWNER),
             "scope": scope,
             "entity": entity,
-            "row": pl.col("row"),
-            "order": pl.col("order"),
+            "row": pl.col(_ROW),
+            "order": pl.col(_ORDER),
         }
         is_number = number.is_finite().fill_null(value=False)
         counts = pl.all_horizontal(~pl.col(LATE), entity.is_not_null(), is_number, *present)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sigma.correlations import SigmaExtendedCorrelationCondition
 
 from detectors.event import MICROSECONDS
-from detectors.sigma.fields import field_names
+from detectors.sigma.fields import field_names, is_field
 from detectors.sigma.rule import Bound, Group, Rule, RuleRefusedError, Window, WindowKind
 from detectors.sigma.words import parse_words, sequences_of
 
@@ -139,20 +139,30 @@ def _groups(parsed: SigmaCorrelationRule, bases: Sequence[Rule]) -> tuple[Group,
     names = list(dict.fromkeys(parsed.group_by or ()))
     if len(names) > GROUPS_MAX:
         raise _refused(f"found {len(names)} names in group-by; at most {GROUPS_MAX}", "group-by")
-    return tuple(Group(name, tuple(_field(parsed, name, base) for base in bases)) for name in names)
+    return tuple(
+        Group(name, tuple(_field(parsed, _readable(name, "group-by"), base, "group-by") for base in bases))
+        for name in names
+    )
 
 
-def _field(parsed: SigmaCorrelationRule, name: str, base: Rule) -> str:
-    """The field that a name stands for in a base rule's events."""
+def _field(parsed: SigmaCorrelationRule, name: str, base: Rule, key: str) -> str:
+    """The field that a name under a key stands for in a base rule's events."""
     alias = parsed.aliases.aliases.get(name)
     if alias is None:
-        return _translated(name, base)
+        return _readable(_translated(name, base), key)
     for reference, field in alias.mapping.items():
         if str(reference.reference).lower() == base.id or reference.reference == base.name:
-            return _translated(str(field), base)
+            return _readable(_translated(str(field), base), "aliases")
     raise _refused(
         f"the alias {name!r} does not say which field it is in rule {base.name or base.id!r}; add it", "aliases"
     )
+
+
+def _readable(field: str, key: str) -> str:
+    """A field as it is, unless no event can carry it: names with `_` before them are columns of our own."""
+    if not is_field(field) or field.startswith("_"):
+        raise _refused(f"found {field!r} as the name of a field; write one that events carry", key)
+    return field
 
 
 def _translated(field: str, base: Rule) -> str:
@@ -198,7 +208,7 @@ def _values(
         raise _refused(
             f"found {len(names)} fields in a {kind} correlation; name the one that holds the number", "condition"
         )
-    return tuple(tuple(_field(parsed, name, base) for name in names) for base in bases)
+    return tuple(tuple(_field(parsed, name, base, "condition") for name in names) for base in bases)
 
 
 def _percentile(kind: WindowKind, correlation: Mapping[str, Any]) -> float | None:

@@ -398,7 +398,22 @@ fn stands_once(line: &[u8], person: Text) -> bool {
     let quotes = usize::from(!is_id(&line[person.start..person.end]));
     let (start, end) = (person.start - quotes, person.end + quotes);
     let sought = &line[start..end];
-    !stands_in(&line[..start], sought) && !stands_in(&line[end..], sought)
+    !stands_in(&line[..start], sought)
+        && !stands_in(&line[end..], sought)
+        && !(quotes > 0 && is_number_of(line, &line[person.start..person.end]))
+}
+
+/// Whether a person is called like a number that stands in the line: a number is the text that it is written with.
+fn is_number_of(line: &[u8], value: &[u8]) -> bool {
+    matches!(value.first(), Some(b'-' | b'0'..=b'9'))
+        && memmem::find_iter(line, value).any(|start| {
+            let before = start.checked_sub(1).map(|place| line[place]);
+            let after = line.get(start + value.len());
+            matches!(
+                before,
+                Some(b':' | b',' | b'[' | b' ' | b'\t' | b'\r' | b'-')
+            ) && matches!(after, Some(b',' | b']' | b'}' | b' ' | b'\t' | b'\r'))
+        })
 }
 
 /// The quick search may look at all of the sought text at every place: it must be short.

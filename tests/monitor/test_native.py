@@ -119,6 +119,10 @@ NASTY = {
     "a person who shares with another": event(
         user='{"id":"abcdefgh"}', device='{"id":"efghijkl"}', message='"abcdefghijkl"'
     ),
+    "a person called like a number": event(user='{"id":"7"}', a="7"),
+    "a person called like a number further down": event(user='{"id":"-17"}', a='[{"b": -17 }]'),
+    "a person called like a number in a text": event(user='{"id":"7"}', message='"7 of 7"', a="17"),
+    "a person called like nothing": event(user='{"id":"0"}', a="-0"),
     "a short person at the end of a text": event(user='{"id":"u1"}', message=r'"\"u1"'),
     "a short person who is all of a text": event(user='{"id":"u1"}', message='"u1"'),
     "a person who is true": event(user='{"id":true}', message='"true"'),

@@ -228,3 +228,10 @@ def test_a_look_that_fails_half_way_leaves_the_windows_as_they_were(sigma, monke
             detector.observe(batch(at(2)))
     assert detector.snapshot()["windows"].equals(twin.snapshot()["windows"])
     assert crossings(detector, batch(at(2))) == [(2, "wx1", 3)]
+
+
+@pytest.mark.parametrize("name", ["row", "code", "order", "key", "group", "number"])
+def test_a_field_may_be_called_like_one_of_our_own_columns(sigma, name):
+    one = batch(*(at(place / 10, **{name: text}) for place, text in enumerate("xxyxy")))
+    found = run(rules(sigma, groups=(APP, name)), [one])
+    assert [finding.evidence.values for _, finding in found.values()] == [{APP: "wx1", name: "x", "count": "3"}]

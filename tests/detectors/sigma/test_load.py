@@ -308,3 +308,28 @@ def test_a_window_changes_its_stamp_with_every_rule_below_it():
 def test_names_of_web_logs_are_translated_in_group_by_too():
     text = window(**{"group-by": "[c-ip]"}).replace("product: miniprogram", "category: webserver")
     assert parse_rules([("a.yml", text)]).rules[-1].window.groups[0].fields == ("source.ip",)
+
+
+@pytest.mark.parametrize("name", ["*", "^a$", "^.*$", "a\x00b"])
+def test_a_field_that_no_column_can_be_called_is_refused(sigma, name):
+    found = parse_rules([("a.yml", sigma.text({"s": {name: "x"}}))])
+    assert "as the name of a field; write one that events carry" in found.problems[0].message
+
+
+@pytest.mark.parametrize("name", ["", "*", "^a$", "_time", "_line", "_x"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "group-by: [{0!r}]",
+        "group-by: [u], aliases: {{u: {{base: {0!r}}}}}",
+        "group-by: [{0!r}], aliases: {{{0!r}: {{base: a}}}}",
+    ],
+)
+def test_a_window_over_a_field_that_no_event_carries_is_refused(sigma, name, asked):
+    header = "title: c\nid: 5d2b1c1e-0000-4000-8000-000000000071\n"
+    window = (
+        f"correlation: {{type: event_count, rules: [base], timespan: 1m, condition: {{gte: 1}}, {asked.format(name)}}}"
+    )
+    found = parse_rules([("a.yml", sigma.text({"s": {"a": "x"}}, name="base")), ("b.yml", f"{header}{window}\n")])
+    assert [problem.path for problem in found.problems] == ["b.yml"]
+    assert "as the name of a field; write one that events carry" in found.problems[0].message
