@@ -135,9 +135,9 @@ class Installed:
         return load_playbooks([folder]) if folder.is_dir() else NO_PLAYBOOKS
 
 
-def rules_of(config: Config) -> LoadedRules:
+def rules_of(config: Config, cache: RuleCache | None = None) -> LoadedRules:
     """The rules that an installation has in force: of the folders that its configuration names, and of its pack."""
-    with _shelf_of(config) as (installed, shelf):
+    with _shelf_of(config, cache) as (installed, shelf):
         return installed.rules(shelf)
 
 
@@ -148,15 +148,15 @@ def playbooks_of(config: Config) -> LoadedPlaybooks:
 
 
 @contextmanager
-def _shelf_of(config: Config) -> Iterator[tuple[Installed, Shelf]]:
+def _shelf_of(config: Config, cache: RuleCache | None = None) -> Iterator[tuple[Installed, Shelf]]:
     """The packs of an installation, seen beside its daemon; none where no key is trusted, or nothing is there yet."""
     places = Places(config.data_dir)
     if not config.packs.trusted_keys or not places.database.is_file():
-        yield Installed(config, lambda _digest: None), Shelf(())
+        yield Installed(config, lambda _digest: None, cache), Shelf(())
         return
     store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
     try:
-        yield Installed(config, store.pack_content), Shelf(store.packs())
+        yield Installed(config, store.pack_content, cache), Shelf(store.packs())
     finally:
         store.close()
 

@@ -19,7 +19,8 @@ import msgspec
 
 from detectors.sigma import Reading, Rule, RuleSet, parse_rules
 from monitor.durable import make_folder, write_file
-from monitor.sealing import Seal, SealError
+from monitor.sealing import Seal, SealError, key_at
+from monitor.stores.places import Places
 from monitor.twins import twin_digests
 
 SETS_MAX: Final = 4
@@ -32,6 +33,9 @@ VERDICTS_MAX: Final = 100_000
 """Twins whose passing is remembered."""
 
 TWINS: Final = "twins.sealed"
+
+TRIES: Final = "tries"
+"""Folder inside the cache for rules that are tried, so that those push out nothing that the daemon will ask for."""
 
 _LIBRARIES: Final = ("msgspec", "numpy", "polars", "pyarrow", "pysigma", "pyyaml")
 _SOURCES: Final = ("detectors", "monitor/decoders", "monitor/registry.py", "monitor/twins.py")
@@ -129,6 +133,11 @@ class RuleCache:
         self._prune()
         return parsed
 
+    @property
+    def tries(self) -> RuleCache:
+        """The same for rules that are only tried."""
+        return RuleCache(self._folder / TRIES, self._seal, self._told)
+
     def verdicts(self) -> TwinVerdicts:
         """Which twins have passed with which rules, as far as is known."""
         path = self._folder / TWINS
@@ -167,6 +176,21 @@ class RuleCache:
                 path.unlink()
         except OSError as error:
             self._told(self._folder, f"cannot be tidied: {error.strerror or error}")
+
+
+def cache_beside(data_dir: Path) -> RuleCache | None:
+    """The cache of an installation, for commands beside its daemon; None where there is no key, or none that may be read.
+
+    It makes no installation, and what of the cache cannot be used or written is passed over: it costs time only.
+    """
+    places = Places(data_dir)
+    if not places.seal_key.is_file():
+        return None
+    try:
+        seal = Seal(key_at(places.seal_key))
+    except (OSError, SealError):
+        return None
+    return RuleCache(places.rule_cache, seal, lambda _path, _why: None)
 
 
 def _set_digest(sources: Sequence[tuple[str, str]], reading: Reading) -> str:

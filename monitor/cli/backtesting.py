@@ -104,15 +104,18 @@ def backtest(
 
 def rule_set(paths: Sequence[Path] | None, config: Config) -> tuple[Rule, ...]:
     """The rules under some paths, tested or not, or those of the configuration; those that cannot be used are told."""
+    from detectors.sigma import parse_rules
     from monitor.cli.rule_check import read_rules
     from monitor.cli.telling import problem_text
     from monitor.in_force import rules_of
+    from monitor.rule_cache import cache_beside
 
+    cache = cache_beside(config.data_dir)
     if paths:
-        found, _, refused = read_rules(paths, config)
+        found, _, refused = read_rules(paths, config, cache.tries.parse if cache else parse_rules)
         rules, problems = found.rules, [each.text for each in refused]
     else:
-        loaded = rules_of(config)
+        loaded = rules_of(config, cache)
         rules, problems = loaded.rules, [problem_text(problem) for problem in loaded.problems]
     for problem in problems[:PROBLEMS_TOLD_MAX]:
         say(visible(problem))

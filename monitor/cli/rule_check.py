@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from detectors.sigma import RuleSet, parse_rules
+from detectors.sigma import Reading, RuleSet, parse_rules
 from detectors.sigma.lint import at_fields, lint
 from detectors.sigma.windows import UNKNOWN_RULE
 from monitor.backtest.record import PastRecord
@@ -102,14 +102,16 @@ def measured(
     return [warning(remark) for remark in sorted(remarks)], record
 
 
-def read_rules(paths: Sequence[Path], config: Config) -> tuple[RuleSet, list[tuple[str, str]], list[Told]]:
+def read_rules(
+    paths: Sequence[Path], config: Config, parse: Callable[[Sequence[tuple[str, str]], Reading], RuleSet] = parse_rules
+) -> tuple[RuleSet, list[tuple[str, str]], list[Told]]:
     """The rules under some paths that are well formed, their texts, and what is the matter with the others, or with a path."""
     empty = {path: why for path in paths if (why := _nothing_in(path))}
     sources, unread = texts_in([path for path in paths if path not in empty])
     around = _around(config, sources) if any(_FILTER.search(text) for _, text in sources) else []
     spared = frozenset(path for path, _ in (*sources, *around) if _is_builtin(path))
     reading, bad = reading_of(rule_settings(config), spared)
-    found = _only(parse_rules([*sources, *around], reading), {path for path, _ in sources})
+    found = _only(parse([*sources, *around], reading), {path for path, _ in sources})
     nothing = [Told("problem", "no-rule", str(path), 0, "", why, why) for path, why in empty.items()]
     problems = [_elsewhere(problem, paths) for problem in found.problems]
     return found, sources, [*nothing, *map(_refused, (*unread, *bad, *problems))]

@@ -6,6 +6,8 @@ from collections import Counter
 
 import pytest
 
+from detectors.sigma import parse_rules
+from monitor import rule_cache
 from monitor.cli.opening import configuration
 from monitor.in_force import rules_of
 
@@ -175,3 +177,69 @@ def test_a_stretch_of_the_archive_is_what_happened_in_it(miniwatch):
     early, late = (verdicts(miniwatch, word, event["@timestamp"]) for word in ("--until", "--since"))
     assert sorted(early + late) == whole
     assert min(len(early), len(late)) > 0
+
+
+@pytest.fixture
+def parsing(monkeypatch):
+    """Counts how often rules are really parsed."""
+    calls = []
+
+    def counted(*given):
+        calls.append(len(given[0]))
+        return parse_rules(*given)
+
+    monkeypatch.setattr(rule_cache, "parse_rules", counted)
+    return calls
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_rules_are_parsed_once_for_many_backtests(fresh, parsing, named):
+    source = events(fresh.folder / "e", "evil", "login", "evil")
+    fresh.here("run", "--until-end", "--source", source)
+    words = ["backtest", "--source", source, *(["--rules", rule(fresh.folder / "r")] if named else [])]
+    parsing.clear()
+    told = [fresh.here(*words, "-o", "ndjson").output for _ in range(3)]
+    assert len(set(told)) == 1
+    assert len(parsing) == named  # those that are configured were parsed by the run
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.write_bytes(b"x"), lambda path: path.unlink(), lambda path: path.chmod(0)]
+)
+def test_a_cache_that_cannot_be_used_costs_time_only(fresh, spoil):
+    source, folder = events(fresh.folder / "e", "evil", "evil"), rule(fresh.folder / "r")
+    fresh.here("run", "--until-end", "--source", source)
+    first = fresh.here("backtest", "--rules", folder, "--source", source)
+    for path in (fresh.folder / "data" / "cache").rglob("*.sealed"):
+        spoil(path)
+    again = fresh.here("backtest", "--rules", folder, "--source", source)
+    assert (again.stdout, again.stderr) == (first.stdout, first.stderr)
+
+
+@pytest.mark.parametrize("key", [b"", b"0" * 64, b"no key"])
+def test_a_cache_of_another_key_or_none_costs_time_only(fresh, key):
+    source, folder = events(fresh.folder / "e", "evil", "evil"), rule(fresh.folder / "r")
+    first = fresh.here("backtest", "--rules", folder, "--source", source)
+    keys = fresh.folder / "data" / "keys"
+    keys.mkdir(parents=True)
+    (keys / "seal.key").write_bytes(key)
+    assert fresh.here("backtest", "--rules", folder, "--source", source).output == first.output
+
+
+def test_rules_that_are_tried_push_out_nothing_of_the_daemons(fresh, parsing):
+    source = events(fresh.folder / "e", "evil")
+    fresh.here("run", "--until-end", "--source", source)
+    for number in range(rule_cache.SETS_MAX + 2):
+        fresh.here("backtest", "--rules", rule(fresh.folder / f"r{number}", value=f"v{number}"), "--source", source)
+    parsing.clear()
+    fresh.here("backtest", "--source", source)
+    assert parsing == []
+
+
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_checking_and_testing_never_look_into_the_cache(fresh, command, monkeypatch):
+    source, folder = events(fresh.folder / "e", "evil"), rule(fresh.folder / "r")
+    fresh.here("run", "--until-end", "--source", source)
+    fresh.here("backtest", "--rules", folder, "--source", source)
+    monkeypatch.setattr(rule_cache.RuleCache, "parse", lambda *_given: 1 / 0)
+    assert "twin" in fresh("rules", command, folder, code=1).output
