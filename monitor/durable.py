@@ -23,7 +23,7 @@ def boundary(name: str) -> None:
     observer(name)
 
 
-def write_file(path: Path, content: bytes, kind: str, mode: int = 0o600) -> None:
+def write_file(path: Path, content: bytes | memoryview, kind: str, mode: int = 0o600) -> None:
     """Write a whole file so that after a crash it is there entirely, or not at all.
 
     Raises `OSError` when the disk refuses; the earlier file, if any, is then untouched.

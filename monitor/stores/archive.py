@@ -21,16 +21,15 @@ from monitor.durable import make_folder, write_file
 from monitor.refusal import refusals_told
 from monitor.stores import Segment, StoreError
 from monitor.stores.segment import (
-    COMPRESSION_LEVEL,
     ROW,
     STORED,
     TURN,
     SegmentBroken,
+    SegmentWriter,
     day_text,
     described,
     in_order,
     matching,
-    near_alike,
     segment_name,
     turns_in,
     turns_of,
@@ -87,10 +86,9 @@ class Archive:
     def _write_day(self, turn: int, day: int, frame: pl.DataFrame) -> Segment:
         path = segment_name(day_text(day), turn, turn)
         content = io.BytesIO()
-        near_alike(frame).write_parquet(
-            content, compression="zstd", compression_level=COMPRESSION_LEVEL, row_group_size=frame.height
-        )
-        raw = content.getvalue()
+        with SegmentWriter(content, self.columns) as writer:
+            writer.write(frame)
+        raw = content.getbuffer()
         with refusals_told(self.folder / path):
             self.make_folder(day_text(day))
             write_file(self.folder / path, raw, "segment")

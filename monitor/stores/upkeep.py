@@ -17,20 +17,23 @@ from typing import Final, Protocol
 import msgspec
 import polars as pl
 
-from detectors.event import TIME
+from detectors.event import LINE, TIME
 from monitor.audit import AuditEntry
 from monitor.counting import counted
 from monitor.durable import boundary, publish
 from monitor.refusal import refusals_told
 from monitor.stores import Segment
 from monitor.stores.archive import Archive
-from monitor.stores.segment import COMPRESSION_LEVEL, near_alike, segment_name
+from monitor.stores.segment import SegmentWriter, near_alike, segment_name
 
 RETENTION_DAYS_MIN: Final = 180
 """Network logs are kept for at least six months (Cybersecurity Law, article on keeping logs)."""
 
 GROUP_ROWS: Final = 131_072
 """Rows that are joined in memory at a time; a group ends with the turn that fills it."""
+
+GROUP_BYTES: Final = 1 << 28
+"""Bytes of lines that are joined in memory at a time, likewise."""
 
 SEGMENTS_MIN: Final = 2
 """Fewer are not worth joining."""
@@ -107,23 +110,13 @@ def _gone_unless_named(part: Path) -> Iterator[None]:
 
 def _join(archive: Archive, old: Sequence[Segment], part: Path) -> tuple[int, tuple[int, int]]:
     """Write the rows of some segments to one file, fsynced; gives the number of rows, and the first and last time."""
-    from pyarrow.parquet import ParquetWriter  # noqa: PLC0415 - slow to load, and needed once a day
-
     boundary("write:segment")
     rows, earliest, latest = 0, 2**63 - 1, -(2**63)
-    plain = {name for name, dtype in archive.columns.items() if dtype != pl.String()} | {"_line", "event.id"}
-    schema = pl.DataFrame(schema=archive.columns).to_arrow().schema
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        with ParquetWriter(
-            file,
-            schema,
-            compression="zstd",
-            compression_level=COMPRESSION_LEVEL,
-            use_dictionary=[name for name in archive.columns if name not in plain],
-        ) as writer:
+        with SegmentWriter(file, archive.columns) as writer:
             for group in _groups(archive.replay(old)):
-                writer.write_table(near_alike(group).to_arrow().cast(schema), row_group_size=group.height)
+                writer.write(near_alike(group))
                 first, last = group.select(pl.col(TIME).min(), pl.col(TIME).max().alias("last")).row(0)
                 rows, earliest, latest = rows + group.height, min(earliest, first), max(latest, last)
         file.flush()
@@ -135,11 +128,14 @@ def _join(archive: Archive, old: Sequence[Segment], part: Path) -> tuple[int, tu
 def _groups(turns: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """Whole turns together until they fill a group."""
     waiting: list[pl.DataFrame] = []
+    rows = size = 0
     for turn in turns:
         waiting.append(turn)
-        if sum(frame.height for frame in waiting) >= GROUP_ROWS:
+        rows += turn.height
+        size += int(turn[LINE].str.len_bytes().sum())
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
             yield pl.concat(waiting)
-            waiting = []
+            waiting, rows, size = [], 0, 0
     if waiting:
         yield pl.concat(waiting)
 

@@ -6,7 +6,7 @@ from monitor import durable
 from monitor.audit import verify
 from monitor.stores import StoreError, Turn, upkeep
 from monitor.stores.archive import DAY_US, Archive
-from monitor.stores.segment import TURN, SegmentBroken
+from monitor.stores.segment import TURN, SegmentBroken, SegmentFile
 from monitor.testing import MemoryStore
 
 DAY = 20_454  # 2026-01-01
@@ -55,6 +55,14 @@ def test_a_joined_day_replays_and_scans_as_before(archive, monkeypatch):
     )
     assert list(archive.check(store.segments())) == []
     assert archive.sweep(store.segments(), 12) == []
+
+
+def test_what_is_joined_in_memory_is_bounded_by_bytes_too(archive, monkeypatch):
+    monkeypatch.setattr(upkeep, "GROUP_BYTES", 500)
+    store = store_of(archive, 6)
+    joined = upkeep.compact(archive, store, "2026-01-01", turn_max=6)
+    assert SegmentFile(archive.folder / joined.path).groups == 2
+    assert lines(archive.replay([joined])) == lines(events(turn) for turn in range(1, 7))
 
 
 def test_a_joined_day_can_be_joined_again(archive):
