@@ -86,7 +86,7 @@ class Archive:
     def _write_day(self, turn: int, day: int, frame: pl.DataFrame) -> Segment:
         path = segment_name(day_text(day), turn, turn)
         content = io.BytesIO()
-        with SegmentWriter(content, self.columns) as writer:
+        with SegmentWriter(content, self.columns, in_order=True) as writer:
             writer.write(frame)
         raw = content.getbuffer()
         with refusals_told(self.folder / path):

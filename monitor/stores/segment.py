@@ -64,7 +64,7 @@ def day_text(day: int) -> str:
 def near_alike(frame: pl.DataFrame) -> pl.DataFrame:
     """The rows with those of one app and one person (or address) side by side.
 
-    Lines that are alike compress a tenth better when they are near each other; sorting costs more than it saves.
+    Lines that are alike compress a tenth better when they are near each other. Sorting costs more time than that saves.
     """
     person = pl.coalesce("user.id", "source.ip")
     alike = pl.col("miniprogram.app_id").hash() // _NEAR * _NEAR + person.hash() // _NEAR
@@ -96,21 +96,22 @@ def described(frame: pl.DataFrame, path: str, day: str, size: int, sha256: str) 
 class SegmentWriter:
     """Writes rows to a file, a group of them at a time. The file is whole at the end of the `with`.
 
-    Rows have the columns given here, in this order. Only times and turns have statistics: nothing else is asked of them.
+    Rows have the columns given here, in this order; with `in_order` they come as they were processed, so that numbers rise by
+    little. Only times and turns have statistics: nothing else is asked of them.
     """
 
-    def __init__(self, sink: IO[bytes], columns: dict[str, pl.DataType]) -> None:
+    def __init__(self, sink: IO[bytes], columns: dict[str, pl.DataType], *, in_order: bool) -> None:
         from pyarrow.parquet import ParquetWriter  # noqa: PLC0415 - slow to load, and most commands write nothing
 
         repeated = [name for name, dtype in columns.items() if dtype == pl.String() and name not in _OF_ONE_ROW]
-        rising = [name for name, dtype in columns.items() if dtype.is_integer() and name not in _OF_ONE_ROW]
+        numbers = [name for name, dtype in columns.items() if dtype.is_integer() and name not in _OF_ONE_ROW]
         self._writer: ParquetWriter = ParquetWriter(
             sink,
             pl.DataFrame(schema=columns).to_arrow(compat_level=_VIEWS).schema,
             compression="zstd",
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=repeated,
-            column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED"),
+            column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED" if in_order else "PLAIN"),
             write_statistics=[TURN, TIME],
             write_batch_size=PAGE_ROWS,
             store_schema=False,

@@ -1,4 +1,4 @@
-"""Keeping the archive in shape: small files joined by day, old days deleted when the law allows it.
+"""Keeping the archive in shape: small files of a day joined, old days deleted when the law allows it.
 
 Both change the manifest first, in one transaction, and delete files afterwards. A crash in between leaves files that
 nobody names, which the sweep at the next start deletes.
@@ -35,6 +35,9 @@ GROUP_ROWS: Final = 131_072
 GROUP_BYTES: Final = 1 << 28
 """Bytes of lines that are joined in memory at a time, likewise."""
 
+JOINED_ROWS: Final = 1 << 20
+"""A file with so many rows is not joined again: however long a day is, an event is rewritten a few times at most."""
+
 SEGMENTS_MIN: Final = 2
 """Fewer are not worth joining."""
 
@@ -65,15 +68,34 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0
 
 
-def compact(archive: Archive, manifest: Manifest, day: str, turn_max: int) -> Segment | None:
-    """Join a day's files up to a turn into one; None when there is nothing to join.
+def compact(archive: Archive, manifest: Manifest, day: str, turn_max: int) -> list[Segment]:
+    """Join a day's small files up to a turn, neighbours to one until it has `JOINED_ROWS`; gives the new files.
 
     Streams: no more than a group of rows of each file is in memory. Raises `SegmentBroken` when one of them is, and
     `StoreError` when the disk or the record refuses; the old files then stay as they were.
     """
     old = [segment for segment in manifest.segments(day) if segment.turn_last <= turn_max]
-    if len(old) < SEGMENTS_MIN:
-        return None
+    return [_joined(archive, manifest, day, run) for run in _runs(old)]
+
+
+def _runs(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
+    """Neighbours that are worth joining; large files stand between them."""
+    run: list[Segment] = []
+    rows = 0
+    for segment in sorted(segments, key=lambda segment: segment.turn_first):
+        is_large = segment.rows >= JOINED_ROWS
+        if not is_large:
+            run.append(segment)
+            rows += segment.rows
+        if is_large or rows >= JOINED_ROWS:
+            if len(run) >= SEGMENTS_MIN:
+                yield run
+            run, rows = [], 0
+    if len(run) >= SEGMENTS_MIN:
+        yield run
+
+
+def _joined(archive: Archive, manifest: Manifest, day: str, old: Sequence[Segment]) -> Segment:
     turn_first = min(segment.turn_first for segment in old)
     turn_last = max(segment.turn_last for segment in old)
     path = segment_name(day, turn_first, turn_last)
@@ -114,7 +136,7 @@ def _join(archive: Archive, old: Sequence[Segment], part: Path) -> tuple[int, tu
     rows, earliest, latest = 0, 2**63 - 1, -(2**63)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        with SegmentWriter(file, archive.columns) as writer:
+        with SegmentWriter(file, archive.columns, in_order=False) as writer:
             for group in _groups(archive.replay(old)):
                 writer.write(near_alike(group))
                 first, last = group.select(pl.col(TIME).min(), pl.col(TIME).max().alias("last")).row(0)

@@ -1,5 +1,9 @@
+from itertools import pairwise
+
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detectors.event import INTERNAL
 from monitor import durable
@@ -45,7 +49,7 @@ def test_a_joined_day_replays_and_scans_as_before(archive, monkeypatch):
     monkeypatch.setattr(upkeep, "GROUP_ROWS", 50)
     store = store_of(archive, 12, days=2)
     before = lines(archive.replay(store.segments(), 4))
-    joined = upkeep.compact(archive, store, "2026-01-01", turn_max=9)
+    (joined,) = upkeep.compact(archive, store, "2026-01-01", turn_max=9)
     assert joined in store.segments("2026-01-01")
     assert (joined.path, joined.rows) == ("2026-01-01/000000000001-000000000009.parquet", 90)
     assert len(store.segments("2026-01-01")) == 4
@@ -60,7 +64,7 @@ def test_a_joined_day_replays_and_scans_as_before(archive, monkeypatch):
 def test_what_is_joined_in_memory_is_bounded_by_bytes_too(archive, monkeypatch):
     monkeypatch.setattr(upkeep, "GROUP_BYTES", 500)
     store = store_of(archive, 6)
-    joined = upkeep.compact(archive, store, "2026-01-01", turn_max=6)
+    (joined,) = upkeep.compact(archive, store, "2026-01-01", turn_max=6)
     assert SegmentFile(archive.folder / joined.path).groups == 2
     assert lines(archive.replay([joined])) == lines(events(turn) for turn in range(1, 7))
 
@@ -73,8 +77,41 @@ def test_a_joined_day_can_be_joined_again(archive):
     assert lines(archive.replay(store.segments())) == lines(events(turn) for turn in range(1, 5))
 
 
+def test_large_files_stay_as_they_are(archive, monkeypatch):
+    monkeypatch.setattr(upkeep, "JOINED_ROWS", 50)
+    store = store_of(archive, 5)
+    names = ["000000000001-000000000003", "000000000004-000000000005"]
+    assert [one.path for one in upkeep.compact(archive, store, "2026-01-01", 5)] == [
+        f"2026-01-01/{n}.parquet" for n in names
+    ]
+    for turn in (6, 7):
+        store.commit(Turn(number=turn, segments=archive.write(turn, events(turn))))
+        upkeep.compact(archive, store, "2026-01-01", turn)
+    names = ["000000000001-000000000003", "000000000004-000000000006", "000000000007"]
+    assert [one.path for one in store.segments()] == [f"2026-01-01/{n}.parquet" for n in names]
+    assert lines(archive.replay(store.segments())) == lines(events(turn) for turn in range(1, 8))
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=st.lists(st.integers(1, 3), min_size=24, max_size=40), every=st.integers(1, 3))
+def test_however_long_a_day_is_an_event_is_rewritten_a_few_times(tmp_path_factory, sizes, every):
+    archive, store, rewritten = Archive(tmp_path_factory.mktemp("archive")), MemoryStore(), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upkeep, "JOINED_ROWS", 6)
+        for turn, count in enumerate(sizes, start=1):
+            store.commit(Turn(number=turn, segments=archive.write(turn, events(turn, count=count))))
+            if turn % every == 0:
+                rewritten += sum(one.rows for one in upkeep.compact(archive, store, "2026-01-01", turn))
+    assert rewritten <= 6 * sum(sizes)
+    assert sum(segment.rows for segment in store.segments()) == sum(sizes)
+    for first, second in pairwise(sorted(store.segments(), key=lambda one: one.turn_first)):
+        assert first.turn_last < second.turn_first
+    expected = lines(events(turn, count=count) for turn, count in enumerate(sizes, start=1))
+    assert lines(archive.replay(store.segments())) == expected
+
+
 def test_one_file_is_not_joined(archive):
-    assert upkeep.compact(archive, store_of(archive, 1), "2026-01-01", turn_max=1) is None
+    assert upkeep.compact(archive, store_of(archive, 1), "2026-01-01", turn_max=1) == []
 
 
 @pytest.mark.parametrize(
