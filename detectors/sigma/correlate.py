@@ -13,7 +13,7 @@ the cut of the stream show.
 from __future__ import annotations
 
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ WINDOW_EVENTS_MAX: Final = 1_000_000
 _ONE: Final = ["code", "group", "key", "time", "hash", "id"]
 """What tells events apart; in the order of the last three they are counted."""
 
-_LOOKED_AT: Final = ["code", "group", "key", "time", "hash", "value", "number", "bases", "held", "id"]
+_LOOKED_AT: Final = ["code", "group", "key", "time", "hash", "value", "number", "bases", "held", "id", "behind"]
 """Columns that windows read of all their events; of those that come in, also the others."""
 
 KEPT: Final = pl.Schema(
@@ -159,14 +159,14 @@ class Correlator:
 
     def _chained(self, crossings: Iterable[Crossing]) -> list[pl.DataFrame]:
         """The hits that fired windows are for the correlations above them."""
-        by_rule: dict[str, list[Mapping[str, Any]]] = {}
+        by_rule: dict[str, list[Crossing]] = {}
         for crossing in crossings:
             if crossing.rule.id in self._readings:
-                by_rule.setdefault(crossing.rule.id, []).append(crossing.event)
+                by_rule.setdefault(crossing.rule.id, []).append(crossing)
         parts = []
-        for rule_id, events in by_rule.items():
+        for rule_id, found in by_rule.items():
             for reading in self._readings[rule_id]:
-                facts = with_readings(facts_of_crossings(events, reading.fields), [(reading, len(events))])
+                facts = with_readings(facts_of_crossings(found, reading.fields), [(reading, len(found))])
                 parts.append(reading.shape.events(facts).select(SCHEMA.names()))
         return parts
 
@@ -256,8 +256,9 @@ def _merged(ready: pl.DataFrame) -> pl.DataFrame:
     several = ready.filter(told)
     if not several.height:
         return ready
-    others = [pl.col(name).first() for name in SCHEMA if name not in _ONE and name != "bases"]
-    whole = several.group_by(_ONE, maintain_order=True).agg(pl.col("bases").bitwise_or(), *others)
+    others = [pl.col(name).first() for name in SCHEMA if name not in _ONE and name not in ("bases", "behind")]
+    behind = pl.col("behind").drop_nulls().str.join("\n").replace("", None)
+    whole = several.group_by(_ONE, maintain_order=True).agg(pl.col("bases").bitwise_or(), behind, *others)
     return pl.concat([ready.filter(~told), whole.select(SCHEMA.names())])
 
 

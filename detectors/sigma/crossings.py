@@ -11,7 +11,7 @@ from detectors.finding import EVIDENCE_IDS_MAX, Entity, Evidence, Finding, RuleR
 from detectors.sigma.rule import WindowKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import polars as pl
 
@@ -29,15 +29,44 @@ TOLD_AS: Final = {
 }
 
 
+class Behind(msgspec.Struct, frozen=True):
+    """The events that made a window fire: when the first of them was, the ids of some, and whether those are all.
+
+    Where hits of correlations are counted, the events are those that made these fire, down to single events.
+    """
+
+    begun: int
+    ids: tuple[str, ...]  # at most `EVIDENCE_IDS_MAX`
+    is_all: bool
+
+    @classmethod
+    def of(cls, hits: Iterable[tuple[int, str | None, str | None]], *, is_all: bool) -> Behind:
+        """What stands behind the first hits of a window, which may not be all: time and id of each, or what is behind it."""
+        below = [one for time, id_, behind in hits for one in _below(time, id_, behind)]
+        ids = tuple(dict.fromkeys(id_ for one in below for id_ in one.ids))
+        whole = is_all and len(ids) <= EVIDENCE_IDS_MAX and all(one.is_all for one in below)
+        return cls(min(one.begun for one in below), ids[:EVIDENCE_IDS_MAX], whole)
+
+    @property
+    def text(self) -> str:
+        """As it is remembered, without a line break."""
+        return msgspec.json.encode(self).decode()
+
+
+def _below(time: int, id_: str | None, behind: str | None) -> list[Behind]:
+    if behind is None:
+        return [Behind(time, () if id_ is None else (id_,), is_all=True)]
+    return [msgspec.json.decode(line, type=Behind) for line in behind.split("\n")]
+
+
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """An event with which a window fired, as it is remembered, and what the window held with it."""
 
     rule: Rule
     event: Mapping[str, Any]
-    begun: int  # time of the window's first event
     events: int
-    ids: tuple[str, ...]
+    behind: Behind
     holds: float
 
     @classmethod
@@ -46,9 +75,8 @@ class Crossing:
     ) -> Crossing:
         """`events` are those of the rule, the window's from `start` to `row`."""
         inside = row - start + 1
-        ids = events.get_column("id").slice(start, min(inside, EVIDENCE_IDS_MAX)).drop_nulls().to_list()
-        begun = int(events.get_column("time")[start])
-        return cls(rule, event, begun, inside, tuple(ids), holds)
+        first = events.slice(start, min(inside, EVIDENCE_IDS_MAX)).select("time", "id", "behind")
+        return cls(rule, event, inside, Behind.of(first.rows(), is_all=inside <= EVIDENCE_IDS_MAX), holds)
 
     @property
     def finding(self) -> Finding:
@@ -58,7 +86,7 @@ class Crossing:
         return Finding(
             id=finding_id(rule.id, entity, event["time"], groups),
             time=event["time"],
-            first_event=self.begun,
+            first_event=self.behind.begun,
             last_event=event["time"],
             detector="sigma",
             kind="rule",
@@ -69,8 +97,8 @@ class Crossing:
             title=rule.title,
             evidence=Evidence(
                 count=self.events,
-                event_ids=self.ids,
-                truncated=self.events > EVIDENCE_IDS_MAX,
+                event_ids=self.behind.ids,
+                truncated=not self.behind.is_all,
                 values={**groups, self._told_as: number_text(self.holds)},
             ),
             tags=rule.tags,

@@ -22,6 +22,7 @@ from detectors.sigma.measure import NUMBER_MAX
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from detectors.sigma.crossings import Crossing
     from detectors.sigma.distinct import Rows
     from detectors.sigma.rule import Rule, Window
 
@@ -38,6 +39,7 @@ SCHEMA: Final = pl.Schema(
         "held": pl.Boolean(),  # whether the condition held with this event
         "more": pl.String(),  # JSON of what correlations above ask of it
         "id": pl.String(),
+        "behind": pl.String(),  # of a hit of a correlation: the events that made it (`Behind`), one JSON a line
         "owner": pl.String(),
         "scope": pl.String(),
         "entity": pl.String(),
@@ -51,7 +53,8 @@ OWNER: Final = "miniprogram.developer_id"
 _ROW: Final = "_row"
 _CODE: Final = "_code"
 _ORDER: Final = "_order"
-"""Which event, window and reading, beside fields of events, whose names may be any that do not begin so."""
+_BEHIND: Final = "_behind"
+"""Which event, window and reading, and what stands behind it, beside fields of events, whose names may be any that do not begin so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,11 +108,14 @@ def facts_of(frame: pl.DataFrame, rows: Rows, fields: Iterable[str]) -> pl.DataF
     at = pl.Series(_ROW, rows, dtype=pl.UInt32)
     numbers = [frame.get_column(name)[at] for name in (TIME, HASH, LATE)]
     texts = (texts_at(frame, name, at).alias(name) for name in sorted({ID, OWNER, *fields}))
-    return pl.DataFrame([at, *numbers, *texts])
+    return pl.DataFrame(
+        [at, *numbers, *texts, pl.Series(_BEHIND, [None], dtype=pl.String).new_from_index(0, len(rows))]
+    )
 
 
-def facts_of_crossings(crossings: Sequence[Mapping[str, Any]], fields: Iterable[str]) -> pl.DataFrame:
+def facts_of_crossings(crossings: Sequence[Crossing], fields: Iterable[str]) -> pl.DataFrame:
     """The same of events with which windows fired, as they are remembered."""
+    events = [crossing.event for crossing in crossings]
     known = [
         {
             **msgspec.json.decode(one["more"] or "{}"),
@@ -117,16 +123,17 @@ def facts_of_crossings(crossings: Sequence[Mapping[str, Any]], fields: Iterable[
             ID: one["id"],
             OWNER: one["owner"],
         }
-        for one in crossings
+        for one in events
     ]
     names = sorted({ID, OWNER, *fields})
     return pl.DataFrame(
         [
             pl.Series(_ROW, np.arange(len(known)), dtype=pl.UInt32),
-            pl.Series(TIME, [one["time"] for one in crossings], dtype=pl.Int64),
-            pl.Series(HASH, [one["hash"] for one in crossings], dtype=pl.UInt64),
+            pl.Series(TIME, [one["time"] for one in events], dtype=pl.Int64),
+            pl.Series(HASH, [one["hash"] for one in events], dtype=pl.UInt64),
             pl.Series(LATE, [False] * len(known), dtype=pl.Boolean),
             *(pl.Series(name, [one.get(name) for one in known], dtype=pl.String) for name in names),
+            pl.Series(_BEHIND, [crossing.behind.text for crossing in crossings], dtype=pl.String),
         ]
     )
 
@@ -175,6 +182,7 @@ class _Asked(NamedTuple):
             "held": pl.lit(value=False),
             "more": _json({name: name for name in self.more}) if self.more else pl.lit(None, dtype=pl.String),
             "id": pl.col(ID),
+            "behind": pl.col(_BEHIND),
             "owner": pl.col(OWNER),
             "scope": scope,
             "entity": entity,

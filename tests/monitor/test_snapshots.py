@@ -121,8 +121,9 @@ def test_another_turns_snapshot_under_this_name_is_refused(folder):
 
 def test_a_later_format_is_refused(folder, monkeypatch):
     folder.save(1, states(1))
-    monkeypatch.setattr(snapshots, "FORMAT", 3)
-    assert turn_of(folder) == (None, ["of format 2; this version reads format 3"])
+    later = snapshots.FORMAT + 1
+    monkeypatch.setattr(snapshots, "FORMAT", later)
+    assert turn_of(folder) == (None, [f"of format {later - 1}; this version reads format {later}"])
 
 
 BOUNDARIES = ["write:snapshot", "fsync:snapshot", "rename:snapshot", "rename:snapshot:done"]

@@ -7,7 +7,7 @@ speaks and what its window holds there.
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations, groupby
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from detectors.event import MICROSECONDS, Batch
+from detectors.finding import EVIDENCE_IDS_MAX
 from detectors.sigma import SigmaDetector, parse_rules
 
 BASES = "abcd"
@@ -79,6 +80,8 @@ class Hit:
     event: int  # which one
     order: tuple[int, int, str]  # time, hash, id
     fields: tuple[tuple[str, str], ...]
+    behind: frozenset[str] = frozenset()  # of a correlation: the events that made it speak
+    begun: int = 0  # of a correlation: when the first of them was
 
     @property
     def time(self) -> int:
@@ -96,6 +99,8 @@ class Said:
     key: tuple[str, ...]
     events: int
     holds: float
+    behind: frozenset[str] = field(default=frozenset(), compare=False)
+    begun: int = field(default=0, compare=False)
 
 
 def by_hand(batches: list[Batch], *documents: dict) -> list[Said]:
@@ -150,11 +155,25 @@ def _speak(document: dict, hits: list[Hit]) -> tuple[list[Said], list[Hit]]:
             before = bool(inside) and _holds(asked, inside)[0]
             now, holds = _holds(asked, [*inside, event])
             if now and not (held and before):
-                said.append(Said(time, key, len(inside) + 1, holds))
+                behind, begun = _behind([*inside, event][:EVIDENCE_IDS_MAX])
+                said.append(Said(time, key, len(inside) + 1, holds, behind, begun))
                 named = {**dict(event[0][0].fields), **dict(zip(asked["group-by"], key, strict=True))}
-                crossings.append(Hit(document["name"], -len(said), event[0][0].order, tuple(named.items())))
+                crossings.append(
+                    Hit(document["name"], -len(said), event[0][0].order, tuple(named.items()), behind, begun)
+                )
             held = now
     return said, crossings
+
+
+def _behind(events: list[list[tuple[Hit, Any]]]) -> tuple[frozenset[str], int]:
+    """The single events behind some hits, all of them, and when the first was."""
+    ids: set[str] = set()
+    begun = []
+    for event in events:
+        chained = [hit for hit, _ in event if hit.behind]
+        ids |= frozenset().union(*(hit.behind for hit in chained)) if chained else {event[0][0].order[2]}
+        begun += [hit.begun for hit in chained] or [event[0][0].time]
+    return frozenset(ids), min(begun)
 
 
 def _events(asked: dict, hits: list[tuple[Hit, Any]]) -> list[list[tuple[Hit, Any]]]:

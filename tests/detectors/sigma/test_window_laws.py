@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.event import END_OF_TIME, Batch
+from detectors.finding import EVIDENCE_IDS_MAX, Finding
 from detectors.testing import FIRST_TIME, batch, check_detector, pieces
 
 KINDS = [
@@ -65,7 +66,11 @@ def documents(draw, kind: str, rules: str | None = None, name: str = "rule") -> 
     asked = " ".join(sorted(set(named))) or many
     if rules is not None:
         condition = (
-            draw(st.sampled_from(["inner and not b", "inner and b", {"gte": 2}]))
+            draw(
+                st.sampled_from(
+                    [f"{rules.replace(' ', ' and ')}", f"{rules.replace('b', '').strip()} and not b", {"gte": 2}]
+                )
+            )
             if kind.startswith("temporal")
             else condition
         )
@@ -104,15 +109,19 @@ def event(place: int, second: float, app: str | None, action: str, to: str | Non
 
 def said_by(rules: tuple[dict, ...], batches: list[Batch]) -> list[Said]:
     """What the engine says of the last rule, in the reference's words."""
+    said = []
+    for one in findings_of(rules, batches):
+        *groups, holds = one.evidence.values.values()
+        said.append(Said(one.time, tuple(groups), one.evidence.count, float(holds)))
+    return sorted(said, key=lambda one: (one.time, one.key))
+
+
+def findings_of(rules: tuple[dict, ...], batches: list[Batch]) -> list[Finding]:
+    """What the engine finds by the last rule, in the order of time."""
     detector = detector_of(*rules)
     closed = [*batches, Batch(batches[0].frame.clear(), END_OF_TIME)]
     found = [sighting.finding for one in closed for sighting in detector.observe(one)]
-    said = []
-    for one in found:
-        if one.rule.id == ids()["rule"]:
-            *groups, holds = one.evidence.values.values()
-            said.append(Said(one.time, tuple(groups), one.evidence.count, float(holds)))
-    return sorted(said, key=lambda one: (one.time, one.key))
+    return sorted((one for one in found if one.rule.id == ids()["rule"]), key=lambda one: (one.time, one.id))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -144,17 +153,46 @@ def test_order_within_the_lateness_does_not_matter(kind, data, drawn, random):
 
 
 @st.composite
-def chains(draw) -> tuple[dict, ...]:
-    """A correlation over another, over rules on single events."""
-    inner = draw(documents(draw(st.sampled_from(KINDS)), name="inner"))
-    outer = draw(documents(draw(st.sampled_from(KINDS)), rules=draw(st.sampled_from(["inner b", "b inner"]))))
-    return inner, outer
+def chains(draw, levels: int = 1) -> tuple[dict, ...]:
+    """A correlation over another, or over one over another, over rules on single events."""
+    found = [draw(documents(draw(st.sampled_from(KINDS)), name="inner"))]
+    below = "inner"
+    for name in ["middle", "rule"][2 - levels :]:
+        kind, rules = draw(st.sampled_from(KINDS)), draw(st.sampled_from([f"{below} b", f"b {below}"]))
+        found.append(draw(documents(kind, rules=rules, name=name)))
+        below = name
+    return tuple(found)
 
 
 @settings(max_examples=150, deadline=None)
 @given(chains(), streams())
 def test_correlations_of_correlations_speak_exactly_where_the_reference_does(rules, batches):
     assert said_by(rules, batches) == by_hand(batches, *rules)
+
+
+@settings(max_examples=150, deadline=None)
+@given(chains(), streams())
+def test_findings_of_chains_name_the_single_events_behind_them(rules, batches):
+    found = sorted(
+        (one for one in findings_of(rules, batches)),
+        key=lambda one: (one.time, tuple(one.evidence.values.values())[:-1]),
+    )
+    for one, said in zip(found, by_hand(batches, *rules), strict=True):
+        named = one.evidence.event_ids
+        assert set(named) <= said.behind
+        assert len(named) == len(set(named)) == min(len(said.behind), EVIDENCE_IDS_MAX)
+        assert one.first_event == said.begun
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), drawn=st.lists(steps, min_size=2, max_size=25), random=st.randoms(use_true_random=False))
+def test_order_within_the_lateness_does_not_matter_to_chains(levels, data, drawn, random):
+    rules = data.draw(chains(levels))
+    events = [event(place, place % 7, *step[1:]) for place, step in enumerate(drawn)]
+    shuffled = random.sample(events, len(events))
+    one, other = ([batch(*order, lateness_s=60, watermark=END_OF_TIME)] for order in (events, shuffled))
+    assert findings_of(rules, one) == findings_of(rules, pieces(other, data.draw(st.integers(1, 30))))
 
 
 @settings(max_examples=60, deadline=None)
