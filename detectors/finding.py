@@ -57,7 +57,10 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 (informational) to 4 (critical)."""
-        return list(Severity).index(self)
+        return _SEVERITY_RANK[self]
+
+
+_SEVERITY_RANK: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Entity(msgspec.Struct, frozen=True, order=True):

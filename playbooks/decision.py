@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -22,7 +23,10 @@ class Tier(StrEnum):
     @property
     def rank(self) -> int:
         """0 (observe) to 4 (ban)."""
-        return list(Tier).index(self)
+        return _TIER_RANK[self]
+
+
+_TIER_RANK: Final = {tier: rank for rank, tier in enumerate(Tier)}
 
 
 class Act(StrEnum):

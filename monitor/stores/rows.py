@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, or_, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from detectors.finding import Entity, Finding, Scope
 from monitor.stores import Message, Standing, StandingKind
@@ -37,17 +38,27 @@ def chunks(items: Iterable[_Item], size: int = VALUES_MAX) -> Iterator[list[_Ite
 
 def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key is there replaces the row that has it."""
-    if not rows:
-        return
-    statement = insert(table)
-    replaced = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=replaced), rows)
+    if rows:
+        connection.execute(_replacing(table), rows)
 
 
 def put_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key is there already changes nothing."""
     if rows:
-        connection.execute(insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key)), rows)
+        connection.execute(_keeping(table), rows)
+
+
+@cache
+def _replacing(table: Table) -> Insert:
+    """The statement of `put`: making it anew at every turn took a third of the time of a commit."""
+    statement = insert(table)
+    replaced = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=replaced)
+
+
+@cache
+def _keeping(table: Table) -> Insert:
+    return insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
 
 
 def of_entities(table: Table, entities: Collection[Entity]) -> Iterator[ColumnElement[bool]]:
