@@ -15,9 +15,10 @@ from typing import Any
 from monitor import __version__
 from monitor.clock import now_us
 from monitor.config import Config
-from monitor.console.http import Bounds as HealthBounds
-from monitor.console.http import Health, HttpServer
+from monitor.console.health import Health
 from monitor.counting import counted
+from monitor.first_token import ensure_first_token
+from monitor.front import Front, front_of
 from monitor.in_force import InForce, Installed
 from monitor.intakes import intakes_of
 from monitor.jobs import Jobs
@@ -62,7 +63,7 @@ class Daemon:
     requests: Requests
     outbox: OutboxWorker
     schedule: Schedule
-    http: HttpServer | None
+    front: Front | None
     stopping: threading.Event
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
 
@@ -209,15 +210,22 @@ def open_daemon(
         ).enter(schedule)
         daemon = Daemon(config, kept, pipeline, telemetry, reloader, requests, outbox, schedule, None, stopping)
         if config.http.listen and not until_end:
-            health = HealthBounds(alive_s_max=config.http.alive_s_max, lag_bytes_max=config.http.ready_lag_bytes_max)
-            daemon.http = HttpServer(config.http.listen, telemetry, lambda: health_of(daemon), health)
-            daemon.http.start()
-            closing.callback(daemon.http.stop)
+            _make_first_token(kept, telemetry, clock)
+            daemon.front = front_of(config, kept.store, telemetry, clock, lambda: health_of(daemon))
+            daemon.front.enter(schedule)
+            daemon.front.start()
+            closing.callback(daemon.front.stop)
         names = tuple(intake.partition for intake in pipeline.intakes)
         telemetry.emit(
             happenings.Started(version=__version__, mode=config.mode, data_dir=str(config.data_dir), sources=names)
         )
         yield daemon
+
+
+def _make_first_token(kept: Kept, telemetry: Telemetry, clock: Callable[[], int]) -> None:
+    token = ensure_first_token(kept.store, kept.places.admin_token, clock())
+    if token is not None:
+        telemetry.emit(upkeep.FirstTokenMade(token=token.id, path=str(kept.places.admin_token)))
 
 
 def _compiled(config: Config, found: InForce) -> Lineup:

@@ -56,6 +56,7 @@ COMMANDS: Final = (
     Place(ACTING, "apps", "apps:apps", "The registry of apps: import, list, show."),
     Place(ACTING, "allowlists", "standings:allowlists", "Leave an entity alone, until a time."),
     Place(ACTING, "exceptions", "standings:exceptions", "A rule does not apply there, until a time."),
+    Place(ACTING, "tokens", "tokens:tokens", "Who may do what over HTTP: add, list, revoke."),
     Place(RULES, "rules", "rules:rules", "List, check, test and explain detection rules."),
     Place(
         RULES, "backtest", "backtesting:backtest", "Rules over past events: what they would find and decide.",

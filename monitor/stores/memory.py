@@ -18,6 +18,7 @@ from monitor.decoders import DeadLetter
 from monitor.durable import boundary
 from monitor.refusal import refusals_told
 from monitor.stores import AppRecord, LetterBounds, Mark, Progress, Segment, StaleTurn, Standing, Turn
+from monitor.stores.granting import TooManyTokens, revoked_token, token_entry
 from monitor.stores.letters import dead_letter_id, excess, letter_bytes
 from monitor.stores.operating import expired, import_entry, revoked, standing_entry
 from monitor.stores.record import (
@@ -37,6 +38,7 @@ from monitor.stores.record import (
     UnknownFilter,
 )
 from monitor.stores.turn import merged
+from monitor.tokens import TOKENS_MAX, Token
 from playbooks.decision import Considered, Decision, DecisionState, Mode
 from playbooks.incident import Incident, IncidentState
 from playbooks.risk import Risk
@@ -79,6 +81,7 @@ class MemoryStore:
         self._segments: dict[str, Segment] = {}
         self._standings: dict[str, Standing] = {}
         self._apps: dict[tuple[str, int], AppRecord] = {}
+        self._tokens: dict[str, Token] = {}
         self._audit: list[ChainedEntry] = []
 
     def close(self) -> None:
@@ -301,6 +304,7 @@ class MemoryStore:
             "outbox": self._outbox,
             "segments": self._segments,
             "standings": self._standings,
+            "tokens": self._tokens,
             "apps": self._apps,
             "audit": self._audit,
         }
@@ -350,6 +354,30 @@ class MemoryStore:
     def standings(self, now: int) -> Sequence[Standing]:
         valid = [one for one in self._standings.values() if one.expires > now]
         return sorted(valid, key=lambda one: (one.created, one.id))
+
+    def add_token(self, token: Token, reason: str) -> None:
+        kept = self._tokens
+        if len(kept) >= TOKENS_MAX:
+            kept = {key: one for key, one in kept.items() if one.state(token.created) == "valid"}
+            if len(kept) >= TOKENS_MAX:
+                raise TooManyTokens
+        entry = token_entry(token, "add", token.actor, reason, token.created)
+
+        def add() -> None:
+            self._tokens = {**kept, token.id: token}
+
+        self._write("operator", add, [entry])
+
+    def tokens(self) -> Sequence[Token]:
+        return sorted(self._tokens.values(), key=lambda one: (one.created, one.id))
+
+    def revoke_token(self, key: str, actor: str, reason: str, now: int) -> Token:
+        token = self._tokens.get(key)
+        if token is None:
+            raise NotFound("token", key)
+        revoked, entry = revoked_token(token, actor, reason, now)
+        self._write("operator", lambda: self._tokens.update({key: revoked}), [entry])
+        return revoked
 
     def import_apps(self, records: Sequence[AppRecord], actor: str, now: int) -> None:
         lines = {(record.app_id, record.as_of): record for record in records}

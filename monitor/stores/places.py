@@ -14,6 +14,7 @@ PEOPLE_KEY: Final = "people.key"
 RULE_CACHE: Final = "cache"
 PACKS: Final = "packs"
 LOCK: Final = "run.lock"
+ADMIN_TOKEN: Final = "admin.token"  # noqa: S105 - a file's name
 
 
 class Places:
@@ -29,4 +30,5 @@ class Places:
         self.people_key: Final = root / KEYS / PEOPLE_KEY
         self.rule_cache: Final = root / RULE_CACHE
         self.packs: Final = root / PACKS
+        self.admin_token: Final = root / ADMIN_TOKEN
         self.lock: Final = root / LOCK

@@ -13,7 +13,7 @@ from monitor.stores import StoreError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-LATEST: Final = "0004"
+LATEST: Final = "0005"
 """The newest migration. A database that is there already is opened without loading Alembic."""
 
 

@@ -20,6 +20,7 @@ from monitor.stores import (
     Segment,
     Standing,
     Turn,
+    granting,
     letters,
     operating,
     reading,
@@ -41,6 +42,7 @@ from monitor.stores.record import (
 from monitor.stores.rows import delivery, document
 from monitor.stores.schema import upgrade
 from monitor.stores.turn import append_audit, last_turn, write_turn
+from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, Mode, Reason
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -291,6 +293,19 @@ class SqliteStore:
     def standings(self, now: int) -> Sequence[Standing]:
         with self._database.reading() as connection:
             return operating.standings(connection, now)
+
+    def add_token(self, token: Token, reason: str) -> None:
+        with self._database.writing("operator") as connection:
+            granting.add_token(connection, token, reason)
+
+    def tokens(self) -> Sequence[Token]:
+        """All that are kept, those whose time is over included, in the order in which they were made."""
+        with self._database.reading() as connection:
+            return granting.tokens(connection)
+
+    def revoke_token(self, key: str, actor: str, reason: str, now: int) -> Token:
+        with self._database.writing("operator") as connection:
+            return granting.revoke_token(connection, key, actor, reason, now)
 
     def import_apps(self, records: Sequence[AppRecord], actor: str, now: int) -> None:
         with self._database.writing("operator") as connection:

@@ -190,6 +190,15 @@ standings: Final = Table(
     *_whole("created", "expires"),
 )
 
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    _key("id"),
+    *_text("name", "roles", "digest", "actor"),
+    *_whole("created", "expires"),
+    Column("revoked", BigInteger, nullable=True),
+)
+
 apps: Final = Table("apps", metadata, _key("app_id"), _key("as_of", BigInteger), *_text("document"))
 
 audit: Final = Table(

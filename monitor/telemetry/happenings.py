@@ -282,3 +282,27 @@ class DetectorForgot(Happening, frozen=True, kw_only=True):
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.FORGOTTEN, self.things, detector=self.detector)
+
+
+class RequestRefused(Happening, frozen=True, kw_only=True):
+    """An HTTP request that may not have what it asks for; the audit has it too."""
+
+    level: ClassVar[Level] = "warning"
+    reason: str
+    page: str
+    client: str
+    token: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.HTTP_REFUSED, reason=self.reason)
+
+
+class PageFailed(Happening, frozen=True, kw_only=True):
+    """A fault of the program while it answered an HTTP request; its sender was told only that there was one."""
+
+    level: ClassVar[Level] = "error"
+    page: str
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.HTTP_FAILED)

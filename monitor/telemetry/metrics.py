@@ -106,6 +106,13 @@ DELIVERIES: Final = _counter(
     {"channel": None, "outcome": ("sent", "failed", "dead")},
 )
 DELIVERY_SECONDS: Final = _timing("delivery", "Time that one try to deliver took.", {"channel": None})
+HTTP_REFUSED: Final = _counter(
+    "http_refused",
+    "HTTP requests refused, by why.",
+    "requests",
+    {"reason": ("no-token", "bad-token", "revoked", "expired", "role", "locked-out", "rate")},
+)
+HTTP_FAILED: Final = _counter("http_failed", "HTTP requests that brought out a fault of the program.", "requests")
 OUTBOX_PENDING: Final = _gauge(
     "outbox_pending", "Messages due and not yet delivered (at most the bound of one look).", "messages"
 )

@@ -314,3 +314,25 @@ class LinesSuppressed(Happening, frozen=True, kw_only=True):
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.LINES_SUPPRESSED, self.lines, happening=self.happening)
+
+
+class FirstTokenMade(Happening, frozen=True, kw_only=True):
+    """There was no token yet: one for an admin was made, and stands in this file."""
+
+    level: ClassVar[Level] = "warning"
+    token: str
+    path: str
+
+
+class CertificateRenewed(Happening, frozen=True, kw_only=True):
+    """New HTTPS connections are given the certificate that is now on disk."""
+
+    path: str
+
+
+class CertificateRefused(Happening, frozen=True, kw_only=True):
+    """What is now on disk cannot be used; the certificate from before goes on."""
+
+    level: ClassVar[Level] = "error"
+    path: str
+    error: str

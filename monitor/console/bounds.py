@@ -1,0 +1,85 @@
+"""What a request may cost, seen to before its page is asked: its head, its body, its time, and how many there are at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from monitor.console.pages import json_answer
+
+HEADER_BYTES_MAX: Final = 16 * 1024
+REQUEST_S_MAX: Final = 60.0
+"""Time for a body to come, and for the answer to be taken."""
+
+BUSY_S: Final = 1
+"""What a client is told to wait where as many requests as may be are under way."""
+
+
+class RequestBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a body may be as it comes and once it is unpacked, and how many of them may be under way."""
+
+    body_bytes_max: int = 8 << 20
+    unpacked_bytes_max: int = 32 << 20
+    in_flight_max: int = 16
+
+
+class Bounded:
+    """Stands before the pages. Requests that bring a body are counted and bounded; those of other pages may bring none."""
+
+    def __init__(self, app: ASGIApp, body_routes: Sequence[BaseRoute], bounds: RequestBounds) -> None:
+        self._app = app
+        self._body_routes = body_routes
+        self._bounds = bounds
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope.get("headers") or ())
+        takes_body = any(route.matches(scope)[0] is Match.FULL for route in self._body_routes)
+        refusal = self._refusal(headers, takes_body=takes_body)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        self.in_flight += takes_body
+        try:
+            await self._in_time(scope, receive, send)
+        finally:
+            self.in_flight -= takes_body
+
+    def _refusal(self, headers: dict[bytes, bytes], *, takes_body: bool) -> Response | None:
+        length = headers.get(b"content-length", b"0")
+        most = self._bounds.body_bytes_max if takes_body else 0
+        if sum(len(name) + len(value) for name, value in headers.items()) > HEADER_BYTES_MAX:
+            return _closing(431, f"more than {HEADER_BYTES_MAX} bytes of headers")
+        if (b"transfer-encoding" in headers and not takes_body) or not length.isdigit() or int(length[:20]) > most:
+            return _closing(413, f"a body of more than {most} bytes")
+        if takes_body and self.in_flight >= self._bounds.in_flight_max:
+            return json_answer({"message": "too many requests are under way"}, 429, retry_after_s=BUSY_S)
+        return None
+
+    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(REQUEST_S_MAX):
+                await self._app(scope, receive, sent)
+        except TimeoutError:
+            if begun:
+                raise  # the server closes the connection
+            await _closing(408, f"the request took more than {REQUEST_S_MAX:.0f} s")(scope, receive, send)
+
+
+def _closing(status: int, message: str) -> Response:
+    answer = json_answer({"message": message}, status)
+    answer.headers["Connection"] = "close"
+    return answer

@@ -1,0 +1,41 @@
+"""What the one HTTP server answers: pages, each with who may ask for it, whichever family they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from monitor.tokens import Role, Token
+
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+Answer = Callable[[Request, Token | None], Awaitable[Response]]
+"""Answers a request of somebody with this token. It may raise `access.Refused`; what else it raises is told to nobody outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One path. `is_open`: strangers are answered too, and the answer is given None for their token.
+
+    Only where `takes_body` may a request bring one; reading it within bounds is the page's affair (`bodies.read_body`).
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    answer: Answer
+    role: Role
+    is_open: bool = False
+    takes_body: bool = False
+
+
+def json_answer(content: Any, status: int = 200, *, retry_after_s: int | None = None) -> Response:
+    """An answer as JSON."""
+    more = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    if status == 401:
+        more["WWW-Authenticate"] = "Bearer"
+    return Response(msgspec.json.encode(content) + b"\n", status, {**HEADERS, **more}, "application/json")

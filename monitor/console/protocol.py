@@ -1,0 +1,67 @@
+"""One connection of the HTTP server: it is closed when a request's head does not come in time, or when there are too many."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Iterable
+from typing import Any, Final
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+CONNECTIONS_MAX: Final = 256
+"""Open connections of all clients together; a further one is closed at once."""
+
+CLIENT_CONNECTIONS_MAX: Final = 64
+"""Of one address; what comes from this machine alone, as through a proxy, is bounded by the number of all."""
+
+HEAD_S_MAX: Final = 10.0
+"""Time for the head of a request to come, from the connection or from what is left of the request before."""
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 for clients that may be slow, but not for ever."""
+
+    _closing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX or self._has_too_many(self.connections):
+            transport.abort()
+            return
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._relax()
+        super().connection_lost(exc)
+
+    def _has_too_many(self, connections: Iterable[Any]) -> bool:
+        host = self.client[0] if self.client else ""
+        try:
+            if ipaddress.ip_address(host).is_loopback:
+                return False
+        except ValueError:
+            return False
+        return sum(1 for one in connections if one.client and one.client[0] == host) > CLIENT_CONNECTIONS_MAX
+
+    def _watch(self) -> None:
+        """While no request is being answered, its head has to come in time."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering:
+            self._relax()
+        elif self._closing is None:
+            self._closing = self.loop.call_later(HEAD_S_MAX, self._too_slow)
+
+    def _relax(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+
+    def _too_slow(self) -> None:
+        self._closing = None
+        if not self.transport.is_closing():
+            self.transport.close()

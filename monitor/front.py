@@ -1,0 +1,87 @@
+"""The HTTP front put together: one server, its guard, its certificates, and the pages of all families."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.config import Config
+from monitor.config_keys import HttpKeys, is_loopback, split_listen
+from monitor.console.access import Guard
+from monitor.console.bounds import RequestBounds
+from monitor.console.certificates import LOOK_S, Certificates, TlsFiles
+from monitor.console.clients import Limits
+from monitor.console.health import Bounds, Health, HealthPages
+from monitor.console.http import HttpServer
+from monitor.console.pages import Page
+from monitor.schedule import Schedule
+from monitor.stores.record import Record
+from monitor.telemetry import Telemetry
+
+AUDIT_S: Final = 2.0
+"""How soon a refused request is in the audit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The server with what has to be done beside it. It listens from `start` to `stop`."""
+
+    server: HttpServer
+    guard: Guard
+    certificates: Certificates | None
+    store: Record
+    clock: Callable[[], int]
+
+    def start(self) -> None:
+        """Listen. Raises `OSError` when the address is taken or not ours."""
+        self.server.start()
+
+    def stop(self) -> None:
+        """Finish the answers under way, and write down what was refused."""
+        self.server.stop()
+        self._write(leaving=True)
+
+    def enter(self, schedule: Schedule) -> None:
+        """Have done by the clock what the front needs."""
+        schedule.every("audit refused requests", AUDIT_S, self._write)
+        if self.certificates is not None:
+            schedule.every("look for renewed certificates", LOOK_S, self.certificates.look)
+
+    def _write(self, *, leaving: bool = False) -> None:
+        for entry in self.guard.refusals.entries(self.clock(), leaving=leaving):
+            self.store.audit(entry)
+
+
+def front_of(
+    config: Config,
+    store: Record,
+    telemetry: Telemetry,
+    clock: Callable[[], int],
+    health: Callable[[], Health],
+    pages: Sequence[Page] = (),
+) -> Front:
+    """The front of a configuration; `pages` are those of other families. Raises `OSError` for a certificate that cannot be used."""
+    keys = config.http
+    limits = Limits(
+        requests_per_s_max=keys.requests_per_s_max, failures_max=keys.failures_max, lockout_s=keys.lockout_s
+    )
+    guard = Guard(store.tokens, limits, telemetry, clock)
+    certificates = None
+    if keys.tls_certificate:
+        files = TlsFiles(certificate=keys.tls_certificate, key=keys.tls_key, client_ca=keys.tls_client_ca)
+        certificates = Certificates(files, telemetry)
+    own = HealthPages(
+        telemetry,
+        health,
+        Bounds(alive_s_max=keys.alive_s_max, lag_bytes_max=keys.ready_lag_bytes_max),
+        is_private=_is_private(keys),
+    )
+    bounds = RequestBounds()
+    server = HttpServer(keys.listen, [*own.pages(), *pages], guard, telemetry, bounds=bounds, certificates=certificates)
+    return Front(server, guard, certificates, store, clock)
+
+
+def _is_private(keys: HttpKeys) -> bool:
+    """Whether other machines reach us, and nobody said that they may see how we are without a token."""
+    return not is_loopback(split_listen(keys.listen)[0]) and not keys.listen_anywhere
