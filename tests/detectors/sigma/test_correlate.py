@@ -235,3 +235,9 @@ def test_a_field_may_be_called_like_one_of_our_own_columns(sigma, name):
     one = batch(*(at(place / 10, **{name: text}) for place, text in enumerate("xxyxy")))
     found = run(rules(sigma, groups=(APP, name)), [one])
     assert [finding.evidence.values for _, finding in found.values()] == [{APP: "wx1", name: "x", "count": "3"}]
+
+
+def test_a_list_counts_as_the_one_text_that_it_is(sigma):
+    detector = rules(sigma, {"gte": 3, "field": "v"}, kind="value_count")
+    one = batch(*(at(place, v=value) for place, value in enumerate([["a", "b"], "a", ["a", "b"], "b", ["b", "a"]])))
+    assert crossings(detector, one) == [(3, "wx1", 4)]
