@@ -47,8 +47,8 @@ class Document:
         """How a problem names it: its id, else its title."""
         return str(self.content.get("id") or self.content.get("title") or "")[:100]
 
-    def problem(self, message: str, place: Place = ()) -> RuleProblem:
-        return RuleProblem(self.path, self.line_of(place), self.label, message)
+    def problem(self, message: str, place: Place = (), because: str = "") -> RuleProblem:
+        return RuleProblem(self.path, self.line_of(place), self.label, message, because)
 
     def problems(self, faults: tuple[Fault, ...]) -> Iterator[RuleProblem]:
         """Every fault with its line, in the order of lines; of very many, some."""

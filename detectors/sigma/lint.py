@@ -67,6 +67,7 @@ def at_fields(sources: Iterable[tuple[str, str]], rules: Sequence[Rule]) -> dict
 
 def _remarks(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:
     yield from _missing(rule, content)
+    yield from _ungrouped(rule)
     detection = content.get("detection")
     if isinstance(detection, dict) and rule.condition is not None:
         yield from phrasing(detection)
@@ -81,6 +82,17 @@ def _remarks(rule: Rule, content: Mapping[str, Any]) -> Iterator[Phrase]:
             )
         for idle in idle_parts(rule.condition):
             yield from _idle(idle, written, whole=idle.part is rule.condition)
+
+
+def _ungrouped(rule: Rule) -> Iterator[Phrase]:
+    """A window is about the entity of its rule only where it is grouped by the field that names it."""
+    if rule.window is None or rule.entity is None or rule.entity_field is None:
+        return
+    grouped = {field for group in rule.window.groups for field in group.fields}
+    if rule.entity_field not in grouped:
+        place: Place = ("correlation", "group-by") if grouped else ("correlation",)
+        message = f"{rule.title!r} accuses {rule.entity} and does not group by it; add {rule.entity_field} to group-by"
+        yield place, "ungrouped-entity", message
 
 
 def _misspelt(fields: Iterable[str]) -> Iterator[tuple[str, str]]:

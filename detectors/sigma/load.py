@@ -53,10 +53,15 @@ def parse_rules(sources: Sequence[tuple[str, str]], reading: Reading = PLAIN) ->
     ordered, circles = in_order(correlations)
     problems += [document.problem(message, ("correlation", "rules")) for document, message in circles]
     named = Named(rules.values())
+    for document in plain:
+        if str(document.content.get("id")).lower() not in rules:
+            named.refuse(_called(document), document.label)
     for document in ordered:
         pipelines = reading.pipelines_of(document.path)
         piping = None if pipelines is None else Piping(pipelines, origins)
         rule = _add(rules, problems, document, partial(correlation_rule, named=named, piping=piping))
+        if rule is None:
+            named.refuse(_called(document), document.label)
         if rule is not None and rule.window is not None:
             named.add(rule)
             origins[rule.id] = tuple(source for base in rule.window.bases for source in origins[base])
@@ -80,6 +85,11 @@ def _documents(sources: Sequence[tuple[str, str]]) -> tuple[list[Document], list
             over.problem(f"found {len(documents)} rules; at most {RULES_MAX} are taken, from here on none is")
         )
     return documents[:RULES_MAX], problems
+
+
+def _called(document: Document) -> list[str]:
+    """What correlations may call the rule of a document."""
+    return [str(document.content[key]) for key in ("id", "name") if document.content.get(key) is not None]
 
 
 def _add(

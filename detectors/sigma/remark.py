@@ -24,6 +24,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "never-true": "A part that can never be true where it stands: beside what must or must not be true with it.",
         "always-true": "A part that is always true where it stands, and so says nothing.",
         "plain-regex": "A regular expression that a plain modifier says better, and faster.",
+        "ungrouped-entity": "A correlation that accuses an entity and does not group by it: whoever came last is accused.",
         "misspelt-field": "A field that events are not known to carry, spelt almost like one that they do.",
         "unseen-dataset": "None of the events looked at is of the datasets that the rule is about.",
         "unseen-field": "A field that no event of the rule's datasets has carried; names spelt like it are shown.",

@@ -16,18 +16,19 @@ Place: TypeAlias = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
-    """One thing wrong with a document: what was found and what to do, and where."""
+    """One thing wrong with a document: what was found and what to do, and where; or because of which other rule."""
 
     message: str
     place: Place = ()
+    because: str = ""
 
 
 class RuleRefusedError(ValueError):
     """A rule asks for something that cannot be honoured: every fault that was found."""
 
-    def __init__(self, message: str, place: Place = ()) -> None:
+    def __init__(self, message: str, place: Place = (), because: str = "") -> None:
         super().__init__(message)
-        self.faults: tuple[Fault, ...] = (Fault(message, place),)
+        self.faults: tuple[Fault, ...] = (Fault(message, place, because),)
 
     @classmethod
     def of(cls, faults: Iterable[Fault]) -> Self:
@@ -44,6 +45,7 @@ class RuleProblem(msgspec.Struct, frozen=True):
     line: int
     rule: str  # id or title, as far as they could be read
     message: str
+    because: str = ""  # the rule that was refused, as its own problems have it, where nothing else is wrong
 
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}" if self.line else self.path  # of a whole file there is no line

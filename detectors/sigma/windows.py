@@ -44,6 +44,7 @@ class Named:
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._ids: dict[str, Rule] = {}
         self._names: dict[str, list[Rule]] = {}
+        self._refused: dict[str, str] = {}
         for rule in rules:
             self.add(rule)
 
@@ -52,11 +53,18 @@ class Named:
         if rule.name is not None:
             self._names.setdefault(rule.name, []).append(rule)
 
+    def refuse(self, called: Iterable[str], label: str) -> None:
+        """There is no rule of these names and ids, because the one that has them was refused under this label."""
+        self._refused |= dict.fromkeys(called, label)
+
     def called(self, name: str) -> Rule:
         """The one rule of this name or id; raises `RuleRefusedError` when there is none, or more."""
         fitting = {rule.id: rule for rule in self._names.get(name, ())}
         if (by_id := self._ids.get(name.lower())) is not None:
             fitting[by_id.id] = by_id
+        label = self._refused.get(name) or self._refused.get(name.lower())
+        if label is not None and not fitting:
+            raise RuleRefusedError(f"it counts hits of {name!r}, which was refused", ("correlation", "rules"), label)
         if len(fitting) != 1:
             what = UNKNOWN_RULE if not fitting else f"{len(fitting)} rules"
             raise _refused(f"it counts hits of {name!r}: found {what} of that name or id; name one rule", "rules")

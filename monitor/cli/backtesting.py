@@ -113,7 +113,7 @@ def rule_set(paths: Sequence[Path] | None, config: Config) -> tuple[Rule, ...]:
     cache = cache_beside(config.data_dir)
     if paths:
         found, _, refused = read_rules(paths, config, cache.tries.parse if cache else parse_rules)
-        rules, problems = found.rules, [each.text for each in refused]
+        rules, problems = found.rules, [each.text for each in refused if not each.is_said]
     else:
         loaded = rules_of(config, cache)
         rules, problems = loaded.rules, [problem_text(problem) for problem in loaded.problems]

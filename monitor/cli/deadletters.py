@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,9 +20,6 @@ from monitor.counting import counted
 
 if TYPE_CHECKING:
     from monitor.stores.record import DeadLetterRow
-
-COUNTED_BYTES_MAX: Final = 1 << 30
-"""How far into a file lines are counted."""
 
 deadletters = group("Lines that could not become events, kept sealed with the reason.")
 
@@ -70,7 +68,8 @@ def list_dead_letters(
         query = query_of(
             opened, {"reason": DeadLetterReason}, since=since, until=until, reason=reason, partition=source, limit=limit
         )
-        write_rows(output, opened.store.dead_letters(query), COLUMNS, limit=limit)
+        rows = list(opened.store.dead_letters(query)) if output is Form.TABLE else opened.store.dead_letters(query)
+        write_rows(output, rows, _with_lines(rows) if isinstance(rows, list) else COLUMNS, limit=limit)
 
 
 @deadletters.command("show", epilog="Example: miniwatch deadletters show 000000007-00001 --raw")
@@ -158,18 +157,22 @@ def replay_dead_letters(
         leave(FOUND_PROBLEMS)
 
 
-def _line_at(partition: str, position: int) -> str | None:
-    """Which line of a plain file begins at a position; None where that cannot be told quickly."""
-    from pathlib import Path
+def _with_lines(rows: Sequence[DeadLetterRow]) -> list[Column[DeadLetterRow]]:
+    """The columns, and where in its file each line is, if the files are as they were."""
+    from monitor.cli.line_numbers import line_numbers
 
-    path = Path(partition.removeprefix("file:"))
-    if not partition.startswith("file:") or path.suffix in (".gz", ".zst") or position > COUNTED_BYTES_MAX:
-        return None
-    count, left = 1, position
-    try:
-        with path.open("rb") as file:
-            while left and (block := file.read(min(left, 1 << 20))):
-                count, left = count + block.count(b"\n"), left - len(block)
-    except OSError:
-        return None
-    return None if left else f"{count:,}, if the file is as it was"
+    positions: dict[str, list[int]] = {}
+    for row in rows:
+        positions.setdefault(row.partition, []).append(row.position)
+    numbers = {partition: line_numbers(partition, some) for partition, some in positions.items()}
+    line: Column[DeadLetterRow] = ("LINE", lambda row: numbers[row.partition].get(row.position))
+    place = [name for name, _ in COLUMNS].index("POSITION")
+    return [*COLUMNS[:place], line, *COLUMNS[place:]]
+
+
+def _line_at(partition: str, position: int) -> str | None:
+    """Which line of a file begins at a position, for people."""
+    from monitor.cli.line_numbers import line_numbers
+
+    number = line_numbers(partition, [position]).get(position)
+    return None if number is None else f"{number:,}, if the file is as it was"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -29,6 +29,7 @@ from monitor.cli.events import event_starting
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.opening import record
 from monitor.cli.spelling import as_written
+from monitor.cli.window_telling import windows_told
 from monitor.counting import counted
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
@@ -83,6 +84,11 @@ def explanations(rules: Sequence[Rule], given: Given, config: Config) -> Iterato
         frame = rows_of(given, judge.needs, config)
         for row in range(frame.height):
             yield judge, as_written(judge, explain(judge, Batch(frame, END_OF_TIME), row))
+
+
+def windows_of(rule: Rule, rules: Sequence[Rule], given: Given, config: Config) -> dict[str, Any]:
+    """What the windows of a correlation held over the events; `rules` are it and all that it counts."""
+    return windows_told(rule, rules, rows_of(given, frozenset[str]().union(*(each.needs for each in rules)), config))[0]
 
 
 def registry_said(rules: Sequence[Rule], given: Given, config: Config) -> str | None:

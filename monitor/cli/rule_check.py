@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -12,7 +12,7 @@ import msgspec
 
 from detectors.sigma import Reading, RuleSet, parse_rules
 from detectors.sigma.lint import at_fields, lint
-from detectors.sigma.windows import UNKNOWN_RULE
+from detectors.sigma.windows import LEVELS_MAX, UNKNOWN_RULE
 from monitor.backtest.record import PastRecord
 from monitor.backtest.survey import Survey
 from monitor.cli.past import go
@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from monitor.config import Config
 
 
+BROUGHT_MAX: Final = 5
+"""Rules named that are refused because of one other."""
+
 _FILTER: Final = re.compile(r"^filter[ \t]*:", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A problem or a warning: what programs read of it, and `text` for people."""
+    """A problem or a warning: what programs read of it, and `text` for people, unless another one says it already."""
 
     kind: Literal["problem", "warning"]
     code: str
@@ -43,6 +46,7 @@ class Told:
     rule: str
     message: str
     text: str
+    is_said: bool = False  # by the text of what brings it about
 
     def row(self) -> dict[str, object]:
         return {
@@ -80,7 +84,7 @@ def check_configured(config: Config) -> Checked:
     loaded = rules_of(config)
     sources = [(path, Path(path).read_text("utf-8-sig")) for path in dict.fromkeys(rule.path for rule in loaded.rules)]
     remarks = lint(sources, loaded.rules)
-    return Checked(loaded.rules, len(loaded.rules), [*map(_refused, loaded.problems), *map(warning, remarks)], sources)
+    return Checked(loaded.rules, len(loaded.rules), [*folded(loaded.problems), *map(warning, remarks)], sources)
 
 
 def measured(
@@ -114,7 +118,7 @@ def read_rules(
     found = _only(parse([*sources, *around], reading), {path for path, _ in sources})
     nothing = [Told("problem", "no-rule", str(path), 0, "", why, why) for path, why in empty.items()]
     problems = [_elsewhere(problem, paths) for problem in found.problems]
-    return found, sources, [*nothing, *map(_refused, (*unread, *bad, *problems))]
+    return found, sources, [*nothing, *folded((*unread, *bad, *problems))]
 
 
 def _elsewhere(problem: RuleProblem, paths: Sequence[Path]) -> RuleProblem:
@@ -141,6 +145,32 @@ def warning(remark: Remark) -> Told:
     """Advice on a rule."""
     text = f"{remark.path}:{remark.line}: warning: {remark.code}: {remark.message}"
     return Told("warning", remark.code, remark.path, remark.line, remark.rule, remark.message, text)
+
+
+def folded(problems: Sequence[RuleProblem]) -> list[Told]:
+    """Every problem; for people, those that another one brings about are told with it, in one line."""
+    causes = {problem.rule: place for place, problem in reversed([*enumerate(problems)]) if not problem.because}
+    because = {problem.rule: problem.because for problem in problems if problem.because}
+    told = [_refused(problem) for problem in problems]
+    brought: dict[int, list[str]] = {}
+    for place, problem in enumerate(problems):
+        cause = causes.get(_bottom(problem.because, because))
+        if problem.because and cause is not None:
+            brought.setdefault(cause, []).append(f"{problem.rule} ({problem.path}:{problem.line})")
+            told[place] = replace(told[place], is_said=True)
+    for place, others in brought.items():
+        shown = ", ".join(others[:BROUGHT_MAX]) + (
+            f" and {len(others) - BROUGHT_MAX} more" if others[BROUGHT_MAX:] else ""
+        )
+        told[place] = replace(told[place], text=f"{told[place].text}; because of it also refused: {shown}")
+    return told
+
+
+def _bottom(rule: str, because: Mapping[str, str]) -> str:
+    """The last of a chain of rules that were refused because of each other."""
+    for _ in range(LEVELS_MAX):
+        rule = because.get(rule, rule)
+    return rule
 
 
 def _refused(problem: RuleProblem) -> Told:

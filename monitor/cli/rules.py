@@ -15,7 +15,7 @@ from monitor.cli.benching import bench
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
 from monitor.cli.packing import activate_pack, list_packs, make_signing_key, pack_folder, roll_pack_back, verify_pack
-from monitor.cli.printing import Column, visible, write_one, write_rows, write_text
+from monitor.cli.printing import Column, visible, write_one, write_pairs, write_rows, write_text
 from monitor.counting import counted
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def check_rules(
             told += more
             say(f"{counted(record.events, 'event')} of {'the sources' if source else 'the archive'} looked at.")
     if output is Form.TABLE:
+        told = [each for each in told if not each.is_said]
         for each in told:
             write_text(visible(each.text))
     else:
@@ -195,26 +196,32 @@ def explain_rule(
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Say of each part of a rule whether it is true of an event, and why."""
-    from monitor.cli.judging import archived, explanations, foreign, registry_said
+    """Say of each part of a rule whether it is true of an event, and why; of a correlation, also what its windows hold."""
+    from monitor.cli.judging import archived, explanations, foreign, registry_said, windows_of
     from monitor.cli.opening import configuration
     from monitor.cli.rule_named import rule_and_counted
+    from monitor.cli.window_telling import stamped, window_lines
 
     loaded = configuration(config, data_dir)
     rule, counting = rule_and_counted(name, loaded)
     is_foreign = event == "-" or event[:1] == "@" or Path(event).is_file()
     given = foreign(_content(event), loaded) if is_foreign else archived(event, config, data_dir)
     judged = explanations(counting, given, loaded)
+    windows = windows_of(rule, counting, given, loaded) if rule.is_correlation else None
     if output is Form.TABLE:
         for number, (base, explanation) in enumerate(judged):
             write_text(("\n" if number else "") + _verdict(base, explanation))
+        if windows is not None:
+            write_text("")
+            write_pairs([("Correlation", f"{rule.title} ({rule.id})"), *window_lines(windows)])
     else:
-        write_rows(output, (_why(base, explanation) for base, explanation in judged), [])
+        rows = [_why(base, explanation) for base, explanation in judged]
+        if windows is not None:
+            rows.append({"rule": rule.id, "title": rule.title, **stamped(windows)})
+        write_rows(output, rows, [])
     said = registry_said(counting, given, loaded)
     if said is not None:
         say(said)
-    if rule.is_correlation:
-        say("This rule counts events in a window; what is judged here is whether the event would be counted.")
 
 
 def _verdict(rule: Rule, explanation: Explanation) -> str:

@@ -12,7 +12,6 @@ from detectors.event import END_OF_TIME, TIME, Batch
 from detectors.sigma import Rule, explain
 from detectors.sigma.fields import covers
 from detectors.sigma.miss import Miss, nearest_miss
-from detectors.sigma.nearest import Look, left_out, look_text, looks
 from detectors.sigma.seen import seen
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.moments import short, stamp
@@ -21,6 +20,7 @@ from monitor.cli.options import Form
 from monitor.cli.printing import visible, write_one, write_text
 from monitor.cli.rule_named import rule_and_counted
 from monitor.cli.spelling import as_written
+from monitor.cli.window_telling import window_lines, windows_told
 from monitor.counting import counted
 from monitor.pipeline import decoded_fields
 from monitor.recall import recalled
@@ -130,27 +130,14 @@ def _asked(explanation: Any) -> list[str]:
 
 
 def _windows(rule: Rule, rules: Sequence[Rule], frame: pl.DataFrame) -> Row:
-    """How near the windows of a correlation came, group by group; and where nothing is counted, how near an event came."""
+    """How near the windows of a correlation came; and where nothing is counted, how near an event came."""
     assert rule.window is not None  # noqa: S101 - the caller has looked
-    found, matches = looks(rules, Batch(frame, END_OF_TIME))
+    told, matches = windows_told(rule, rules, frame)
     by_id = {each.id: each for each in rules}
-    names = [by_id[base].name or by_id[base].title for base in rule.window.bases]
-    counted_hits = {name: len(matches.get(base, [])) for base, name in zip(rule.window.bases, names, strict=True)}
-    told: Row = {
-        "hits": counted_hits,
-        "left_out": list(left_out(rule.window, frame, matches, names)),
-        "windows": [_window(rule, each, names) for each in found.get(rule.id, [])],
-    }
     silent = [by_id[base] for base in rule.window.bases if not by_id[base].is_correlation and base not in matches]
     if silent and not told["windows"]:
         told |= {"base": silent[0].name or silent[0].title, **_single(silent[0], frame)}
     return told
-
-
-def _window(rule: Rule, found: Look, names: Sequence[str]) -> Row:
-    assert rule.window is not None  # noqa: S101 - as above
-    text = look_text(rule.window, found, names)
-    return {"spoke": found.spoke, "time": found.time, "groups": dict(found.groups), "holds": found.holds, "why": text}
 
 
 def _plain(told: Row) -> Row:
@@ -174,13 +161,7 @@ def _lines(told: Row) -> list[tuple[str, object]]:
         ),
     ]
     if "hits" in told:
-        lines.append(("Counted", [f"{count} of them match {name!r}" for name, count in told["hits"].items()]))
-        lines.append(("Take no part", told["left_out"]))
-        said = [
-            f"{'spoke' if each['spoke'] else 'nearest'} at {short(each['time'])}: {each['why']}"
-            for each in told["windows"]
-        ]
-        lines.append(("Windows", said or "none of its windows held anything"))
+        lines += window_lines(told)
     if "of_datasets" in told:
         base = f"{told['base']!r}: " if "base" in told else ""
         about = f"{base}{told['of_datasets']} of the events are of {' or '.join(told['datasets'])}"

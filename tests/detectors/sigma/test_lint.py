@@ -123,3 +123,21 @@ def test_a_rule_made_to_take_long_is_given_up_on():
 
 def test_every_remark_has_a_code_that_is_explained():
     assert {remark.split(": ")[1] for remark in said("s: {a: '*'}", "t: {a: ''}", "condition: s")} <= CODES.keys()
+
+
+@pytest.mark.parametrize(
+    ("groups", "code"),
+    [
+        ("", "ungrouped-entity"),
+        ("group-by: [user.id], ", "ungrouped-entity"),
+        ("group-by: [user.id, device.id], ", None),
+    ],
+)
+def test_a_correlation_that_accuses_whoever_came_last(groups, code):
+    counted = (
+        f"title: b\nid: {ID}2\nname: b\nlogsource: {{product: miniprogram}}\ndetection: {{s: {{a: b}}, condition: s}}\n"
+    )
+    window = f"correlation: {{type: event_count, rules: [b], {groups}timespan: 1m, condition: {{gte: 2}}}}\n"
+    head = HEAD.replace("logsource: {product: miniprogram}\n", "custom: {miniwatch: {entity: DeviceId}}\n")
+    found = [remark.split(": ")[1] for remark in remarks(f"{counted}---\n{head}{window}")]
+    assert found == ([code] if code else [])

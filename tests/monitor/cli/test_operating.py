@@ -49,7 +49,11 @@ def test_a_dead_letter_says_in_which_line_of_its_file_it_stood(fresh):
     assert re.search(r"^Line +3, if the file is as it was$", told, re.MULTILINE)
     assert "the line does not end with }, it may have been cut" in told
     assert summary.splitlines()[2].startswith("  dead letters  1 ")
+    listed = fresh.here("deadletters", "list", "--reason", "broken-json").stdout.splitlines()
+    assert "LINE " in listed[0]
+    assert re.search(r" 3 +39 ", listed[1])
     fresh.events.unlink()
+    assert not re.search(r" 3 +39 ", fresh.here("deadletters", "list").stdout)
     assert "if the file" not in fresh.here("deadletters", "show", letter["id"]).stdout
 
 

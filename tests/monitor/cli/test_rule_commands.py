@@ -276,3 +276,50 @@ def test_of_a_rule_that_is_not_there_it_is_said_that_no_folder_is_read(fresh, ru
     told = fresh("rules", "show", "0b7a", code=2).stderr
     assert "of yours none is read, for rules.folders names no folder" in told
     assert "of yours" not in fresh("rules", "show", "zzz", "-c", str(rule.parent.parent / "c.toml"), code=2).stderr
+
+
+TYPO = """title: Call of evil
+id: {0}1
+name: call
+logsource: {{product: miniprogram, service: api}}
+detection: {{s: {{miniprogram.api|is: evil}}, condition: s}}
+"""
+ABOVE = """title: {1}
+id: {0}{2}
+name: above{2}
+correlation: {{type: event_count, rules: [{3}], timespan: 1m, condition: {{gte: 2}}}}
+"""
+
+
+def test_one_cause_is_told_once_with_all_that_is_refused_because_of_it(fresh):
+    start = "0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c4"
+    folder = fresh.folder / "typo"
+    folder.mkdir()
+    (folder / "z.yml").write_text(TYPO.format(start))
+    (folder / "a.yml").write_text(
+        ABOVE.format(start, "Many", 2, "call") + "---\n" + ABOVE.format(start, "More", 3, "above2")
+    )
+    told = fresh("rules", "check", str(folder), code=1)
+    (line,) = told.stdout.splitlines()
+    assert line.startswith(f"{folder}/z.yml:5: {start}1: Unknown modifier 'is'")
+    assert line.endswith(f"because of it also refused: {start}2 ({folder}/a.yml:4), {start}3 ({folder}/a.yml:9)")
+    assert told.stderr.endswith("0 rules can be loaded, 1 problem, 0 warnings.\n")
+    rows = [json.loads(row) for row in fresh("rules", "check", str(folder), "-o", "ndjson", code=1).stdout.splitlines()]
+    assert sorted(row["message"] for row in rows)[1:] == [
+        "it counts hits of 'above2', which was refused",
+        "it counts hits of 'call', which was refused",
+    ]
+
+
+def test_a_correlation_says_what_its_windows_hold_over_the_events_given(fresh, rule):
+    rule.write_text(RULE + "name: evil_call\n")
+    text = COUNTING.replace("gte: 2", "gte: 3").replace("miniprogram.app_id", "device.id")
+    (rule.parent / "many.yml").write_text(text)
+    given = [{**EVENT, "device.id": who} for who in ("a", "a", "b", None)]
+    (fresh.folder / "e.ndjson").write_text("".join(json.dumps(one) + "\n" for one in given))
+    asked = ["rules", "explain", str(rule.parent / "many.yml"), str(fresh.folder / "e.ndjson")]
+    told = fresh(*asked).stdout
+    assert "have no device.id" in told
+    assert "count 2, 3 or more is asked for" in told
+    windows = json.loads(fresh(*asked, "-o", "ndjson").stdout.splitlines()[-1])
+    assert [(each["spoke"], each["holds"]) for each in windows["windows"]] == [(False, 2.0), (False, 1.0)]
