@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
+from detectors.sigma.distinct import distinct
+
 COLUMNS: Final = {
     "catalogue.known": pl.Boolean(),
     "catalogue.retired": pl.Boolean(),
@@ -43,11 +45,11 @@ class Catalogue(msgspec.Struct, frozen=True, rename={"beside": "beside_typings"}
 
     def lookup(self, names: pl.Series) -> pl.DataFrame:
         """What is known about each name, row by row."""
-        distinct = names.drop_nulls().unique().to_list()
+        values, places = distinct(names)
         scope_of, privacy_of = _calls(self.scopes), _calls(self.privacy)
-        facts = [(name, *self._facts(name, scope_of, privacy_of)) for name in distinct]
-        table = pl.DataFrame(facts, schema={"name": pl.String(), **COLUMNS}, orient="row")
-        return names.alias("name").to_frame().join(table, on="name", how="left", maintain_order="left").drop("name")
+        facts = [self._facts(name, scope_of, privacy_of) for name in values.to_list()]
+        of_none = (None, None, None, None)
+        return pl.DataFrame([*facts, of_none], schema=COLUMNS, orient="row")[places]
 
     def _facts(
         self, name: str, scope_of: Mapping[str, str], privacy_of: Mapping[str, str]
