@@ -30,7 +30,6 @@ PROBLEMS_TOLD_MAX: Final = 10
 """Problems of rules told one by one."""
 
 LINES: Final[list[Column[Line]]] = [
-    ("RULE", lambda row: row.rule.id[:8]),
     ("SEVERITY", lambda row: row.rule.severity.value),
     ("FINDINGS", lambda row: row.findings),
     ("EVENTS", lambda row: row.events),
@@ -143,6 +142,7 @@ def _verdicts(past: Past, rules: Sequence[Rule]) -> None:
 
 def _find(past: Past, rules: Sequence[Rule], output: Form) -> None:
     from monitor.backtest.tally import Tally
+    from monitor.cli.rule_files import handles
 
     tally = Tally(rules)
     writer = ObjectWriter(output) if output is not Form.TABLE else None
@@ -158,7 +158,9 @@ def _find(past: Past, rules: Sequence[Rule], output: Form) -> None:
     if writer is not None:
         writer.close()
     else:
-        write_rows(output, [line for line in lines if line.findings], LINES)
+        called = handles(rules)
+        named: Column[Line] = ("RULE", lambda row: called[row.rule.id])
+        write_rows(output, [line for line in lines if line.findings], [named, *LINES])
     found = sum(line.findings for line in lines)
     quiet = sum(not line.findings for line in lines)
     say_end(record, cost, f"{counted(found, 'finding')}, {counted(quiet, 'rule')} found nothing")

@@ -27,7 +27,6 @@ TOP: Final = 20
 
 Row = dict[str, Any]
 COLUMNS: Final[list[Column[Row]]] = [
-    ("RULE", lambda row: row["rule"][:8]),
     ("NS AN EVENT", lambda row: f"{row['ns_an_event']:,.1f}"),
     ("SHARE", lambda row: f"{row['share']:.1%}"),
     ("HITS", lambda row: row["hits"]),
@@ -70,6 +69,7 @@ def bench(
     from monitor.backtest.record import PastRecord
     from monitor.backtest.sample import Sample
     from monitor.cli.backtesting import rule_set
+    from monitor.cli.rule_files import handles
 
     loaded = past_configuration(config, data_dir, source, since, until)
     rules = rule_set(paths, loaded)
@@ -79,7 +79,8 @@ def bench(
     found = profile(rules, sample.batches, loaded.rules.window_events_max)
     shown = limit if limit is not None else (TOP if output is Form.TABLE else None)
     rows = _rows(found)
-    write_rows(output, rows[:shown], COLUMNS)
+    called = handles(rules)
+    write_rows(output, rows[:shown], [("RULE", lambda row: called[row["rule"]]), *COLUMNS])
     if output is Form.TABLE and shown is not None and len(rows) > shown:
         say(f"The {shown} dearest of {counted(len(rows), 'rule')}; --limit N shows more.")
     _say_whole(found)

@@ -27,7 +27,7 @@ from monitor.cli.options import (
     Value,
     group,
 )
-from monitor.cli.printing import limit_of, write_one, write_rows
+from monitor.cli.printing import Column, limit_of, write_one, write_rows
 from monitor.cli.telling import (
     DECISION_COLUMNS,
     FINDING_COLUMNS,
@@ -40,6 +40,7 @@ from monitor.cli.telling import (
 from monitor.clock import now_us
 
 if TYPE_CHECKING:
+    from detectors.finding import Finding
     from playbooks.incident import Incident
 
 Id = Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
@@ -77,6 +78,7 @@ def list_findings(
     """List findings, newest first."""
     from monitor.cli.filters import query_of
     from monitor.cli.opening import record
+    from monitor.cli.rule_files import unique_digits
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
@@ -84,7 +86,14 @@ def list_findings(
             opened,
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, severity=severity, incident=incident, limit=limit,
         )  # fmt: skip
-        write_rows(output, opened.store.findings(query), FINDING_COLUMNS, limit=limit)
+        rows = opened.store.findings(query)
+        if output is not Form.TABLE:
+            write_rows(output, rows, [], limit=limit)
+            return
+        held = list(rows)
+        digits = unique_digits(row.rule.id for row in held)
+        rule_id: Column[Finding] = ("RULE", lambda row: row.rule.id[:digits])
+        write_rows(output, held, [*FINDING_COLUMNS[:-1], rule_id, FINDING_COLUMNS[-1]], limit=limit)
 
 
 @findings.command("show", epilog="Example: miniwatch findings show 3fa4c1")

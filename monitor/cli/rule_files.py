@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise, takewhile
+from operator import eq
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from detectors.sigma import Rule, RuleProblem
 from monitor.cli.leaving import USAGE, Refused
@@ -14,11 +17,18 @@ from monitor.rule_reading import read_text, rule_texts
 if TYPE_CHECKING:
     from monitor.config import Config
 
+DIGITS_MIN: Final = 8
+"""Letters of an id that are shown, where so many tell it from others."""
+
 
 def rule_starting(given: str, config: Config) -> Rule:
-    """The rule of the configuration with this id, the beginning of one, or this name; refused when that is not one."""
+    """The rule of the configuration with this id, the beginning of one, this name or this file; refused when that is not one.
+
+    Of a file with several rules it is the one that speaks.
+    """
     rules = rules_of(config).rules
     exact = [rule for rule in rules if given in (rule.id, rule.name, Path(rule.path).stem)]
+    exact = (len(exact) > 1 and [rule for rule in exact if not rule.silent]) or exact
     found = exact or [rule for rule in rules if rule.id.startswith(given)]
     own = "" if config.rules.folders else "; of yours none is read, for rules.folders names no folder"
     if len(found) == 1:
@@ -27,6 +37,28 @@ def rule_starting(given: str, config: Config) -> Rule:
         raise Refused(f"there is no rule {given}; `miniwatch rules list` shows what there is{own}", USAGE)
     several = ", ".join(f"{rule.id} ({rule.title})" for rule in found[:5])
     raise Refused(f"{given} could be several rules: {several}; write the id", USAGE)
+
+
+def handles(rules: Sequence[Rule]) -> dict[str, str]:
+    """By id, the shortest that tells each rule from the others and that commands take: its file, its name, or digits of its id."""
+    words = Counter(word for rule in rules for word in {rule.name, Path(rule.path).stem} if not rule.silent)
+    words.update({rule.name for rule in rules if rule.silent})
+    digits = unique_digits(rule.id for rule in rules)
+    return {rule.id: _handle(rule, words) or rule.id[:digits] for rule in rules}
+
+
+def _handle(rule: Rule, words: Mapping[str | None, int]) -> str | None:
+    stem = Path(rule.path).stem
+    if not rule.silent and words[stem] == 1:
+        return stem
+    return rule.name if words[rule.name] == 1 else None
+
+
+def unique_digits(ids: Iterable[str]) -> int:
+    """How many letters of some ids tell them apart, at least `DIGITS_MIN`."""
+    ordered = sorted(set(ids))
+    alike = (len(list(takewhile(bool, map(eq, *pair)))) for pair in pairwise(ordered))
+    return max([DIGITS_MIN, *(length + 1 for length in alike)])
 
 
 def texts_in(paths: Sequence[Path]) -> tuple[list[tuple[str, str]], list[RuleProblem]]:

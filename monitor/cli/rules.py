@@ -26,7 +26,6 @@ rules.command("bench", epilog="Example: miniwatch rules bench rules/mine/ --sinc
 
 Row = dict[str, Any]
 COLUMNS: Final[list[Column[Row]]] = [
-    ("ID", lambda row: row["id"][:8]),
     ("SEVERITY", lambda row: row["severity"]),
     ("KIND", lambda row: row["kind"]),
     ("BEHAVIOURS", lambda row: ", ".join(tag.removeprefix("behaviour.") for tag in row["tags"] if "behaviour." in tag)),
@@ -48,7 +47,8 @@ Paths = Annotated[
     ),
 ]
 RuleName = Annotated[
-    str, Argument(metavar="RULE", help="Its id, the beginning of it, or its name.", show_default=False)
+    str,
+    Argument(metavar="RULE", help="Its file's name, its own, its id, or the beginning of that.", show_default=False),
 ]
 
 
@@ -65,12 +65,14 @@ def list_rules(
     from detectors.finding import Severity
     from monitor.cli.filters import word
     from monitor.cli.opening import configuration
+    from monitor.cli.rule_files import handles
     from monitor.in_force import rules_of
 
     loaded = rules_of(configuration(config))
     least = Severity(word(severity, Severity, "--severity")).rank if severity else 0
     chosen = [rule for rule in loaded.rules if rule.severity.rank >= least and (tag is None or tag in rule.tags)]
-    write_rows(output, [_row(rule) for rule in chosen], COLUMNS)
+    called = handles(loaded.rules)
+    write_rows(output, [_row(rule) for rule in chosen], [("RULE", lambda row: called[row["id"]]), *COLUMNS])
     if loaded.problems:
         say(f"{counted(len(loaded.problems), 'problem')} in rules that do not run; `miniwatch rules check` names them.")
 

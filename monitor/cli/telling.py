@@ -37,7 +37,6 @@ FINDING_COLUMNS: Final[list[Column[Finding]]] = [
     ("SEVERITY", lambda row: row.severity.value),
     ("WHO", lambda row: entity_text(row.entity)),
     ("EVENTS", lambda row: row.evidence.count),
-    ("RULE", lambda row: row.rule.id[:8]),
     ("TITLE", lambda row: row.title + (" (shadow)" if row.shadow else "")),
 ]
 INCIDENT_COLUMNS: Final[list[Column[Incident]]] = [

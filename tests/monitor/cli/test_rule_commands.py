@@ -1,10 +1,12 @@
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from monitor.cli.opening import configuration
+from monitor.cli.rule_files import rule_starting, unique_digits
 from monitor.in_force import rules_of
 
 RULE = """title: Call of evil
@@ -323,3 +325,16 @@ def test_a_correlation_says_what_its_windows_hold_over_the_events_given(fresh, r
     assert "count 2, 3 or more is asked for" in told
     windows = json.loads(fresh(*asked, "-o", "ndjson").stdout.splitlines()[-1])
     assert [(each["spoke"], each["holds"]) for each in windows["windows"]] == [(False, 2.0), (False, 1.0)]
+
+
+def test_what_a_list_calls_a_rule_is_taken_by_commands_as_its_name(fresh):
+    called = [line.split()[0] for line in fresh("rules", "list").stdout.splitlines()[1:]]
+    assert len(set(called)) == len(called)
+    assert not any(re.fullmatch("[0-9a-f]{8}", one) for one in called)
+    rules = rules_of(configuration(None)).rules
+    assert [rule_starting(one, configuration(None)).id for one in called] == [rule.id for rule in rules]
+
+
+def test_ids_are_shown_as_far_as_it_takes_to_tell_them_apart():
+    assert unique_digits([]) == unique_digits(["a" * 36]) == unique_digits(["a" * 36, "b" * 36]) == 8
+    assert unique_digits(["a" * 36, "a" * 35 + "b", "c" * 36]) == 36
