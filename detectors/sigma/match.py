@@ -9,6 +9,7 @@ leaves it no row, and what only few rows are asked is read for those alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
@@ -206,6 +207,16 @@ class _Part:
     small: _View | None = None
 
 
+def _rows_asked(matcher: Matcher, slices: Sequence[_Part], height: int, column: str) -> Rows | None:
+    """The rows whose rules look at a column; None when that is most of them."""
+    if column == DATASET:  # by which the rows are cut in the first place
+        return None
+    rows = [part.rows for part in slices if column in matcher.columns_for(part.rules)]
+    if sum(len(one) for one in rows) * 2 > height:
+        return None
+    return np.sort(np.concatenate(rows)) if rows else None
+
+
 class Look:
     """One batch as the rules see it."""
 
@@ -213,13 +224,15 @@ class Look:
         self._matcher = matcher
         self._bounds = matcher.bounds
         self._frame = frame
-        self._whole = _View(Columns(frame, self._rows_of, matcher.keys))
+        self.slices: list[_Part] = []
+        # No method of ours: what reaches itself keeps its batch until Python looks for such things, many batches later.
+        self._whole = _View(Columns(frame, partial(_rows_asked, matcher, self.slices, frame.height), matcher.keys))
         self._counts = np.full(len(matcher.steps), UNKNOWN, dtype=np.int64)
         self._searched: set[str] = set()
         self._values: dict[int, Rows] = {}
         self._turned: dict[str, int] = {}
         self._slice_of: Rows = np.empty(0, dtype=np.intp)
-        self.slices = self._cut()
+        self.slices += self._cut()
 
     def matches(self) -> dict[str, Rows]:
         found: dict[int, list[Rows]] = {}
@@ -334,15 +347,6 @@ class Look:
             group_of[by_rules[rules]] = group
         self._slice_of = groups = group_of[codes]
         return [_Part(rules, np.flatnonzero(groups == group)) for group, rules in enumerate(kept)]
-
-    def _rows_of(self, column: str) -> Rows | None:
-        """The rows whose rules look at a column; None when that is most of them."""
-        if column == DATASET:  # by which the rows are cut in the first place
-            return None
-        rows = [part.rows for part in self.slices if column in self._matcher.columns_for(part.rules)]
-        if sum(len(one) for one in rows) * 2 > self._frame.height:
-            return None
-        return np.sort(np.concatenate(rows)) if rows else None
 
     def _evaluate(self, part: _Part, number: int) -> Mask:
         known = part.masks.get(number)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.sigma import memory
+from detectors.sigma.match import Look, Matcher
 from detectors.testing import batch
 
 LOG, API = "miniprogram.log", "miniprogram.api"
@@ -80,6 +83,20 @@ def _verdicts(sigma, whole):
             for row in rows.tolist():
                 verdicts[start + row].add(places[rule_id])
     return verdicts
+
+
+def test_a_batch_that_was_looked_at_is_let_go_at_once(sigma):
+    rules = sigma.load(*(sigma.text(rule) for rule in RULES)).rules
+    gc.disable()  # memory that waits for it grows by batches
+    try:
+        whole = batch(*({"event.dataset": LOG, "message": f"bad {n}"} for n in range(9)))
+        look = Look(Matcher(rules), whole.frame)
+        assert look.matches()
+        known = weakref.ref(look)
+        del look
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_lists_of_any_length_are_compared_in_bounded_memory(sigma, monkeypatch):
