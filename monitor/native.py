@@ -24,7 +24,7 @@ from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of, spellings
 from monitor.door import FREE_TEXT, Door, PeopleHash, holding
 from monitor.sources import RawBatch
-from monitor.telltales import WORDS
+from monitor.telltales import PIECES, WORDS
 
 _REDACTED: Final = "redaction.kinds"
 
@@ -150,9 +150,8 @@ class _Plan:
         spelt = [(list(keys), place[name]) for name in self.names for keys in shape.places[name]]
         people = [place[name] for name in PEOPLE]
         free = [list(keys) for name in sorted(FREE_TEXT) if kind_of(name) is Kind.TEXT for keys in spellings(name)]
-        self.reader: Any = kernel.Reader(
-            kinds, spelt, place["@timestamp"], people, free, [tuple(word) for word in WORDS]
-        )
+        words = [tuple(word) for word in WORDS]
+        self.reader: Any = kernel.Reader(kinds, spelt, place["@timestamp"], people, free, words, PIECES)
 
     def frame(self, read: _Read, raw: RawBatch) -> pl.DataFrame:
         """The columns in the order in which the door gives them."""

@@ -87,7 +87,8 @@ struct Reader {
 #[pymethods]
 impl Reader {
     /// `kinds` by field; `spellings` as keys and the field they mean; `people` and the time as fields; `free` are
-    /// the spellings of free text; `words` tell suspects.
+    /// the spellings of free text; `words` tell suspects, and are
+    /// looked for by `pieces` of them.
     #[new]
     fn new(
         kinds: Vec<u8>,
@@ -96,6 +97,7 @@ impl Reader {
         people: Vec<usize>,
         free: Vec<Vec<String>>,
         words: Vec<(String, usize, usize)>,
+        pieces: Vec<String>,
     ) -> PyResult<Reader> {
         let refuse = |what: &str| PyValueError::new_err(what.to_owned());
         let kinds: Option<Vec<Kind>> = kinds.into_iter().map(Kind::from_number).collect();
@@ -123,7 +125,7 @@ impl Reader {
             key,
             value_min,
         });
-        let words = SuspectWords::new(words.collect())
+        let words = SuspectWords::new(words.collect(), &pieces)
             .ok_or_else(|| refuse("words that cannot be looked for"))?;
         let (walker, lines) = (Walker::new(&shape), Lines::new(&shape));
         Ok(Reader {

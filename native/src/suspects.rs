@@ -11,29 +11,85 @@ pub struct Word {
     pub value_min: usize,
 }
 
+/// Looks for the words by pieces of them that are rare in ordinary lines. The processor compares some bytes of many pieces at
+/// once: the more of each, and the fewer pieces are alike, the seldomer it must look closer.
 pub struct SuspectWords {
     words: Vec<Word>,
-    quick: Option<packed::Searcher>,
-    plain: AhoCorasick,
+    finders: Vec<Finder>,
     lower: Vec<u8>,
 }
 
-impl SuspectWords {
-    /// None for words that cannot be looked for, or that are shorter than their keys.
-    pub fn new(words: Vec<Word>) -> Option<SuspectWords> {
-        if words.iter().any(|word| word.key > word.text.len()) {
-            return None;
-        }
-        let texts = || words.iter().map(|word| &word.text);
+/// So many bytes of each piece are compared at once, if all of a finder's have them.
+const PIECE_BYTES: usize = 4;
+
+/// Finds some of the pieces.
+struct Finder {
+    quick: Option<packed::Searcher>,
+    plain: AhoCorasick,
+    /// By piece: the words in which it stands, and at which place.
+    words: Vec<Vec<(usize, usize)>>,
+}
+
+impl Finder {
+    fn new(pieces: &[&[u8]], words: Vec<Vec<(usize, usize)>>) -> Option<Finder> {
         let plain = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
-            .build(texts())
+            .build(pieces)
             .ok()?;
-        Some(SuspectWords {
-            quick: packed::Searcher::new(texts()),
+        Some(Finder {
+            quick: packed::Searcher::new(pieces),
             plain,
-            lower: Vec::new(),
             words,
+        })
+    }
+
+    /// The number of the next piece, and where it stands.
+    fn find(&self, lower: &[u8], from: usize) -> Option<(usize, usize)> {
+        let found = match &self.quick {
+            Some(quick) => quick.find_in(lower, (from..lower.len()).into()),
+            None => self.plain.find(Input::new(lower).range(from..)),
+        }?;
+        Some((found.pattern().as_usize(), found.start()))
+    }
+}
+
+impl SuspectWords {
+    /// Each word is looked for by the first of the pieces that stands in it. None for words that are shorter than their keys
+    /// or have no piece, and for pieces that cannot be looked for, or of which one begins another.
+    pub fn new(words: Vec<Word>, pieces: &[String]) -> Option<SuspectWords> {
+        let mut words_of = vec![Vec::new(); pieces.len()];
+        for (number, word) in words.iter().enumerate() {
+            if word.key > word.text.len() {
+                return None;
+            }
+            let place_of = |piece: &String| word.text.find(piece.as_str());
+            let piece = pieces.iter().position(|piece| place_of(piece).is_some())?;
+            let place = place_of(&pieces[piece])?;
+            words_of[piece].push((number, place));
+        }
+        let begins = |one: &String| {
+            let beginning = |other: &&String| other.starts_with(one.as_str());
+            one.is_empty() || pieces.iter().filter(beginning).count() > 1
+        };
+        if pieces.iter().any(begins) {
+            return None;
+        }
+        let mut finders = Vec::new();
+        for is_short in [false, true] {
+            let (some, their_words): (Vec<_>, Vec<_>) = pieces
+                .iter()
+                .zip(&words_of)
+                .filter(|(piece, _)| (piece.len() < PIECE_BYTES) == is_short)
+                .map(|(piece, words)| (piece.as_bytes(), words.clone()))
+                .unzip();
+            if !some.is_empty() {
+                finders.push(Finder::new(&some, their_words)?);
+            }
+        }
+        Some(SuspectWords {
+            words,
+            finders,
+            lower: Vec::new(),
         })
     }
 
@@ -49,28 +105,31 @@ impl SuspectWords {
         self.lower.clear();
         self.lower.extend_from_slice(lines);
         self.lower.make_ascii_lowercase();
-        let mut from = 0;
-        let mut row = 0;
-        while let Some((number, place)) = self.find(from) {
-            row = row_of(ends, row, place);
-            let here = place..ends[row];
-            let is_own = |hash: &[u8]| stands_for(own, row, hash);
-            if self.words[number].tells(&self.lower[here.clone()], &lines[here], is_own) {
-                marks[row] = true;
-                from = ends[row];
-            } else {
-                from = place + 1;
+        for finder in &self.finders {
+            let mut from = 0;
+            let mut row = 0;
+            while let Some((piece, place)) = finder.find(&self.lower, from) {
+                row = row_of(ends, row, place);
+                let start = row.checked_sub(1).map_or(0, |before| ends[before]);
+                let is_own = |hash: &[u8]| stands_for(own, row, hash);
+                let tells = |(number, within): &(usize, usize)| {
+                    let Some(begin) = place.checked_sub(*within).filter(|begin| *begin >= start)
+                    else {
+                        return false;
+                    };
+                    let (word, here) = (&self.words[*number], begin..ends[row]);
+                    let lower = &self.lower[here.clone()];
+                    lower.starts_with(word.text.as_bytes())
+                        && word.tells(lower, &lines[here], is_own)
+                };
+                if finder.words[piece].iter().any(tells) {
+                    marks[row] = true;
+                    from = ends[row];
+                } else {
+                    from = place + 1;
+                }
             }
         }
-    }
-
-    /// The number of the next word, and where it stands.
-    fn find(&self, from: usize) -> Option<(usize, usize)> {
-        let found = match &self.quick {
-            Some(quick) => quick.find_in(&self.lower, (from..self.lower.len()).into()),
-            None => self.plain.find(Input::new(&self.lower).range(from..)),
-        }?;
-        Some((found.pattern().as_usize(), found.start()))
     }
 }
 
@@ -199,8 +258,10 @@ fn is_in_run(lines: &[u8], place: usize) -> bool {
     let Some(around) = around else {
         return lines[place].is_ascii_digit();
     };
-    let &[a, b, c, d, e, f, g, h, i, j, k, l, m] = around;
-    are_digits([a, b, c, d, e, f, g, h]) | are_digits([f, g, h, i, j, k, l, m])
+    match (around.first_chunk(), around.last_chunk()) {
+        (Some(before), Some(after)) => are_digits(*before) | are_digits(*after),
+        _ => false,
+    }
 }
 
 /// Whether the first six are digits; all at once.

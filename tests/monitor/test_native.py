@@ -17,6 +17,7 @@ from monitor.decoders.shape import spellings
 from monitor.door import Door, PeopleHash
 from monitor.simulate import bad_lines, simulate
 from monitor.sources import Oversized, RawBatch
+from monitor.telltales import WORDS
 
 pytestmark = pytest.mark.skipif(native.kernel is None, reason="the kernel is not installed: make native")
 
@@ -347,6 +348,25 @@ def test_spoilt_lines_mean_the_same_by_both_ways(lines):
 def test_simulated_traffic_with_bad_lines_means_the_same_by_both_ways():
     blocks, _ = bad_lines(simulate(7, 4000), 4000, 7, share=0.02)
     alike(raw_of(b"".join(blocks).splitlines()))
+
+
+@pytest.mark.parametrize(
+    "word", [word for word in WORDS if not {'"', "\\"} & set(word.text)], ids=lambda word: word.text
+)
+def test_each_telling_word_makes_a_suspect_wherever_it_stands_and_in_capitals(word):
+    joint = ":" if word.key == len(word.text) or word.text.endswith("'") else ""
+    reader = native._Plan(FIELDS).reader
+    said = [f"{before}{word.text}{joint}{'a' * 20}" for before in ("", "x" * 40)]
+    told = [*said, *(text.upper() for text in said), "nothing"]
+    lines = [f'{{{TIME},"message":"{text}"}}\n' for text in told]
+    assert reader.read("".join(lines).encode(), None)[4] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("pieces", [[], ["cre"], ["secr", "secre"], ["secret", ""], ["other"]])
+def test_pieces_that_could_miss_a_word_are_refused(pieces):
+    asked = ([0, 0], [(["@timestamp"], 0), (["message"], 1)], 0, [], [], [("secret", 6, 6), ("password", 8, 8)])
+    with pytest.raises(ValueError, match="words that cannot be looked for"):
+        native.kernel.Reader(*asked, pieces)
 
 
 def test_the_kernel_leaves_none_of_the_ordinary_lines_to_python():
