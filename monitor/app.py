@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import __version__
+from monitor.again import Again
 from monitor.clock import now_us
 from monitor.config import Config
 from monitor.console.health import Health
@@ -23,7 +24,7 @@ from monitor.in_force import InForce, Installed
 from monitor.intakes import intakes_of
 from monitor.jobs import Jobs
 from monitor.kept import Kept, only_one
-from monitor.lineup import Lineup
+from monitor.lineup import Due, Lineup
 from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
@@ -32,7 +33,7 @@ from monitor.packs.shelf import Shelf
 from monitor.pipeline import Pipeline
 from monitor.playbook_files import LoadedPlaybooks
 from monitor.registered import Registered
-from monitor.reload import PROBLEMS_MAX, Reloader
+from monitor.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.requests import RELOAD, Answer, Requests
 from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules
@@ -136,10 +137,12 @@ def open_daemon(
     deliver: bool | None = None,
     sources: Sequence[tuple[Source, bool]] | None = None,
     clock: Callable[[], int] = now_us,
+    repeated: Again | None = None,
 ) -> Iterator[Daemon]:
     """Put the daemon together. `deliver` None: live runs deliver, runs to the end do not.
 
-    `sources`, each with whether people are hashed in it already, stand for those of the configuration.
+    `sources`, each with whether people are hashed in it already, stand for those of the configuration. `repeated`, for a run
+    to the end, is what comes into force where, whatever is configured; raises `CannotRepeat` when it cannot.
     """
     with ExitStack() as closing:
         places = Places(config.data_dir)
@@ -152,10 +155,16 @@ def open_daemon(
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
         installed = Installed(config, kept.store.pack_content, cache)
-        found = installed.load(Shelf(kept.store.packs()))
+        begun = repeated.gone_by(kept.store) if repeated is not None else 0
+        if repeated is None:
+            found = installed.load(Shelf(kept.store.packs()))
+            lineup = _compiled(config, found)
+        else:
+            lineup = repeated.lineup(begun)
+            found = repeated.in_force(begun, lineup)
         _tell_loaded(config, found, telemetry)
         registry = Registered(kept.store, telemetry)
-        rulings = Rulings(config, found.playbooks, kept.store, clock)
+        rulings = Rulings(config, found.playbooks, kept.store, clock, found.trial_playbooks)
         rulings.protected = registry.protected
         delivering = deliver if deliver is not None else not until_end
         notifiers = {f"webhook:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
@@ -164,7 +173,7 @@ def open_daemon(
         stopping = threading.Event()
         pipeline = Pipeline(
             intakes=intakes_of(config, kept.people(config), sources, telemetry),
-            lineup=_compiled(config, found),
+            lineup=lineup,
             registry=registry,
             policy=rulings,
             store=kept.store,
@@ -187,6 +196,9 @@ def open_daemon(
             lambda taken: rulings.take(taken.playbooks.playbooks, taken.trial_playbooks),
             telemetry,
         )
+        if repeated is not None:
+            repeated.check_sources([intake.partition for intake in pipeline.intakes])
+            pipeline.expect([_due(repeated, place, reloader) for place in range(begun + 1, len(repeated.points))])
         changer = PackChanger(config, kept.store, installed, reloader, clock, telemetry)
         pipeline.noted = changer.note
         reload = partial(_reloaded, reloader)
@@ -232,6 +244,17 @@ def _compiled(config: Config, found: InForce) -> Lineup:
     return Lineup.of(found.rules.rules, config.rules.window_events_max, found.trial)
 
 
+def _due(repeated: Again, place: int, reloader: Reloader) -> Due:
+    """What comes into force at one of the later points."""
+    made: list[Lineup] = []
+
+    def lineup() -> Lineup:
+        made.append(repeated.lineup(place))
+        return made[0]
+
+    return Due(repeated.points[place].positions, lineup, lambda: reloader.take(repeated.in_force(place, made[0])))
+
+
 def _tell_loaded(config: Config, found: InForce, telemetry: Telemetry) -> None:
     for folder in (*config.rules.folders, *config.playbooks.folders):
         telemetry.emit(upkeep.FolderUnsigned(folder=str(folder)))
@@ -246,7 +269,10 @@ def _reloaded(reloader: Reloader, request: Request) -> Answer:
     if done.problems:
         return Answer(done=False, problems=done.problems[:PROBLEMS_MAX])
     changes = f"{done.added} added, {done.changed} changed, {done.removed} removed"
-    return Answer(done=True, said=f"{counted(done.rules, 'rule')} in force from turn {done.turn} on: {changes}")
+    return Answer(
+        done=True,
+        said=f"{counted(done.rules, 'rule')} in force from turn {done.turn} on, {places_told(done.positions)}: {changes}",
+    )
 
 
 def _place(problem: Any) -> str:

@@ -78,10 +78,9 @@ class Lot:
     row: int = 0
     letter: int = 0
 
-    def last_clock(self, rows_max: int) -> int | None:
-        """The clock at the end of what could be taken now; None when no row is left."""
-        end = min(self.row + rows_max, self.frame.height)
-        return int(self.frame[CLOCK][end - 1]) if end > self.row else None
+    def last_clock(self, rows: int) -> int | None:
+        """The clock at the end of so many rows; None for no row."""
+        return int(self.frame[CLOCK][self.row + rows - 1]) if rows else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +114,7 @@ class Intake:
     watch: FaultWatch = field(default_factory=FaultWatch)  # hears of every line that brings out a fault of ours
     waiting: RawBatch | None = None  # read, and not decoded: too many of its lines did
     dead_letter_bytes_max: int = DEAD_LETTER_BYTES_MAX
+    barrier: int | None = None  # lines that begin here or further on are not taken for now
 
     def open(self, stored: Progress | None) -> None:
         """Go on from what was committed."""
@@ -137,6 +137,39 @@ class Intake:
     @property
     def exhausted(self) -> bool:
         return self.source.ended and self.lot is None and self.waiting is None
+
+    @property
+    def reached(self) -> int:
+        """Lines that begin before this position are accounted for."""
+        return max(self.place.taken, self.progress.end)
+
+    @property
+    def is_at_barrier(self) -> bool:
+        """Whether every line before the barrier has been taken."""
+        return self.barrier is not None and self.reached >= self.barrier
+
+    @property
+    def _is_barred(self) -> bool:
+        """Whether the barrier is within the lot, or where it ends."""
+        lot = self.lot
+        return lot is not None and self.barrier is not None and min(lot.bound, lot.raw.end) >= self.barrier
+
+    def free(self, rows_max: int) -> int:
+        """How many rows of the lot may be taken now, of so many at most."""
+        lot = self.lot
+        if lot is None:
+            return 0
+        end = lot.frame.height
+        if self.barrier is not None:
+            end = int(np.searchsorted(lot.frame[POSITION].to_numpy(), self.barrier))
+        return max(min(rows_max, end - lot.row), 0)
+
+    def gives_no_more(self, rows_max: int) -> bool:
+        """Whether nothing comes after so many rows of the lot, or nothing that may be taken now."""
+        lot = self.lot
+        if lot is None:
+            return False
+        return self.free(rows_max + 1) <= rows_max and (self.source.ended or self._is_barred)
 
     def fill(self, raw: RawBatch | None, fields: frozenset[str], now: int | None = None) -> None:
         """Decode a raw batch into the lot; lines that an earlier run has accounted for are dropped. `now` as for `stamp`.
@@ -181,7 +214,7 @@ class Intake:
 
     def _left(self, lot: Lot) -> Lot:
         """Of a lot that is all its lines, what is not held back and not accounted for."""
-        begin = max(self.place.taken, self.progress.end)
+        begin = self.reached
         first, last = np.searchsorted(lot.frame[POSITION].to_numpy(), [begin, lot.bound])
         frame = lot.frame[int(first) : int(last)].drop(OPEN)
         letters = [letter for letter in lot.letters if begin <= letter.position < lot.bound]
@@ -199,6 +232,9 @@ class Intake:
         lot.row += frame.height
         is_last = lot.row >= lot.frame.height
         bound = lot.bound if is_last else int(lot.frame[POSITION][lot.row])
+        if self.barrier is not None and self.barrier < bound and self._is_barred:
+            bound = self.barrier
+            is_last = bound >= min(lot.bound, lot.raw.end)
         first = lot.letter
         while lot.letter < len(lot.letters) and lot.letters[lot.letter].position < bound:
             lot.letter += 1
@@ -287,13 +323,13 @@ def merge_ready(intakes: Sequence[Intake], rows_max: int) -> Mapping[str, int]:
     always gives all of it, so every turn makes progress. A lot of dead letters alone does not say how far its partition is: it
     is taken by itself, so that what comes after it is seen first. Every intake that is not exhausted must have a lot.
     """
-    windows = [(intake, intake.lot.last_clock(rows_max) if intake.lot else None) for intake in intakes]
+    windows = [(intake, intake.lot.last_clock(intake.free(rows_max)) if intake.lot else None) for intake in intakes]
     if any(clock is None and intake.lot and not intake.source.ended for intake, clock in windows):
         return {intake.partition: 0 for intake, _ in windows}
     ends = sorted(
         (clock, intake.partition)
         for intake, clock in windows
-        if clock is not None and not _gives_no_more(intake, rows_max)
+        if clock is not None and not intake.gives_no_more(rows_max)
     )
     ready: dict[str, int] = {}
     for intake, clock in windows:
@@ -304,7 +340,7 @@ def merge_ready(intakes: Sequence[Intake], rows_max: int) -> Mapping[str, int]:
             ready[intake.partition] = 0
             continue
         others = [end for end in ends if end[1] != intake.partition]
-        window = lot.frame[CLOCK].slice(lot.row, rows_max).to_numpy()
+        window = lot.frame[CLOCK].slice(lot.row, intake.free(rows_max)).to_numpy()
         if not others:
             ready[intake.partition] = len(window)
             continue
@@ -312,11 +348,6 @@ def merge_ready(intakes: Sequence[Intake], rows_max: int) -> Mapping[str, int]:
         before = window <= limit if intake.partition < name else window < limit
         ready[intake.partition] = int(np.count_nonzero(before))
     return ready
-
-
-def _gives_no_more(intake: Intake, rows_max: int) -> bool:
-    lot = intake.lot
-    return intake.source.ended and lot is not None and lot.row + rows_max >= lot.frame.height
 
 
 def merged(pieces: Sequence[Piece]) -> pl.DataFrame:

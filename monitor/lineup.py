@@ -19,7 +19,7 @@ from monitor.stores import Store
 
 SIGMA: Final = "sigma"
 
-SUBJECT: Final = "rules"
+RULES: Final = "rules"
 """What the control log calls it."""
 
 CONTENT_BYTES_MAX: Final = 256 << 20
@@ -110,7 +110,7 @@ class History:
         self._store = store
         self._present = present
         self._lost = lost
-        self._controls = store.controls(SUBJECT)
+        self._controls = [(one.turn, one.digest) for one in store.controls(RULES)]
         self._made: tuple[str, Lineup] = (present.digest, present)
 
     @property
@@ -144,11 +144,30 @@ class History:
             return self._present
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """When a lineup came into force: the first turn under it, and of each partition the position of the first line."""
+
+    turn: int
+    positions: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class Offer:
-    """A lineup for the pipeline to take up between two turns. Unless the claim fails, one of the last two is called then."""
+    """A lineup for the pipeline to take up between two turns. Unless the claim fails, `taken` or `refused` is called then."""
 
     lineup: Lineup
     claim: Callable[[], bool]  # whether it is still wanted
-    taken: Callable[[int], None]  # with the first turn at which it is in force
+    taken: Callable[[Taken], None]  # once the record says that it is in force
     refused: Callable[[str], None]  # with the reason; all stays as it was
+    enter: Callable[[], None] = lambda: (
+        None
+    )  # once it watches, before the record says so: what comes into force with it
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What comes into force when every partition is at its position; of one that is not named, before its first line."""
+
+    positions: Mapping[str, int]
+    lineup: Callable[[], Lineup]
+    enter: Callable[[], None]

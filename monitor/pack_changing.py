@@ -13,7 +13,7 @@ from monitor.in_force import InForce, Installed
 from monitor.packs.manifest import Bounds, PackRefused
 from monitor.packs.shelf import Shelf, Stage
 from monitor.packs.unpacking import tidy
-from monitor.reload import PROBLEMS_MAX, Reloader
+from monitor.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.requests import Answer
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow, PackState, Request
@@ -126,7 +126,7 @@ class PackChanger:
             self._telemetry.emit(
                 upkeep.PackChanged(pack=label(row), state=row.state, stage=row.stage, why=reason or actor)
             )
-        return Answer(done=True, said=f"{entry.after}; from turn {done.turn} on")
+        return Answer(done=True, said=f"{entry.after}; from turn {done.turn} on, {places_told(done.positions)}")
 
     def _refused(self, pack: str, problems: tuple[str, ...]) -> Answer:
         self._telemetry.emit(upkeep.PackChangeRefused(pack=pack, reason="; ".join(problems[:5])))

@@ -30,9 +30,10 @@ from detectors.event import (
 from detectors.finding import Entity, Finding, Scope, Sighting
 from monitor.alerts import alerts
 from monitor.containment import TooManyFaults
+from monitor.control_log import ControlLog
 from monitor.duplicates import CONFLICT, Duplicates
 from monitor.intake import Intake, Piece, merge_ready, merged
-from monitor.lineup import SUBJECT, History, Lineup, Offer
+from monitor.lineup import Due, History, Lineup, Offer, Taken
 from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
 from monitor.resting import Rests
@@ -94,8 +95,10 @@ class Pipeline:
     _rests: Rests = field(default_factory=Rests)
     suspensions: Suspensions = field(init=False)
     _watching: Watching = field(init=False)
-    _in_force: str = ""  # the digest of the lineup that the record says is in force
+    _controls: ControlLog = field(default_factory=ControlLog)
+    _begun: dict[str, int] = field(default_factory=dict)  # where in each partition the next turn begins
     _offer: Offer | None = None
+    _due: Sequence[Due] = ()
 
     def __post_init__(self) -> None:
         self._duplicates = Duplicates(self.settings.window_events)
@@ -125,12 +128,13 @@ class Pipeline:
             self.lineup.restore(snapshot.states)
             self._duplicates.restore(dict(snapshot.extra))
         events = self._replay(self.snapshot_turn, history)
-        self._in_force = history.last
+        self._controls.begin(self.store, history)
         if configured is not self.lineup:
             self._change_to(configured)
         stored = self.store.progress()
         for intake in self.intakes:
             intake.open(stored.get(intake.partition))
+        self._begun = self._positions()
         self.watermark = self._watermark_at_start()
         self._snapshot_at = self._heard_at = time.monotonic()
         seconds = time.monotonic() - begun
@@ -180,18 +184,50 @@ class Pipeline:
         if replaced is not None:
             replaced.refused("another came before it was taken up")
 
+    def expect(self, due: Sequence[Due]) -> None:
+        """Of a run to the end: what will come into force, and where. No turn goes over one of these places."""
+        self._due = due
+        for intake in self.intakes:
+            intake.barrier = due[0].positions.get(intake.partition, 0) if due else None
+
     def _take_up(self) -> None:
-        """Change to the lineup that is offered, if there is one; on any failure all stays as it was."""
+        """Change to what is due here; then to the lineup that is offered, if there is one: on any failure all stays as it was."""
+        while self._due and all(intake.exhausted or intake.is_at_barrier for intake in self.intakes):
+            due, later = self._due[0], self._due[1:]
+            self._change_to(due.lineup())
+            due.enter()
+            self._write_down()
+            self.expect(later)
         offer, self._offer = self._offer, None
         if offer is None or not offer.claim():
             return
+        taken = Taken(self.turn_number + 1, self._begun)
         try:
             if offer.lineup.digest != self.lineup.digest:
                 self._change_to(offer.lineup)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the new, the old goes on
             offer.refused(f"{type(error).__name__}: {error}")
             return
-        offer.taken(self.turn_number + 1)
+        offer.enter()
+        try:
+            self._write_down()
+        except BaseException as error:
+            offer.refused(f"{type(error).__name__}: {error}")
+            raise
+        offer.taken(taken)
+
+    def _write_down(self) -> None:
+        """Have the record say what is in force now, before anything more is read."""
+        if self._news():
+            self._commit((), self.watermark)
+
+    def _news(self) -> Sequence[Control]:
+        """What the next turn is the first to be under."""
+        policy = self._retried(self.policy)
+        return self._controls.news(self.lineup, policy, self._begun)
+
+    def _positions(self) -> dict[str, int]:
+        return {intake.partition: intake.reached for intake in self.intakes}
 
     def _change_to(self, lineup: Lineup) -> None:
         """From the next turn on others watch: they take over the memory, and what was read already is decoded as they need it."""
@@ -215,13 +251,6 @@ class Pipeline:
                 raise
             self._change_to(lineup)
         return self._seen(place, batch)
-
-    def _controls(self) -> Sequence[Control]:
-        """What this turn is the first to be under."""
-        lineup = self.lineup
-        if lineup.digest == self._in_force:
-            return ()
-        return (Control(subject=SUBJECT, digest=lineup.digest, content=lineup.content),)
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """An archived frame with all columns that detectors need."""
@@ -307,7 +336,7 @@ class Pipeline:
         return ()
 
     def _read_merged(self, wait_s: float) -> Sequence[Piece]:
-        going = [intake for intake in self.intakes if not intake.exhausted]
+        going = [intake for intake in self.intakes if not (intake.exhausted or intake.is_at_barrier)]
         for intake in going:
             if intake.lot is None:
                 self._fill(intake, wait_s)
@@ -316,9 +345,7 @@ class Pipeline:
         with_lot = [intake for intake in going if intake.lot is not None]
         ready = merge_ready(with_lot, max(self.settings.rows_max // max(len(with_lot), 1), 1))
         return [
-            intake.take(ready[intake.partition])
-            for intake in with_lot
-            if ready[intake.partition] or intake.lot is None or intake.lot.row >= intake.lot.frame.height
+            intake.take(ready[intake.partition]) for intake in with_lot if ready[intake.partition] or not intake.free(1)
         ]
 
     def _fill(self, intake: Intake, wait_s: float) -> None:
@@ -403,7 +430,7 @@ class Pipeline:
             number=number,
             time=self.clock(),
             mark=Mark(watermark=watermark, inputs=self._inputs()),
-            controls=self._controls(),
+            controls=self._news(),
             progress=progress,
             dead_letters=[letter for piece in pieces for letter in piece.letters],
             findings=findings,
@@ -418,7 +445,8 @@ class Pipeline:
         with self._timed("commit"):
             self._retried(lambda: self.store.commit(turn))
         self.suspensions.audit.clear()
-        self.turn_number, self.watermark, self._in_force = number, watermark, self.lineup.digest
+        self.turn_number, self.watermark, self._begun = number, watermark, self._positions()
+        self._controls.noted(turn.controls)
         lags = {intake.partition: intake.source.lag_bytes for intake in self.intakes}
         done = Done(turn, pieces, frame, fresh, self.lineup.detectors, self.stages, self.watermark, lags)
         self._teller.tell(done)
@@ -529,7 +557,7 @@ class Pipeline:
     @property
     def _may_snapshot(self) -> bool:
         """The memory is that of those whom the record says to be in force: not so between a change and the turn that records it."""
-        return self.lineup.digest == self._in_force
+        return self._controls.knows(self.lineup)
 
     def _maybe_snapshot(self) -> None:
         if not self._may_snapshot:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from monitor.in_force import InForce
-from monitor.lineup import Lineup, Offer
+from monitor.lineup import Lineup, Offer, Taken
 from monitor.telemetry import Telemetry, upkeep
 
 TAKEN_S_MAX: Final = 60.0
@@ -23,15 +23,29 @@ PROBLEMS_MAX: Final = 100
 """Problems of a refused reload that are told one by one."""
 
 
+PLACES_TOLD_MAX: Final = 3
+"""Partitions whose positions an answer names; the log and `miniwatch rules history` have all."""
+
+
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a reload. With problems, all stays as it was; else `turn` is the first under the new rules."""
+    """What came of a reload. With problems, all stays as it was; else `turn` is the first under the new rules, and
+    `positions` says where in each partition its first line lies.
+    """
 
     turn: int = 0
+    positions: Mapping[str, int] = {}
     rules: int = 0
     added: int = 0
     changed: int = 0
     removed: int = 0
     problems: tuple[str, ...] = ()
+
+
+def places_told(positions: Mapping[str, int]) -> str:
+    """Where new rules hold, for people: the first few partitions with their positions."""
+    shown = [f"{name} from byte {position:,} on" for name, position in sorted(positions.items())[:PLACES_TOLD_MAX]]
+    more = len(positions) - len(shown)
+    return ", ".join([*shown, f"{more} more"] if more > 0 else shown) or "no source"
 
 
 class Reloader:
@@ -74,19 +88,22 @@ class Reloader:
     def _change_to(self, fresh: InForce) -> Reloaded:
         """Have the pipeline change over, and wait until it has."""
         before = {rule.id: rule.version for rule in self.in_force.rules.rules}
-        waiting = _Waiting(lambda: self._take(fresh))
-        self._offer(Offer(self._compiled(fresh), waiting.claim, waiting.taken, waiting.refused))
-        turn = waiting.result(TAKEN_S_MAX)
+        waiting = _Waiting()
+        lineup, enter = self._compiled(fresh), lambda: self.take(fresh)
+        self._offer(Offer(lineup, waiting.claim, waiting.taken, waiting.refused, enter))
+        taken = waiting.result(TAKEN_S_MAX)
         after = {rule.id: rule.version for rule in fresh.rules.rules}
         return Reloaded(
-            turn=turn,
+            turn=taken.turn,
+            positions=taken.positions,
             rules=len(after),
             added=len(after.keys() - before.keys()),
             changed=sum(before[key] != after[key] for key in after.keys() & before.keys()),
             removed=len(before.keys() - after.keys()),
         )
 
-    def _take(self, fresh: InForce) -> None:
+    def take(self, fresh: InForce) -> None:
+        """They are in force from now on; in the pipeline's thread."""
         self.in_force = fresh
         self._taken(fresh)
 
@@ -100,6 +117,7 @@ class Reloader:
             upkeep.Reloaded(
                 why=why,
                 turn=done.turn,
+                positions=done.positions,
                 rules=done.rules,
                 added=done.added,
                 changed=done.changed,
@@ -113,12 +131,11 @@ class Reloader:
 class _Waiting:
     """The thread that asked, until the pipeline has answered. An offer that is given up is never taken up later."""
 
-    def __init__(self, take: Callable[[], None]) -> None:
-        self._take = take
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_claimed = self._is_given_up = False
         self._answered = threading.Event()
-        self._turn = 0
+        self._taken = Taken(0, {})
         self._problem = ""
 
     def claim(self) -> bool:
@@ -127,17 +144,16 @@ class _Waiting:
             self._is_claimed = not self._is_given_up
             return self._is_claimed
 
-    def taken(self, turn: int) -> None:
-        self._take()
-        self._turn = turn
+    def taken(self, taken: Taken) -> None:
+        self._taken = taken
         self._answered.set()
 
     def refused(self, problem: str) -> None:
         self._problem = problem
         self._answered.set()
 
-    def result(self, wait_s: float) -> int:
-        """The first turn under what was offered; raises `TimeoutError` or `ValueError` when it was not taken up."""
+    def result(self, wait_s: float) -> Taken:
+        """Since when what was offered is in force; raises `TimeoutError` or `ValueError` when it was not taken up."""
         if not self._answered.wait(wait_s):
             with self._lock:
                 self._is_given_up = not self._is_claimed
@@ -146,7 +162,7 @@ class _Waiting:
             self._answered.wait()
         if self._problem:
             raise ValueError(self._problem)
-        return self._turn
+        return self._taken
 
 
 def _news(before: InForce, fresh: InForce) -> tuple[str, ...]:

@@ -25,7 +25,14 @@ POLICY_S: Final = 1.0
 class Rulings:
     """The policy: what the configuration says for good, and what operators have laid down, read again when it is old."""
 
-    def __init__(self, config: Config, playbooks: LoadedPlaybooks, store: Store, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        playbooks: LoadedPlaybooks,
+        store: Store,
+        clock: Callable[[], int],
+        trial: tuple[Playbook, ...] = (),
+    ) -> None:
         self._store = store
         self._clock = clock
         self._read_at = float("-inf")
@@ -35,7 +42,7 @@ class Rulings:
             playbooks=(), risk=risk_config(config), incident=incident_config(config), budget=budget_config(config)
         )
         self._current = self._policy
-        self.take(playbooks.playbooks)
+        self.take(playbooks.playbooks, trial)
 
     def take(self, playbooks: tuple[Playbook, ...], trial: tuple[Playbook, ...] = ()) -> None:
         """From the next finding on, these playbooks answer; those of `trial` answer for rules that are being tried."""

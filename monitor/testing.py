@@ -21,6 +21,7 @@ from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.sources import LINES_MAX, Position, RawBatch, Source
 from monitor.sources.lines import LINE_BYTES_MAX, Cut, LineCutter
 from monitor.stores import (
+    CONTROLS_KEPT,
     AppRecord,
     Control,
     Mark,
@@ -330,7 +331,7 @@ def store_state(store: Record) -> dict[str, object]:
         "last_turn": store.last_turn(),
         "progress": store.progress(),
         "marks": [store.last_mark(), *store.marks(0)],
-        "controls": [(turn, store.content(digest)) for turn, digest in store.controls("rules")],
+        "controls": [(one, store.content(one.digest)) for of in ("rules", "playbooks") for one in store.controls(of)],
         "findings": list(store.findings()),
         "incidents": list(store.incidents()),
         "decisions": list(store.decisions()),
@@ -470,25 +471,24 @@ def _check_marks(store: Record) -> None:
 
 
 def _check_controls(store: Record) -> None:
-    def control(name: str) -> Control:
-        return Control(subject="rules", digest=name, content=name.encode())
+    def commit(number: int, name: str, of: str = "rules") -> None:
+        one = Control(subject=of, digest=name, content=f"{name}{number}".encode(), positions={"file:a": number, "b": 0})
+        store.commit(Turn(number=number, time=70, controls=[one]))
 
-    assert (store.controls("rules"), store.content("a")) == ([], None)
-    for number, name in {1: "a", 3: "b", 6: "a", 8: "c"}.items():
-        store.commit(Turn(number=number, controls=[control(name)]))
-    assert store.controls("rules") == [(1, "a"), (3, "b"), (6, "a"), (8, "c")]
-    assert store.controls("models") == []
-    store.forget_marks(2)
-    assert store.controls("rules")[0] == (1, "a"), "what is in force at turn 2 was forgotten"
-    store.forget_marks(3)
-    assert store.controls("rules") == [(3, "b"), (6, "a"), (8, "c")]
-    assert store.content("a") == b"a", "a later turn needs it again"
-    store.forget_marks(7)
-    assert (store.controls("rules"), store.content("b")) == ([(6, "a"), (8, "c")], None)
-    store.forget_marks(99)
-    assert (store.controls("rules"), store.content("c")) == ([(8, "c")], b"c")
-    store.commit(Turn(number=9, controls=[Control(subject="rules", digest="c", content=b"written anew")]))
-    assert store.content("c") == b"written anew"
+    def turns(forget_before: int) -> list[int]:
+        store.forget_marks(forget_before)
+        return [one.turn for one in store.controls("rules")]
+
+    for number, name, of in [(1, "a", "rules"), (3, "b", "rules"), (6, "a", "rules"), (7, "p", "playbooks")]:
+        commit(number, name, of)
+    first = store.controls("rules")[0]
+    assert (first.turn, first.time, first.digest, first.positions) == (1, 70, "a", {"file:a": 1, "b": 0})
+    assert turns(7) == [1, 3, 6], "the newest are kept for people"
+    for number in (many := range(8, 7 + CONTROLS_KEPT)):
+        commit(number, f"c{number}")
+    assert turns(2) == [1, 3, 6, *many], "what is in force at turn 2 was forgotten"
+    assert (turns(3), store.content("a")) == ([3, 6, *many], b"a6"), "a later turn needs it again"
+    assert (turns(99), store.content("b"), store.content("p")) == ([6, *many], None, b"p7")
 
 
 def _check_owners(store: Record) -> None:

@@ -12,6 +12,7 @@ from typer import Argument, Option
 
 from monitor.cli.asking import reload_rules
 from monitor.cli.benching import bench
+from monitor.cli.history import rule_history
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
 from monitor.cli.packing import activate_pack, list_packs, make_signing_key, pack_folder, roll_pack_back, verify_pack
@@ -102,6 +103,7 @@ rules.command("activate", epilog='Example: miniwatch rules activate mine-7.mwp -
 )
 rules.command("rollback", epilog='Example: miniwatch rules rollback --reason "Too many findings"')(roll_pack_back)
 rules.command("packs", epilog="Example: miniwatch rules packs -o json")(list_packs)
+rules.command("history", epilog="Example: miniwatch rules history -o json")(rule_history)
 
 
 @rules.command("check", epilog="Example: miniwatch rules check rules/mine/ --strict")

@@ -37,6 +37,14 @@ def run(
     mode: Annotated[
         str | None, Option("--mode", metavar="live|shadow", help="shadow: decide and record, enforce nothing.")
     ] = None,
+    as_in: Annotated[
+        Path | None,
+        Option(
+            "--as-in",
+            metavar="DATA_DIR",
+            help="With --until-end: the rules and playbooks that this data folder says were in force, where they were.",
+        ),
+    ] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -51,6 +59,8 @@ def run(
 
     if deliver and not until_end:
         raise typer.BadParameter("goes with --until-end; a daemon always delivers", param_hint="--deliver")
+    if as_in is not None and not until_end:
+        raise typer.BadParameter("goes with --until-end", param_hint="--as-in")
     more: dict[str, object] = {"sources": [{"uri": uri} for uri in source]} if source else {}
     if mode is not None:
         more["mode"] = mode
@@ -61,7 +71,7 @@ def run(
         )
     if until_end:
         refuse_endless(loaded)
-        _run_until_end(loaded, deliver=deliver, given=_given(config, data_dir))
+        _run_until_end(loaded, deliver=deliver, given=_given(config, data_dir), as_in=as_in)
     else:
         _run_daemon(loaded)
 
@@ -88,7 +98,8 @@ def _run_daemon(config: Config) -> None:
         telemetry.close()
 
 
-def _run_until_end(config: Config, *, deliver: bool, given: str) -> None:
+def _run_until_end(config: Config, *, deliver: bool, given: str, as_in: Path | None) -> None:
+    from monitor.again import CannotRepeat, again
     from monitor.app import open_daemon
     from monitor.cli.brought import before
     from monitor.cli.sections import write_sections
@@ -99,12 +110,15 @@ def _run_until_end(config: Config, *, deliver: bool, given: str) -> None:
         telemetry = Telemetry(level=_level(config), log_format=config.log.format)
         telemetry.adopt_library_lines()
         try:
-            with open_daemon(config, telemetry, until_end=True, deliver=deliver) as daemon:
+            repeated = again(as_in, config.rules.window_events_max) if as_in is not None else None
+            with open_daemon(config, telemetry, until_end=True, deliver=deliver, repeated=repeated) as daemon:
                 daemon.obey_signals()
                 earlier = before(daemon.kept.store)
                 daemon.run(_reporter(daemon, shown))
                 told = summary(daemon, earlier, given)
                 stopped = daemon.stopping.is_set()
+        except CannotRepeat as error:
+            raise Refused(f"--as-in {as_in}: {error}") from error
         finally:
             telemetry.close()
     if stopped:

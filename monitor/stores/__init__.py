@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -40,6 +40,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     def imbalance(self) -> int:
         """Lines that are unaccounted for; nothing is in flight in what is committed."""
         return self.received - self.processed - self.dead_lettered
+
+
+CONTROLS_KEPT: Final = 100
+"""Of each subject, so many of the newest controls are kept though no replay after a snapshot needs them: for people, and for a run that
+goes by them again.
+"""
 
 
 class LetterBounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +91,27 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
-    """From a turn on, something else is in force ("rules"): known by the digest of `content`, from which it can be made again."""
+    """From a turn on, something else is in force ("rules", "playbooks"): known by the digest of `content`, from which it can be
+    made again.
+
+    `positions` says for each partition where its first line lies that is under the new. Of a partition that is not named,
+    all are.
+    """
 
     subject: str
     digest: str
     content: bytes
+    positions: dict[str, int] = {}
+
+
+class Controlled(msgspec.Struct, frozen=True, kw_only=True):
+    """A control as the record has it: since which turn, and when that was taken by the daemon's clock."""
+
+    turn: int
+    time: int
+    subject: str
+    digest: str
+    positions: dict[str, int]
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,8 +181,8 @@ class Store(Protocol):
         """Turn and watermark of every turn after one, in order; forgotten ones (`forget_marks`) are left out."""
         ...
 
-    def controls(self, subject: str) -> Sequence[tuple[int, str]]:
-        """Turn and digest of what came into force when, in order; of those forgotten, what a later turn needs is not."""
+    def controls(self, subject: str) -> Sequence[Controlled]:
+        """What came into force when, in order; of those forgotten, what a later turn needs is not."""
         ...
 
     def content(self, digest: str) -> bytes | None:
@@ -168,7 +190,7 @@ class Store(Protocol):
         ...
 
     def forget_marks(self, before_turn: int) -> None:
-        """Forget what only turns before one need: their marks, and what was in force at none but them."""
+        """Forget the marks of turns before one, and what was in force at none but them: of each subject all but the newest `CONTROLS_KEPT`."""
         ...
 
     def commit(self, turn: Turn) -> None: ...

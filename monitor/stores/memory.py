@@ -17,7 +17,18 @@ from monitor.audit import GENESIS, AuditEntry, ChainedEntry, chain
 from monitor.decoders import DeadLetter
 from monitor.durable import boundary
 from monitor.refusal import refusals_told
-from monitor.stores import AppRecord, LetterBounds, Mark, Progress, Segment, StaleTurn, Standing, Turn
+from monitor.stores import (
+    CONTROLS_KEPT,
+    AppRecord,
+    Controlled,
+    LetterBounds,
+    Mark,
+    Progress,
+    Segment,
+    StaleTurn,
+    Standing,
+    Turn,
+)
 from monitor.stores.granting import TooManyTokens, revoked_token, token_entry
 from monitor.stores.letters import dead_letter_id, excess, letter_bytes
 from monitor.stores.operating import expired, import_entry, revoked, standing_entry
@@ -68,7 +79,7 @@ class MemoryStore:
         self._last_turn = 0
         self._uncertain: Turn | None = None
         self._marks: dict[int, Mark] = {}
-        self._controls: dict[tuple[int, str], str] = {}
+        self._controls: list[Controlled] = []
         self._contents: dict[str, bytes] = {}
         self._progress: dict[str, Progress] = {}
         self._dead_letters: dict[str, DeadLetterRow] = {}
@@ -114,20 +125,23 @@ class MemoryStore:
     def marks(self, after_turn: int) -> Sequence[tuple[int, int]]:
         return [(turn, mark.watermark) for turn, mark in sorted(self._marks.items()) if turn > after_turn]
 
-    def controls(self, subject: str) -> Sequence[tuple[int, str]]:
-        return [(turn, digest) for (turn, of), digest in sorted(self._controls.items()) if of == subject]
+    def controls(self, subject: str) -> Sequence[Controlled]:
+        return [one for one in self._controls if one.subject == subject]
 
     def content(self, digest: str) -> bytes | None:
         return self._contents.get(digest)
 
     def forget_marks(self, before_turn: int) -> None:
         kept = {turn: mark for turn, mark in self._marks.items() if turn >= min(before_turn, max(self._marks))}
-        begun = {of: turn for turn, of in sorted(self._controls) if turn <= before_turn}
-        controls = {key: digest for key, digest in self._controls.items() if key[0] >= begun.get(key[1], 0)}
+        begun = {one.subject: one.turn for one in self._controls if one.turn <= before_turn}
+        newest = {subject: self.controls(subject)[-CONTROLS_KEPT:][0].turn for subject in begun}
+        controls = [
+            one for one in self._controls if one.turn >= min(begun.get(one.subject, 0), newest.get(one.subject, 0))
+        ]
 
         def forget() -> None:
             self._marks, self._controls = kept, controls
-            self._contents = {key: self._contents[key] for key in controls.values()}
+            self._contents = {one.digest: self._contents[one.digest] for one in controls}
 
         self._write("marks", forget)
 
@@ -152,7 +166,12 @@ class MemoryStore:
     def _take(self, turn: Turn) -> None:
         if turn.mark is not None:
             self._marks[turn.number] = turn.mark
-        self._controls.update(((turn.number, one.subject), one.digest) for one in turn.controls)
+        self._controls += [
+            Controlled(
+                turn=turn.number, time=turn.time, subject=one.subject, digest=one.digest, positions=one.positions
+            )
+            for one in turn.controls
+        ]
         self._contents |= {one.digest: one.content for one in turn.controls}
         self._progress.update((progress.partition, progress) for progress in turn.progress)
         self._keep_letters(dict(_dead_letters(turn)))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, func, select, update
 
 from monitor.audit import AuditEntry
 from monitor.counting import counted
-from monitor.stores import AppRecord, Segment, Standing, tables
+from monitor.stores import CONTROLS_KEPT, AppRecord, Segment, Standing, tables
 from monitor.stores.reading import one_document
 from monitor.stores.record import (
     NOT_ENDED,
@@ -122,7 +122,7 @@ def standings(connection: Connection, now: int) -> list[Standing]:
 
 
 def forget_marks(connection: Connection, before_turn: int) -> None:
-    """Delete the marks of turns before one, the newest of all excepted, and the controls that were no longer in force then."""
+    """Delete the marks of turns before one, the newest of all excepted, and old controls that were no longer in force then."""
     table = tables.marks
     newest = select(func.max(table.c.turn)).scalar_subquery()
     connection.execute(table.delete().where(table.c.turn < before_turn, table.c.turn < newest))
@@ -130,7 +130,9 @@ def forget_marks(connection: Connection, before_turn: int) -> None:
     superseded = exists().where(
         later.c.subject == controls.c.subject, later.c.turn > controls.c.turn, later.c.turn <= before_turn
     )
-    connection.execute(controls.delete().where(superseded))
+    newer = select(func.count()).where(later.c.subject == controls.c.subject, later.c.turn > controls.c.turn)
+    is_old = newer.scalar_subquery() >= CONTROLS_KEPT
+    connection.execute(controls.delete().where(superseded, is_old))
     contents = tables.contents
     connection.execute(contents.delete().where(contents.c.digest.not_in(select(controls.c.digest))))
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, fun
 from detectors.finding import Entity, Finding, Severity
 from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetterReason
-from monitor.stores import AppRecord, Mark, tables
+from monitor.stores import AppRecord, Controlled, Mark, tables
 from monitor.stores.record import (
     DECISIONS_PER_ENTITY_MAX,
     NOT_ENDED,
@@ -183,10 +183,13 @@ def marks(connection: Connection, after_turn: int) -> list[tuple[int, int]]:
     return [(turn, watermark) for turn, watermark in connection.execute(wanted)]
 
 
-def controls(connection: Connection, subject: str) -> list[tuple[int, str]]:
+def controls(connection: Connection, subject: str) -> list[Controlled]:
     table = tables.controls
-    wanted = select(table.c.turn, table.c.digest).where(table.c.subject == subject).order_by(table.c.turn)
-    return [(turn, digest) for turn, digest in connection.execute(wanted)]
+    wanted = select(table).where(table.c.subject == subject).order_by(table.c.turn)
+    return [
+        Controlled(**{**row, "positions": msgspec.json.decode(row["positions"], type=dict[str, int])})
+        for row in connection.execute(wanted).mappings()
+    ]
 
 
 def content(connection: Connection, digest: str) -> bytes | None:

@@ -14,6 +14,7 @@ from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
 from monitor.stores import (
     AppRecord,
+    Controlled,
     LetterBounds,
     Mark,
     Progress,
@@ -106,7 +107,7 @@ class SqliteStore:
         with self._database.reading() as connection:
             return reading.marks(connection, after_turn)
 
-    def controls(self, subject: str) -> Sequence[tuple[int, str]]:
+    def controls(self, subject: str) -> Sequence[Controlled]:
         with self._database.reading() as connection:
             return reading.controls(connection, subject)
 
@@ -115,7 +116,7 @@ class SqliteStore:
             return reading.content(connection, digest)
 
     def forget_marks(self, before_turn: int) -> None:
-        """Delete the marks of turns before one, the newest of all excepted, and what was in force at none but them."""
+        """Delete the marks of turns before one, the newest of all excepted, and old controls that were in force at none but them."""
         with self._database.writing("marks") as connection:
             operating.forget_marks(connection, before_turn)
 

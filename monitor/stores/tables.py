@@ -41,7 +41,14 @@ meta: Final = Table("meta", metadata, _key("key"), *_text("value"))
 
 marks: Final = Table("marks", metadata, _key("turn", BigInteger), *_whole("watermark"), *_text("inputs"))
 
-controls: Final = Table("controls", metadata, _key("turn", BigInteger), _key("subject"), *_text("digest"))
+controls: Final = Table(
+    "controls",
+    metadata,
+    _key("turn", BigInteger),
+    _key("subject"),
+    *_text("digest", "positions"),
+    *_whole("time"),
+)
 
 contents: Final = Table("contents", metadata, _key("digest"), *_raw("content"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from detectors.finding import Finding, merge
@@ -40,7 +41,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     if turn.number <= last:
         raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
     put(connection, tables.marks, [{"turn": turn.number, **flat_row(turn.mark)}] if turn.mark else [])
-    put(connection, tables.controls, [_control_row(turn.number, control) for control in turn.controls])
+    put(connection, tables.controls, [_control_row(turn, control) for control in turn.controls])
     put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
     put_letters(connection, turn, seal, letters)
@@ -83,8 +84,10 @@ def _merged(connection: Connection, parts: Sequence[Finding]) -> list[Finding]:
     return merged(documents(connection, Finding, tables.findings, keys), parts)
 
 
-def _control_row(turn: int, control: Control) -> Row:
-    return {"turn": turn, "subject": control.subject, "digest": control.digest}
+def _control_row(turn: Turn, control: Control) -> Row:
+    positions = msgspec.json.encode(control.positions, order="sorted").decode()
+    said = {"subject": control.subject, "digest": control.digest, "positions": positions}
+    return {**said, "turn": turn.number, "time": turn.time}
 
 
 def _risk_row(risk: Risk) -> Row:

@@ -8,6 +8,8 @@ from monitor.telemetry import metrics
 from monitor.telemetry.happening import Happening, Level
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from monitor.telemetry.meter import Meter
 
 
@@ -73,10 +75,11 @@ class RulesLost(Happening, frozen=True, kw_only=True):
 
 
 class Reloaded(Happening, frozen=True, kw_only=True):
-    """Rules and playbooks were changed without a stop; `turn` is the first under the new ones."""
+    """Rules and playbooks were changed without a stop; `turn` is the first under the new ones, and begins at these positions."""
 
     why: str
     turn: int
+    positions: Mapping[str, int]
     rules: int
     added: int
     changed: int

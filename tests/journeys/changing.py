@@ -129,7 +129,7 @@ class Run:
         lines = sum(intake.progress.received for intake in opened.pipeline.intakes)
         if lines >= CHANGED_AT and not self.is_changed:
             self.is_changed, self.changed_at = True, lines
-            taken, refused = (lambda turn: self.answers.append(f"taken at {turn}")), self.answers.append
+            taken, refused = (lambda one: self.answers.append(f"taken at {one.turn}")), self.answers.append
             opened.pipeline.offer(Offer(self.made(), lambda: True, taken, refused))
         if kill_at is not None and lines >= kill_at:
             raise Killed

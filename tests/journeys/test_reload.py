@@ -122,7 +122,7 @@ def test_the_record_says_from_which_turn_on_rules_are_in_force(tmp_path: Path) -
 
 def _turns_with_controls(run: Run) -> list[int]:
     with daemon(run.config) as opened:
-        return [turn for turn, _ in opened.kept.store.controls("rules")]
+        return [one.turn for one in opened.kept.store.controls("rules")]
 
 
 def test_what_another_version_of_the_program_wrote_down_is_recorded_anew(
@@ -136,7 +136,7 @@ def test_what_another_version_of_the_program_wrote_down_is_recorded_anew(
     run.killed(400, every_turn=False)
     run.go()
     with daemon(run.config) as opened:
-        contents = [opened.kept.store.content(digest) or b"" for _, digest in opened.kept.store.controls("rules")]
+        contents = [opened.kept.store.content(one.digest) or b"" for one in opened.kept.store.controls("rules")]
     assert all(content.startswith(b"newer\n") for content in contents)
 
 
@@ -149,26 +149,27 @@ def test_a_lineup_that_fails_when_it_is_taken_up_leaves_all_as_it_was(tmp_path: 
         opened.pipeline.lineup = lineup(BEFORE)
         bad = lineup(AFTER)
         bad.detectors[0].restore = _failing  # type: ignore[method-assign]
-        offers = [Offer(bad, lambda: True, lambda turn: run.answers.append(f"taken at {turn}"), run.answers.append)]
+        offers = [Offer(bad, lambda: True, lambda one: run.answers.append(f"taken at {one.turn}"), run.answers.append)]
         opened.run(lambda pipeline: pipeline.offer(offers.pop()) if pipeline.turn_number == 6 and offers else None)
     assert run.answers == ["ValueError: planted"]
     assert differences(outcome(undisturbed.data), outcome(run.data)) == {}
 
 
 def test_no_snapshot_is_taken_of_a_memory_that_the_record_does_not_know_of(tmp_path: Path) -> None:
-    """The daemon dies between the change and the next turn, and the change is taken back before it starts again."""
+    """The daemon dies before the change is written down, and the change is taken back before it starts again."""
     undisturbed, run = Run(tmp_path / "undisturbed", batch__rows_max=50), Run(tmp_path / "run", batch__rows_max=50)
     undisturbed.is_changed = run.is_changed = True
     undisturbed.after = run.after = BEFORE
     undisturbed.go()
 
     def change(pipeline: Pipeline) -> None:
-        if pipeline.turn_number == 6:
-            pipeline.offer(Offer(lineup(AFTER), lambda: True, lambda _: None, run.answers.append))
-            pipeline._take_up()
+        def die() -> None:
             pipeline.settings = dataclasses.replace(pipeline.settings, snapshot_s=0.0)
             pipeline._maybe_snapshot()
             raise Killed
+
+        if pipeline.turn_number == 6:
+            pipeline.offer(Offer(lineup(AFTER), lambda: True, lambda _: None, run.answers.append, die))
 
     with suppress(Killed), daemon(run.config) as opened:
         opened.pipeline.lineup = lineup(BEFORE)

@@ -10,7 +10,7 @@ from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severit
 from monitor.audit import AuditEntry
 from monitor.config import load_config
 from monitor.in_force import Installed
-from monitor.lineup import Lineup
+from monitor.lineup import Lineup, Taken
 from monitor.pack_changing import ACTIVATE, ROLLBACK, PackChanger
 from monitor.packs.archive import described, opened, sealed
 from monitor.packs.manifest import FORMAT, Bounds, Manifest
@@ -62,11 +62,16 @@ class Scene:
             installed.load(self.shelf),
             lambda: installed.load(self.shelf),
             lambda found: Lineup.of(found.rules.rules, 1000, found.trial),
-            lambda offer: offer.claim() and offer.taken(7),
+            self.take_up,
             lambda _: None,
             telemetry,
         )
         self.changer = PackChanger(self.config, self.store, installed, self.reloader, lambda: self.now, telemetry)
+
+    def take_up(self, offer):
+        if offer.claim():
+            offer.enter()
+            offer.taken(Taken(7, {}))
 
     @property
     def shelf(self):

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.folder_watch import FolderWatch
 from monitor.in_force import InForce
-from monitor.lineup import Lineup
+from monitor.lineup import Lineup, Taken
 from monitor.playbook_files import load_playbooks
 from monitor.reload import Reloader
 from monitor.requests import Answer, Requests
@@ -58,7 +58,8 @@ class Scene:
     def offered(self, offer):
         self.offers.append(offer)
         if not self.is_busy and offer.claim():
-            offer.taken(7)
+            offer.enter()
+            offer.taken(Taken(7, {"file:a": 90}))
 
     @property
     def titles(self):
@@ -151,7 +152,8 @@ def test_what_is_being_taken_is_waited_for(scene, monkeypatch):
 
     def slowly(offer):
         assert offer.claim()
-        threading.Timer(0.2, offer.taken, [9]).start()
+        offer.enter()
+        threading.Timer(0.2, offer.taken, [Taken(9, {})]).start()
 
     monkeypatch.setattr(scene.reloader, "_offer", slowly)
     assert scene.reloader.reload("test").turn == 9

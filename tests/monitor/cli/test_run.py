@@ -244,3 +244,33 @@ def test_where_most_lines_are_none_the_summary_says_what_an_event_is(fresh):
     told = fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
     assert re.search(r"^  such as  +character .*; an event is a JSON object on a line of its own$", told, re.MULTILINE)
     assert "such as" not in fresh.here("run", "--until-end", "--source", f"file:{fresh.events}").stdout
+
+
+def test_a_run_is_gone_through_again_by_its_control_log_whatever_is_configured(fresh, tmp_path):
+    ran(fresh, *(CALL % (number, number, 1) for number in range(1, 4)))
+    (tmp_path / "other.toml").write_text("[rules]\nbuiltin = false\n")
+    source, again = f"file:{fresh.events}", tmp_path / "again"
+    words = (
+        "run",
+        "--until-end",
+        "--source",
+        source,
+        "--data-dir",
+        str(again),
+        "--config",
+        str(tmp_path / "other.toml"),
+    )
+    fresh(*words, "--as-in", str(tmp_path / "data"))
+    rows = [
+        [
+            json.loads(line)
+            for line in fresh("rules", "history", "-o", "ndjson", "--data-dir", str(folder)).stdout.splitlines()
+        ]
+        for folder in (tmp_path / "data", again)
+    ]
+    assert [[(one["subject"], one["digest"], one["positions"]) for one in found] for found in rows] == 2 * [
+        [(one["subject"], one["digest"], {source: 0}) for one in rows[0]]
+    ]
+    assert {one["subject"] for one in rows[0]} == {"rules", "playbooks"}
+    refused = fresh(*words, "--as-in", str(tmp_path / "nowhere"), code=3)
+    assert "has no record" in refused.output
