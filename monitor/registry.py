@@ -18,6 +18,7 @@ import polars as pl
 
 from detectors import catalogue
 from detectors.event import TIME
+from detectors.sigma.distinct import distinct
 from monitor.decoders.times import instant
 from monitor.stores import AppRecord
 
@@ -179,10 +180,8 @@ class Registry:
         if any(name.startswith("app.") for name in wanted):
             rows = self._rows(frame)
             plain = [name for name in wanted if name in self._table.columns]
-            gathered = self._table.select(plain).select(pl.all().gather(pl.Series(rows))) if plain else pl.DataFrame()
-            if "app.category" in plain:
-                gathered = gathered.with_columns(pl.col("app.category").fill_null(UNKNOWN_CATEGORY))
-            added.extend(gathered.get_columns())
+            lines = rows.fill_null(len(self._as_of))
+            added.extend(self._table.get_column(name)[lines] for name in plain)
             if "app.released_version" in wanted:
                 added.append(self._released(frame, rows))
             if "app.version_status" in wanted:
@@ -194,13 +193,15 @@ class Registry:
 
     def _rows(self, frame: pl.DataFrame) -> pl.Series:
         """The registry line in force for each event, or null: a binary search over each app's lines, all events at once."""
-        keys = frame.select(app="miniprogram.app_id").join(self._ranges, on="app", how="left", maintain_order="left")
-        registered = keys["first"].is_not_null().to_numpy()
-        low = keys["first"].fill_null(0).to_numpy().copy()
-        high = keys["after"].fill_null(0).to_numpy().copy()
-        time = frame[TIME].to_numpy()
         if not len(self._as_of):
             return pl.repeat(None, frame.height, dtype=pl.Int64, eager=True)
+        apps, codes = distinct(frame["miniprogram.app_id"])
+        ranges = apps.alias("app").to_frame().join(self._ranges, on="app", how="left", maintain_order="left")
+        # Of an app without lines, and at the end of an event without an app, the range is empty.
+        first, after = (np.append(ranges[name].fill_null(0).to_numpy(), 0) for name in ("first", "after"))
+        low, high = first[codes], after[codes]
+        registered = high > low
+        time = frame[TIME].to_numpy()
         while (high - low > 1).any():
             middle = (low + high) // 2
             is_later = self._as_of[np.minimum(middle, len(self._as_of) - 1)] <= time
@@ -225,9 +226,12 @@ class Registry:
     def _status(self, frame: pl.DataFrame, rows: pl.Series) -> pl.Series:
         """The status of the version that each event says it ran."""
         spans = self._spans(rows).unique(["row", "version"], keep="last", maintain_order=True)
-        events = pl.DataFrame({"row": rows, "version": frame["miniprogram.version"]})
-        joined = events.join(spans, on=["row", "version"], how="left", maintain_order="left")
-        return joined["status"].alias("app.version_status")
+        versions, codes = distinct(frame["miniprogram.version"])
+        places = pl.DataFrame({"version": versions, "place": np.arange(len(versions))})
+        pair = pl.col("row") * (len(versions) + 1) + pl.col("place")
+        known = spans.join(places, on="version").select(pair.alias("pair"), "status")
+        events = pl.DataFrame({"row": rows, "place": codes}).select(pair.alias("pair"))
+        return events.join(known, on="pair", how="left", maintain_order="left")["status"].alias("app.version_status")
 
     def _spans(self, rows: pl.Series) -> pl.DataFrame:
         """Versions with their validity, of the registry lines that occur here."""
@@ -260,13 +264,13 @@ def builtin_catalogue() -> catalogue.Catalogue:
 
 
 def _table(apps: Sequence[_App]) -> pl.DataFrame:
-    """One row a registry line, one column a plain field."""
+    """One row a registry line, one column a plain field; after the last line, what is true of an app that has none."""
     columns: dict[str, pl.Series] = {}
     for name in (*TEXTS, *FLAGS, *LISTS):
         full = f"app.{name}"
         values = [_list(app, name) if name in LISTS else getattr(app, name) for app in apps]
-        columns[full] = pl.Series(full, values, dtype=COLUMNS[full])
-    return pl.DataFrame(columns)
+        columns[full] = pl.Series(full, [*values, None], dtype=COLUMNS[full])
+    return pl.DataFrame(columns).with_columns(pl.col("app.category").fill_null(UNKNOWN_CATEGORY))
 
 
 def _list(app: _App, name: str) -> str | None:

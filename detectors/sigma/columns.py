@@ -57,9 +57,8 @@ class Column:
     size: int
     codes: Rows | None
     values: pl.Series
-    texts: pl.Series
-    owners: Rows | None
     remembered: tuple[object, Rows] | None = None  # see `memory`
+    _elements: tuple[pl.Series, Rows | None] | None = None
     _frame: pl.DataFrame | None = None
     _places: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     _numbers: tuple[npt.NDArray[Any], Truth] | None = None
@@ -67,6 +66,21 @@ class Column:
     _wide: list[int] | None = None
     _held: npt.NDArray[np.int64] | None = None
     _by_value: tuple[Rows, Rows] | None = None
+
+    @property
+    def texts(self) -> pl.Series:
+        return self._told[0]
+
+    @property
+    def owners(self) -> Rows | None:
+        return self._told[1]
+
+    @property
+    def _told(self) -> tuple[pl.Series, Rows | None]:
+        """Made when first asked for: of some columns only what stands inside of them is looked at."""
+        if self._elements is None:
+            self._elements = elements(self.values)
+        return self._elements
 
     def frame(self, form: str) -> pl.DataFrame:
         """The elements in the forms made so far, this one among them."""
@@ -214,7 +228,7 @@ class Columns:
             if series.null_count() == len(series):
                 return None
             if self.at is not None:  # few rows: to look for what repeats costs more than it spares
-                return Column(len(series), None, series, *elements(series))
+                return Column(len(series), None, series)
             return encode(series, self._rows_of(field))
         if field.startswith(ARGUMENTS + "."):
             return self._nested(field[len(ARGUMENTS) + 1 :])
@@ -230,9 +244,8 @@ class Columns:
         values = pl.Series(path, self._arguments.at(path), dtype=pl.String)
         if values.null_count() == len(values):
             return None
-        texts, owners = elements(values)
         # A text of arguments without the value is a value that is not there: its truth stays "no".
-        return Column(outer.size, outer.codes, values, texts, owners)
+        return Column(outer.size, outer.codes, values)
 
 
 def encode(series: pl.Series, rows: Rows | None = None) -> Column:
@@ -241,12 +254,11 @@ def encode(series: pl.Series, rows: Rows | None = None) -> Column:
     if rows is not None:
         series = series[pl.Series(rows, dtype=pl.UInt32)]
     values, codes = (series, None) if is_mostly_distinct(series) else distinct(series)
-    texts, owners = elements(values)
     if rows is not None:
         inner = np.arange(len(series)) if codes is None else codes
         codes = np.full(height, len(values), dtype=np.intp)
         codes[rows] = inner
-    return Column(len(values), codes, values, texts, owners)
+    return Column(len(values), codes, values)
 
 
 def elements(values: pl.Series) -> tuple[pl.Series, Rows | None]:

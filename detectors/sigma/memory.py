@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
-from detectors.sigma.columns import SMALL_MAX, Column, Truth, elements
+from detectors.sigma.columns import SMALL_MAX, Column, Truth
 from detectors.sigma.distinct import Rows
 from detectors.sigma.predicates import answer
 
@@ -46,8 +46,7 @@ class _Field:
         """The values of some places, as a column."""
         if self.fresh is None or self.fresh[:2] != (begin, end):
             values = pl.Series(list(self.places)[begin:end], dtype=self.dtype)
-            texts, owners = elements(values)
-            self.fresh = begin, end, Column(len(values), None, values, texts, owners)
+            self.fresh = begin, end, Column(len(values), None, values)
         return self.fresh[2]
 
     @property
