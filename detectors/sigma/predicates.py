@@ -18,8 +18,13 @@ from detectors.sigma.condition import Op, Predicate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from detectors.sigma.distinct import Rows
+
 MEETINGS_MAX: Final = 1_000_000
 """Texts of one field compared with texts of another at a time; a single pair of lists may have as many."""
+
+SORTED_SHARE: Final = 8
+"""Pairs of values are sorted where there could be more than so many times as many as there are; otherwise a table of all of them costs less."""
 
 LITERALS_MAX: Final = 3
 """Up to so many literals are looked for one by one; more are looked for in one pass."""
@@ -140,8 +145,11 @@ def compare_fields(predicate: Predicate, columns: Columns) -> Truth | None:
     if left is None or right is None:
         return None
     rows = np.arange(columns.height)
-    first, second = left.codes_at(rows).astype(np.int64), right.codes_at(rows).astype(np.int64)
-    pairs, back = np.unique(first * (right.size + 1) + second, return_inverse=True)
+    first, second = left.codes_at(rows), right.codes_at(rows)
+    both = np.flatnonzero(left.present[first] & right.present[second])
+    if not len(both):
+        return None
+    pairs, back = _distinct(first[both] * (right.size + 1) + second[both], left.size * (right.size + 1))
     frame = pl.DataFrame({"pair": np.arange(len(pairs)), "a": pairs // (right.size + 1), "b": pairs % (right.size + 1)})
     truth = np.zeros(len(pairs), dtype=np.bool_)
     if predicate.detail == "is":
@@ -149,12 +157,28 @@ def compare_fields(predicate: Predicate, columns: Columns) -> Truth | None:
         truth[
             texts.join(_texts_of(right, "b"), left_on=["b", "a_text"], right_on=["b", "b_text"]).get_column("pair")
         ] = True
-        return truth[back]
+        return _at_rows(both[truth[back]], columns.height)
     question = _SAME[predicate.detail]
     for some in _bounded(frame, left, right):
         texts = some.join(_texts_of(left, "a"), on="a").join(_texts_of(right, "b"), on="b")
         truth[texts.filter(question).get_column("pair")] = True
-    return truth[back]
+    return _at_rows(both[truth[back]], columns.height)
+
+
+def _at_rows(rows: Rows, height: int) -> Truth:
+    truth = np.zeros(height, dtype=np.bool_)
+    truth[rows] = True
+    return truth
+
+
+def _distinct(numbers: Rows, end: int) -> tuple[Rows, Rows]:
+    """The distinct ones of numbers below an end, in order, and where each is among them."""
+    if end > len(numbers) * SORTED_SHARE:
+        return np.unique(numbers, return_inverse=True)
+    is_there = np.zeros(end, dtype=np.bool_)
+    is_there[numbers] = True
+    places = np.cumsum(is_there) - 1
+    return np.flatnonzero(is_there), places[numbers]
 
 
 _VALUE, _OTHER = pl.col("a_text"), pl.col("b_text")
