@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors.sigma.arguments import Arguments, mended
+from detectors.sigma.arguments import mended
 from detectors.sigma.condition import fold
 from detectors.sigma.distinct import Rows, distinct, is_mostly_distinct
 from detectors.sigma.fields import ARGUMENTS
+from detectors.sigma.members import Members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
 
 Truth = npt.NDArray[np.bool_]
 
@@ -184,12 +185,12 @@ class Columns:
         self,
         frame: pl.DataFrame,
         rows_of: Callable[[str], Rows | None],
-        keys: Container[str],
+        keys: frozenset[str],
         at: Rows | None = None,
     ) -> None:
         self._frame = frame
         self._keys = keys
-        self._arguments: Arguments | None = None
+        self._arguments: Members | None = None
         self._rows_of = rows_of
         self.at = at
         self._at = None if at is None else pl.Series(at, dtype=pl.UInt32)
@@ -240,8 +241,8 @@ class Columns:
         if outer is None:
             return None
         if self._arguments is None:
-            self._arguments = Arguments(outer.values.cast(pl.String).to_list(), self._keys)
-        values = pl.Series(path, self._arguments.at(path), dtype=pl.String)
+            self._arguments = Members(outer.values.cast(pl.String), self._keys)
+        values = self._arguments.at(path)
         if values.null_count() == len(values):
             return None
         # A text of arguments without the value is a value that is not there: its truth stays "no".

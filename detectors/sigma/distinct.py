@@ -71,6 +71,17 @@ def views_of(series: pl.Series) -> Views | None:
     return _bytes(views), [_bytes(text) for text in texts], bits, array.offset, len(array)
 
 
+def texts_of(column: tuple[int, bytes, bytes, bytes | None], rows: int) -> pl.Series:
+    """A column of texts as the kernel gives it: how many there are, the bits that say where, views, and long texts."""
+    count, valid, views, texts = column
+    buffers = [
+        None if count == rows else pa.py_buffer(valid),
+        pa.py_buffer(views),
+        *([pa.py_buffer(texts)] if texts else []),
+    ]
+    return pl.Series(pa.Array.from_buffers(pa.string_view(), rows, buffers, null_count=rows - count))
+
+
 def _bytes(buffer: pa.Buffer) -> memoryview:
     return memoryview(buffer).cast("B")
 

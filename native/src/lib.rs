@@ -10,6 +10,7 @@ mod distinct;
 mod ids;
 mod lines;
 mod literals;
+mod members;
 mod people;
 mod required;
 mod shape;
@@ -350,22 +351,8 @@ impl Literals {
             .map(|buffer| buffer.to_vec(py))
             .collect::<PyResult<_>>()?;
         let valid = valid.map(|bits| bits.to_vec(py)).transpose()?;
-        let text_of = |row: usize| -> Option<Option<&[u8]>> {
-            let at = first.checked_add(row)?;
-            if let Some(bits) = &valid {
-                if bits.get(at / 8)? >> (at % 8) & 1 == 0 {
-                    return Some(None);
-                }
-            }
-            let view = views.get(at.checked_mul(16)?..)?.first_chunk::<16>()?;
-            let [length, _, buffer, offset] =
-                distinct::parts(u128::from_le_bytes(*view)).map(|number| number as usize);
-            if length <= distinct::INLINE_MAX {
-                return Some(views.get(16 * at + 4..16 * at + 4 + length));
-            }
-            let text = buffers.get(buffer)?.get(offset..)?.get(..length)?;
-            Some(Some(text))
-        };
+        let text_of =
+            |row: usize| text_at(&views, &buffers, valid.as_deref(), first.checked_add(row)?);
         let hits = self
             .0
             .search(rows, ascii_only, text_of)
@@ -378,6 +365,75 @@ impl Literals {
             PyBytes::new(py, texts.as_flattened()),
             PyBytes::new(py, others.as_flattened()),
         ))
+    }
+}
+
+/// The text of a row of a column in Arrow's view layout, or None where there is none; fails when it lies outside.
+fn text_at<'a>(
+    views: &'a [u8],
+    buffers: &'a [Vec<u8>],
+    valid: Option<&[u8]>,
+    at: usize,
+) -> Option<Option<&'a [u8]>> {
+    if let Some(bits) = valid {
+        if bits.get(at / 8)? >> (at % 8) & 1 == 0 {
+            return Some(None);
+        }
+    }
+    let view = views.get(at.checked_mul(16)?..)?.first_chunk::<16>()?;
+    let [length, _, buffer, offset] =
+        distinct::parts(u128::from_le_bytes(*view)).map(|number| number as usize);
+    if length <= distinct::INLINE_MAX {
+        return Some(views.get(16 * at + 4..16 * at + 4 + length));
+    }
+    let text = buffers.get(buffer)?.get(offset..)?.get(..length)?;
+    Some(Some(text))
+}
+
+/// Reads what plainly stands at some keys of JSON objects, whose texts are a column.
+#[pyclass]
+struct Members(members::Members);
+
+/// By key its column (None where all is null), and the rows that were not read, as 32-bit numbers.
+type Inside<'py> = (Vec<Option<Buffers<'py>>>, Bound<'py, PyBytes>);
+
+#[pymethods]
+impl Members {
+    #[new]
+    fn new(keys: Vec<Vec<u8>>) -> Members {
+        Members(members::Members::new(keys))
+    }
+
+    /// Read a column that is given as Arrow's views; see `distinct_texts`.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        views: PyBuffer<u8>,
+        buffers: Vec<PyBuffer<u8>>,
+        valid: Option<PyBuffer<u8>>,
+        first: usize,
+        rows: usize,
+    ) -> PyResult<Inside<'py>> {
+        let outside = || PyValueError::new_err("a column that reaches beyond its buffers");
+        if rows > BATCH_BYTES_MAX {
+            return Err(outside());
+        }
+        let views = views.to_vec(py)?;
+        let blocks: Vec<Vec<u8>> = buffers
+            .iter()
+            .map(|buffer| buffer.to_vec(py))
+            .collect::<PyResult<_>>()?;
+        let valid = valid.map(|bits| bits.to_vec(py)).transpose()?;
+        let text_of =
+            |row: usize| text_at(&views, &blocks, valid.as_deref(), first.checked_add(row)?);
+        let found = self.0.read(rows, text_of).ok_or_else(outside)?;
+        let columns = found
+            .columns
+            .into_iter()
+            .map(|mut column| (column.count > 0).then(|| texts(py, &mut column, rows)))
+            .collect();
+        let odd: Vec<_> = found.odd.iter().map(|row| row.to_le_bytes()).collect();
+        Ok((columns, PyBytes::new(py, odd.as_flattened())))
     }
 }
 
@@ -395,6 +451,7 @@ fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(distinct_texts, module)?)?;
     module.add_function(wrap_pyfunction!(required_literals, module)?)?;
     module.add_class::<Literals>()?;
+    module.add_class::<Members>()?;
     module.add_class::<People>()?;
     module.add_class::<Reader>()
 }
