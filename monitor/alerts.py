@@ -1,4 +1,7 @@
-"""Which alerts a turn brings: for every incident in which something was decided or that is new, to every channel it concerns."""
+"""Which alerts a turn brings: for every incident in which something was decided or that is new, to every channel it concerns.
+
+Beside incidents there are notices: what people on call should know of the installation itself.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 
 from detectors.finding import Finding, Severity
 from monitor.notifiers.alert import alert_body
+from monitor.notifiers.notice import Notice
 from monitor.stores import Message
 from playbooks.decision import Decision
 from playbooks.known import Outcome
@@ -42,6 +46,20 @@ def alerts(outcome: Outcome, fresh: Sequence[Finding], channels: Sequence[Channe
             if incident.severity.rank >= channel.min_severity.rank
         ]
     return messages
+
+
+def notices(notice: Notice, channels: Sequence[Channel]) -> list[Message]:
+    """The messages of a notice, to every channel that it concerns."""
+    return [
+        Message(
+            key=f"{channel.name}:{notice.what}:{notice.key}",
+            channel=channel.name,
+            body=notice.body,
+            created=notice.time,
+        )
+        for channel in channels
+        if notice.severity.rank >= channel.min_severity.rank
+    ]
 
 
 def _by_incident(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:

@@ -6,15 +6,19 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from detectors.finding import Finding
+from detectors.finding import Finding, Severity
+from monitor.alerts import notices
 from monitor.audit import AuditEntry
 from monitor.config import Config
 from monitor.in_force import InForce, Installed
+from monitor.notifiers.notice import Notice
 from monitor.packs.manifest import Bounds, PackRefused
 from monitor.packs.shelf import Shelf, Stage
 from monitor.packs.unpacking import tidy
 from monitor.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.requests import Answer
+from monitor.settings import channels_of
+from monitor.stores import Message
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow, PackState, Request
 from monitor.stores.sqlite import SqliteStore
@@ -25,6 +29,10 @@ ROLLBACK: Final = "packs.rollback"
 
 PACKS_S: Final = 5.0
 """How often packs are looked at: whether their time in a stage is over, and whether their findings are in bounds."""
+
+WATCHER: Final = "system:pack-watch"
+
+PROBLEMS_IN_NOTICE: Final = 3
 
 HOUR_US: Final = 3_600_000_000
 
@@ -49,7 +57,8 @@ class PackChanger:
         self._telemetry = telemetry
         self._folder = Places(config.data_dir).packs
         self._watch = _Watch()
-        self._watched = ""
+        self._watched = self._stuck = ""
+        self._channels = channels_of(config)
         trial = reloader.in_force.trial
         self._tried = trial.tried if trial is not None else frozenset[str]()
 
@@ -73,9 +82,7 @@ class PackChanger:
         if row is None:
             return
         if (reason := self._out_of_bounds(row)) is not None:
-            answer = self._back("system:pack-watch", reason)
-            if answer.done:
-                self._telemetry.emit(upkeep.PackReturned(pack=label(row), reason=reason))
+            self._return(row, reason)
             return
         hours = {Stage.SHADOW: self._config.packs.shadow_h, Stage.CANARY: self._config.packs.canary_h}
         stage = Stage(row.stage)
@@ -84,6 +91,21 @@ class PackChanger:
             self._to_stage(
                 row.digest, following, "system:schedule", f"{hours[stage]:g} hours in stage {stage} are over"
             )
+
+    def _return(self, row: PackRow, reason: str) -> None:
+        """Take a pack back because of what it finds, and tell the people on call, also when it cannot be taken back."""
+        messages = notices(_returned(row, reason, self._clock()), self._channels)
+        answer = self._back(WATCHER, reason, messages)
+        if answer.done:
+            self._telemetry.emit(upkeep.PackReturned(pack=label(row), reason=reason))
+        elif self._stuck != self._watched:
+            self._stuck = self._watched
+            why = "; ".join(answer.problems[:PROBLEMS_IN_NOTICE])
+            entry = AuditEntry(
+                time=self._clock(), actor=WATCHER, action="pack.stuck", subject=f"pack {label(row)}", reason=why
+            )
+            messages = notices(_stuck(row, f"{reason}. {why}", self._clock()), self._channels)
+            self._store.change_packs((), entry, messages)
 
     def _out_of_bounds(self, row: PackRow) -> str | None:
         key = f"{row.digest} {row.stage} {row.since}"
@@ -101,13 +123,13 @@ class PackChanger:
     def _to_stage(self, digest: str, stage: Stage, actor: str, reason: str) -> Answer:
         return self._change(ACTIVATE, f"{digest} {stage}", actor, reason)
 
-    def _back(self, actor: str, reason: str) -> Answer:
-        answer = self._change(ROLLBACK, "packs", actor, reason)
+    def _back(self, actor: str, reason: str, messages: Sequence[Message] = ()) -> Answer:
+        answer = self._change(ROLLBACK, "packs", actor, reason, messages)
         if answer.done:
             self._tried = frozenset()  # what was in force before is trusted again
         return answer
 
-    def _change(self, kind: str, subject: str, actor: str, reason: str) -> Answer:
+    def _change(self, kind: str, subject: str, actor: str, reason: str, messages: Sequence[Message] = ()) -> Answer:
         """Have the rules taken up that packs would bring; only then let the packs change their states."""
         shelf, before = Shelf(self._store.packs()), self._reloader.in_force
         try:
@@ -119,7 +141,7 @@ class PackChanger:
         if done.problems:
             return self._refused(entry.subject, done.problems)
         self._tried = _tried(before, self._reloader.in_force)
-        self._store.change_packs(changed, entry)
+        self._store.change_packs(changed, entry, messages)
         after = Shelf(self._store.packs())
         tidy(self._folder, [row.digest for row in (after.active, after.candidate) if row is not None])
         for row in changed:
@@ -200,6 +222,30 @@ def change_of(
         after="; ".join(map(_standing, changed)),
     )
     return changed, entry
+
+
+def _returned(row: PackRow, reason: str, now: int) -> Notice:
+    return Notice(
+        what="pack-returned",
+        key=f"{row.digest[:16]}:{row.since}",
+        severity=Severity.HIGH,
+        title=f"Pack {label(row)} was taken back by itself",
+        text=f"It was in stage {row.stage}: {reason}. What was in force before it is in force again.",
+        time=now,
+        look="miniwatch rules packs",
+    )
+
+
+def _stuck(row: PackRow, reason: str, now: int) -> Notice:
+    return Notice(
+        what="pack-not-returned",
+        key=f"{row.digest[:16]}:{row.since}",
+        severity=Severity.CRITICAL,
+        title=f"Pack {label(row)} should be taken back and cannot be",
+        text=f"It is still in stage {row.stage}: {reason}",
+        time=now,
+        look="miniwatch doctor",
+    )
 
 
 def label(row: PackRow) -> str:

@@ -39,5 +39,10 @@ def settings_of(config: Config, *, until_end: bool, deliver: bool) -> Settings:
         idle_s=max(1.0, clock.lateness_s_max),
         until_end=until_end,
         deliver=deliver,
-        channels=tuple(Channel(f"webhook:{keys.name}", Severity(keys.min_severity)) for keys in config.webhooks),
+        channels=channels_of(config),
     )
+
+
+def channels_of(config: Config) -> tuple[Channel, ...]:
+    """Who is told, and from which severity on."""
+    return tuple(Channel(f"webhook:{keys.name}", Severity(keys.min_severity)) for keys in config.webhooks)

@@ -36,7 +36,7 @@ def alert(incident: Incident, decisions: Sequence[Decision], findings: Sequence[
     return {
         "schema": "miniwatch.alert/1",
         "incident": _incident(incident),
-        "who": {"scope": incident.entity.scope, "value": _text(incident.entity.value), "owner": incident.owner},
+        "who": {"scope": incident.entity.scope, "value": told_text(incident.entity.value), "owner": incident.owner},
         "decisions": [_decision(decision) for decision in latest],
         "why": [_finding(finding) for finding in newest],
         "omitted": {"decisions": len(decisions) - len(latest), "findings": len(findings) - len(newest)},
@@ -51,14 +51,14 @@ def alert_body(incident: Incident, decisions: Sequence[Decision], findings: Sequ
 def _incident(incident: Incident) -> dict[str, Any]:
     return {
         "id": incident.id,
-        "title": _text(incident.title),
+        "title": told_text(incident.title),
         "severity": incident.severity,
         "risk": round(incident.risk, 1),
         "tier": incident.tier,
         "state": incident.state,
-        "opened": _time(incident.opened),
-        "last_finding": _time(incident.last_finding),
-        "due": _time(incident.due),
+        "opened": told_time(incident.opened),
+        "last_finding": told_time(incident.last_finding),
+        "due": told_time(incident.due),
         "findings": incident.findings,
         "rules": list(incident.rules),
         "tags": list(incident.tags),
@@ -73,15 +73,15 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "type": decision.type,
         "tier": decision.tier,
         "scope": decision.scope,
-        "value": _text(decision.value),
+        "value": told_text(decision.value),
         "target": decision.target,
         "parameters": decision.parameters,
         "mode": decision.mode,
         "state": decision.state,
         "reason": decision.reason,
-        "explanation": _text(decision.explanation),
-        "begun": _time(decision.time),
-        "until": _time(decision.expires),
+        "explanation": told_text(decision.explanation),
+        "begun": told_time(decision.time),
+        "until": told_time(decision.expires),
         "undo": f"miniwatch decisions revoke {decision.id}" if in_force else None,
     }
 
@@ -89,21 +89,23 @@ def _decision(decision: Decision) -> dict[str, Any]:
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.id,
-        "title": _text(finding.title),
+        "title": told_text(finding.title),
         "rule": finding.rule.id,
         "severity": finding.severity,
         "events": finding.evidence.count,
-        "first": _time(finding.first_event),
-        "last": _time(finding.last_event),
-        "false_positives": [_text(text) for text in finding.false_positives],
-        "response": _text(finding.response),
+        "first": told_time(finding.first_event),
+        "last": told_time(finding.last_event),
+        "false_positives": [told_text(text) for text in finding.false_positives],
+        "response": told_text(finding.response),
     }
 
 
-def _time(microseconds: int) -> str:
+def told_time(microseconds: int) -> str:
+    """A time as alerts have it."""
     seconds, rest = divmod(microseconds, 1_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
 
 
-def _text(text: str) -> str:
+def told_text(text: str) -> str:
+    """A text, cut where it is longer than alerts have them."""
     return text if len(text) <= TEXT_CHARACTERS_MAX else text[: TEXT_CHARACTERS_MAX - 1] + "…"

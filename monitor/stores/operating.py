@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, func, select, update
 
 from monitor.audit import AuditEntry
 from monitor.counting import counted
-from monitor.stores import CONTROLS_KEPT, AppRecord, Segment, Standing, tables
+from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, Standing, tables
 from monitor.stores.reading import one_document
 from monitor.stores.record import (
     NOT_ENDED,
@@ -22,7 +22,17 @@ from monitor.stores.record import (
     PackState,
     Request,
 )
-from monitor.stores.rows import chunks, decision_row, delivery, document, flat_row, put, put_new, standing
+from monitor.stores.rows import (
+    chunks,
+    decision_row,
+    delivery,
+    document,
+    flat_row,
+    message_row,
+    put,
+    put_new,
+    standing,
+)
 from monitor.stores.turn import append_audit
 from playbooks.decision import Decision, DecisionState, Mode
 
@@ -189,8 +199,10 @@ def add_pack(connection: Connection, added: PackRow, content: bytes, entry: Audi
     append_audit(connection, [entry])
 
 
-def change_packs(connection: Connection, changed: Sequence[PackRow], entry: AuditEntry) -> None:
-    """Let packs change their states together; of those whose time is over, the latest are kept."""
+def change_packs(
+    connection: Connection, changed: Sequence[PackRow], entry: AuditEntry, messages: Sequence[Message] = ()
+) -> None:
+    """Let packs change their states together, and tell of it; of those whose time is over, the latest are kept."""
     table = tables.packs
     for row in changed:
         values = {"state": row.state.value, "stage": row.stage, "since": row.since}
@@ -198,6 +210,7 @@ def change_packs(connection: Connection, changed: Sequence[PackRow], entry: Audi
             raise NotFound("pack", row.digest)
     over = [row.digest for row in packs(connection) if row.state in {PackState.RETIRED, PackState.WITHDRAWN}]
     connection.execute(table.delete().where(table.c.digest.in_(over[PACKS_KEPT:])))
+    put_new(connection, tables.outbox, [message_row(message) for message in messages])
     append_audit(connection, [entry])
 
 

@@ -17,6 +17,7 @@ from monitor.stores import (
     Controlled,
     LetterBounds,
     Mark,
+    Message,
     Progress,
     Segment,
     Standing,
@@ -266,10 +267,10 @@ class SqliteStore:
         with self._database.writing("operator") as connection:
             operating.add_pack(connection, pack, content, entry)
 
-    def change_packs(self, changed: Sequence[PackRow], entry: AuditEntry) -> None:
-        """Let packs change their states, all or none."""
+    def change_packs(self, changed: Sequence[PackRow], entry: AuditEntry, messages: Sequence[Message] = ()) -> None:
+        """Let packs change their states, all or none, and put what is told of it into the outbox."""
         with self._database.writing("packs") as connection:
-            operating.change_packs(connection, changed, entry)
+            operating.change_packs(connection, changed, entry, messages)
 
     def forget_requests(self, before: int) -> None:
         with self._database.writing("retention") as connection:

@@ -73,6 +73,16 @@ class Scene:
             offer.enter()
             offer.taken(Taken(7, {}))
 
+    def run_away(self):
+        """Have the watched rules find more than was foreseen."""
+        self.changer.look()
+        self.find(6, events=10)
+        self.changer.look()
+
+    def told(self):
+        """What waits to be sent, by channel."""
+        return {one.message.channel: json.loads(one.message.body) for one in self.store.due_messages(2**60, 10)}
+
     @property
     def shelf(self):
         return Shelf(self.store.packs())
@@ -212,6 +222,10 @@ def test_by_schedule_a_pack_goes_on_when_its_time_is_over(tmp_path):
 
 
 BOUNDS = Bounds(findings_min=1, findings_max=5, events=1000)
+WEBHOOKS = [
+    {"name": name, "url": "http://127.0.0.1:9/", "min_severity": least}
+    for name, least in {"oncall": "high", "boss": "critical"}.items()
+]
 
 
 @pytest.mark.parametrize("stage", ["shadow", "canary", "live"])
@@ -236,6 +250,39 @@ def test_a_pack_whose_findings_leave_their_bounds_is_taken_back_and_told(scene, 
     scene.find(100, events=5000)
     scene.changer.look()
     assert scene.standing[3] == "active live"
+
+
+def test_the_people_on_call_are_told_once_of_a_pack_that_was_taken_back(tmp_path):
+    scene = Scene(tmp_path, webhooks=WEBHOOKS)
+    scene.activate(pack(3, "alpha"))
+    scene.activate(pack(4, "beta", bounds=BOUNDS))
+    assert scene.told() == {}
+    scene.run_away()
+    told = scene.told()
+    assert list(told) == ["webhook:oncall"], "for the other it is not grave enough"
+    notice = told["webhook:oncall"]
+    assert (notice["schema"], notice["what"], notice["severity"]) == ("miniwatch.notice/1", "pack-returned", "high")
+    assert (notice["title"], notice["look"]) == ("Pack rules 4 was taken back by itself", "miniwatch rules packs")
+    assert "6 findings in 10 events" in notice["text"]
+    scene.changer.look()
+    assert scene.told() == told
+    scene.store.close()
+
+
+def test_the_people_on_call_are_told_once_of_a_pack_that_cannot_be_taken_back(tmp_path, monkeypatch):
+    scene = Scene(tmp_path, webhooks=WEBHOOKS)
+    scene.activate(pack(4, "beta", bounds=BOUNDS))
+    monkeypatch.setattr(scene.reloader, "_offer", lambda offer: offer.refused("the disk is full"))
+    scene.run_away()
+    scene.changer.look()
+    assert scene.standing[4] == "active live"
+    assert {name: notice["what"] for name, notice in scene.told().items()} == {
+        "webhook:oncall": "pack-not-returned",
+        "webhook:boss": "pack-not-returned",
+    }
+    assert "the disk is full" in scene.told()["webhook:boss"]["text"]
+    assert [link.entry.action for link in scene.store.audit_entries()].count("pack.stuck") == 1
+    scene.store.close()
 
 
 def test_a_pack_within_its_bounds_stays(scene):

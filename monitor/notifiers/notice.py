@@ -1,0 +1,41 @@
+"""What is told to the people on call that is about no incident: one stable JSON object, as alerts are.
+
+Receivers may rely on these keys: later versions add keys and change none. Times are RFC 3339 in UTC.
+
+- ``schema``: ``"miniwatch.notice/1"``
+- ``what``: a word for programs (``pack-returned``, ``pack-not-returned``); ``severity``, ``title`` and ``text`` are for people
+- ``time``: when it happened; ``look`` is the command that shows more
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from detectors.finding import Severity
+from monitor.notifiers.alert import told_text, told_time
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that people should know; `key` tells it from all others of its kind."""
+
+    what: str
+    key: str
+    severity: Severity
+    title: str
+    text: str
+    time: int
+    look: str
+
+    @property
+    def body(self) -> bytes:
+        """The notice as the bytes of a message."""
+        told = {
+            "schema": "miniwatch.notice/1",
+            "what": self.what,
+            "severity": self.severity,
+            "title": told_text(self.title),
+            "text": told_text(self.text),
+            "time": told_time(self.time),
+            "look": self.look,
+        }
+        return msgspec.json.encode(told)
