@@ -22,8 +22,10 @@ import polars as pl
 from detectors.event import WATERMARK, Batch
 from detectors.finding import Sighting
 from detectors.sigma.crossings import Crossing
+from detectors.sigma.longs import Longs
 from detectors.sigma.measure import Events, Integers, Measured, measure
 from detectors.sigma.readings import SCHEMA, facts_of, facts_of_crossings, group_of, readings_of, with_readings
+from detectors.sigma.reckoning import AlikeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 WINDOW_EVENTS_MAX: Final = 1_000_000
 """Events that all windows together remember."""
+
+FORGOTTEN_SHARE: Final = 64
+"""Where there is no room, at least one event in so many is forgotten at once, for each time all are looked through."""
 
 _ONE: Final = ["code", "group", "key", "time", "hash", "id"]
 """What tells events apart; in the order of the last three they are counted."""
@@ -71,6 +76,7 @@ class Correlator:
         self._looked = looked
         self._waiting = SCHEMA.to_frame()  # their time has not come
         self._inside = SCHEMA.to_frame()  # counted; some of them no longer needed
+        self._longs = Longs(self._windows)  # those of groups that remember very many
         self._kept = 0  # events inside after the last clearing
         self._is_mixed = False  # whether keys have been seen that differ and have the same hash
         self.forgotten = 0
@@ -78,10 +84,12 @@ class Correlator:
     def observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
         """What the batch's hits, and its watermark, show. One that raises has taken nothing of the batch."""
         before = self._waiting, self._inside, self._kept, self.forgotten
+        self._longs.begin()
         try:
             return self._observe(batch, matches)
         except BaseException:
             self._waiting, self._inside, self._kept, self.forgotten = before
+            self._inside = pl.concat([self._inside, *self._longs.undo()])
             raise
 
     def _observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
@@ -96,7 +104,7 @@ class Correlator:
         return [Sighting(int(np.searchsorted(watermarks, finding.time)), finding) for finding in findings]
 
     def snapshot(self) -> pl.DataFrame:
-        inside = self._inside.with_columns(waiting=pl.lit(value=False))
+        inside = pl.concat([self._inside, *self._longs.parts]).with_columns(waiting=pl.lit(value=False))
         events = pl.concat([inside, self._waiting.with_columns(waiting=pl.lit(value=True))])
         rules = pl.Series([rule.id for rule, _ in self._windows], dtype=pl.String)
         stamps = pl.Series([window.stamp for _, window in self._windows], dtype=pl.String)
@@ -119,6 +127,7 @@ class Correlator:
         events = events.with_columns(group=group_of(pl.col("key")))
         self._waiting = events.filter(pl.col("waiting")).select(SCHEMA.names())
         self._inside = events.filter(~pl.col("waiting")).select(SCHEMA.names())
+        self._longs = Longs(self._windows)
         self._kept = self._inside.height
         self._is_mixed = events.select("code", "group").n_unique() < events.select("code", "key").n_unique()
 
@@ -172,15 +181,24 @@ class Correlator:
 
     def _cross(self, ready: pl.DataFrame) -> list[Crossing]:
         """Count the ready events in: the windows of their rules that fire."""
-        ready = self._in_order(_merged(ready))
+        ready, crossings = self._in_long(self._in_order(_merged(ready)))
         told = ready.select("code", "group").unique()
         past = self._inside.join(told, on=["code", "group"], how="semi", maintain_order="left")
+        apart = self._set_apart(past)
+        if apart.height:
+            self._inside, past = (
+                events.join(apart, on=["code", "group"], how="anti", maintain_order="left")
+                for events in (self._inside, past)
+            )
+            ready, more = self._in_long(ready)
+            crossings += more
+        if not ready.height:
+            return crossings
         events, order = self._together(past, ready)
         code = events.get_column("code").to_numpy()
         group = _numbered(code, events.get_column("key" if self._is_mixed else "group"))
         is_fresh = order >= past.height
         held = events.get_column("held").to_numpy().copy()
-        crossings: list[Crossing] = []
         starts = np.flatnonzero(np.diff(code, prepend=-1))
         for begin, end in pairwise([*starts.tolist(), len(code)]):
             places = slice(begin, end)
@@ -194,13 +212,35 @@ class Correlator:
             for at in np.flatnonzero(measured.now & ~(held_before & measured.earlier)).tolist():
                 row = int(fresh[at])
                 event = ready.row(int(order[begin + row]) - past.height, named=True)
-                crossings.append(Crossing.at(rule, event, part, row, int(seen.start[at]), float(measured.holds[at])))
+                begun = int(seen.start[at])
+                crossings.append(Crossing.at(rule, event, part[begun:], row - begun + 1, float(measured.holds[at])))
             if self._looked is not None:
                 self._looked(rule, seen, measured)
         now = np.empty(ready.height, dtype=np.bool_)
         now[order[is_fresh] - past.height] = held[is_fresh]
         self._inside = pl.concat([self._inside, ready.with_columns(held=pl.Series(now))])
         return crossings
+
+    def _set_apart(self, past: pl.DataFrame) -> pl.DataFrame:
+        """The groups that are set apart from now on; those who are told of all events want none."""
+        if self._looked is None and not self._is_mixed:
+            try:
+                return self._longs.set_apart(past)
+            except AlikeError:
+                self._is_mixed = True
+        return past.clear()
+
+    def _in_long(self, ready: pl.DataFrame) -> tuple[pl.DataFrame, list[Crossing]]:
+        """Count in those of the ready events whose groups are set apart: the others, and the windows that fire."""
+        if not len(self._longs):
+            return ready, []
+        try:
+            rest, crossings, back = self._longs.take(ready)
+        except AlikeError:
+            self._is_mixed = True
+            rest, crossings, back = ready, [], self._longs.dissolve()
+        self._inside = pl.concat([self._inside, *back])
+        return rest, crossings
 
     def _in_order(self, ready: pl.DataFrame) -> pl.DataFrame:
         """Events in the order in which they are counted, group by group.
@@ -230,15 +270,17 @@ class Correlator:
 
     def _clear(self, watermark: int) -> None:
         """Drop what no window can reach any more: when it has become much, or memory is full."""
-        total = self._inside.height + self._waiting.height
+        total = self._inside.height + self._waiting.height + len(self._longs)
         if self._inside.height > 2 * self._kept + 1_000 or total > self._events_max:
             reach = self._spans[self._inside.get_column("code").to_numpy()]
             self._inside = self._inside.filter(
                 pl.Series(self._inside.get_column("time").to_numpy() > watermark - reach)
             )
-            over = self._inside.height + self._waiting.height - self._events_max
+            self._longs.forget_before((watermark - self._spans).tolist())
+            over = self._inside.height + self._waiting.height + len(self._longs) - self._events_max
             if over > 0:
-                self._forget(over)
+                self._inside = pl.concat([self._inside, *self._longs.dissolve()])
+                self._forget(max(over, self._events_max // FORGOTTEN_SHARE))
             self._kept = self._inside.height
 
     def _forget(self, count: int) -> None:

@@ -70,12 +70,9 @@ class Crossing:
     holds: float
 
     @classmethod
-    def at(
-        cls, rule: Rule, event: Mapping[str, Any], events: pl.DataFrame, row: int, start: int, holds: float
-    ) -> Crossing:
-        """`events` are those of the rule, the window's from `start` to `row`."""
-        inside = row - start + 1
-        first = events.slice(start, min(inside, EVIDENCE_IDS_MAX)).select("time", "id", "behind")
+    def at(cls, rule: Rule, event: Mapping[str, Any], events: pl.DataFrame, inside: int, holds: float) -> Crossing:
+        """`events` begin with those of the window, of which there are so many inside; the first few are looked at."""
+        first = events.slice(0, min(inside, EVIDENCE_IDS_MAX)).select("time", "id", "behind")
         return cls(rule, event, inside, Behind.of(first.rows(), is_all=inside <= EVIDENCE_IDS_MAX), holds)
 
     @property

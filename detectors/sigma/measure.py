@@ -95,14 +95,15 @@ def measure(window: Window, events: Events) -> Measured:
     was_empty = events.start == events.fresh
     if window.kind.is_temporal:
         hits = Hits(events.place, events.first[events.fresh], events.column("bases"), len(window.bases))
-        (after, now), (before, earlier) = (_found(window, hits, rows) for rows in (events.fresh + 1, events.fresh))
+        (after, now), (before, earlier) = (found(window, hits, rows) for rows in (events.fresh + 1, events.fresh))
     else:
         after, before = _MEASURES[window.kind](window, events)
-        now, earlier = _all(window.bounds, after), _all(window.bounds, before)
+        now, earlier = all_hold(window.bounds, after), all_hold(window.bounds, before)
     return Measured(after, now, earlier & ~was_empty)
 
 
-def _all(bounds: Sequence[Bound], values: Numbers) -> Flags:
+def all_hold(bounds: Sequence[Bound], values: Numbers) -> Flags:
+    """Where all comparisons hold."""
     truth = np.ones(len(values), dtype=np.bool_)
     for bound in bounds:
         truth &= _HOLDS[bound.operator](values, bound.threshold)
@@ -170,7 +171,7 @@ _MEASURES: Final[Mapping[WindowKind, Callable[[Window, Events], tuple[Numbers, N
 }
 
 
-def _found(window: Window, hits: Hits, rows: Integers) -> tuple[Numbers, Flags]:
+def found(window: Window, hits: Hits, rows: Integers) -> tuple[Numbers, Flags]:
     """What windows hold as of some rows, and whether the condition is met."""
     if window.words is not None:
         return hits.count(rows), _true(window.words, hits, rows)
@@ -181,7 +182,7 @@ def _found(window: Window, hits: Hits, rows: Integers) -> tuple[Numbers, Flags]:
             met |= hits.in_order(one.steps, rows) & ~np.asarray(absent)
         return hits.count(rows), met
     values = hits.longest(window.steps, rows) if window.steps else hits.count(rows)
-    return values, _all(window.bounds, values)
+    return values, all_hold(window.bounds, values)
 
 
 def _true(words: Words, hits: Hits, rows: Integers) -> Flags:

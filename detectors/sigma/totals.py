@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from detectors.sigma.grown import Grown
+
 Integers = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
 
@@ -21,13 +23,28 @@ _EXACT: Final = 2**33
 
 
 class Totals:
-    """A column of numbers, none farther from zero than 2**53, that can say what some of its rows add up to."""
+    """A column of numbers, none farther from zero than 2**53, that can say what some of its rows add up to.
+
+    It may grow for ever: sums that have become too large for 64 bits still differ by what stands between them.
+    """
 
     def __init__(self, numbers: Numbers) -> None:
+        self._sums = [Grown(np.int64) for _ in range(3)]  # each of what stands before a row
+        for sums in self._sums:
+            sums.add(np.zeros(1, dtype=np.int64))
+        self.add(numbers)
+
+    def add(self, numbers: Numbers) -> None:
         whole = np.floor(numbers)
         parts = np.rint((numbers - whole) * PARTS).astype(np.int64)
         units = whole.astype(np.int64)
-        self._sums = [_running(one) for one in (units // _HALF, units % _HALF, parts)]
+        for sums, one in zip(self._sums, (units // _HALF, units % _HALF, parts), strict=True):
+            sums.add(sums.rows[-1] + np.cumsum(one))
+
+    def cut(self, first: int) -> None:
+        """Let go of the rows before one; the others keep their numbers."""
+        for sums in self._sums:
+            sums.cut(first)
 
     def between(self, start: Integers, end: Integers) -> Numbers:
         """The sum of the rows from `start` to before `end`."""
@@ -45,10 +62,6 @@ class Totals:
 
     def _between(self, start: Integers, end: Integers) -> tuple[Numbers, Numbers]:
         """Whole units, and the millionths beyond them."""
-        high, low, parts = (sums[end] - sums[start] for sums in self._sums)
+        high, low, parts = (sums.at(end) - sums.at(start) for sums in self._sums)
         low += parts // PARTS
         return high * float(_HALF) + low, (parts % PARTS).astype(np.float64)
-
-
-def _running(numbers: Integers) -> Integers:
-    return np.concatenate([[0], np.cumsum(numbers)])

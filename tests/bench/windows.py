@@ -101,11 +101,7 @@ def main() -> None:
     for kind in KINDS:
         for hits in (2_500, ROWS):
             sys.stdout.write(f"{kind:>18}, one with {hits:12,} hits: {cost(rules(1, kind), 1, hits)}\n")
-    for kind, groups in (
-        ("event_count", "miniprogram.app_id device.id"),
-        ("event_count", ""),
-        ("value_percentile", ""),
-    ):
+    for kind, groups in (("event_count", "miniprogram.app_id device.id"), *((kind, "") for kind in KINDS)):
         told = cost(rules(1, kind, "1d", groups), 1, 50, before=20)
         sys.stdout.write(f"{kind:>18}, 50 hits, a day, {'one group' if not groups else 'many groups':>11}: {told}\n")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from detectors.event import END_OF_TIME, Batch
 from detectors.finding import EVIDENCE_IDS_MAX, Finding
+from detectors.sigma import longs, reckoning, sorted_blocks
 from detectors.testing import FIRST_TIME, batch, check_detector, pieces
 
 KINDS = [
@@ -35,6 +36,17 @@ steps = st.tuples(
     st.sampled_from(["a", "b", "c", None]),
     st.sampled_from(["1", "2", "2.5", "0.1", "0.2", "-1", "7", "4", "5.5", "no", None]),
 )
+
+
+@pytest.fixture(autouse=True, scope="module", params=[None, 5], ids=["together", "apart"])
+def _apart(request):
+    """Groups that remember more events than so many are set apart, as if they were very many."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param is not None:
+            patch.setattr(longs, "EVENTS_MIN", request.param)
+            patch.setattr(reckoning, "REBUILT_SHARE", 1)
+            patch.setattr(sorted_blocks, "BLOCK", 2)
+        yield
 
 
 @st.composite
