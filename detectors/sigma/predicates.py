@@ -150,19 +150,38 @@ def compare_fields(predicate: Predicate, columns: Columns) -> Truth | None:
     if not len(both):
         return None
     pairs, back = _distinct(first[both] * (right.size + 1) + second[both], left.size * (right.size + 1))
-    frame = pl.DataFrame({"pair": np.arange(len(pairs)), "a": pairs // (right.size + 1), "b": pairs % (right.size + 1)})
-    truth = np.zeros(len(pairs), dtype=np.bool_)
-    if predicate.detail == "is":
+    mine, others = pairs // (right.size + 1), pairs % (right.size + 1)
+    if left.owners is None and right.owners is None:
+        truth = _one_to_one(predicate.detail, left, mine, right, others)
+    else:
+        truth = _any_to_any(predicate.detail, left, mine, right, others)
+    return _at_rows(both[truth[back]], columns.height)
+
+
+def _one_to_one(detail: str, left: Column, mine: Rows, right: Column, others: Rows) -> Truth:
+    """Pairs of values that have one text each."""
+    first, second = (
+        column.frame(FOLDED).get_column(FOLDED)[pl.Series(places, dtype=pl.UInt32)]
+        for column, places in ((left, mine), (right, others))
+    )
+    met = pl.DataFrame({"a_text": first, "b_text": second}).select(_SAME[detail].fill_null(value=False))
+    return met.to_series().to_numpy()
+
+
+def _any_to_any(detail: str, left: Column, mine: Rows, right: Column, others: Rows) -> Truth:
+    """Pairs of values of which some is a list."""
+    frame = pl.DataFrame({"pair": np.arange(len(mine)), "a": mine, "b": others})
+    truth = np.zeros(len(mine), dtype=np.bool_)
+    if detail == "is":
         texts = frame.join(_texts_of(left, "a"), on="a")
         truth[
             texts.join(_texts_of(right, "b"), left_on=["b", "a_text"], right_on=["b", "b_text"]).get_column("pair")
         ] = True
-        return _at_rows(both[truth[back]], columns.height)
-    question = _SAME[predicate.detail]
+        return truth
     for some in _bounded(frame, left, right):
         texts = some.join(_texts_of(left, "a"), on="a").join(_texts_of(right, "b"), on="b")
-        truth[texts.filter(question).get_column("pair")] = True
-    return _at_rows(both[truth[back]], columns.height)
+        truth[texts.filter(_SAME[detail]).get_column("pair")] = True
+    return truth
 
 
 def _at_rows(rows: Rows, height: int) -> Truth:
@@ -183,6 +202,7 @@ def _distinct(numbers: Rows, end: int) -> tuple[Rows, Rows]:
 
 _VALUE, _OTHER = pl.col("a_text"), pl.col("b_text")
 _SAME: Final = {
+    "is": _VALUE == _OTHER,
     "starts with": _VALUE.str.starts_with(_OTHER),
     "ends with": _VALUE.str.ends_with(_OTHER),
     "contains": _VALUE.str.contains(_OTHER, literal=True),

@@ -282,7 +282,6 @@ fn distinct_texts<'py>(
     };
     let (places, firsts) =
         distinct::distinct(&column, is_valid, &Mixer::new()).ok_or_else(outside)?;
-    let places: Vec<_> = places.iter().map(|place| place.to_le_bytes()).collect();
     let firsts: Vec<_> = firsts.iter().map(|row| row.to_le_bytes()).collect();
     Ok((
         PyBytes::new(py, places.as_flattened()),
