@@ -199,7 +199,7 @@ def open_daemon(
         if repeated is not None:
             repeated.check_sources([intake.partition for intake in pipeline.intakes])
             pipeline.expect([_due(repeated, place, reloader) for place in range(begun + 1, len(repeated.points))])
-        changer = PackChanger(config, kept.store, installed, reloader, clock, telemetry)
+        changer = PackChanger(config, kept.store, installed, reloader, clock, telemetry, pipeline.suspensions)
         pipeline.noted = changer.note
         reload = partial(_reloaded, reloader)
         handlers: dict[str, Callable[[Request], Answer]] = {

@@ -33,6 +33,7 @@ def only_one(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AlreadyRunning(f"another miniwatch runs on {path.parent}; stop it, or use another data_dir") from None
+        os.utime(descriptor)  # since when it runs
         yield
     finally:
         os.close(descriptor)

@@ -56,7 +56,7 @@ class Lineup:
             detectors: tuple[Detector, ...] = (SigmaDetector(rules, window_events_max),)
         else:
             in_force = YieldingDetector(rules, window_events_max, trial)
-            detectors = (in_force, TrialDetector(trial, window_events_max))
+            detectors = (TrialDetector(trial, window_events_max), in_force)  # who ends in a fault ends first
         return Lineup(tuple(rules), trial, window_events_max, detectors, digest)
 
     @staticmethod
@@ -67,14 +67,7 @@ class Lineup:
     @staticmethod
     def made_of(content: bytes, window_events_max: int) -> Lineup:
         """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it."""
-        made_by, _, body = content.partition(b"\n")
-        if made_by.decode(errors="replace") != engine_digest():
-            raise ForeignContent("it was compiled by another version of the program")
-        inflating = zlib.decompressobj()
-        try:
-            made = msgspec.msgpack.decode(inflating.decompress(body, CONTENT_BYTES_MAX), type=_Content)
-        except (zlib.error, msgspec.MsgspecError) as error:
-            raise ForeignContent(f"it is damaged ({error})") from error
+        made = _decoded(content)
         return Lineup.of(made.rules, window_events_max, made.trial)
 
     @property
@@ -101,6 +94,26 @@ class Lineup:
             windows = states[SIGMA]["windows"], states[TRIAL]["windows"].filter(tried)
             states[SIGMA]["windows"] = pl.concat(windows)
         self.restore(states)
+
+
+def _decoded(content: bytes) -> _Content:
+    made_by, _, body = content.partition(b"\n")
+    if made_by.decode(errors="replace") != engine_digest():
+        raise ForeignContent("it was compiled by another version of the program")
+    inflating = zlib.decompressobj()
+    try:
+        return msgspec.msgpack.decode(inflating.decompress(body, CONTENT_BYTES_MAX), type=_Content)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise ForeignContent(f"it is damaged ({error})") from error
+
+
+def rules_in(content: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """The ids of a lineup's rules, and of those that it tries, by its content; none where another version wrote it."""
+    try:
+        made = _decoded(content)
+    except ForeignContent:
+        return frozenset(), frozenset()
+    return frozenset(rule.id for rule in made.rules), made.trial.tried if made.trial else frozenset()
 
 
 class History:

@@ -22,6 +22,7 @@ from monitor.stores import Message
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow, PackState, Request
 from monitor.stores.sqlite import SqliteStore
+from monitor.suspending import Suspensions
 from monitor.telemetry import Telemetry, upkeep
 
 ACTIVATE: Final = "packs.activate"
@@ -48,7 +49,9 @@ class PackChanger:
         reloader: Reloader,
         clock: Callable[[], int],
         telemetry: Telemetry,
+        suspensions: Suspensions,
     ) -> None:
+        self._suspensions = suspensions
         self._config = config
         self._store = store
         self._installed = installed
@@ -81,7 +84,7 @@ class PackChanger:
         row = shelf.candidate or shelf.active
         if row is None:
             return
-        if (reason := self._out_of_bounds(row)) is not None:
+        if (reason := self._out_of_bounds(row) or self._faulty()) is not None:
             self._return(row, reason)
             return
         hours = {Stage.SHADOW: self._config.packs.shadow_h, Stage.CANARY: self._config.packs.canary_h}
@@ -113,6 +116,10 @@ class PackChanger:
             self._watched = key
             self._watch = self._watch_of(row)
         return self._watch.verdict()
+
+    def _faulty(self) -> str | None:
+        """Why a trial has ended already: one of its rules brought out a fault."""
+        return next((why for rule, why in self._suspensions.tried.copy().items() if rule in self._tried), None)
 
     def _watch_of(self, row: PackRow) -> _Watch:
         try:

@@ -214,6 +214,7 @@ class Pipeline:
         except BaseException as error:
             offer.refused(f"{type(error).__name__}: {error}")
             raise
+        self.suspensions.forget()
         offer.taken(taken)
 
     def _write_down(self) -> None:
@@ -239,18 +240,19 @@ class Pipeline:
             intake.lot = lots.get(intake.partition, intake.lot)
         self.lineup = lineup
 
-    def _seen(self, place: int, batch: Batch) -> list[Sighting]:
+    def _seen(self, name: str, batch: Batch) -> list[Sighting]:
         """What one of the detectors sees; without the rules with which it cannot go on."""
-        if place >= len(self.lineup.detectors):  # a trial has ended meanwhile
+        detector = next((one for one in self.lineup.detectors if one.name == name), None)
+        if detector is None:  # a trial has ended meanwhile
             return []
         try:
-            return self._watching.seen(self.lineup.detectors[place], batch)
+            return self._watching.seen(detector, batch)
         except TooManyOverlooked as error:
             lineup = self.suspensions.without_faulty(self.lineup, error.event, str(error))
             if lineup is None:
                 raise
             self._change_to(lineup)
-        return self._seen(place, batch)
+        return self._seen(name, batch)
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """An archived frame with all columns that detectors need."""
@@ -477,9 +479,10 @@ class Pipeline:
 
     def _observe(self, batch: Batch) -> list[Sighting]:
         """What all detectors see, in an order that does not depend on how the stream is cut."""
-        sightings: list[Sighting] = []
-        for place in range(len(self.lineup.detectors)):
-            sightings += self._seen(place, batch)
+        seen = {detector.name: list[Sighting]() for detector in self.lineup.detectors}
+        for name in seen:
+            seen[name] = self._seen(name, batch)
+        sightings = [one for detector in self.lineup.detectors for one in seen[detector.name]]
         sightings.sort(key=lambda sighting: (sighting.row, sighting.finding.id))
         return sightings
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import polars as pl
 
@@ -13,6 +14,10 @@ from monitor.containment import FAULTS
 from monitor.lineup import Lineup
 from monitor.rules import closure
 from monitor.telemetry import Telemetry, upkeep
+
+SUSPENDED: Final = "rule.suspend"
+TRIAL_ENDED: Final = "rule.trial-ended"
+"""What the audit calls it."""
 
 
 def faulty_rules(rules: Sequence[Rule], event: pl.DataFrame) -> list[Rule]:
@@ -37,6 +42,7 @@ class Suspensions:
         self._telemetry = telemetry
         self._clock = clock
         self._why: dict[str, str] = {}
+        self.tried: dict[str, str] = {}  # rules that ended their trial, and why
         self.audit: list[AuditEntry] = []
 
     def without_faulty(self, lineup: Lineup, event: pl.DataFrame, why: str) -> Lineup | None:
@@ -47,18 +53,31 @@ class Suspensions:
             return None
         gone = {rule.id for rule in faulty}
         left = [rule for rule in lineup.rules if rule.id not in gone]
-        for rule in {rule.id: rule for rule in (*faulty, *tried)}.values():
-            self._note(rule.id, why)
+        for rule in faulty:
+            self._why[rule.id] = f"rule {rule.id} is suspended: it brought out a fault of the program ({why})"
+            self._tell(SUSPENDED, rule.id, why)
+        for rule in tried:
+            self.tried[rule.id] = f"rule {rule.id} is no longer tried: it brought out a fault of the program ({why})"
+            self._tell(TRIAL_ENDED, rule.id, why)
         return Lineup.of(left, lineup.window_events_max, None if tried else lineup.trial)
+
+    def forget(self) -> None:
+        """Rules were read anew: each has another chance."""
+        self._why.clear()
+        self.tried.clear()
 
     def words(self, lineup: Lineup) -> tuple[str, ...]:
         """Which rules do not watch because they cannot, for people."""
         watching = {rule.id for rule in lineup.rules}
-        return tuple(why for rule, why in self._why.items() if rule not in watching)
+        return (*(why for rule, why in self._why.items() if rule not in watching), *self.tried.values())
 
-    def _note(self, rule: str, why: str) -> None:
-        self._why[rule] = f"rule {rule} is suspended: it brought out a fault of the program ({why})"
+    def _tell(self, action: str, rule: str, why: str) -> None:
         self._telemetry.emit(upkeep.RuleSuspended(rule=rule, error=why))
         self.audit.append(
-            AuditEntry(time=self._clock(), actor="system:pipeline", action="rule.suspend", subject=rule, reason=why)
+            AuditEntry(time=self._clock(), actor="system:pipeline", action=action, subject=rule, reason=why)
         )
+
+
+def suspended(entries: Iterable[AuditEntry], since: int) -> dict[str, AuditEntry]:
+    """By the audit, the rules that were left out since a time (microseconds), the newest word on each."""
+    return {one.subject: one for one in entries if one.action in {SUSPENDED, TRIAL_ENDED} and one.time >= since}

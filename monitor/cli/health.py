@@ -118,6 +118,7 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                 lambda: _outbox(opened),
                 lambda: _snapshots(opened, running=running),
                 lambda: _clocks(opened),
+                lambda: _suspended(opened, running=running),
                 lambda: _audit(places.database),
             ]
             for look in looks:
@@ -280,6 +281,24 @@ def _no_snapshot(folder: Path, last: int, patience: float) -> Sign:
     if not last or age < patience:
         return Sign("snapshot", "ok", "none yet")
     return Sign("snapshot", "warning", "none", "a restart replays the whole archive; stop the daemon in order once")
+
+
+def _suspended(opened: Opened, *, running: bool) -> Iterator[Sign]:
+    """Rules that the running daemon leaves out: each brought out a fault since it began, and has not been read anew."""
+    from monitor.lineup import RULES, rules_in
+    from monitor.suspending import SUSPENDED, suspended
+
+    controls = opened.store.controls(RULES)
+    if not (running and controls):
+        return
+    begun = opened.places.lock.stat().st_mtime_ns // 1000
+    left_out = suspended((link.entry for link in opened.store.audit_entries()), begun)
+    in_force, tried = rules_in(opened.store.content(controls[-1].digest) or b"")
+    for rule, entry in left_out.items():
+        watching = in_force if entry.action == SUSPENDED else tried
+        if rule not in watching:
+            found = f"rule {rule} was left out, it brought out a fault of the program: {entry.reason}"
+            yield Sign("rules", "warning", found, "report it; miniwatch rules reload tries it again")
 
 
 def _clocks(opened: Opened) -> Iterator[Sign]:

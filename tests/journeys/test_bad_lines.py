@@ -14,10 +14,13 @@ import polars as pl
 import pytest
 from journey import Outcome, configured, daemon, differences, outcome, run
 from sqlalchemy import event
+from typer.testing import CliRunner
 
-from detectors.event import LINE
+from detectors.event import LINE, MICROSECONDS
 from detectors.sigma.match import Matcher
 from monitor.app import Daemon, health_of
+from monitor.cli.tree import app
+from monitor.clock import now_us
 from monitor.containment import FaultWatch
 from monitor.decoders import Decoded
 from monitor.decoders.ndjson import NdjsonDecoder
@@ -217,11 +220,13 @@ def test_a_rule_that_cannot_go_on_is_left_out_and_the_others_watch_on(
     rule = next(iter(expected.findings.values())).rule.id
     _failing_with(monkeypatch, "timestamp", rule)
     (tmp_path / "events.ndjson").write_bytes(data)
-    with daemon(configured(tmp_path / "data", [tmp_path / "events.ndjson"])) as opened:
+    with daemon(configured(tmp_path / "data", [tmp_path / "events.ndjson"]), now=now_us() + MICROSECONDS) as opened:
         opened.run()
         gone = {one.entry.subject for one in opened.kept.store.audit_entries() if one.entry.action == "rule.suspend"}
         assert rule in gone
         assert any(f"rule {rule} is suspended" in why for why in health_of(opened).others)
+        told = CliRunner().invoke(app, ["doctor", "--data-dir", str(tmp_path / "data"), "-o", "ndjson"]).stdout
+        assert f"rule {rule} was left out" in told
     found = outcome(tmp_path / "data")
     assert found.totals["processed"] == EVENTS
     assert found.counts == {

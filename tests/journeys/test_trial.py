@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import polars as pl
 import pytest
 from changing import AFTER, BEFORE, CHANGED_AT, ID, Killed, Run, lineup, many
 from hypothesis import given
@@ -15,6 +16,8 @@ from journey import Outcome, daemon, differences, outcome
 
 from detectors.finding import in_share
 from detectors.sigma import Trial, parse_rules
+from detectors.sigma.match import Matcher
+from monitor.app import health_of
 from monitor.lineup import Lineup
 from playbooks.decision import Mode
 
@@ -106,6 +109,33 @@ def test_for_the_share_the_new_rules_count_and_the_old_are_silent(places: dict[s
 
 def test_a_share_of_all_is_being_in_force(places: dict[str, Outcome]) -> None:
     assert differences(places["after"], places["all"]) == {}
+
+
+@pytest.mark.parametrize("number", [6, 7])
+def test_a_trial_that_ends_in_a_fault_costs_no_finding_of_the_rules_in_force(
+    places: dict[str, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Until then the rules in force were silent for the share; rule 7 is in force too, in other words."""
+    match, (trial_rules, old) = Matcher.match, (tried(SHARE).trial.rules, tried(SHARE).rules)
+    bad = next(rule.version for rule in trial_rules if rule.id == ID.format(number))
+    assert bad not in {rule.version for rule in old}
+
+    def failing(self: Matcher, frame: pl.DataFrame) -> dict[str, object]:
+        if frame.height and any(one.version == bad for one in self.rules):
+            raise IndexError
+        return match(self, frame)
+
+    monkeypatch.setattr(Matcher, "match", failing)
+    run = run_with(tmp_path, lambda: tried(SHARE), rows_max=100)
+    with daemon(run.config) as opened:
+        opened.pipeline.lineup = lineup(BEFORE)
+        opened.run(lambda _: run._after_turn(opened, None, None))
+        (word,) = health_of(opened).others
+        assert word.startswith(f"rule {ID.format(number)} is no longer tried")
+        audit = [(one.entry.action, one.entry.subject) for one in opened.kept.store.audit_entries()]
+        assert ("rule.trial-ended", ID.format(number)) in audit
+    found = outcome(run.data)
+    assert differences(places["before"], found) == {}
 
 
 @many

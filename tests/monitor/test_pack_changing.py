@@ -21,6 +21,7 @@ from monitor.signing import SigningKey, fingerprint
 from monitor.stores.operating import PACKS_KEPT
 from monitor.stores.record import PackRow, PackState, Request
 from monitor.stores.sqlite import SqliteStore
+from monitor.suspending import Suspensions
 from monitor.telemetry import Telemetry
 
 KEY, OTHER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
@@ -66,7 +67,10 @@ class Scene:
             lambda _: None,
             telemetry,
         )
-        self.changer = PackChanger(self.config, self.store, installed, self.reloader, lambda: self.now, telemetry)
+        self.suspensions = Suspensions(telemetry, lambda: self.now)
+        self.changer = PackChanger(
+            self.config, self.store, installed, self.reloader, lambda: self.now, telemetry, self.suspensions
+        )
 
     def take_up(self, offer):
         if offer.claim():
@@ -282,6 +286,17 @@ def test_the_people_on_call_are_told_once_of_a_pack_that_cannot_be_taken_back(tm
     }
     assert "the disk is full" in scene.told()["webhook:boss"]["text"]
     assert [link.entry.action for link in scene.store.audit_entries()].count("pack.stuck") == 1
+    scene.store.close()
+
+
+def test_a_pack_whose_trial_a_fault_has_ended_is_taken_back_and_goes_on_by_no_schedule(tmp_path):
+    scene = Scene(tmp_path, webhooks=WEBHOOKS, **{"packs.shadow_h": 1.0})
+    scene.activate(pack(4, "beta"), "shadow")
+    scene.suspensions.tried[ID] = "rule one is no longer tried: it brought out a fault"
+    scene.now += HOUR_US
+    scene.changer.look()
+    assert scene.standing[4] == "withdrawn shadow"
+    assert "it brought out a fault" in scene.told()["webhook:oncall"]["text"]
     scene.store.close()
 
 
