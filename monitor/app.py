@@ -42,6 +42,7 @@ from monitor.schedule import Schedule
 from monitor.settings import settings_of
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
+from monitor.spooling import spooling_of
 from monitor.stores import LetterBounds
 from monitor.stores.places import Places
 from monitor.stores.record import Request
@@ -171,8 +172,9 @@ def open_daemon(
         outbox = OutboxWorker(kept.store, notifiers, clock, telemetry)
         closing.callback(outbox.stop)
         stopping = threading.Event()
+        spooling = None if until_end or sources is not None else spooling_of(config, kept, telemetry, clock)
         pipeline = Pipeline(
-            intakes=intakes_of(config, kept.people(config), sources, telemetry),
+            intakes=intakes_of(config, kept.people(config), sources, telemetry, spooling.spool if spooling else None),
             lineup=lineup,
             registry=registry,
             policy=rulings,
@@ -223,7 +225,12 @@ def open_daemon(
         daemon = Daemon(config, kept, pipeline, telemetry, reloader, requests, outbox, schedule, None, stopping)
         if config.http.listen and not until_end:
             _make_first_token(kept, telemetry, clock)
-            daemon.front = front_of(config, kept.store, telemetry, clock, lambda: health_of(daemon))
+            if spooling is not None:
+                spooling.taker.start()
+                closing.callback(spooling.taker.stop)
+                spooling.enter(schedule)
+            take = spooling.taker.take if spooling is not None else None
+            daemon.front = front_of(config, kept.store, telemetry, clock, lambda: health_of(daemon), take=take)
             daemon.front.enter(schedule)
             daemon.front.start()
             closing.callback(daemon.front.stop)
@@ -237,7 +244,7 @@ def open_daemon(
 def _make_first_token(kept: Kept, telemetry: Telemetry, clock: Callable[[], int]) -> None:
     token = ensure_first_token(kept.store, kept.places.admin_token, clock())
     if token is not None:
-        telemetry.emit(upkeep.FirstTokenMade(token=token.id, path=str(kept.places.admin_token)))
+        telemetry.emit(upkeep.FirstTokenMade(known_as=token.id, path=str(kept.places.admin_token)))
 
 
 def _compiled(config: Config, found: InForce) -> Lineup:

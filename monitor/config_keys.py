@@ -64,14 +64,19 @@ def _named(text: object) -> object:
     return text
 
 
+def _meant(scheme: str) -> str:
+    is_http = scheme in {"http", "https"}
+    return "write http: alone; where it listens is http.listen" if is_http else "correct the URI"
+
+
 def _source_uri(text: str) -> str:
     scheme, colon, rest = text.partition(":")
-    if scheme == "stdin" and colon and not rest:
+    if scheme in {"stdin", "http"} and colon and not rest:
         return text
     if scheme == "file" and rest.partition("?")[0]:
         return text
     raise RefusedValueError(
-        "file:PATH, file:PATH?follow or stdin:", f"write file:{text}" if not colon else "correct the URI"
+        "file:PATH, file:PATH?follow, stdin: or http:", f"write file:{text}" if not colon else _meant(scheme)
     )
 
 
@@ -247,6 +252,10 @@ class HttpKeys(Keys):
     tls_key: FileIfAny = ""
     tls_client_ca: FileIfAny = ""
     listen: str = "127.0.0.1:9464"
+    body_bytes_max: Annotated[int, Field(ge=KIB, le=64 * MIB)] = 8 * MIB
+    unpacked_bytes_max: Annotated[int, Field(ge=KIB, le=64 * MIB)] = 32 * MIB
+    in_flight_max: Annotated[int, Field(ge=1, le=128)] = 32
+    spool_bytes_max: Annotated[int, Field(ge=256 * MIB, le=16_384 * GIB)] = 4 * GIB
     requests_per_s_max: Annotated[float, Field(gt=0, le=100_000)] = 500.0
     failures_max: Annotated[int, Field(ge=1, le=1000)] = 10
     lockout_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
@@ -387,6 +396,13 @@ class AllKeys(Keys):
     @classmethod
     def _once_each(cls, value: tuple[SourceKeys, ...]) -> tuple[SourceKeys, ...]:
         _no_repeats("uri", [source.uri for source in value])
+        return value
+
+    @field_validator("http")
+    @classmethod
+    def _listens(cls, value: HttpKeys, info: ValidationInfo) -> HttpKeys:
+        if not value.listen and any(source.uri == "http:" for source in info.data.get("sources", ())):
+            raise RefusedValueError("http.listen, because http: is among the sources", "say where to listen")
         return value
 
     @field_validator("webhooks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +13,12 @@ from monitor.console.access import Guard
 from monitor.console.bounds import RequestBounds
 from monitor.console.certificates import LOOK_S, Certificates, TlsFiles
 from monitor.console.clients import Limits
+from monitor.console.events import EventsPage
 from monitor.console.health import Bounds, Health, HealthPages
 from monitor.console.http import HttpServer
 from monitor.console.pages import Page
 from monitor.schedule import Schedule
+from monitor.spool.spool import Given, Outcome
 from monitor.stores.record import Record
 from monitor.telemetry import Telemetry
 
@@ -60,9 +63,19 @@ def front_of(
     clock: Callable[[], int],
     health: Callable[[], Health],
     pages: Sequence[Page] = (),
+    take: Callable[[Given], Future[Outcome]] | None = None,
 ) -> Front:
-    """The front of a configuration; `pages` are those of other families. Raises `OSError` for a certificate that cannot be used."""
+    """The front of a configuration; `pages` are those of other families, `take` gives events to the spool where there is one.
+
+    Raises `OSError` for a certificate that cannot be used.
+    """
     keys = config.http
+    bounds = RequestBounds(
+        body_bytes_max=keys.body_bytes_max,
+        unpacked_bytes_max=keys.unpacked_bytes_max,
+        in_flight_max=keys.in_flight_max,
+    )
+    doors = EventsPage(take, bounds, telemetry).pages() if take is not None else []
     limits = Limits(
         requests_per_s_max=keys.requests_per_s_max, failures_max=keys.failures_max, lockout_s=keys.lockout_s
     )
@@ -77,8 +90,9 @@ def front_of(
         Bounds(alive_s_max=keys.alive_s_max, lag_bytes_max=keys.ready_lag_bytes_max),
         is_private=_is_private(keys),
     )
-    bounds = RequestBounds()
-    server = HttpServer(keys.listen, [*own.pages(), *pages], guard, telemetry, bounds=bounds, certificates=certificates)
+    server = HttpServer(
+        keys.listen, [*own.pages(), *doors, *pages], guard, telemetry, bounds=bounds, certificates=certificates
+    )
     return Front(server, guard, certificates, store, clock)
 
 

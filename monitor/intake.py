@@ -207,7 +207,7 @@ class Intake:
     ) -> tuple[pl.DataFrame, Sequence[DeadLetter], ClockState]:
         admit = self.native.admit if self.native is not None else self._admit
         admitted = contained(lambda part: admit(part, fields), raw, self.watch, self.dead_letter_bytes_max)
-        frame, after = stamp(admitted.frame, clock, self.bounds, now)
+        frame, after = stamp(_arrived(admitted.frame, raw), clock, self.bounds, now)
         told = {"partition": self.partition, "format": raw.format}
         letters = [msgspec.structs.replace(letter, **told) for letter in admitted.dead_letters]
         return frame, letters, after
@@ -268,6 +268,16 @@ class Intake:
         )
 
 
+def _arrived(frame: pl.DataFrame, raw: RawBatch) -> pl.DataFrame:
+    """Rows with the arrival that their source knows, where they bring none."""
+    if not raw.arrivals:
+        return frame
+    begins, times = np.array(raw.arrivals, dtype=np.int64).T
+    places = np.searchsorted(begins, frame[POSITION].to_numpy(), side="right") - 1
+    told = pl.Series(times[np.maximum(places, 0)])
+    return frame.with_columns(pl.col("event.ingested").fill_null(told))
+
+
 def _time_max(frame: pl.DataFrame) -> int:
     is_reached = (frame[CLOCK].to_numpy() > BEGINNING) & ~frame[AHEAD].to_numpy()
     return int(frame[TIME].to_numpy().max(initial=0, where=is_reached))
@@ -297,7 +307,8 @@ def _joined(held: RawBatch | None, raw: RawBatch | None) -> RawBatch:
         assert found is not None  # noqa: S101 - who fills has read something or held something back
         return found
     data, oversized = held.data + raw.data, held.oversized + raw.oversized
-    return msgspec.structs.replace(raw, data=data, start=held.start, oversized=oversized)
+    arrivals = held.arrivals + raw.arrivals
+    return msgspec.structs.replace(raw, data=data, start=held.start, oversized=oversized, arrivals=arrivals)
 
 
 def _since(stands: tuple[Stand, ...], position: int) -> tuple[Stand, ...]:

@@ -89,6 +89,8 @@ def _sources(config: Config) -> Iterator[Problem]:
 
     for number, named in enumerate(config.sources):
         place = f"sources[{number}].uri"
+        if named.uri == "http:":
+            continue
         try:
             found = [source.partition for source in parse_source(named.uri, run="check", format=named.format)]
         except SourceError as error:

@@ -29,7 +29,10 @@ def run(
     source: Annotated[
         list[str] | None,
         Option(
-            "--source", "-s", metavar="URI", help="file:PATH, file:PATH?follow or stdin: ; may be given many times."
+            "--source",
+            "-s",
+            metavar="URI",
+            help="file:PATH, file:PATH?follow, stdin: or http: ; may be given many times.",
         ),
     ] = None,
     until_end: Annotated[bool, Option("--until-end", help="Read to the end, print a summary and leave.")] = False,
@@ -79,6 +82,8 @@ def run(
 def refuse_endless(config: Config) -> None:
     """A followed file never ends, so a run to its end would wait for ever."""
     for source in config.sources:
+        if source.uri == "http:":
+            raise Refused("http: has no end: leave out --until-end", USAGE)
         parameters = dict(parse_qsl(source.uri.partition("?")[2], keep_blank_values=True))
         if parameters.get("follow") in {"", "true"}:
             raise Refused(f"{source.uri}: ?follow has no end: leave out --until-end or ?follow", USAGE)

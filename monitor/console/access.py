@@ -113,7 +113,9 @@ class Guard:
     def _refused(self, asked: Asked, why: Why, token: str = "", *, wait_s: float | None = None) -> Refused:
         client = network_of(asked.address)
         self.refusals.note(Kind(client=client, why=why, page=asked.page, token=token), self._clock())
-        self._telemetry.emit(happenings.RequestRefused(reason=why.value, page=asked.page, client=client, token=token))
+        self._telemetry.emit(
+            happenings.RequestRefused(reason=why.value, page=asked.page, client=client, known_as=token)
+        )
         status, message = _TOLD[why]
         return Refused(status, message, retry_after_s=wait_s)
 

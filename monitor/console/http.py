@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -93,6 +93,8 @@ class HttpServer:
                 return await page.answer(request, self._guard.admit(asked, page.role, optional=page.is_open))
             except Refused as refused:
                 return json_answer({"message": refused.message}, refused.status, retry_after_s=refused.retry_after_s)
+            except ClientDisconnect:
+                return Response(status_code=400)  # to nobody
             except Exception as error:  # noqa: BLE001 - told to the log, and to nobody outside
                 self._telemetry.emit(happenings.PageFailed(page=page.path, error=f"{type(error).__name__}: {error}"))
                 return json_answer({"message": "this could not be answered; the log of the daemon says why"}, 500)

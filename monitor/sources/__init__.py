@@ -29,6 +29,9 @@ class RawBatch(msgspec.Struct, frozen=True):
     end: int  # the position to go on from when this batch has been committed
     cursor: bytes = b""  # what else the source needs to go on from `end` (its own JSON), stored with the position
     oversized: tuple[Oversized, ...] = ()  # by position
+    arrivals: tuple[
+        tuple[int, int], ...
+    ] = ()  # positions from which on lines arrived at a time, where the source knows
 
     def positions(self, offsets: Offsets) -> Offsets:
         """The positions of the lines that begin at these offsets in `data`: oversized lines before them count too."""

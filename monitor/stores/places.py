@@ -14,6 +14,7 @@ PEOPLE_KEY: Final = "people.key"
 RULE_CACHE: Final = "cache"
 PACKS: Final = "packs"
 LOCK: Final = "run.lock"
+SPOOL: Final = "spool"
 ADMIN_TOKEN: Final = "admin.token"  # noqa: S105 - a file's name
 
 
@@ -30,5 +31,6 @@ class Places:
         self.people_key: Final = root / KEYS / PEOPLE_KEY
         self.rule_cache: Final = root / RULE_CACHE
         self.packs: Final = root / PACKS
+        self.spool: Final = root / SPOOL
         self.admin_token: Final = root / ADMIN_TOKEN
         self.lock: Final = root / LOCK

@@ -291,7 +291,7 @@ class RequestRefused(Happening, frozen=True, kw_only=True):
     reason: str
     page: str
     client: str
-    token: str
+    known_as: str
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.HTTP_REFUSED, reason=self.reason)
@@ -306,3 +306,39 @@ class PageFailed(Happening, frozen=True, kw_only=True):
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.HTTP_FAILED)
+
+
+class BodyGiven(Happening, frozen=True, kw_only=True):
+    """Events came over HTTP; `outcome` is what became of them."""
+
+    level: ClassVar[Level] = "debug"
+    page: str
+    outcome: str
+    lines: int
+    bytes: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.HTTP_BODIES, outcome=self.outcome)
+        if self.outcome == "taken":
+            meter.add(metrics.HTTP_LINES, self.lines)
+
+
+class SpoolRefused(Happening, frozen=True, kw_only=True):
+    """What came over HTTP cannot be kept; its senders are told to try again."""
+
+    level: ClassVar[Level] = "error"
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.STORE_FAILURES)
+
+
+class SpoolDamaged(Happening, frozen=True, kw_only=True):
+    """Events that were acknowledged cannot be read any more: the disk has lost or changed them."""
+
+    level: ClassVar[Level] = "error"
+    position: int
+    what: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.STORE_FAILURES)

@@ -112,6 +112,14 @@ HTTP_REFUSED: Final = _counter(
     "requests",
     {"reason": ("no-token", "bad-token", "revoked", "expired", "role", "locked-out", "rate")},
 )
+HTTP_BODIES: Final = _counter(
+    "http_bodies",
+    "Requests that brought events, by what became of them.",
+    "requests",
+    {"outcome": ("taken", "repeated", "full")},
+)
+HTTP_LINES: Final = _counter("http_lines", "Lines acknowledged over HTTP.", "lines")
+SPOOL_BYTES: Final = _gauge("spool_bytes", "What the spool of HTTP takes on disk.", "bytes")
 HTTP_FAILED: Final = _counter("http_failed", "HTTP requests that brought out a fault of the program.", "requests")
 OUTBOX_PENDING: Final = _gauge(
     "outbox_pending", "Messages due and not yet delivered (at most the bound of one look).", "messages"

@@ -323,7 +323,7 @@ class FirstTokenMade(Happening, frozen=True, kw_only=True):
     """There was no token yet: one for an admin was made, and stands in this file."""
 
     level: ClassVar[Level] = "warning"
-    token: str
+    known_as: str
     path: str
 
 
@@ -339,3 +339,13 @@ class CertificateRefused(Happening, frozen=True, kw_only=True):
     level: ClassVar[Level] = "error"
     path: str
     error: str
+
+
+class SpoolLooked(Happening, frozen=True, kw_only=True):
+    """The spool was cleared of what has been read; so much it takes now."""
+
+    level: ClassVar[Level] = "debug"
+    bytes: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.SPOOL_BYTES, self.bytes)

@@ -19,6 +19,7 @@ import msgspec
 
 from monitor import durable
 from monitor.app import open_daemon
+from monitor.spool import spool
 from monitor.telemetry import Telemetry
 
 _processes: Final = multiprocessing.get_context("forkserver")
@@ -41,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""
     occurrence: int = 1
     power_cut: bool = False
+    spool_segment_bytes: int = 0  # size of a segment of the spool, much smaller than it is; 0: as it is
 
     @property
     def log(self) -> Path:
@@ -101,6 +103,7 @@ def work(encoded: bytes) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     durable.observer = observe
+    spool.SEGMENT_BYTES = plan.spool_segment_bytes or spool.SEGMENT_BYTES
     config = journey.configured(Path(plan.data_dir), plan.sources, **plan.keys)
     log = plan.log.open("a", encoding="utf-8")
     telemetry = Telemetry(level="debug", log_format="json", stream=log)

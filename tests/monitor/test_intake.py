@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from detectors.event import ARRIVAL, FUTURE, INDEX, PEOPLE, POSITION, TIME
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
-from monitor.intake import Intake
+from monitor.intake import Intake, _arrived
+from monitor.sources import RawBatch
 from monitor.stores import Progress
 from monitor.testing import MemorySource
 from monitor.timeline import AHEAD, CLOCK, Bounds
@@ -129,3 +130,11 @@ def test_reading_taking_resuming_and_decoding_anew_changes_nothing(lines, sizes,
     assert sorted(found_letters) == sorted(letters)
     assert found_account == account
     assert whole.height + len(letters) == account.received == len(lines)
+
+
+def test_lines_arrived_when_their_source_says_unless_they_say_it_themselves():
+    told = {POSITION: [0, 5, 9, 20], "event.ingested": [None, 7, None, None]}
+    raw = RawBatch("http:", "ndjson", b"", 0, 30, arrivals=((0, 100), (9, 200)))
+    frame = pl.DataFrame(told, schema=dict.fromkeys(told, pl.Int64))
+    assert _arrived(frame, raw)["event.ingested"].to_list() == [100, 7, 200, 200]
+    assert _arrived(frame, msgspec.structs.replace(raw, arrivals=())) is frame

@@ -20,7 +20,7 @@ YEAR_US = 365 * 86_400_000_000
 class Site:
     """A running front whose health a test can set, and which knows the tokens that it makes."""
 
-    def __init__(self, pages=(), **keys):
+    def __init__(self, pages=(), take=None, **keys):
         self.health = GOOD
         self.now = 1_772_500_000_000_000
         self.log = io.StringIO()
@@ -28,7 +28,7 @@ class Site:
         self.store = MemoryStore()
         written = {"http.listen": "127.0.0.1:0", **{f"http.{name}": value for name, value in keys.items()}}
         config = load_config(None, {}, written)
-        self.front = front_of(config, self.store, self.telemetry, lambda: self.now, lambda: self.health, pages)
+        self.front = front_of(config, self.store, self.telemetry, lambda: self.now, lambda: self.health, pages, take)
         self.front.start()
 
     @property

@@ -1,0 +1,83 @@
+"""What a request brings, read and unpacked within bounds, however slowly it comes and however small it was packed."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+import zstandard
+from starlette.requests import Request
+
+from monitor.console.access import Refused
+from monitor.console.bounds import RequestBounds
+
+RATIO_MAX: Final = 200
+"""How many times larger than what came an unpacked body may be, once it is over `FREE_BYTES`."""
+
+FREE_BYTES: Final = 1 << 20
+_BLOCK_BYTES: Final = 256 << 10
+_ZSTD_WINDOW_BYTES_MAX: Final = 8 << 20
+_GZIP: Final = 31  # window bits with which zlib expects gzip's head
+
+ENCODINGS: Final = ("identity", "gzip", "zstd")
+
+
+async def read_body(request: Request, bounds: RequestBounds) -> bytes:
+    """The body as it came. Raises `Refused` as soon as it is too large."""
+    blocks: list[bytes] = []
+    size = 0
+    async for block in request.stream():
+        size += len(block)
+        if size > bounds.body_bytes_max:
+            raise Refused(413, f"a body of more than {bounds.body_bytes_max} bytes; send it in parts")
+        blocks.append(block)
+    return b"".join(blocks)
+
+
+def encoding_of(request: Request) -> str:
+    """How the body is packed. Raises `Refused` for a way that is not known here."""
+    named = request.headers.get("content-encoding", "identity").strip().lower()
+    if named not in ENCODINGS:
+        raise Refused(415, f"Content-Encoding is one of {', '.join(ENCODINGS)}")
+    return named
+
+
+def unpacked(body: bytes, encoding: str, bounds: RequestBounds) -> bytes:
+    """The body as it was before it was packed. Raises `Refused` when it is broken, or grows too large."""
+    if encoding == "identity":
+        return body
+    most = min(bounds.unpacked_bytes_max, max(FREE_BYTES, RATIO_MAX * len(body)))
+    blocks: list[bytes] = []
+    size = 0
+    try:
+        for block in _gunzipped(body) if encoding == "gzip" else _unzstandard(body):
+            size += len(block)
+            if size > most:
+                raise Refused(413, f"a body that unpacks to more than {most} bytes; send it in parts")
+            blocks.append(block)
+    except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        raise Refused(400, f"the body is not what Content-Encoding: {encoding} says: {error}") from None
+    return b"".join(blocks)
+
+
+def _gunzipped(body: bytes) -> Iterator[bytes]:
+    """In blocks; members may follow one another. Raises `EOFError` when the last one is cut off."""
+    while body:
+        member = zlib.decompressobj(_GZIP)
+        while not member.eof:
+            block = member.decompress(body, _BLOCK_BYTES)
+            body = member.unconsumed_tail
+            if not block and not body and not member.eof:
+                raise EOFError("it ends too early")
+            yield block
+        body = member.unused_data
+
+
+def _unzstandard(body: bytes) -> Iterator[bytes]:
+    """In blocks; frames may follow one another. Raises `EOFError` when the last one is cut off."""
+    unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES_MAX)
+    with unpacker.stream_reader(io.BytesIO(body), read_across_frames=True) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            yield block

@@ -1,0 +1,109 @@
+"""One frame of the spool: the lines of one request, sealed, behind a head that says where in the stream they stand.
+
+A head is 53 bytes, big-endian: ``MWSF``, kind (1 byte), position in the stream (8), arrival in microseconds (8), length of the
+lines (4), digest of the idempotency key (16; zeros for none), length of what is sealed (4), CRC-32 of what is sealed (4), CRC-32 of
+the head (4). All of a head is also part of the context that the lines are sealed in, so frames can
+neither be altered nor exchanged for one another.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import BinaryIO, Final
+
+import msgspec
+
+from monitor.sealing import Seal, SealError
+
+MAGIC: Final = b"MWSF"
+LINES: Final = 1
+KEYS: Final = 2
+NO_KEY: Final = bytes(16)
+_HEAD: Final = struct.Struct(">4sBQqI16sII")
+_CRC: Final = struct.Struct(">I")
+HEAD_BYTES: Final = _HEAD.size + _CRC.size
+SEALED_BYTES_MAX: Final = 1 << 30
+
+
+class FrameError(Exception):
+    """Here is no frame that can be read. `length`: how many bytes to go on to the next, where the head can be believed."""
+
+    def __init__(self, message: str, *, length: int | None = None) -> None:
+        super().__init__(message)
+        self.length = length
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What a frame's head says. The lines are the stream's bytes from `position` to `end`; keys take none of it."""
+
+    kind: int
+    position: int
+    arrival: int
+    length: int
+    key: bytes
+    sealed_bytes: int
+    checksum: int
+
+    @property
+    def end(self) -> int:
+        return self.position + (self.length if self.kind == LINES else 0)
+
+    @property
+    def frame_bytes(self) -> int:
+        return HEAD_BYTES + self.sealed_bytes
+
+    @property
+    def context(self) -> str:
+        return f"spool:{self.kind}:{self.position}:{self.arrival}:{self.length}:{self.key.hex()}"
+
+
+def frame(seal: Seal, kind: int, position: int, arrival: int, key: bytes, content: bytes) -> tuple[Head, bytes]:
+    """A frame and its bytes."""
+    head = Head(kind=kind, position=position, arrival=arrival, length=len(content), key=key, sealed_bytes=0, checksum=0)
+    sealed = seal.seal(content, head.context)
+    head = msgspec.structs.replace(head, sealed_bytes=len(sealed), checksum=zlib.crc32(sealed))
+    packed = _HEAD.pack(MAGIC, kind, position, arrival, len(content), key, len(sealed), head.checksum)
+    return head, b"".join((packed, _CRC.pack(zlib.crc32(packed)), sealed))
+
+
+def read_head(file: BinaryIO) -> Head | None:
+    """The head that begins here; None at the end of the file. Raises `FrameError`."""
+    packed = file.read(HEAD_BYTES)
+    if not packed:
+        return None
+    if len(packed) < HEAD_BYTES or packed[:4] != MAGIC:
+        raise FrameError("no head of a frame")
+    if _CRC.unpack_from(packed, _HEAD.size)[0] != zlib.crc32(packed[: _HEAD.size]):
+        raise FrameError("a damaged head")
+    _, kind, position, arrival, length, key, sealed_bytes, checksum = _HEAD.unpack_from(packed)
+    return Head(
+        kind=kind,
+        position=position,
+        arrival=arrival,
+        length=length,
+        key=key,
+        sealed_bytes=sealed_bytes,
+        checksum=checksum,
+    )
+
+
+def read_sealed(file: BinaryIO, head: Head) -> bytes:
+    """What is sealed in the frame whose head was just read, with the right checksum. Raises `FrameError`."""
+    sealed = file.read(min(head.sealed_bytes, SEALED_BYTES_MAX))
+    if len(sealed) < head.sealed_bytes:
+        raise FrameError("a frame that ends too early")
+    if zlib.crc32(sealed) != head.checksum:
+        raise FrameError("a damaged frame", length=head.frame_bytes)
+    return sealed
+
+
+def opened(seal: Seal, head: Head, sealed: bytes) -> bytes:
+    """The content of a frame. Raises `FrameError`."""
+    try:
+        content = seal.open(sealed, head.context)
+    except SealError as error:
+        raise FrameError(str(error), length=head.frame_bytes) from None
+    if len(content) != head.length:
+        raise FrameError("a frame of another length than it says", length=head.frame_bytes)
+    return content

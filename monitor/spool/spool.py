@@ -1,0 +1,260 @@
+"""The spool: one stream of lines in segment files, written by the HTTP front and read as a source.
+
+A segment's name is the position of its first line in the stream. It begins with the idempotency keys of the time before, so that
+those before it can be deleted; then come frames, one a request. Lines are acknowledged once their frame is fsynced, and a reader
+sees no others. The positions never go back: a spool that was lost begins again where the record says that reading had come to.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from monitor.durable import boundary, make_folder, publish
+from monitor.sealing import Seal
+from monitor.spool.frames import KEYS, LINES, NO_KEY, FrameError, Head, frame, opened, read_head, read_sealed
+from monitor.spool.window import KeyWindow
+
+SUFFIX: Final = ".spool"
+SEGMENT_BYTES: Final = 32 << 20
+"""Size from which on a segment is followed by another; a frame is never divided."""
+
+
+class Outcome(StrEnum):
+    """What became of lines that were given."""
+
+    TAKEN = "taken"
+    REPEATED = "repeated"
+    FULL = "full"
+
+
+class Given(msgspec.Struct, frozen=True):
+    r"""The lines of one request, each ended by ``\n``, and the digest of its idempotency key."""
+
+    lines: bytes
+    key: bytes = NO_KEY
+
+
+class SegmentFile(msgspec.Struct, frozen=True):
+    """One file, and where in the stream it begins."""
+
+    start: int
+    path: Path
+
+
+class Spool:
+    """Takes lines and keeps them until they are forgotten. One thread gives, one reads, one forgets.
+
+    `damaged` is told what cannot be read of what was once acknowledged, and from which position on.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seal: Seal,
+        *,
+        bytes_max: int,
+        floor: int,
+        clock: Callable[[], int],
+        damaged: Callable[[int, str], None] = lambda _position, _what: None,
+    ) -> None:
+        """Open or make a spool whose reader has come to `floor`. Raises `OSError`."""
+        self.folder = folder
+        self.seal = seal
+        self.damaged = damaged
+        self.grown = threading.Condition()
+        self.end = floor
+        self._bytes_max = bytes_max
+        self._clock = clock
+        self._window = KeyWindow()
+        self._sizes: dict[Path, int] = {}
+        self._current: SegmentFile | None = None
+        self._is_torn = False
+        make_folder(folder)
+        self._open(floor)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What the spool takes on disk."""
+        with self.grown:
+            return sum(self._sizes.values())
+
+    def segments(self) -> Sequence[SegmentFile]:
+        """The files, in the order of the stream."""
+        with self.grown:
+            paths = sorted(self._sizes)
+        return [SegmentFile(int(path.stem), path) for path in paths]
+
+    @property
+    def start(self) -> int:
+        """The position of the first line that is still there."""
+        return next((segment.start for segment in self.segments()), self.end)
+
+    def edge(self) -> tuple[int, int]:
+        """The end of the stream, and the size of the newest segment there."""
+        with self.grown:
+            return self.end, self._sizes[self._current.path] if self._current is not None else 0
+
+    def take(self, given: Sequence[Given]) -> list[Outcome]:
+        """Make lines durable, those of all requests at once, or say why not.
+
+        Raises `OSError` when the disk refuses: then none of these was acknowledged, and none is read.
+        """
+        self._mend()
+        now = self._clock()
+        outcomes: list[Outcome] = []
+        heads: list[Head] = []
+        parts: list[bytes] = []
+        position, size, seen = self.end, self.disk_bytes, set[bytes]()
+        for one in given:
+            if one.key != NO_KEY and (one.key in seen or self._window.has(one.key, now)):
+                outcomes.append(Outcome.REPEATED)
+                continue
+            head, whole = frame(self.seal, LINES, position, now, one.key, one.lines)
+            if size + len(whole) > self._bytes_max:
+                outcomes.append(Outcome.FULL)
+                continue
+            outcomes.append(Outcome.TAKEN)
+            seen.add(one.key)
+            heads.append(head)
+            parts.append(whole)
+            position, size = head.end, size + len(whole)
+        if heads:
+            self._append(b"".join(parts), position, now)
+            for head in heads:
+                self._remember(head)
+        return outcomes
+
+    def forget(self, position: int) -> None:
+        """Delete the segments of which everything before a position has been read, and committed; the newest stays."""
+        segments = self.segments()
+        for segment, following in pairwise(segments):
+            if following.start > position:
+                break
+            boundary("unlink:spool")
+            segment.path.unlink(missing_ok=True)
+            with self.grown:
+                del self._sizes[segment.path]
+
+    # Writing
+
+    def _append(self, content: bytes, position: int, now: int) -> None:
+        """Write to the newest segment, or to a new one, up to a position, and fsync; after an error nothing has changed."""
+        segment = self._current
+        if segment is None or self._sizes[segment.path] >= SEGMENT_BYTES:
+            segment = self._begin_segment(self.end, now)
+        size = self._sizes[segment.path]
+        try:
+            boundary("write:spool")
+            descriptor = os.open(segment.path, os.O_WRONLY)
+            try:
+                _write_at(descriptor, content, size)
+                boundary("fsync:spool")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            boundary("fsync:spool:done")
+        except OSError:
+            self._is_torn = True
+            raise
+        with self.grown:
+            self._sizes[segment.path] = size + len(content)
+            self.end = position
+            self.grown.notify_all()
+
+    def _mend(self) -> None:
+        """After a write that failed, cut off what may have come to disk of it. Raises `OSError`."""
+        if self._is_torn and self._current is not None:
+            _cut(self._current.path, self._sizes[self._current.path])
+        self._is_torn = False
+
+    def _begin_segment(self, start: int, now: int) -> SegmentFile:
+        path = self.folder / f"{start:020d}{SUFFIX}"
+        part = path.with_suffix(".part")
+        _, content = frame(self.seal, KEYS, start, now, NO_KEY, self._window.packed(now))
+        boundary("write:spool-segment")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write_at(descriptor, content, 0)
+            boundary("fsync:spool-segment")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        publish(part, path, "spool-segment")
+        with self.grown:
+            self._sizes[path] = len(content)
+        self._current = SegmentFile(start, path)
+        return self._current
+
+    def _remember(self, head: Head) -> None:
+        if head.key != NO_KEY:
+            self._window.add(head.key, head.arrival)
+
+    # Opening
+
+    def _open(self, floor: int) -> None:
+        """Look through what is there: the keys, where the stream ends, and what a crash has left of a last frame."""
+        for part in self.folder.glob("*.part"):
+            part.unlink()
+        paths = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdecimal())
+        for path in paths:
+            self._sizes[path], end = self._survey(path, is_last=path == paths[-1])
+            if (
+                path == paths[-1] and end >= floor
+            ):  # else what came after it is lost, and its positions are not given again
+                self.end, self._current = end, SegmentFile(int(path.stem), path)
+
+    def _survey(self, path: Path, *, is_last: bool) -> tuple[int, int]:
+        """Go through a segment: its size up to the last frame that is whole, and the position there."""
+        good = at = 0
+        end = int(path.stem)
+        with path.open("rb") as file:
+            while True:
+                file.seek(at)
+                try:
+                    head = read_head(file)
+                    if head is None:
+                        break
+                    if head.kind == KEYS:
+                        self._window.unpack(opened(self.seal, head, read_sealed(file, head)))
+                    elif is_last:
+                        read_sealed(file, head)
+                except FrameError as error:
+                    if error.length is None:
+                        break
+                    at += error.length  # what follows it may be whole
+                    continue
+                self._remember(head)
+                at += head.frame_bytes
+                good, end = at, max(end, head.end)
+        size = path.stat().st_size
+        if is_last and size > good:
+            _cut(path, good)
+            size = good
+        return size, end
+
+
+def _write_at(descriptor: int, content: bytes, offset: int) -> None:
+    left = memoryview(content)
+    while left:
+        written = os.pwrite(descriptor, left, offset)
+        left, offset = left[written:], offset + written
+
+
+def _cut(path: Path, size: int) -> None:
+    """Shorten a file, durably."""
+    boundary("write:spool")
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.ftruncate(descriptor, size)
+        boundary("fsync:spool")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
