@@ -229,6 +229,8 @@ def _masked(lines: pl.Series, people: Sequence[pl.Series]) -> pl.Series:
     """Lines in which the hashes of their own people are marked: they may stand where secrets of the same shape do."""
     done: list[pl.Series] = []
     for column in people:
+        if column.null_count() == len(column):
+            continue
         other = ~column.str.contains(_HASH)  # a source that hashes itself may do so otherwise
         for earlier in done:
             other |= (column == earlier).fill_null(value=False)  # marked already

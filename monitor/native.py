@@ -163,7 +163,7 @@ class _Plan:
         found = pl.from_arrow(pa.RecordBatch.from_arrays(arrays, names=[*(name for name, _ in told), LINE]))
         assert isinstance(found, pl.DataFrame)  # noqa: S101 - a batch of records is a frame; the types do not know
         there = {column.name: column for column in found}
-        nothing = {dtype: pl.repeat(None, rows, dtype=dtype, eager=True) for dtype in set(DTYPES.values())}
+        nothing = {dtype: pl.Series([None], dtype=dtype).new_from_index(0, rows) for dtype in set(DTYPES.values())}
         columns = [there.get(name, nothing[DTYPES[kind_of(name)]].alias(name)) for name in self.names]
         position = pl.Series(POSITION, raw.positions(np.frombuffer(read.starts, np.int64)), dtype=pl.Int64)
         return pl.DataFrame([*columns, there[LINE]]).with_columns(position, nothing[pl.String()].alias(_REDACTED))

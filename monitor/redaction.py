@@ -192,6 +192,7 @@ _VERDICTS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "code": pl.String,
     "token": pl.String,
 }
+_TOLD: Final = ("kinds", "code", "token")
 
 
 def redact(lines: pl.Series, hash_of: Hash) -> pl.DataFrame:
@@ -201,6 +202,8 @@ def redact(lines: pl.Series, hash_of: Hash) -> pl.DataFrame:
     """
     frame = lines.alias(LINE).to_frame().with_row_index("row")
     matches = _matches(frame)
+    if not matches["match"].list.len().sum():
+        return frame.select(LINE, *(pl.lit(None, dtype=_VERDICTS[name]).alias(name) for name in _TOLD))
     crowded = matches.filter(pl.col("match").list.len() > ROUNDS_MAX)["row"]
     found = (
         matches.filter(pl.col("match").list.len().is_between(1, ROUNDS_MAX))
@@ -219,7 +222,7 @@ def redact(lines: pl.Series, hash_of: Hash) -> pl.DataFrame:
         pl.col("code").drop_nulls().first(),
         pl.col("token").drop_nulls().first(),
     )
-    told = replaced.join(told, on="row", how="left", maintain_order="left").select(LINE, "kinds", "code", "token")
+    told = replaced.join(told, on="row", how="left", maintain_order="left").select(LINE, *_TOLD)
     return _one_by_one(told, lines, sorted({*crowded, *astray}), hash_of)
 
 

@@ -398,9 +398,8 @@ fn stands_once(line: &[u8], person: Text) -> bool {
     let quotes = usize::from(!is_id(&line[person.start..person.end]));
     let (start, end) = (person.start - quotes, person.end + quotes);
     let sought = &line[start..end];
-    !stands_in(&line[..start], sought)
-        && !stands_in(&line[end..], sought)
-        && !(quotes > 0 && is_number_of(line, &line[person.start..person.end]))
+    let is_number = quotes > 0 && is_number_of(line, &line[person.start..person.end]);
+    !is_number && !stands_in(&line[..start], sought) && !stands_in(&line[end..], sought)
 }
 
 /// Whether a person is called like a number that stands in the line: a number is the text that it is written with.

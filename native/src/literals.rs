@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use aho_corasick::automaton::Automaton;
+use aho_corasick::automaton::StateID;
 use aho_corasick::{Anchored, MatchKind, dfa, nfa::contiguous};
 
 /// Literals of so many bytes together become a table of all states by all bytes, which is quickest; more of them become one
@@ -121,73 +122,151 @@ impl Literals {
         ascii_only: bool,
         text_of: impl Fn(usize) -> Option<Option<&'a [u8]>>,
     ) -> Option<Hits> {
-        let mut found: Vec<(u32, u32)> = Vec::new();
+        let mut asking = Asking {
+            literals: self,
+            found: Vec::new(),
+            last: vec![u32::MAX; self.questions],
+            scratch: Vec::new(),
+            ends: Default::default(),
+        };
         let mut others = Vec::new();
-        let mut last = vec![u32::MAX; self.questions];
-        let mut scratch: Vec<u8> = Vec::new();
+        let mut waiting = Vec::with_capacity(LANES);
         for row in 0..rows {
             let Some(text) = text_of(row)? else {
                 continue;
             };
-            let here = row as u32;
             if self.folded && ascii_only && !text.is_ascii() {
-                others.push(here);
+                others.push(row as u32);
                 continue;
             }
-            let mut note = |question: u32| {
-                let seen = &mut last[question as usize];
-                if *seen != here {
-                    *seen = here;
-                    found.push((question, here));
-                }
-            };
-            match &self.machine {
-                Machine::Nothing => (),
-                Machine::Dense(machine) => scan(machine, &self.asked, text, &mut note)?,
-                Machine::Sparse(machine) => scan(machine, &self.asked, text, &mut note)?,
-            }
-            if self.lengths.get(text.len()) == Some(&true) {
-                scratch.clear();
-                scratch.extend_from_slice(text);
-                if self.folded {
-                    scratch.make_ascii_lowercase();
-                }
-                for question in self.whole.get(scratch.as_slice()).into_iter().flatten() {
-                    note(*question);
-                }
+            waiting.push((row as u32, text));
+            if waiting.len() == LANES {
+                asking.ask(&waiting)?;
+                waiting.clear();
             }
         }
-        Some(by_question(&found, others, self.questions))
+        asking.ask(&waiting)?;
+        Some(by_question(&asking.found, others, self.questions))
     }
 }
 
-/// Walk the machine over a text, and note the question of each literal that stands where it must.
-fn scan<A: Automaton>(
-    machine: &A,
-    asked: &[Asked],
-    text: &[u8],
-    note: &mut impl FnMut(u32),
-) -> Option<()> {
-    let mut state = machine.start_state(Anchored::No).ok()?;
-    for (place, byte) in text.iter().enumerate() {
-        state = machine.next_state(Anchored::No, state, *byte);
-        if !machine.is_special(state) || !machine.is_match(state) {
-            continue;
+/// So many texts are gone through at once: each step in one waits for memory, and the processor takes those of the others
+/// meanwhile.
+const LANES: usize = 4;
+
+/// Where literals end in a text, and the state of the machine there.
+type Ends = Vec<(usize, StateID)>;
+
+/// A column as it is asked.
+struct Asking<'a> {
+    literals: &'a Literals,
+    found: Vec<(u32, u32)>,
+    /// By question, the row of which it was last noted.
+    last: Vec<u32>,
+    scratch: Vec<u8>,
+    ends: [Ends; LANES],
+}
+
+impl Asking<'_> {
+    /// Ask at most so many texts as there are lanes.
+    fn ask(&mut self, texts: &[(u32, &[u8])]) -> Option<()> {
+        let mut lanes: [&[u8]; LANES] = [b""; LANES];
+        for (lane, (_, text)) in lanes.iter_mut().zip(texts) {
+            *lane = text;
         }
-        let end = place + 1;
-        for index in 0..machine.match_len(state) {
-            let pattern = machine.match_pattern(state, index);
-            let length = machine.pattern_len(pattern);
-            for (question, place) in &asked[pattern.as_usize()] {
-                let stands = match place {
-                    Place::Anywhere => true,
-                    Place::Start => end == length,
-                    Place::End => end == text.len(),
-                    Place::Whole => end == length && end == text.len(),
-                };
-                if stands {
-                    note(*question);
+        match &self.literals.machine {
+            Machine::Nothing => (),
+            Machine::Dense(machine) => scan(machine, lanes, &mut self.ends)?,
+            Machine::Sparse(machine) => scan(machine, lanes, &mut self.ends)?,
+        }
+        for (lane, (row, text)) in texts.iter().enumerate() {
+            match &self.literals.machine {
+                Machine::Nothing => (),
+                Machine::Dense(machine) => self.note_all(machine, lane, *row, text),
+                Machine::Sparse(machine) => self.note_all(machine, lane, *row, text),
+            }
+            self.note_whole(*row, text);
+        }
+        Some(())
+    }
+
+    /// Note the question of each literal that stands where it must.
+    fn note_all<A: Automaton>(&mut self, machine: &A, lane: usize, row: u32, text: &[u8]) {
+        for (end, state) in std::mem::take(&mut self.ends[lane]) {
+            for index in 0..machine.match_len(state) {
+                let pattern = machine.match_pattern(state, index);
+                let length = machine.pattern_len(pattern);
+                for (question, place) in &self.literals.asked[pattern.as_usize()] {
+                    let stands = match place {
+                        Place::Anywhere => true,
+                        Place::Start => end == length,
+                        Place::End => end == text.len(),
+                        Place::Whole => end == length && end == text.len(),
+                    };
+                    if stands {
+                        self.note(*question, row);
+                    }
                 }
+            }
+        }
+    }
+
+    fn note_whole(&mut self, row: u32, text: &[u8]) {
+        if self.literals.lengths.get(text.len()) != Some(&true) {
+            return;
+        }
+        self.scratch.clear();
+        self.scratch.extend_from_slice(text);
+        if self.literals.folded {
+            self.scratch.make_ascii_lowercase();
+        }
+        let literals = self.literals;
+        for question in literals
+            .whole
+            .get(self.scratch.as_slice())
+            .into_iter()
+            .flatten()
+        {
+            self.note(*question, row);
+        }
+    }
+
+    fn note(&mut self, question: u32, row: u32) {
+        let seen = &mut self.last[question as usize];
+        if *seen != row {
+            *seen = row;
+            self.found.push((question, row));
+        }
+    }
+}
+
+/// Walk the machine over texts side by side, and on over what is left of the longer ones.
+#[allow(clippy::needless_range_loop)] // a step is taken in all lanes at one place
+fn scan<A: Automaton>(machine: &A, texts: [&[u8]; LANES], ends: &mut [Ends; LANES]) -> Option<()> {
+    let start = machine.start_state(Anchored::No).ok()?;
+    let mut states = [start; LANES];
+    let common = texts.iter().map(|text| text.len()).min().unwrap_or(0);
+    let heads = texts.map(|text| &text[..common]);
+    for place in 0..common {
+        let mut is_special = false;
+        for lane in 0..LANES {
+            states[lane] = machine.next_state(Anchored::No, states[lane], heads[lane][place]);
+            is_special |= machine.is_special(states[lane]);
+        }
+        if is_special {
+            for lane in 0..LANES {
+                if machine.is_match(states[lane]) {
+                    ends[lane].push((place + 1, states[lane]));
+                }
+            }
+        }
+    }
+    for lane in 0..LANES {
+        let mut state = states[lane];
+        for (place, byte) in texts[lane].iter().enumerate().skip(common) {
+            state = machine.next_state(Anchored::No, state, *byte);
+            if machine.is_special(state) && machine.is_match(state) {
+                ends[lane].push((place + 1, state));
             }
         }
     }
