@@ -116,7 +116,7 @@ def by_hand(batches: list[Batch], *documents: dict) -> list[Said]:
     for document in documents:
         said, crossings = _speak(document, hits)
         hits = hits + crossings
-    return sorted(said, key=lambda one: (one.time, one.key))
+    return sorted(said, key=lambda one: (one.time, one.key, one.events))
 
 
 def _texts(row: dict[str, Any]) -> tuple[tuple[str, str], ...]:

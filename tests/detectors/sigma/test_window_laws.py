@@ -125,7 +125,7 @@ def said_by(rules: tuple[dict, ...], batches: list[Batch]) -> list[Said]:
     for one in findings_of(rules, batches):
         *groups, holds = one.evidence.values.values()
         said.append(Said(one.time, tuple(groups), one.evidence.count, float(holds)))
-    return sorted(said, key=lambda one: (one.time, one.key))
+    return sorted(said, key=lambda one: (one.time, one.key, one.events))
 
 
 def findings_of(rules: tuple[dict, ...], batches: list[Batch]) -> list[Finding]:
@@ -187,7 +187,7 @@ def test_correlations_of_correlations_speak_exactly_where_the_reference_does(rul
 def test_findings_of_chains_name_the_single_events_behind_them(rules, batches):
     found = sorted(
         (one for one in findings_of(rules, batches)),
-        key=lambda one: (one.time, tuple(one.evidence.values.values())[:-1]),
+        key=lambda one: (one.time, tuple(one.evidence.values.values())[:-1], one.evidence.count),
     )
     for one, said in zip(found, by_hand(batches, *rules), strict=True):
         named = one.evidence.event_ids
