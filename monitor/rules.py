@@ -95,6 +95,7 @@ def load_rules(
     verdicts = cache.verdicts() if cache else TwinVerdicts()
     problems.extend(parsed.problems)
     manifests = {folder.path: _manifest(folder, problems) for folder in folders if folder.builtin}
+    problems.extend(_gone(manifests, files))
     refused: set[str] = {problem.path for problem in parsed.problems}
     by_id = {rule.id: rule for rule in parsed.rules}
     for path, own in whole_files(parsed).items():
@@ -176,6 +177,14 @@ def _manifest(folder: RuleFolder, problems: list[RuleProblem]) -> Mapping[str, A
         )
         return {}
     return manifest
+
+
+def _gone(manifests: Mapping[Path, Mapping[str, Any]], files: Mapping[str, _File]) -> Iterator[RuleProblem]:
+    """Rule files that were there when the program was made."""
+    for folder, manifest in manifests.items():
+        for name in manifest:
+            if str(path := folder / name) not in files:
+                yield RuleProblem(str(path), 0, "", "came with the program and is not there, or cannot be read")
 
 
 def _untested(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -189,7 +190,26 @@ def test_a_shipped_rule_that_was_changed_since_is_refused(shipped):
     path.write_text(path.read_text().replace("contains: alpha", "contains: beta"))
     loaded = load_rules([RuleFolder(shipped, builtin=True)])
     assert loaded.rules == ()
-    assert "has changed since its twin was last run" in loaded.problems[0].message
+    (problem,) = loaded.problems
+    assert str(problem).startswith(f"{path}:2: ")
+    assert "has changed since its twin was last run" in problem.message
+
+
+def test_of_the_rules_of_the_program_a_changed_a_strange_and_an_absent_one_are_told_and_the_others_run(tmp_path):
+    folder = tmp_path / "rules"
+    shutil.copytree(builtin_folder().path, folder)
+    changed, gone, kept = sorted({rule.path for rule in load_rules([RuleFolder(folder, builtin=True)]).rules})[:3]
+    text = Path(changed).read_text()
+    assert "gte: 200" in text
+    Path(changed).write_text(text.replace("gte: 200", "gte: 201", 1))
+    Path(gone).unlink()
+    strange = folder / "strange.yml"
+    strange.write_text(RULE.format(number=1, id=ID.format(1), word="alpha"))
+    loaded = load_rules([RuleFolder(folder, builtin=True)])
+    assert {problem.path for problem in loaded.problems} == {changed, gone, str(strange)}
+    paths = {rule.path for rule in loaded.rules}
+    assert kept in paths
+    assert not paths & {changed, gone, str(strange)}
 
 
 def test_without_a_manifest_no_shipped_rule_runs(shipped):
