@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import journey
 import pytest
@@ -40,17 +41,18 @@ LINES_A_SECOND: Final = 2_000
 
 
 class Platform:
-    """A daemon in a process of its own, a file that grows before it, and commands beside it."""
+    """A daemon in a process of its own, files that grow before it, and commands beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: int = 1) -> None:
         self.folder = folder
-        self.growing = folder / "events.ndjson"
-        self.growing.touch()
+        self.growing = [folder / f"events{number}.ndjson" for number in range(files)]
+        for path in self.growing:
+            path.touch()
         self.public = self.command("rules", "keygen", "signing.key").stdout.strip()
         (folder / "config.toml").write_text(f'[packs]\ntrusted_keys = ["{self.public}"]\n[http]\nlisten = ""\n')
-        source = f"file:{self.growing}?follow"
+        sources = [word for path in self.growing for word in ("--source", f"file:{path}?follow")]
         with (folder / "log").open("wb") as log:
-            self.daemon = subprocess.Popen([MINIWATCH, "run", "--source", source], cwd=folder, stderr=log)
+            self.daemon = subprocess.Popen([MINIWATCH, "run", *sources], cwd=folder, stderr=log)
         self.lines = journey.stream(seed=4, events=60_000).splitlines(keepends=True)
         self.written = 0
         self._over = threading.Event()
@@ -59,21 +61,27 @@ class Platform:
 
     def _write(self) -> None:
         step = LINES_A_SECOND // 20
-        with self.growing.open("ab", buffering=0) as file:
-            while not self._over.wait(0.05) and self.written < len(self.lines):
-                file.write(b"".join(self.lines[self.written : self.written + step]))
-                self.written += step
+        while not self._over.wait(0.05) and self.written < len(self.lines):
+            some = self.lines[self.written : self.written + step]
+            for number, path in enumerate(self.growing):
+                with path.open("ab", buffering=0) as file:
+                    file.write(b"".join(some[number :: len(self.growing)]))
+            self.written += step
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([MINIWATCH, *words], cwd=self.folder, capture_output=True, text=True, check=False)
 
-    def pack(self, version: int, *, name: str = "emergency.mwp") -> Path:
-        made = self.command("rules", "pack", "mine", "--key", "signing.key", "--version", str(version), "-O", name)
+    def pack(self, version: int, *more: str, name: str = "emergency.mwp") -> Path:
+        words = ("rules", "pack", "mine", "--key", "signing.key", "--version", str(version), "-O", name)
+        made = self.command(*words, *more)
         assert made.returncode == 0, made.stdout + made.stderr
         return self.folder / name
 
     def activated(self, name: str) -> subprocess.CompletedProcess[str]:
         return self.command("rules", "activate", name, "--reason", "an emergency")
+
+    def told(self, *words: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.command(*words, "-o", "ndjson").stdout.splitlines()]
 
     def findings(self) -> int:
         return self._asked("select count(*) from findings where rule = ?", RULE_ID)
@@ -102,17 +110,17 @@ class Platform:
         os.kill(self.daemon.pid, signal.SIGTERM)
         assert self.daemon.wait(30) == 0
 
-    def write_rule(self, hit: str = "request") -> None:
+    def write_rule(self, hit: str = "request", rule: str = RULE) -> None:
         twin = self.folder / "mine" / "rules" / "emergency"
         twin.mkdir(parents=True, exist_ok=True)
-        twin.with_suffix(".yml").write_text(RULE)
+        twin.with_suffix(".yml").write_text(rule)
         (twin / "hit.jsonl").write_text(LINE.format(hit))
         (twin / "miss.jsonl").write_text(LINE.format("login"))
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
-    platform = Platform(tmp_path)
+def platform(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Platform]:
+    platform = Platform(tmp_path, getattr(request, "param", 1))
     try:
         yield platform
     finally:
@@ -142,6 +150,33 @@ def test_an_emergency_rule_finds_within_seconds_and_nothing_is_lost(platform: Pl
     platform.end()
     assert platform.received() == min(platform.written, len(platform.lines))
     assert platform.command("ledger").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", [2], indirect=True, ids=["two files"])
+def test_of_two_packs_the_one_that_runs_away_goes_by_itself_and_the_record_tells_it(platform: Platform) -> None:
+    _until(lambda: platform.received() > LINES_A_SECOND)
+    platform.write_rule()
+    platform.pack(2)
+    assert platform.activated("emergency.mwp").returncode == 0
+    _until(lambda: platform.findings() > 0)
+    platform.write_rule(rule=RULE.replace("level: high", "level: medium"))
+    platform.pack(3, "--findings-max", "3", "--in-events", "1000000", name="loud.mwp")
+    assert platform.activated("loud.mwp").returncode == 0
+    gone = {2: "active", 3: "withdrawn"}
+    _until(lambda: {row["version"]: row["state"] for row in platform.told("rules", "packs")} == gone)
+    received = platform.received()
+    _until(lambda: platform.received() > received)
+    platform.end()
+    assert platform.received() == min(platform.written, len(platform.lines))
+    assert platform.command("ledger").returncode == 0
+    rules = [row for row in platform.told("rules", "history") if row["subject"] == "rules"][::-1]
+    none, second, third, last = [row["digest"] for row in rules]
+    assert last == second
+    assert len({none, second, third}) == 3
+    for name in (f"file:{path}" for path in platform.growing):
+        positions = [row["positions"][name] for row in rules]
+        assert positions == sorted(set(positions))
 
 
 def _is_overloaded() -> bool:
