@@ -46,7 +46,7 @@ class Jobs:
         """Have all of them done, each as often as it needs."""
         sources = [intake.source for intake in self.pipeline.intakes]
         store = self.kept.store
-        schedule.every("attend to requests", LOOK_S, self.attend)
+        schedule.every("attend to requests", LOOK_S, self.attend, may_take_long=True)
         schedule.every("watch packs", PACKS_S, self.packs.look)
         if self.config.rules.watch_s:
             schedule.every("watch folders", self.config.rules.watch_s, self._folders_watched())

@@ -14,6 +14,7 @@ from playbooks.playbook import parse_playbooks
 from playbooks.reading import Problem
 
 PLAYBOOK_BYTES_MAX: Final = 1 << 18
+SUFFIXES: Final = (".yaml", ".yml")
 
 
 class LoadedPlaybooks(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ def builtin_playbooks() -> Path:
 
 
 def load_playbooks(folders: Sequence[Path]) -> LoadedPlaybooks:
-    """All ``*.yaml`` below some folders; a file that cannot be read costs itself only."""
+    """All ``*.yaml`` and ``*.yml`` below some folders; a file that cannot be read costs itself only."""
     sources, problems = _read(folders)
     playbooks, found = parse_playbooks(sources)
     return LoadedPlaybooks(playbooks, (*problems, *found))
@@ -47,7 +48,7 @@ def _read(folders: Sequence[Path]) -> tuple[list[tuple[str, str]], list[Problem]
     """Path and text of every file, and why others cannot be read."""
     sources: list[tuple[str, str]] = []
     problems: list[Problem] = []
-    for path in (path for folder in folders for path in sorted(folder.rglob("*.yaml"))):
+    for path in (path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix in SUFFIXES):
         try:
             if path.stat().st_size > PLAYBOOK_BYTES_MAX:
                 raise OSError(f"larger than {PLAYBOOK_BYTES_MAX} bytes")  # noqa: TRY301 - told like the others

@@ -42,12 +42,16 @@ class Schedule:
         )
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
 
-    def every(self, name: str, interval_s: float, job: Job) -> None:
-        """Run a job again and again; the first run is one interval from the start."""
+    def every(self, name: str, interval_s: float, job: Job, *, may_take_long: bool = False) -> None:
+        """Run a job again and again; the first run is one interval from the start.
+
+        `may_take_long`: that the run before is still at it is nothing to tell.
+        """
         self._scheduler.add_job(
-            self._guarded(name, job),
+            self._guarded(name, _one_at_a_time(job) if may_take_long else job),
             "interval",
             seconds=interval_s,
+            max_instances=2 if may_take_long else 1,
             id=name,
             misfire_grace_time=max(1, int(interval_s)),
         )
@@ -96,3 +100,17 @@ class Schedule:
 
     def _missed(self, event: JobEvent) -> None:
         self._telemetry.emit(JobMissed(job=event.job_id))
+
+
+def _one_at_a_time(job: Job) -> Job:
+    """The job; where it is under way already, nothing."""
+    under_way = threading.Lock()
+
+    def run() -> None:
+        if under_way.acquire(blocking=False):
+            try:
+                job()
+            finally:
+                under_way.release()
+
+    return run

@@ -122,18 +122,12 @@ def _folders(config: Config) -> Iterator[Problem]:
     """Folders of the operator that give nothing: a path, a name or a key in the configuration is not what was meant."""
     from monitor.config import Problem
 
-    rules, playbooks = ("*.yml", "*.yaml"), ("*.yaml",)
-    for key, folders, wanted, other in (
-        ("rules.folders", config.rules.folders, rules, ""),
-        ("playbooks.folders", config.playbooks.folders, playbooks, "*.yml"),
-    ):
+    wanted = ("*.yml", "*.yaml")
+    for key, folders in (("rules.folders", config.rules.folders), ("playbooks.folders", config.playbooks.folders)):
         for folder in folders:
-            if not folder.is_dir() or any(any(folder.rglob(suffix)) for suffix in wanted):
-                continue  # of a folder that is not there it is said elsewhere
-            is_of_rules = other and any(folder.rglob(other))
-            advice = "if these are rules, name the folder in rules.folders" if is_of_rules else "correct the path"
-            found = f"{folder}, with {other} files only" if is_of_rules else f"{folder}, without any such file"
-            yield Problem(key, found, f"a folder with {' or '.join(wanted)} in it", advice)
+            if folder.is_dir() and not any(any(folder.rglob(suffix)) for suffix in wanted):
+                found = f"{folder}, without any such file"
+                yield Problem(key, found, f"a folder with {' or '.join(wanted)} in it", "correct the path")
 
 
 def _counts(config: Config) -> str:

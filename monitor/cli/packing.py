@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from monitor.stores.sqlite import SqliteStore
 
 PackPath = Annotated[Path, Argument(metavar="PACK", help="The pack's file.", show_default=False)]
+LEFT_OUT_NAMED_MAX: Final = 5
+"""Files of a folder that are not packed which are named one by one."""
+
 COLUMNS: Final[list[Column[Any]]] = [
     ("PACK", lambda row: f"{row['name']} {row['version']}"),
     ("STATE", lambda row: row["state"]),
@@ -85,7 +88,7 @@ def pack_folder(
     from monitor.cli.opening import configuration
     from monitor.durable import write_file
     from monitor.in_force import rule_settings
-    from monitor.packs.building import packed_folder
+    from monitor.packs.building import left_out, packed_folder
     from monitor.packs.manifest import Bounds, PackRefused
     from monitor.signing import KeyRefused, read_key
 
@@ -107,11 +110,16 @@ def pack_folder(
     except KeyRefused as error:
         raise Refused(str(error), USAGE) from None
     except PackRefused as error:
-        write_text(visible(str(error)))
+        for line in str(error).splitlines():
+            write_text(visible(line))
         say("No pack was made.")
         leave(FOUND_PROBLEMS)
     write_file(out, data, "pack", mode=0o644)
     say(f"Pack {name} {version} written to {out}: {len(data):,} bytes.")
+    if others := left_out(folder):
+        named = ", ".join(visible(other) for other in others[:LEFT_OUT_NAMED_MAX])
+        more = f" and {len(others) - LEFT_OUT_NAMED_MAX:,} more" if len(others) > LEFT_OUT_NAMED_MAX else ""
+        say(f"Not in it, for a pack holds rules/ and playbooks/ only: {named}{more}.")
 
 
 def verify_pack(pack: PackPath, config: ConfigFile = None, data_dir: DataDir = None) -> None:

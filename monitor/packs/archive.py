@@ -124,7 +124,9 @@ def _file(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, said: Pac
 
 def _check_signature(text: bytes, signature: bytes, trusted: Sequence[str]) -> None:
     if not trusted:
-        raise PackRefused("no key is trusted: name the signer's public key under packs.trusted_keys")
+        raise PackRefused(
+            "no key is trusted: name the signer's public key under packs.trusted_keys; a running daemon takes that up when it is started anew"
+        )
     try:
         if any(is_signed(text, signature, key) for key in trusted):
             return

@@ -23,7 +23,7 @@ from monitor.signing import SigningKey, fingerprint
 
 RULES: Final = "rules"
 PLAYBOOKS: Final = "playbooks"
-SUFFIXES: Final = {RULES: (".yml", ".yaml", ".jsonl"), PLAYBOOKS: (".yaml",)}
+SUFFIXES: Final = {RULES: (".yml", ".yaml", ".jsonl"), PLAYBOOKS: (".yaml", ".yml")}
 
 
 def problems_in(folder: Path, settings: RuleSettings = PLAIN) -> list[str]:
@@ -68,6 +68,17 @@ def packed_folder(
         files=described(files),
     )
     return sealed(manifest, files, key)
+
+
+def left_out(folder: Path) -> list[str]:
+    """The files of the folder that no pack takes, by their names there; what is hidden is not spoken of."""
+    names = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        taken = path.suffix in SUFFIXES.get(name.split("/", 1)[0], ())
+        if path.is_file() and not taken and not any(step.startswith(".") for step in name.split("/")):
+            names.append(name)
+    return names
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:

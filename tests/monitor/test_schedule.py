@@ -36,6 +36,25 @@ def test_a_job_that_raises_is_counted_and_stops_neither_itself_nor_others():
     schedule.stop()
 
 
+def test_a_job_that_may_take_long_is_not_started_again_and_that_is_not_told():
+    schedule, telemetry = _schedule()
+    running, release, started = [], threading.Event(), threading.Event()
+
+    def slow() -> None:
+        running.append(1)
+        started.set()
+        release.wait(5)
+
+    schedule.every("slow", 0.05, slow, may_take_long=True)
+    schedule.start()
+    assert started.wait(5)
+    time.sleep(0.4)
+    assert (len(running), _runs(telemetry, "slow", "missed")) == (1, 0)
+    release.set()
+    assert _until(lambda: len(running) > 1)
+    schedule.stop()
+
+
 def test_a_job_still_running_is_not_started_again_and_that_is_told():
     schedule, telemetry = _schedule()
     running, release, started = [], threading.Event(), threading.Event()

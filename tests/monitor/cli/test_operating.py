@@ -240,16 +240,15 @@ def test_check_looks_at_the_rest_of_a_configuration_that_has_mistakes(fresh):
 
 
 def test_check_says_how_many_rules_are_there_and_which_folders_give_none(fresh):
-    own, empty, rule = (fresh.folder / name for name in ("own", "empty", "own/a.yml"))
+    own, empty, playbook = (fresh.folder / name for name in ("own", "empty", "own/a.yml"))
     own.mkdir()
     empty.mkdir()
-    rule.touch()
+    playbook.write_text("name: mine\n")
     file = fresh.folder / "c.toml"
     file.write_text(f'[rules]\nfolders = ["{empty}"]\n[playbooks]\nfolders = ["{own}"]\n')
     told = fresh.here("check", "-c", str(file), code=1).stdout
     assert f"rules.folders: found {empty}, without any such file; expected a folder with *.yml or *.yaml in it" in told
-    assert f"playbooks.folders: found {own}, with *.yml files only" in told
-    assert "If these are rules, name the folder in rules.folders." in told
+    assert f"{playbook}:1" in told
     assert re.search(
         r"All is well: .* [0-9]+ rules of the program and 0 of yours, [0-9]+ playbooks\.", fresh.here("check").stderr
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.packs import archive
 from monitor.packs.archive import described, opened, sealed
-from monitor.packs.building import packed_folder
+from monitor.packs.building import left_out, packed_folder
 from monitor.packs.manifest import FORMAT, Manifest, PackRefused, is_safe
 from monitor.packs.unpacking import unpacked
 from monitor.signing import KeyRefused, SigningKey, fingerprint, make_key, read_key
@@ -146,3 +146,16 @@ def test_a_folder_whose_rules_could_not_be_loaded_gives_no_pack(tmp_path):
         packed_folder(tmp_path, KEY, name="rules", version=1, created=0)
     with pytest.raises(PackRefused, match="neither"):
         packed_folder(tmp_path / "rules", KEY, name="rules", version=1, created=0)
+
+
+def test_playbooks_of_both_suffixes_are_packed_and_what_is_not_is_named(tmp_path):
+    folder = tmp_path / "mine" / "playbooks"
+    folder.mkdir(parents=True)
+    for name, suffix in (("one", "yml"), ("two", "yaml")):
+        steps = "steps:\n  - {tier: observe, when: {risk: 1}}\n"
+        (folder / f"{name}.{suffix}").write_text(f"name: {name}\ntitle: Of one kind\npriority: 5\n{steps}")
+    for other in ("README.md", "playbooks/three.txt", ".hidden"):
+        (tmp_path / "mine" / other).touch()
+    pack = opened(packed_folder(tmp_path / "mine", KEY, name="mine", version=1, created=0), [KEY.public])
+    assert sorted(pack.files) == ["playbooks/one.yml", "playbooks/two.yaml"]
+    assert left_out(tmp_path / "mine") == ["README.md", "playbooks/three.txt"]
