@@ -18,6 +18,7 @@ RATIO_MAX: Final = 200
 
 FREE_BYTES: Final = 1 << 20
 _BLOCK_BYTES: Final = 256 << 10
+_PIECE_BYTES: Final = 4 << 10  # zlib copies what is left of a piece behind each member, and members may be tiny
 _ZSTD_WINDOW_BYTES_MAX: Final = 8 << 20
 _GZIP: Final = 31  # window bits with which zlib expects gzip's head
 
@@ -64,15 +65,17 @@ def unpacked(body: bytes, encoding: str, bounds: RequestBounds) -> bytes:
 
 def _gunzipped(body: bytes) -> Iterator[bytes]:
     """In blocks; members may follow one another. Raises `EOFError` when the last one is cut off."""
-    while body:
+    left = memoryview(body)
+    while left:
         member = zlib.decompressobj(_GZIP)
         while not member.eof:
-            block = member.decompress(body, _BLOCK_BYTES)
-            body = member.unconsumed_tail
-            if not block and not body and not member.eof:
+            piece = left[:_PIECE_BYTES]
+            block = member.decompress(piece, _BLOCK_BYTES)
+            left = left[len(piece) - len(member.unconsumed_tail) - len(member.unused_data) :]
+            if block:
+                yield block
+            elif not left and not member.eof:
                 raise EOFError("it ends too early")
-            yield block
-        body = member.unused_data
 
 
 def _unzstandard(body: bytes) -> Iterator[bytes]:

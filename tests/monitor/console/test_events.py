@@ -185,3 +185,25 @@ def test_who_goes_away_in_the_middle_leaves_nothing(door):
     assert door.post(b"{}\n").status_code == 200
     assert door.kept == b"{}\n"
     assert "page_failed" not in door.site.log.getvalue()
+
+
+def test_many_empty_members_cost_what_they_are_long(monkeypatch):
+    handed = []
+
+    class Counting:
+        def __init__(self, bits):
+            self._member = original(bits)
+
+        def decompress(self, data, most):
+            handed.append(len(data))
+            return self._member.decompress(data, most)
+
+        def __getattr__(self, name):
+            return getattr(self._member, name)
+
+    original = zlib.decompressobj
+    monkeypatch.setattr(bodies.zlib, "decompressobj", Counting)
+    packed = gzip.compress(b"") * 5000 + gzip.compress(b"{}\n")
+    assert bodies.unpacked(packed, "gzip", bounds.RequestBounds()) == b"{}\n"
+    assert len(handed) == 5001
+    assert sum(handed) <= 5001 * 4096
