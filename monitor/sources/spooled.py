@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.sources import LINES_MAX, Position, RawBatch, SourceError
 from monitor.sources.lines import LINE_BYTES_MAX, Cut, LineCutter
-from monitor.spool.frames import LINES, FrameError, opened, read_head, read_sealed
+from monitor.spool.frames import LINES, FrameError, next_head, opened, read_head, read_sealed
 from monitor.spool.spool import SegmentFile, Spool
 
 PARTITION: Final = "http:"
@@ -154,6 +154,12 @@ class SpoolSource:
                 return None
             is_broken = True
         following = self._following()
+        if is_broken and self._segment is not None:
+            until = size if following is None else os.fstat(file.fileno()).st_size
+            found = next_head(file, begun + 1, until, self._segment.start)
+            if found is not None:
+                file.seek(found)
+                return None
         if following is None:  # nothing that can be read is left of what was there
             file.seek(size)
             return _Found(end, 0, b"")

@@ -8,6 +8,7 @@ neither be altered nor exchanged for one another.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from typing import BinaryIO, Final
@@ -24,6 +25,7 @@ _HEAD: Final = struct.Struct(">4sBQqI16sII")
 _CRC: Final = struct.Struct(">I")
 HEAD_BYTES: Final = _HEAD.size + _CRC.size
 SEALED_BYTES_MAX: Final = 1 << 30
+_SEARCHED_BYTES: Final = 1 << 20
 
 
 class FrameError(Exception):
@@ -86,6 +88,31 @@ def read_head(file: BinaryIO) -> Head | None:
         sealed_bytes=sealed_bytes,
         checksum=checksum,
     )
+
+
+def next_head(file: BinaryIO, begin: int, end: int, position: int) -> int | None:
+    """Where between two places in a file the next head of lines stands that can be believed; none of lines before a position."""
+    at = begin
+    while at + HEAD_BYTES <= end:
+        file.seek(at)
+        block = file.read(min(_SEARCHED_BYTES, end - at))
+        if len(block) < HEAD_BYTES:
+            return None
+        found = block.find(MAGIC)
+        while 0 <= found <= len(block) - HEAD_BYTES:
+            head = _believed(block[found : found + HEAD_BYTES])
+            if head is not None and head.kind == LINES and head.position >= position:
+                return at + found
+            found = block.find(MAGIC, found + 1)
+        at += len(block) - HEAD_BYTES + 1
+    return None
+
+
+def _believed(packed: bytes) -> Head | None:
+    try:
+        return read_head(io.BytesIO(packed))
+    except FrameError:
+        return None
 
 
 def read_sealed(file: BinaryIO, head: Head) -> bytes:

@@ -13,13 +13,25 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
 from monitor.durable import boundary, make_folder, publish
 from monitor.sealing import Seal
-from monitor.spool.frames import KEYS, LINES, NO_KEY, FrameError, Head, frame, opened, read_head, read_sealed
+from monitor.spool.frames import (
+    HEAD_BYTES,
+    KEYS,
+    LINES,
+    NO_KEY,
+    FrameError,
+    Head,
+    frame,
+    next_head,
+    opened,
+    read_head,
+    read_sealed,
+)
 from monitor.spool.window import KeyWindow
 
 SUFFIX: Final = ".spool"
@@ -205,40 +217,62 @@ class Spool:
             part.unlink()
         paths = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdecimal())
         for path in paths:
-            self._sizes[path], end = self._survey(path, is_last=path == paths[-1])
-            if (
-                path == paths[-1] and end >= floor
-            ):  # else what came after it is lost, and its positions are not given again
+            is_last = path == paths[-1]
+            self._sizes[path], end = self._survey(path, is_last=is_last)
+            if is_last and end >= floor:  # else what came after it is lost, and its positions are not given again
                 self.end, self._current = end, SegmentFile(int(path.stem), path)
 
     def _survey(self, path: Path, *, is_last: bool) -> tuple[int, int]:
-        """Go through a segment: its size up to the last frame that is whole, and the position there."""
-        good = at = 0
+        """Go through a segment: its size up to the last frame that is there at full length, and the position there.
+
+        Damage with frames behind it stays for the reader, who goes over it and tells.
+        """
+        size = path.stat().st_size
+        whole = at = 0
         end = int(path.stem)
+        short: Head | None = None
         with path.open("rb") as file:
-            while True:
+            while at < size:
                 file.seek(at)
                 try:
                     head = read_head(file)
-                    if head is None:
+                except FrameError:
+                    found = next_head(file, at + 1, size, end)
+                    if found is None:
                         break
-                    if head.kind == KEYS:
-                        self._window.unpack(opened(self.seal, head, read_sealed(file, head)))
-                    elif is_last:
-                        read_sealed(file, head)
-                except FrameError as error:
-                    if error.length is None:
-                        break
-                    at += error.length  # what follows it may be whole
+                    at = found
                     continue
-                self._remember(head)
+                if head is None or at + head.frame_bytes > size:
+                    short = head
+                    break
+                self._recall(file, head, is_checked=is_last)
                 at += head.frame_bytes
-                good, end = at, max(end, head.end)
-        size = path.stat().st_size
-        if is_last and size > good:
-            _cut(path, good)
-            size = good
-        return size, end
+                whole, end = at, max(end, head.end)
+            file.seek(whole)
+            tail = file.read() if is_last else b""
+        if not tail:
+            return size, end
+        if (short is None or at > whole) and not _is_unfinished(tail):
+            self.damaged(end, f"{len(tail)} bytes at the end of {path.name} are no frame, and are cut off")
+            end = max(end, short.position) if short is not None else end + len(tail)  # so much was given out at most
+        _cut(path, whole)
+        return whole, end
+
+    def _recall(self, file: BinaryIO, head: Head, *, is_checked: bool) -> None:
+        """Remember the keys of the frame whose head was just read, where it can be read: else they may come again."""
+        try:
+            if head.kind == KEYS:
+                self._window.unpack(opened(self.seal, head, read_sealed(file, head)))
+            elif is_checked:
+                read_sealed(file, head)
+        except FrameError:
+            return
+        self._remember(head)
+
+
+def _is_unfinished(tail: bytes) -> bool:
+    """Whether an append that did not come to its end can have left this: less than a head, or room without content."""
+    return len(tail) < HEAD_BYTES or not any(tail)
 
 
 def _write_at(descriptor: int, content: bytes, offset: int) -> None:

@@ -270,6 +270,50 @@ def test_what_the_disk_has_damaged_is_gone_over_and_told(tmp_path, monkeypatch, 
             shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize("place", ["head", "body"])
+@pytest.mark.parametrize("number", [0, 2, 4])
+def test_a_flipped_bit_costs_its_own_frame_alone_and_is_told_also_after_a_restart(tmp_path, place, number):
+    spool = opened(tmp_path)
+    bodies = [b"line %d\n" % number for number in range(5)]
+    begins = []
+    for body in bodies:
+        begins.append(spool.disk_bytes)
+        spool.take([Given(body, digest_of("t", body.decode()))])
+    begins[0] = begins[1] - (begins[2] - begins[1])  # behind the keys with which the segment begins
+    end = spool.end
+    flip(next(tmp_path.iterdir()), begins[number] + (9 if place == "head" else 60))
+    told = []
+    again = opened(tmp_path, damaged=lambda position, what: told.append((position, what)))
+    assert again.end >= end
+    more = [Given(b"more\n"), *(Given(body, digest_of("t", body.decode())) for body in bodies)]
+    repeated = [Outcome.TAKEN if at == number else Outcome.REPEATED for at in range(5)]
+    assert again.take(more) == [Outcome.TAKEN, *repeated]
+    found = [(at, line) for at, line, _ in read_all(again)]
+    assert found[:4] == [(at * 7, body) for at, body in enumerate(bodies) if at != number]
+    assert [line for _, line in found[4:]] == [b"more\n", bodies[number]]
+    assert found[4][0] >= end
+    assert told[0][0] == number * 7
+
+
+def test_an_append_that_came_to_no_end_is_cut_off_without_a_word(tmp_path):
+    spool = opened(tmp_path / "whole")
+    spool.take([Given(b"first\n")])
+    good, end = spool.disk_bytes, spool.end
+    spool.take([Given(b"second\n" * 9)])
+    content = next((tmp_path / "whole").iterdir()).read_bytes()
+    for tail in [content[good : good + size] for size in range(1, len(content) - good)] + [bytes(len(content) - good)]:
+        next((tmp_path / "whole").iterdir()).write_bytes(content[:good] + tail)
+        told = []
+        again = opened(tmp_path / "whole", damaged=lambda position, what, told=told: told.append((position, what)))
+        assert (again.disk_bytes, again.end, told) == (good, end, [])
+
+
+def flip(path, at):
+    changed = bytearray(path.read_bytes())
+    changed[at] ^= 0x10
+    path.write_bytes(changed)
+
+
 def test_frames_cannot_be_exchanged_or_read_with_another_key(tmp_path):
     spool = opened(tmp_path)
     spool.take([Given(b"secret\n")])
