@@ -172,9 +172,8 @@ class Offer:
     claim: Callable[[], bool]  # whether it is still wanted
     taken: Callable[[Taken], None]  # once the record says that it is in force
     refused: Callable[[str], None]  # with the reason; all stays as it was
-    enter: Callable[[], None] = lambda: (
-        None
-    )  # once it watches, before the record says so: what comes into force with it
+    # once it watches, before the record says so: what comes into force with it
+    enter: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

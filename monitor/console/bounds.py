@@ -26,7 +26,7 @@ class RequestBounds(msgspec.Struct, frozen=True, kw_only=True):
 
     body_bytes_max: int = 8 << 20
     unpacked_bytes_max: int = 32 << 20
-    in_flight_max: int = 16
+    in_flight_max: int = 32
 
 
 class Bounded:
