@@ -10,7 +10,7 @@ from monitor.config import Config
 from monitor.kept import Kept
 from monitor.schedule import Schedule
 from monitor.sources.spooled import PARTITION
-from monitor.spool.spool import Spool
+from monitor.spool.spool import Spool, unread_bytes
 from monitor.spool.taking import Taker
 from monitor.stores import Store
 from monitor.telemetry import Telemetry, happenings, upkeep
@@ -40,10 +40,13 @@ class Spooling:
 
 
 def spooling_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callable[[], int]) -> Spooling | None:
-    """Open the spool where one is needed. Raises `OSError`."""
-    if not any(source.uri == PARTITION for source in config.sources):
-        return None
+    """Open the spool where one is needed; without one, tell what a former one holds. Raises `OSError`."""
     progress = kept.store.progress().get(PARTITION)
+    floor = progress.end if progress is not None else 0
+    if not any(source.uri == PARTITION for source in config.sources):
+        if unread := unread_bytes(kept.places.spool, floor):
+            telemetry.emit(happenings.SpoolUnread(bytes=unread))
+        return None
 
     def damaged(position: int, what: str) -> None:
         telemetry.emit(happenings.SpoolDamaged(position=position, what=what))
@@ -52,7 +55,7 @@ def spooling_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callabl
         kept.places.spool,
         kept.seal,
         bytes_max=config.http.spool_bytes_max,
-        floor=progress.end if progress is not None else 0,
+        floor=floor,
         clock=clock,
         damaged=damaged,
     )

@@ -118,6 +118,7 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                 lambda: _outbox(opened),
                 lambda: _snapshots(opened, running=running),
                 lambda: _clocks(opened),
+                lambda: _spool(opened, config),
                 lambda: _suspended(opened, running=running),
                 lambda: _audit(places.database),
             ]
@@ -299,6 +300,20 @@ def _suspended(opened: Opened, *, running: bool) -> Iterator[Sign]:
         if rule not in watching:
             found = f"rule {rule} was left out, it brought out a fault of the program: {entry.reason}"
             yield Sign("rules", "warning", found, "report it; miniwatch rules reload tries it again")
+
+
+def _spool(opened: Opened, config: Config) -> Iterator[Sign]:
+    """Events that came over HTTP and are read by nobody, since the source is gone."""
+    from monitor.sources.spooled import PARTITION
+    from monitor.spool.spool import unread_bytes
+
+    if any(source.uri == PARTITION for source in config.sources):
+        return
+    progress = opened.store.progress().get(PARTITION)
+    unread = unread_bytes(opened.places.spool, progress.end if progress is not None else 0)
+    if unread:
+        found = f"{counted(unread, 'byte')} acknowledged, not read"
+        yield Sign("spool", "warning", found, "put http: back among the sources")
 
 
 def _clocks(opened: Opened) -> Iterator[Sign]:

@@ -1,6 +1,7 @@
 """``POST /v1/events``: events as JSON, one a line. They are acknowledged once they are on disk.
 
 - 200 ``{"taken": LINES}``: durable. 409: a request with this ``Idempotency-Key`` was taken within a day; nothing was taken twice.
+- 422: a request with this ``Idempotency-Key`` and other lines was taken within a day; these were not.
 - 429 with ``Retry-After``: the spool is full, or too many requests are under way. 503: the disk refuses. 413, 415, 400: not so.
 
 Lines are not read here: what is wrong with one makes a dead letter, like those of every source.
@@ -51,35 +52,45 @@ class EventsPage:
 
     async def _answer(self, request: Request, token: Token | None) -> Response:
         assert token is not None  # noqa: S101 - this page is for nobody else
-        key, encoding = _key_of(request, token), encoding_of(request)
+        key, encoding = _key_of(request), encoding_of(request)
         body = await read_body(request, self._bounds)
         if encoding == "identity" and len(body) <= LARGE_BYTES:
-            return await self._keep(body, key)
+            return await self._keep(_given(body, token, key))
         async with self._large:
-            return await self._keep(await run_in_threadpool(unpacked, body, encoding, self._bounds), key)
 
-    async def _keep(self, lines: bytes, key: bytes) -> Response:
-        if not lines.strip():
-            raise Refused(400, "no event: one JSON object a line is expected")
-        whole = lines if lines.endswith(b"\n") else lines + b"\n"
+            def made() -> Given:
+                return _given(unpacked(body, encoding, self._bounds), token, key)
+
+            return await self._keep(await run_in_threadpool(made))
+
+    async def _keep(self, given: Given) -> Response:
         try:
-            outcome = await asyncio.wrap_future(self._take(Given(whole, key)))
+            outcome = await asyncio.wrap_future(self._take(given))
         except OSError as error:
             self._telemetry.emit(happenings.SpoolRefused(error=str(error)))
             raise Refused(503, "events cannot be kept now", retry_after_s=FULL_S) from None
-        count = whole.count(b"\n")
-        self._telemetry.emit(happenings.BodyGiven(page=PATH, outcome=outcome.value, lines=count, bytes=len(whole)))
+        count = given.lines.count(b"\n")
+        self._telemetry.emit(
+            happenings.BodyGiven(page=PATH, outcome=outcome.value, lines=count, bytes=len(given.lines))
+        )
         if outcome is Outcome.FULL:
             raise Refused(429, "the spool is full", retry_after_s=FULL_S)
         if outcome is Outcome.REPEATED:
             raise Refused(409, "a request with this Idempotency-Key has been taken already")
+        if outcome is Outcome.OTHER:
+            raise Refused(422, "a request with this Idempotency-Key and other events has been taken; these were not")
         return json_answer({"taken": count})
 
 
-def _key_of(request: Request, token: Token) -> bytes:
+def _given(lines: bytes, token: Token, key: str | None) -> Given:
+    if not lines.strip():
+        raise Refused(400, "no event: one JSON object a line is expected")
+    whole = lines if lines.endswith(b"\n") else lines + b"\n"
+    return Given(whole, digest_of(token.id, key, whole) if key is not None else NO_KEY)
+
+
+def _key_of(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
-    if key is None:
-        return NO_KEY
-    if not 0 < len(key) <= KEY_CHARACTERS_MAX:
+    if key is not None and not 0 < len(key) <= KEY_CHARACTERS_MAX:
         raise Refused(400, f"an Idempotency-Key has 1 to {KEY_CHARACTERS_MAX} characters")
-    return digest_of(token.id, key)
+    return key

@@ -1,7 +1,7 @@
 """One frame of the spool: the lines of one request, sealed, behind a head that says where in the stream they stand.
 
 A head is 53 bytes, big-endian: ``MWSF``, kind (1 byte), position in the stream (8), arrival in microseconds (8), length of the
-lines (4), digest of the idempotency key (16; zeros for none), length of what is sealed (4), CRC-32 of what is sealed (4), CRC-32 of
+lines (4), digests of the idempotency key and of its lines (16; zeros for none), length of what is sealed (4), CRC-32 of what is sealed (4), CRC-32 of
 the head (4). All of a head is also part of the context that the lines are sealed in, so frames can
 neither be altered nor exchanged for one another.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import msgspec
@@ -106,6 +107,25 @@ def next_head(file: BinaryIO, begin: int, end: int, position: int) -> int | None
             found = block.find(MAGIC, found + 1)
         at += len(block) - HEAD_BYTES + 1
     return None
+
+
+def heads(file: BinaryIO, size: int, position: int) -> Iterator[tuple[int, Head]]:
+    """The heads of a segment that begins at a position, each with where it stands; what is damaged between them is gone over."""
+    at = 0
+    while at < size:
+        file.seek(at)
+        try:
+            head = read_head(file)
+        except FrameError:
+            found = next_head(file, at + 1, size, position)
+            if found is None:
+                return
+            at = found
+            continue
+        if head is None:
+            return
+        yield at, head
+        at, position = at + head.frame_bytes, max(position, head.end)
 
 
 def _believed(packed: bytes) -> Head | None:

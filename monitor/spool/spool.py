@@ -19,20 +19,8 @@ import msgspec
 
 from monitor.durable import boundary, make_folder, publish
 from monitor.sealing import Seal
-from monitor.spool.frames import (
-    HEAD_BYTES,
-    KEYS,
-    LINES,
-    NO_KEY,
-    FrameError,
-    Head,
-    frame,
-    next_head,
-    opened,
-    read_head,
-    read_sealed,
-)
-from monitor.spool.window import KeyWindow
+from monitor.spool.frames import HEAD_BYTES, KEYS, LINES, NO_KEY, FrameError, Head, frame, heads, opened, read_sealed
+from monitor.spool.window import NAME_BYTES, KeyWindow
 
 SUFFIX: Final = ".spool"
 SEGMENT_BYTES: Final = 32 << 20
@@ -44,11 +32,12 @@ class Outcome(StrEnum):
 
     TAKEN = "taken"
     REPEATED = "repeated"
+    OTHER = "other"  # lines than were taken with the same key
     FULL = "full"
 
 
 class Given(msgspec.Struct, frozen=True):
-    r"""The lines of one request, each ended by ``\n``, and the digest of its idempotency key."""
+    r"""The lines of one request, each ended by ``\n``, and the digest of its idempotency key with them."""
 
     lines: bytes
     key: bytes = NO_KEY
@@ -122,25 +111,26 @@ class Spool:
         self._mend()
         now = self._clock()
         outcomes: list[Outcome] = []
-        heads: list[Head] = []
+        taken: list[Head] = []
         parts: list[bytes] = []
-        position, size, seen = self.end, self.disk_bytes, set[bytes]()
+        position, size, seen = self.end, self.disk_bytes, dict[bytes, bytes]()
         for one in given:
-            if one.key != NO_KEY and (one.key in seen or self._window.has(one.key, now)):
-                outcomes.append(Outcome.REPEATED)
+            known = seen.get(one.key[:NAME_BYTES]) or self._window.find(one.key, now)
+            if one.key != NO_KEY and known is not None:
+                outcomes.append(Outcome.REPEATED if known == one.key else Outcome.OTHER)
                 continue
             head, whole = frame(self.seal, LINES, position, now, one.key, one.lines)
             if size + len(whole) > self._bytes_max:
                 outcomes.append(Outcome.FULL)
                 continue
             outcomes.append(Outcome.TAKEN)
-            seen.add(one.key)
-            heads.append(head)
+            seen[one.key[:NAME_BYTES]] = one.key
+            taken.append(head)
             parts.append(whole)
             position, size = head.end, size + len(whole)
-        if heads:
+        if taken:
             self._append(b"".join(parts), position, now)
-            for head in heads:
+            for head in taken:
                 self._remember(head)
         return outcomes
 
@@ -215,7 +205,7 @@ class Spool:
         """Look through what is there: the keys, where the stream ends, and what a crash has left of a last frame."""
         for part in self.folder.glob("*.part"):
             part.unlink()
-        paths = sorted(path for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdecimal())
+        paths = _paths(self.folder)
         for path in paths:
             is_last = path == paths[-1]
             self._sizes[path], end = self._survey(path, is_last=is_last)
@@ -228,31 +218,21 @@ class Spool:
         Damage with frames behind it stays for the reader, who goes over it and tells.
         """
         size = path.stat().st_size
-        whole = at = 0
+        whole = begun = 0
         end = int(path.stem)
         short: Head | None = None
         with path.open("rb") as file:
-            while at < size:
-                file.seek(at)
-                try:
-                    head = read_head(file)
-                except FrameError:
-                    found = next_head(file, at + 1, size, end)
-                    if found is None:
-                        break
-                    at = found
-                    continue
-                if head is None or at + head.frame_bytes > size:
+            for begun, head in heads(file, size, end):
+                if begun + head.frame_bytes > size:
                     short = head
                     break
                 self._recall(file, head, is_checked=is_last)
-                at += head.frame_bytes
-                whole, end = at, max(end, head.end)
+                whole, end = begun + head.frame_bytes, max(end, head.end)
             file.seek(whole)
             tail = file.read() if is_last else b""
         if not tail:
             return size, end
-        if (short is None or at > whole) and not _is_unfinished(tail):
+        if (short is None or begun > whole) and not _is_unfinished(tail):
             self.damaged(end, f"{len(tail)} bytes at the end of {path.name} are no frame, and are cut off")
             end = max(end, short.position) if short is not None else end + len(tail)  # so much was given out at most
         _cut(path, whole)
@@ -268,6 +248,23 @@ class Spool:
         except FrameError:
             return
         self._remember(head)
+
+
+def unread_bytes(folder: Path, position: int) -> int:
+    """How many bytes of lines a spool holds behind a position. Nothing is changed. Raises `OSError`."""
+    count = 0
+    for path in _paths(folder):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            for at, head in heads(file, size, int(path.stem)):
+                if at + head.frame_bytes <= size:
+                    count += max(0, head.end - max(head.position, position))
+    return count
+
+
+def _paths(folder: Path) -> list[Path]:
+    """The segments in a folder, in the order of the stream."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdecimal())
 
 
 def _is_unfinished(tail: bytes) -> bool:

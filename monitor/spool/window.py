@@ -15,38 +15,42 @@ KEY_US_MAX: Final = 86_400_000_000
 """How long a key is remembered at most: a day."""
 
 DIGEST_BYTES: Final = 16
+NAME_BYTES: Final = 10
+"""So much of a digest is of the key; the rest is of the lines."""
+
 _ENTRY: Final = struct.Struct(f">{DIGEST_BYTES}sq")
 
 
-def digest_of(token: str, key: str) -> bytes:
-    """What is remembered of a key: two clients may use the same one, each has its own token."""
-    return hashlib.blake2b(f"{token}\0{key}".encode(), digest_size=DIGEST_BYTES).digest()
+def digest_of(token: str, key: str, lines: bytes) -> bytes:
+    """What is remembered of a key and of what came with it: two clients may use the same key, each has its own token."""
+    named = hashlib.blake2b(f"{token}\0{key}".encode(), digest_size=NAME_BYTES).digest()
+    return named + hashlib.blake2b(lines, digest_size=DIGEST_BYTES - NAME_BYTES).digest()
 
 
 class KeyWindow:
     """Digests of keys with the time at which each was taken, in that order."""
 
     def __init__(self) -> None:
-        self._times: OrderedDict[bytes, int] = OrderedDict()
+        self._taken: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()  # by key: the whole digest, and when
 
     def __len__(self) -> int:
-        return len(self._times)
+        return len(self._taken)
 
-    def has(self, digest: bytes, now: int) -> bool:
-        """Whether a request with this key was taken within the window."""
-        taken = self._times.get(digest)
-        return taken is not None and now - taken < KEY_US_MAX
+    def find(self, digest: bytes, now: int) -> bytes | None:
+        """The digest of what was taken within the window with the key of this one."""
+        found, at = self._taken.get(digest[:NAME_BYTES], (None, 0))
+        return found if now - at < KEY_US_MAX else None
 
     def add(self, digest: bytes, at: int) -> None:
         """Remember a key that was taken."""
-        self._times[digest] = at
-        self._times.move_to_end(digest)
-        while len(self._times) > KEYS_MAX:
-            self._times.popitem(last=False)
+        self._taken[digest[:NAME_BYTES]] = (digest, at)
+        self._taken.move_to_end(digest[:NAME_BYTES])
+        while len(self._taken) > KEYS_MAX:
+            self._taken.popitem(last=False)
 
     def packed(self, now: int) -> bytes:
         """All that is still remembered, to be kept."""
-        return b"".join(_ENTRY.pack(digest, at) for digest, at in self._times.items() if now - at < KEY_US_MAX)
+        return b"".join(_ENTRY.pack(digest, at) for digest, at in self._taken.values() if now - at < KEY_US_MAX)
 
     def unpack(self, kept: bytes) -> None:
         """Remember what was kept."""

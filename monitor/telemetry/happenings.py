@@ -333,6 +333,13 @@ class SpoolRefused(Happening, frozen=True, kw_only=True):
         meter.add(metrics.STORE_FAILURES)
 
 
+class SpoolUnread(Happening, frozen=True, kw_only=True):
+    """Events that were acknowledged are read by nobody: put ``http:`` back among the sources."""
+
+    level: ClassVar[Level] = "warning"
+    bytes: int
+
+
 class SpoolDamaged(Happening, frozen=True, kw_only=True):
     """Events that were acknowledged cannot be read any more: the disk has lost or changed them."""
 

@@ -116,7 +116,7 @@ HTTP_BODIES: Final = _counter(
     "http_bodies",
     "Requests that brought events, by what became of them.",
     "requests",
-    {"outcome": ("taken", "repeated", "full")},
+    {"outcome": ("taken", "repeated", "other", "full")},
 )
 HTTP_LINES: Final = _counter("http_lines", "Lines acknowledged over HTTP.", "lines")
 SPOOL_BYTES: Final = _gauge("spool_bytes", "What the spool of HTTP takes on disk.", "bytes")

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,11 +10,16 @@ from monitor.cli.deadletters import LineFormat
 from monitor.cli.health import _no_snapshot, _refused, _size
 from monitor.cli.moments import stamp
 from monitor.clock import now_us
+from monitor.config import Config
 from monitor.decoders import DeadLetter, DeadLetterReason
+from monitor.kept import Kept
 from monitor.sealing import Seal, key_at
 from monitor.sources.uri import FORMATS
+from monitor.spool.spool import Given, Spool
+from monitor.spooling import spooling_of
 from monitor.stores import Message, Progress, StoreError, Turn
 from monitor.stores.sqlite import SqliteStore
+from monitor.telemetry import happenings
 
 
 def test_a_ledger_that_balances_shows_no_imbalance(miniwatch):
@@ -271,6 +277,20 @@ def test_an_alert_that_failed_is_a_warning_with_its_tries_and_last_error(fresh):
     store.close()
     (row,) = (row for row in fresh.rows("doctor") if row["what"] == "alerts")
     assert (row["state"], row["found"]) == ("warning", "1 alert not delivered after 2 tries, last error: HTTP 503")
+
+
+def test_what_was_acknowledged_and_is_read_by_nobody_has_a_row_and_is_told_at_start(fresh):
+    fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
+    kept = Kept.open(fresh.folder / "data")
+    Spool(kept.places.spool, kept.seal, bytes_max=1 << 20, floor=0, clock=now_us).take([Given(b"{}\n")])
+    told = []
+    telemetry = SimpleNamespace(emit=told.append)
+    assert spooling_of(Config(data_dir=kept.places.root), kept, telemetry, now_us) is None
+    kept.store.close()
+    assert told == [happenings.SpoolUnread(bytes=3)]
+    (row,) = (row for row in fresh.rows("doctor") if row["what"] == "spool")
+    assert (row["state"], row["found"]) == ("warning", "3 bytes acknowledged, not read")
+    assert row["advice"] == "put http: back among the sources"
 
 
 def test_a_place_where_nothing_can_be_written_is_not_called_damage(tmp_path, monkeypatch):

@@ -85,6 +85,12 @@ def test_a_repeated_key_is_told_and_brings_no_second_event(door):
         409,
         "a request with this Idempotency-Key has been taken already",
     )
+    other = door.post(b"other\n", Idempotency_Key="k")
+    assert (other.status_code, other.json()["message"]) == (
+        422,
+        "a request with this Idempotency-Key and other events has been taken; these were not",
+    )
+    assert door.post(gzip.compress(b"1"), Idempotency_Key="k", Content_Encoding="gzip").status_code == 409
     door.token = door.site.token(Role.INGEST)
     assert door.post(b"2\n", Idempotency_Key="k").status_code == 200
     assert door.post(b"3\n", Idempotency_Key="k" * 256).status_code == 400

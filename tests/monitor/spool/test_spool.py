@@ -15,7 +15,7 @@ from monitor.sources import Position
 from monitor.sources.spooled import SpoolSource
 from monitor.spool import spool as spool_module
 from monitor.spool import window
-from monitor.spool.spool import Given, Outcome, Spool
+from monitor.spool.spool import Given, Outcome, Spool, unread_bytes
 from monitor.spool.taking import Taker
 from monitor.spool.window import KeyWindow, digest_of
 from monitor.testing import check_source, failing_at
@@ -26,6 +26,10 @@ MIB = 1 << 20
 
 class Stopped(BaseException):
     """The process ends here."""
+
+
+def key_of(key, *, client="t", lines=b""):
+    return digest_of(client, key, lines)
 
 
 def opened(folder, *, floor=0, bytes_max=64 * MIB, clock=lambda: 7, **more):
@@ -88,14 +92,14 @@ def test_lines_have_the_time_at_which_they_arrived_however_they_are_read(tmp_pat
 def test_a_key_is_taken_once_also_after_a_restart_and_after_its_segment_is_gone(tmp_path, monkeypatch):
     monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 500)
     spool = opened(tmp_path)
-    keys = [digest_of("t", str(number)) for number in range(20)]
+    keys = [key_of(str(number)) for number in range(20)]
     for number, key in enumerate(keys):
         assert spool.take([Given(b"%d\n" % number, key), Given(b"again\n", key)]) == [Outcome.TAKEN, Outcome.REPEATED]
         spool.forget(spool.end)
     assert len(spool.segments()) == 1
     again = opened(tmp_path, floor=spool.end)
     assert [again.take([Given(b"x\n", key)]) for key in keys] == [[Outcome.REPEATED]] * 20
-    assert again.take([Given(b"x\n", digest_of("other", "1"))]) == [Outcome.TAKEN]
+    assert again.take([Given(b"x\n", key_of("1", client="other"))]) == [Outcome.TAKEN]
 
 
 def test_a_key_is_forgotten_after_a_day_and_where_there_are_too_many(monkeypatch):
@@ -103,8 +107,8 @@ def test_a_key_is_forgotten_after_a_day_and_where_there_are_too_many(monkeypatch
     kept = KeyWindow()
     for number in range(5):
         kept.add(bytes([number]) * 16, number)
-    assert [kept.has(bytes([number]) * 16, 10) for number in range(5)] == [False, False, True, True, True]
-    assert not kept.has(bytes([4]) * 16, 4 + window.KEY_US_MAX)
+    assert [kept.find(bytes([number]) * 16, 10) is not None for number in range(5)] == [False, False, True, True, True]
+    assert kept.find(bytes([4]) * 16, 4 + window.KEY_US_MAX) is None
     again = KeyWindow()
     again.unpack(kept.packed(10))
     assert len(again) == 3
@@ -163,7 +167,7 @@ def test_stopped_anywhere_and_opened_again_nothing_acknowledged_is_lost_and_noth
             for _ in range(130):
                 try:
                     spool = spool or opened(folder, floor=floor)
-                    (outcome,) = spool.take([Given(body, digest_of("t", str(number)))])
+                    (outcome,) = spool.take([Given(body, key_of(str(number)))])
                 except Stopped:
                     spool = None
                 except OSError:
@@ -278,14 +282,14 @@ def test_a_flipped_bit_costs_its_own_frame_alone_and_is_told_also_after_a_restar
     begins = []
     for body in bodies:
         begins.append(spool.disk_bytes)
-        spool.take([Given(body, digest_of("t", body.decode()))])
+        spool.take([Given(body, key_of(body.decode()))])
     begins[0] = begins[1] - (begins[2] - begins[1])  # behind the keys with which the segment begins
     end = spool.end
     flip(next(tmp_path.iterdir()), begins[number] + (9 if place == "head" else 60))
     told = []
     again = opened(tmp_path, damaged=lambda position, what: told.append((position, what)))
     assert again.end >= end
-    more = [Given(b"more\n"), *(Given(body, digest_of("t", body.decode())) for body in bodies)]
+    more = [Given(b"more\n"), *(Given(body, key_of(body.decode())) for body in bodies)]
     repeated = [Outcome.TAKEN if at == number else Outcome.REPEATED for at in range(5)]
     assert again.take(more) == [Outcome.TAKEN, *repeated]
     found = [(at, line) for at, line, _ in read_all(again)]
@@ -354,7 +358,7 @@ def test_lines_damaged_at_the_end_hide_none_that_come_after(tmp_path):
 def test_many_give_at_once_and_each_is_answered(tmp_path):
     spool = opened(tmp_path)
     taker = Taker(spool)
-    promised = [taker.take(Given(b"%d\n" % number, digest_of("t", str(number % 50)))) for number in range(100)]
+    promised = [taker.take(Given(b"%d\n" % number, key_of(str(number % 50)))) for number in range(100)]
     taker.start()
     outcomes = [one.result(10) for one in promised]
     taker.stop()
@@ -372,3 +376,20 @@ def test_who_waits_when_the_disk_refuses_is_told_and_the_next_is_tried(tmp_path)
     assert taker.take(Given(b"y\n")).result(10) is Outcome.TAKEN
     taker.stop()
     assert lines_of(spool) == [b"y\n"]
+
+
+def test_a_key_with_other_lines_is_told_apart_at_once_and_after_a_restart(tmp_path):
+    spool = opened(tmp_path)
+    one, other = (Given(lines, key_of("1", lines=lines)) for lines in [b"one\n", b"other\n"])
+    assert spool.take([one, other, one]) == [Outcome.TAKEN, Outcome.OTHER, Outcome.REPEATED]
+    assert opened(tmp_path).take([other, one]) == [Outcome.OTHER, Outcome.REPEATED]
+    assert lines_of(spool) == [b"one\n"]
+
+
+def test_what_is_not_read_is_counted_without_opening_the_spool(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 300)
+    spool = opened(tmp_path)
+    for number in range(9):
+        spool.take([Given(b"line %d\n" % number)])
+    assert [unread_bytes(tmp_path, position) for position in [0, 10, 56, 63, 99]] == [63, 53, 7, 0, 0]
+    assert unread_bytes(tmp_path / "none", 0) == 0
