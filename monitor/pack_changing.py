@@ -16,7 +16,7 @@ from monitor.packs.manifest import Bounds, PackRefused
 from monitor.packs.shelf import Shelf, Stage
 from monitor.packs.unpacking import tidy
 from monitor.reload import PROBLEMS_MAX, Reloader, places_told
-from monitor.requests import Answer
+from monitor.requests import Answer, reply_of
 from monitor.settings import channels_of
 from monitor.stores import Message
 from monitor.stores.places import Places
@@ -68,11 +68,11 @@ class PackChanger:
     def activate(self, request: Request) -> Answer:
         """Bring the pack that a request names ("DIGEST STAGE") to a stage."""
         digest, _, stage = request.subject.partition(" ")
-        return self._to_stage(digest, Stage(stage), request.actor, request.reason)
+        return self._change(ACTIVATE, f"{digest} {Stage(stage)}", request.actor, request.reason, asked=request)
 
     def roll_back(self, request: Request) -> Answer:
         """Take the last step back."""
-        return self._back(request.actor, request.reason)
+        return self._back(request.actor, request.reason, asked=request)
 
     def note(self, events: int, fresh: Sequence[Finding]) -> None:
         """Count a turn's events and the findings of rules that are watched; called by the pipeline."""
@@ -91,9 +91,8 @@ class PackChanger:
         stage = Stage(row.stage)
         if row is shelf.candidate and hours[stage] and self._clock() - row.since >= hours[stage] * HOUR_US:
             following = Stage.CANARY if stage is Stage.SHADOW else Stage.LIVE
-            self._to_stage(
-                row.digest, following, "system:schedule", f"{hours[stage]:g} hours in stage {stage} are over"
-            )
+            why = f"{hours[stage]:g} hours in stage {stage} are over"
+            self._change(ACTIVATE, f"{row.digest} {following}", "system:schedule", why)
 
     def _return(self, row: PackRow, reason: str) -> None:
         """Take a pack back because of what it finds, and tell the people on call, also when it cannot be taken back."""
@@ -127,16 +126,21 @@ class PackChanger:
         except PackRefused:
             return _Watch()
 
-    def _to_stage(self, digest: str, stage: Stage, actor: str, reason: str) -> Answer:
-        return self._change(ACTIVATE, f"{digest} {stage}", actor, reason)
-
-    def _back(self, actor: str, reason: str, messages: Sequence[Message] = ()) -> Answer:
-        answer = self._change(ROLLBACK, "packs", actor, reason, messages)
+    def _back(self, actor: str, reason: str, messages: Sequence[Message] = (), asked: Request | None = None) -> Answer:
+        answer = self._change(ROLLBACK, "packs", actor, reason, messages, asked)
         if answer.done:
             self._tried = frozenset()  # what was in force before is trusted again
         return answer
 
-    def _change(self, kind: str, subject: str, actor: str, reason: str, messages: Sequence[Message] = ()) -> Answer:
+    def _change(
+        self,
+        kind: str,
+        subject: str,
+        actor: str,
+        reason: str,
+        messages: Sequence[Message] = (),
+        asked: Request | None = None,
+    ) -> Answer:
         """Have the rules taken up that packs would bring; only then let the packs change their states."""
         shelf, before = Shelf(self._store.packs()), self._reloader.in_force
         try:
@@ -148,14 +152,16 @@ class PackChanger:
         if done.problems:
             return self._refused(entry.subject, done.problems)
         self._tried = _tried(before, self._reloader.in_force)
-        self._store.change_packs(changed, entry, messages)
+        answer = Answer(done=True, said=f"{entry.after}; from turn {done.turn} on, {places_told(done.positions)}")
+        reply = None if asked is None else reply_of(asked, answer, self._clock())
+        self._store.change_packs(changed, entry, messages, reply)
         after = Shelf(self._store.packs())
         tidy(self._folder, [row.digest for row in (after.active, after.candidate) if row is not None])
         for row in changed:
             self._telemetry.emit(
                 upkeep.PackChanged(pack=label(row), state=row.state, stage=row.stage, why=reason or actor)
             )
-        return Answer(done=True, said=f"{entry.after}; from turn {done.turn} on, {places_told(done.positions)}")
+        return answer
 
     def _refused(self, pack: str, problems: tuple[str, ...]) -> Answer:
         self._telemetry.emit(upkeep.PackChangeRefused(pack=pack, reason="; ".join(problems[:5])))

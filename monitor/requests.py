@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from monitor.audit import AuditEntry
-from monitor.stores.record import Request
+from monitor.stores.record import Reply, Request
 from monitor.stores.sqlite import SqliteStore
 
 LOOK_S: Final = 0.5
@@ -48,16 +48,18 @@ class Requests:
                 answer = handler(request) if handler else Answer(done=False, problems=("nobody here can do that",))
             except Exception as error:  # noqa: BLE001 - the next request is not to wait for ever behind this one
                 answer = Answer(done=False, problems=(f"{type(error).__name__}: {error}",))
-            self._answer(request, answer)
+            if self._store.answer_of(request.id) is None:  # else with what was done
+                self._store.answer_request(reply_of(request, answer, self._clock()))
 
-    def _answer(self, request: Request, answer: Answer) -> None:
-        now = self._clock()
-        entry = AuditEntry(
-            time=now,
-            actor="system:daemon",
-            action=f"{request.kind}.{'done' if answer.done else 'refused'}",
-            subject=request.subject,
-            reason=answer.said or "; ".join(answer.problems[:5]),
-            after=request.id,
-        )
-        self._store.answer_request(request.id, msgspec.json.encode(answer).decode(), now, entry)
+
+def reply_of(request: Request, answer: Answer, now: int) -> Reply:
+    """An answer as it goes into the record."""
+    entry = AuditEntry(
+        time=now,
+        actor="system:daemon",
+        action=f"{request.kind}.{'done' if answer.done else 'refused'}",
+        subject=request.subject,
+        reason=answer.said or "; ".join(answer.problems[:5]),
+        after=request.id,
+    )
+    return Reply(request=request.id, answer=msgspec.json.encode(answer).decode(), time=now, entry=entry)

@@ -20,6 +20,7 @@ from monitor.stores.record import (
     NotFound,
     PackRow,
     PackState,
+    Reply,
     Request,
 )
 from monitor.stores.rows import (
@@ -165,15 +166,14 @@ def open_requests(connection: Connection, limit: int) -> list[Request]:
     return [Request(**row) for row in connection.execute(ordered).mappings()]
 
 
-def answer_request(connection: Connection, key: str, answer: str, now: int, entry: AuditEntry) -> None:
+def answer_request(connection: Connection, reply: Reply) -> None:
     """Say what came of a request, once."""
     table = tables.requests
-    changed = connection.execute(
-        update(table).where(table.c.id == key, table.c.answered.is_(None)).values(answered=now, answer=answer)
-    ).rowcount
-    if not changed:
-        raise NotFound("open request", key)
-    append_audit(connection, [entry])
+    is_open = (table.c.id == reply.request) & table.c.answered.is_(None)
+    values = {"answered": reply.time, "answer": reply.answer}
+    if not connection.execute(update(table).where(is_open).values(values)).rowcount:
+        raise NotFound("open request", reply.request)
+    append_audit(connection, [reply.entry])
 
 
 def answer_of(connection: Connection, key: str) -> str | None:
@@ -200,7 +200,11 @@ def add_pack(connection: Connection, added: PackRow, content: bytes, entry: Audi
 
 
 def change_packs(
-    connection: Connection, changed: Sequence[PackRow], entry: AuditEntry, messages: Sequence[Message] = ()
+    connection: Connection,
+    changed: Sequence[PackRow],
+    entry: AuditEntry,
+    messages: Sequence[Message] = (),
+    reply: Reply | None = None,
 ) -> None:
     """Let packs change their states together, and tell of it; of those whose time is over, the latest are kept."""
     table = tables.packs
@@ -212,6 +216,8 @@ def change_packs(
     connection.execute(table.delete().where(table.c.digest.in_(over[PACKS_KEPT:])))
     put_new(connection, tables.outbox, [message_row(message) for message in messages])
     append_audit(connection, [entry])
+    if reply is not None:
+        answer_request(connection, reply)
 
 
 def forget_requests(connection: Connection, before: int) -> None:

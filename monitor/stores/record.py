@@ -119,6 +119,15 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sent: int | None = None
 
 
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a request, and its word in the audit."""
+
+    request: str
+    answer: str
+    time: int
+    entry: AuditEntry
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a person asks of the running daemon, and why: `kind` ("rules.reload") done to `subject`."""
 

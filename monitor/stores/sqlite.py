@@ -39,6 +39,7 @@ from monitor.stores.record import (
     LetterAccount,
     PackRow,
     Query,
+    Reply,
     Request,
 )
 from monitor.stores.rows import delivery, document
@@ -244,10 +245,10 @@ class SqliteStore:
         with self._database.reading() as connection:
             return operating.open_requests(connection, limit)
 
-    def answer_request(self, key: str, answer: str, now: int, entry: AuditEntry) -> None:
+    def answer_request(self, reply: Reply) -> None:
         """Say what came of a request; `NotFound` when it has been answered."""
         with self._database.writing("requests") as connection:
-            operating.answer_request(connection, key, answer, now, entry)
+            operating.answer_request(connection, reply)
 
     def answer_of(self, key: str) -> str | None:
         with self._database.reading() as connection:
@@ -267,10 +268,19 @@ class SqliteStore:
         with self._database.writing("operator") as connection:
             operating.add_pack(connection, pack, content, entry)
 
-    def change_packs(self, changed: Sequence[PackRow], entry: AuditEntry, messages: Sequence[Message] = ()) -> None:
-        """Let packs change their states, all or none, and put what is told of it into the outbox."""
+    def change_packs(
+        self,
+        changed: Sequence[PackRow],
+        entry: AuditEntry,
+        messages: Sequence[Message] = (),
+        reply: Reply | None = None,
+    ) -> None:
+        """Let packs change their states, all or none, and put what is told of it into the outbox.
+
+        With `reply`, the one who asked for it has the answer in the same moment: a kill never has it done twice.
+        """
         with self._database.writing("packs") as connection:
-            operating.change_packs(connection, changed, entry, messages)
+            operating.change_packs(connection, changed, entry, messages, reply)
 
     def forget_requests(self, before: int) -> None:
         with self._database.writing("retention") as connection:

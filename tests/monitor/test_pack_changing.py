@@ -16,6 +16,7 @@ from monitor.packs.archive import described, opened, sealed
 from monitor.packs.manifest import FORMAT, Bounds, Manifest
 from monitor.packs.shelf import Shelf
 from monitor.reload import Reloader
+from monitor.requests import Requests
 from monitor.sealing import Seal
 from monitor.signing import SigningKey, fingerprint
 from monitor.stores.operating import PACKS_KEPT
@@ -125,7 +126,9 @@ class Scene:
 
     def request(self, kind, subject):
         key = secrets.token_hex(4)
-        return Request(id=key, kind=kind, subject=subject, reason="why", actor="operator:me", created=self.now)
+        asked = Request(id=key, kind=kind, subject=subject, reason="why", actor="operator:me", created=self.now)
+        self.store.ask(asked)
+        return asked
 
     def find(self, count, *, events=0, rule=ID):
         finding = Finding(
@@ -157,7 +160,7 @@ def scene(tmp_path):
 
 def test_a_pack_is_put_in_force_with_actor_and_reason(scene):
     assert (scene.titles, scene.standing) == (["Says alpha"], {3: "active live"})
-    entry = [link.entry for link in scene.store.audit_entries()][-1]
+    entry = next(link.entry for link in scene.store.audit_entries() if link.entry.action == "pack.live")
     assert (entry.actor, entry.action, entry.subject, entry.reason, entry.after) == (
         "operator:me",
         "pack.live",
@@ -165,6 +168,15 @@ def test_a_pack_is_put_in_force_with_actor_and_reason(scene):
         "why",
         "pack rules 3 is in force",
     )
+
+
+def test_what_was_done_is_answered_in_the_same_moment_so_that_a_kill_has_no_step_back_done_twice(scene):
+    assert scene.activate(pack(4, "beta")).done
+    assert scene.activate(pack(5, "gamma")).done
+    assert scene.back().done  # and here the daemon is killed, before it says so
+    handlers = {ROLLBACK: scene.changer.roll_back, ACTIVATE: scene.changer.activate}
+    Requests(scene.store, lambda: scene.now, handlers).look()
+    assert scene.standing == {3: "retired live", 4: "active live", 5: "withdrawn live"}
 
 
 def flipped(version, word):

@@ -53,7 +53,7 @@ class Scene:
         )
 
     def load(self):
-        return InForce(load_rules([RuleFolder(self.folder)]), load_playbooks([self.folder]))
+        return InForce(load_rules([RuleFolder(self.folder)]), load_playbooks([self.folder.with_name("playbooks")]))
 
     def offered(self, offer):
         self.offers.append(offer)
@@ -109,7 +109,9 @@ def not_text(scene):
 
 
 def bad_playbook(scene):
-    (scene.folder / "answer.yaml").write_text("name: [")
+    folder = scene.folder.with_name("playbooks")
+    folder.mkdir()
+    (folder / "answer.yaml").write_text("name: [")
 
 
 @pytest.mark.parametrize("spoil", [broken, failing, twinless, gone, not_text, bad_playbook])
