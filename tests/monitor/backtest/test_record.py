@@ -9,8 +9,7 @@ from detectors.event import MICROSECONDS
 from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severity
 from monitor.backtest.record import LATE_S_MAX, PastRecord
 from monitor.stores import Mark, StaleTurn, Turn
-from monitor.stores.memory import MemoryStore
-from monitor.testing import stored_decision
+from monitor.testing import scratch_store, stored_decision
 
 
 def finding(key, time_s=0, count=1, rule="r"):
@@ -61,8 +60,8 @@ def test_a_windows_finding_is_handed_on_at_once():
     assert record.known_findings({"b"}) == {"b"}
 
 
-def test_deciding_is_told_the_same_as_by_a_store():
-    record, store = PastRecord(), MemoryStore()
+def test_deciding_is_told_the_same_as_by_a_store(tmp_path):
+    record, store = PastRecord(), scratch_store(tmp_path)
     decisions = [stored_decision(f"d{n}", n, value=f"wx{n % 3}", owner=f"dev{n % 2}") for n in range(9)]
     for number, decision in enumerate([*decisions, msgspec.structs.replace(decisions[4], explanation="again")], 1):
         for each in (record, store):
@@ -85,9 +84,9 @@ def test_a_turn_comes_once():
     turns=st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 4)), max_size=4), max_size=8),
     held_max=st.integers(0, 6),
 )
-def test_what_is_handed_on_is_what_a_store_keeps_less_the_parts_that_came_too_late(turns, held_max):
+def test_what_is_handed_on_is_what_a_store_keeps_less_the_parts_that_came_too_late(turns, held_max, tmp_path_factory):
     found = []
-    record, store = PastRecord(found.append, held_max=held_max), MemoryStore()
+    record, store = PastRecord(found.append, held_max=held_max), scratch_store(tmp_path_factory.mktemp("record"))
     for number, parts in enumerate(turns, start=1):
         one = turn(number, *(finding(f"f{key}", count=count) for key, count in parts))
         before = record.known_findings({f"f{key}" for key in range(6)})

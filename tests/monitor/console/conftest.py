@@ -1,7 +1,9 @@
-"""A server of the front, on a port of its own, with a record in memory."""
+"""A server of the front, on a port of its own, with a record of its own."""
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -9,8 +11,8 @@ import pytest
 from monitor.config import load_config
 from monitor.console.health import Health
 from monitor.front import front_of
-from monitor.stores.memory import MemoryStore
 from monitor.telemetry import Telemetry
+from monitor.testing import scratch_store
 from monitor.tokens import Role, new_token
 
 GOOD = Health(heartbeat_age_s=0.1)
@@ -25,7 +27,8 @@ class Site:
         self.now = 1_772_500_000_000_000
         self.log = io.StringIO()
         self.telemetry = Telemetry(stream=self.log)
-        self.store = MemoryStore()
+        self.folder = TemporaryDirectory()
+        self.store = scratch_store(Path(self.folder.name))
         written = {"http.listen": "127.0.0.1:0", **{f"http.{name}": value for name, value in keys.items()}}
         config = load_config(None, {}, written)
         self.front = front_of(config, self.store, self.telemetry, lambda: self.now, lambda: self.health, pages, take)
@@ -64,6 +67,8 @@ def make_site() -> Iterator[type[Site]]:
     yield make
     for site in made:
         site.front.stop()
+        site.store.close()
+        site.folder.cleanup()
 
 
 @pytest.fixture

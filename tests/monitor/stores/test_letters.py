@@ -12,26 +12,22 @@ from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.sealing import Seal
 from monitor.stores import LetterBounds, Turn
 from monitor.stores.letters import ROW_BYTES, excess
-from monitor.stores.memory import MemoryStore
 from monitor.stores.record import Query
 from monitor.stores.schema import migrations, upgrade
 from monitor.stores.sqlite import SqliteStore
+from monitor.testing import scratch_store
 
 BROKEN, EMPTY, FAULT = DeadLetterReason.BROKEN_JSON, DeadLetterReason.EMPTY_LINE, DeadLetterReason.FAULT
 FEW = LetterBounds(rows_max=10, source_bytes_max=1 << 30)
-STORES = {
-    "sqlite": lambda folder, bounds: SqliteStore(folder / "miniwatch.db", seal=Seal(bytes(32)), letter_bounds=bounds),
-    "memory": lambda _, bounds: MemoryStore(bounds),
-}
 
 
 def letters(reason, count, *, partition="file:a", raw=b"{", lines=1):
     return [DeadLetter(partition, place, reason, "why", raw, len(raw), lines) for place in range(count)]
 
 
-@pytest.fixture(params=STORES)
-def make(request, tmp_path):
-    return lambda bounds=FEW: STORES[request.param](tmp_path, bounds)
+@pytest.fixture
+def make(tmp_path):
+    return lambda bounds=FEW: scratch_store(tmp_path, letter_bounds=bounds)
 
 
 def kept(store, **query):
@@ -104,30 +100,28 @@ TURNS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(turns=TURNS, rows_max=st.integers(1, 30), size=st.integers(1, 9000))
-def test_the_account_is_that_of_the_rows_in_both_stores(tmp_path_factory, turns, rows_max, size):
+def test_the_account_is_that_of_the_rows(tmp_path_factory, turns, rows_max, size):
     bounds = LetterBounds(rows_max=rows_max, source_bytes_max=size)
-    stores = [make(tmp_path_factory.mktemp("record"), bounds) for make in STORES.values()]
+    store = scratch_store(tmp_path_factory.mktemp("record"), letter_bounds=bounds)
     came = {}
     for number, turn in enumerate(turns, 1):
         made = [DeadLetter(name, 0, reason, "", b"x" * length, length, n) for reason, name, length, n in turn]
         for letter in made:
             came[letter.partition, letter.reason] = came.get((letter.partition, letter.reason), 0) + letter.lines
-        for store in stores:
-            store.commit(Turn(number=number, dead_letters=made))
-    sealed = len(Seal(bytes(32)).seal(b"", "x"))
-    for store, more in zip(stores, (sealed, 0), strict=True):
-        rows = list(store.dead_letters())
-        assert {(one.partition, one.reason): one.lines for one in store.dead_letter_accounts()} == came
-        for account in store.dead_letter_accounts():
-            own = [row for row in rows if (row.partition, row.reason) == (account.partition, account.reason)]
-            taken = sum(row.length + more + ROW_BYTES for row in own)
-            assert (account.rows, account.kept, account.bytes) == (len(own), sum(row.lines for row in own), taken)
-            assert account.lines == account.kept + account.dropped
-        for name in "ab":
-            own = [row for row in rows if row.partition == name]
-            assert len(own) <= rows_max
-            assert sum(row.length + more + ROW_BYTES for row in own) <= size
-        store.close()
+        store.commit(Turn(number=number, dead_letters=made))
+    more = len(Seal(bytes(32)).seal(b"", "x")) + ROW_BYTES
+    rows = list(store.dead_letters())
+    assert {(one.partition, one.reason): one.lines for one in store.dead_letter_accounts()} == came
+    for account in store.dead_letter_accounts():
+        own = [row for row in rows if (row.partition, row.reason) == (account.partition, account.reason)]
+        taken = sum(row.length + more for row in own)
+        assert (account.rows, account.kept, account.bytes) == (len(own), sum(row.lines for row in own), taken)
+        assert account.lines == account.kept + account.dropped
+    for name in "ab":
+        own = [row for row in rows if row.partition == name]
+        assert len(own) <= rows_max
+        assert sum(row.length + more for row in own) <= size
+    store.close()
 
 
 @given(st.dictionaries(st.text(max_size=2), st.integers(0, 50), max_size=6), st.integers(0, 100))

@@ -1,21 +1,19 @@
-"""Tokens in both records: made, listed, revoked, each with its entry in the audit and without its secret."""
+"""Tokens in the record: made, listed, revoked, each with its entry in the audit and without its secret."""
 
 import msgspec
 import pytest
 
 from monitor.first_token import ensure_first_token
-from monitor.sealing import Seal
-from monitor.stores import granting, memory
+from monitor.stores import granting
 from monitor.stores.granting import TokenRevoked, TooManyTokens
 from monitor.stores.record import NotFound
-from monitor.stores.sqlite import SqliteStore
-from monitor.testing import MemoryStore, failing_at
+from monitor.testing import failing_at, scratch_store
 from monitor.tokens import Role, is_secret_of, new_token, parts_of
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request, tmp_path):
-    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "m.db", seal=Seal(bytes(32)))
+@pytest.fixture
+def store(tmp_path):
+    made = scratch_store(tmp_path)
     yield made
     made.close()
 
@@ -62,7 +60,6 @@ def test_a_token_is_there_whole_or_not_at_all(store):
 
 def test_where_there_are_too_many_those_that_are_over_make_room(store, monkeypatch):
     monkeypatch.setattr(granting, "TOKENS_MAX", 2)
-    monkeypatch.setattr(memory, "TOKENS_MAX", 2)
     old, lasting, third = made(1, 5)[0], made(2)[0], made(6)[0]
     for token in (old, lasting, third):
         store.add_token(token, "")

@@ -11,7 +11,7 @@ from monitor.audit import verify
 from monitor.stores import StoreError, Turn, upkeep
 from monitor.stores.archive import DAY_US, Archive
 from monitor.stores.segment import TURN, SegmentBroken, SegmentFile
-from monitor.testing import MemoryStore
+from monitor.testing import scratch_store
 
 DAY = 20_454  # 2026-01-01
 
@@ -35,7 +35,7 @@ def archive(tmp_path):
 
 
 def store_of(archive, turns, days=1):
-    store = MemoryStore()
+    store = scratch_store(archive.folder.parent)
     for turn in range(1, turns + 1):
         store.commit(Turn(number=turn, segments=archive.write(turn, events(turn, days))))
     return store
@@ -95,7 +95,11 @@ def test_large_files_stay_as_they_are(archive, monkeypatch):
 @settings(max_examples=25, deadline=None)
 @given(sizes=st.lists(st.integers(1, 3), min_size=24, max_size=40), every=st.integers(1, 3))
 def test_however_long_a_day_is_an_event_is_rewritten_a_few_times(tmp_path_factory, sizes, every):
-    archive, store, rewritten = Archive(tmp_path_factory.mktemp("archive")), MemoryStore(), 0
+    archive, store, rewritten = (
+        Archive(tmp_path_factory.mktemp("archive")),
+        scratch_store(tmp_path_factory.mktemp("record")),
+        0,
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upkeep, "JOINED_ROWS", 6)
         for turn, count in enumerate(sizes, start=1):
