@@ -165,8 +165,7 @@ def open_daemon(
             found = repeated.in_force(begun, lineup)
         _tell_loaded(config, found, telemetry)
         registry = Registered(kept.store, telemetry)
-        rulings = Rulings(config, found.playbooks, kept.store, clock, found.trial_playbooks)
-        rulings.protected = registry.protected
+        rulings = Rulings(config, found.playbooks, kept.store, clock, found.trial_playbooks, registry.protected)
         delivering = deliver if deliver is not None else not until_end
         notifiers = {f"webhook:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
         outbox = OutboxWorker(kept.store, notifiers, clock, telemetry)
@@ -215,7 +214,6 @@ def open_daemon(
             kept=kept,
             pipeline=pipeline,
             registry=registry,
-            rulings=rulings,
             reloader=reloader,
             requests=requests,
             packs=changer,

@@ -16,7 +16,6 @@ from monitor.pipeline import Pipeline
 from monitor.registered import Registered
 from monitor.reload import Reloader
 from monitor.requests import LOOK_S, Requests
-from monitor.rulings import Rulings
 from monitor.schedule import Schedule
 from monitor.stores.upkeep import compact, retain
 from monitor.telemetry import Telemetry, happenings, upkeep
@@ -35,7 +34,6 @@ class Jobs:
     kept: Kept
     pipeline: Pipeline
     registry: Registered
-    rulings: Rulings
     reloader: Reloader
     requests: Requests
     packs: PackChanger
@@ -52,7 +50,7 @@ class Jobs:
             schedule.every("watch folders", self.config.rules.watch_s, self._folders_watched())
         schedule.every("expire decisions", EXPIRY_S, self.expire)
         schedule.every("compact archive", COMPACTION_S, self.compact)
-        schedule.every("refresh registry", REGISTRY_S, self.learn)
+        schedule.every("refresh registry", REGISTRY_S, self.registry.refresh)
         schedule.every("check ledger", REGISTRY_S, self.check_ledger)
         schedule.every("look for dropped letters", REGISTRY_S, DroppedWatch(store, self.telemetry).look)
         schedule.every("look for access logs", REGISTRY_S, MisreadWatch(store, sources, self.telemetry).look)
@@ -98,11 +96,6 @@ class Jobs:
         store.forget_messages(letters)
         store.forget_requests(letters)
         self.telemetry.emit(upkeep.RetentionRan(segments=len(gone.days), rows=gone.events, bytes=gone.bytes))
-
-    def learn(self) -> None:
-        """Take up apps that were imported."""
-        self.registry.refresh()
-        self.rulings.protected = self.registry.protected
 
     def check_ledger(self) -> None:
         """Received must be processed and dead-lettered, whatever happened; what is not is told."""

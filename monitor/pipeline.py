@@ -27,8 +27,8 @@ from detectors.event import (
     Batch,
     kind_of,
 )
-from detectors.finding import Entity, Finding, Scope, Sighting
-from monitor.alerts import alerts
+from detectors.finding import Finding, Sighting
+from monitor.acting import Acting
 from monitor.containment import TooManyFaults
 from monitor.control_log import ControlLog
 from monitor.duplicates import CONFLICT, Duplicates
@@ -40,21 +40,17 @@ from monitor.resting import Rests
 from monitor.settings import Settings
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import RawBatch, SourceError
-from monitor.stores import Control, Mark, Message, Progress, Store, StoreError, Turn
+from monitor.stores import Control, Mark, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
 from monitor.suspending import Suspensions
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING, label
 from monitor.turn_telling import Done, TurnTeller
 from monitor.watching import TooManyOverlooked, Watching
-from playbooks.decide import decide, decide_in_shadow
-from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
 
 RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
-
-HOUR_US: Final = 3_600_000_000
 
 
 def decoded_fields(needed: frozenset[str]) -> frozenset[str]:
@@ -85,6 +81,7 @@ class Pipeline:
     failures: dict[str, str] = field(default_factory=dict)
     _duplicates: Duplicates = field(init=False)
     _teller: TurnTeller = field(init=False)
+    _acting: Acting = field(init=False)
     stages: dict[str, float] = field(default_factory=dict)
     snapshot_turn: int = -1
     _snapshot_at: float = 0.0
@@ -105,6 +102,7 @@ class Pipeline:
         self._watching = Watching(self.telemetry)
         self.suspensions = Suspensions(self.telemetry, self.clock)
         self._teller = TurnTeller(self.telemetry)
+        self._acting = Acting(self.store, self.policy, self.settings, self.clock, self._retried, self._timed)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -424,8 +422,7 @@ class Pipeline:
         progress = [self._counted(reached, frame) for reached in last.values()]
         number = self.turn_number + 1
         with self._timed("decide"):
-            findings, fresh = self._retried(lambda: self._told(sightings))
-            outcome = self._retried(lambda: self._decided(fresh))
+            findings, fresh = self._acting.told(sightings)
         with self._timed("archive"):
             segments = self._retried(lambda: self.archive.write(number, watched)) if watched.height else ()
         turn = Turn(
@@ -436,16 +433,10 @@ class Pipeline:
             progress=progress,
             dead_letters=[letter for piece in pieces for letter in piece.letters],
             findings=findings,
-            risks=outcome.risks,
-            incidents=outcome.incidents,
-            decisions=outcome.decisions,
-            considered=outcome.considered,
-            messages=self._messages(outcome, fresh),
             segments=segments,
             audit=tuple(self.suspensions.audit),
         )
-        with self._timed("commit"):
-            self._retried(lambda: self.store.commit(turn))
+        turn = self._acting.commit(turn, fresh)
         self.suspensions.audit.clear()
         self.turn_number, self.watermark, self._begun = number, watermark, self._positions()
         self._controls.noted(turn.controls)
@@ -495,45 +486,6 @@ class Pipeline:
             if intake.partition == progress.partition:
                 intake.progress = counted
         return counted
-
-    def _told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]:
-        """What is written down of all that was seen; and which of it is new: risk and playbooks count each once."""
-        first = {sighting.finding.id: sighting for sighting in reversed(sightings)}
-        known = self.store.known_findings(first) if first else set()
-        findings = [one.finding for one in sightings if one.is_part or one.finding.id not in known]
-        fresh = [one.finding for one in sightings if one.finding.id not in known and first[one.finding.id] is one]
-        return findings, fresh
-
-    def _decided(self, fresh: Sequence[Finding]) -> Outcome:
-        """What is done about new findings; those of rules that are being tried are answered apart, and only for the record."""
-        outcome = self._acted([finding for finding in fresh if not finding.shadow])
-        for finding in fresh:
-            if finding.shadow:
-                tried = decide_in_shadow(finding, self.policy(), now=self._now())
-                outcome.decisions.extend(tried.decisions)
-                outcome.considered.extend(tried.considered)
-        return outcome
-
-    def _acted(self, fresh: Sequence[Finding]) -> Outcome:
-        if not fresh:
-            return Outcome(risks=[], incidents=[], decisions=[], considered=[])
-        owners = {finding.owner for finding in fresh if finding.owner is not None}
-        owners |= {finding.entity.value for finding in fresh if finding.entity.scope is Scope.DEVELOPER}
-        entities = {finding.entity for finding in fresh} | {Entity(Scope.DEVELOPER, owner) for owner in owners}
-        now = self._now()
-        since = (now if now is not None else min(finding.time for finding in fresh)) - HOUR_US
-        known = Known(
-            risks=self.store.risks(entities),
-            incidents=self.store.open_incidents(entities),
-            decisions=self.store.decisions_of(entities),
-            owners=self.store.decisions_of_owners(owners),
-            recent=self.store.recent_decisions(since),
-        )
-        return decide(fresh, known, self.policy(), now=now)
-
-    def _messages(self, outcome: Outcome, fresh: Sequence[Finding]) -> list[Message]:
-        channels = self.settings.channels if self.settings.deliver else ()
-        return alerts(outcome, fresh, channels, self.clock()) if channels else []
 
     def _retried(self, step: Callable[[], Any]) -> Any:
         """Do it, however long the store refuses; says so once, and again when it is over. A stop ends the waiting."""

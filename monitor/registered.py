@@ -15,12 +15,17 @@ class Registered:
         self._store = store
         self._telemetry = telemetry
         self._version: tuple[int, int] = (-1, -1)
-        self.protected: frozenset[Entity] = frozenset()
+        self._protected: frozenset[Entity] = frozenset()
         self._registry = Registry(())
         self.refresh()
 
     def __call__(self) -> Registry:
         return self._registry
+
+    def protected(self) -> frozenset[Entity]:
+        """Apps that nobody acts on by machine, as the record says now."""
+        self.refresh()
+        return self._protected
 
     def refresh(self) -> None:
         """Take up what was imported since; the present registry stays in use until the new one is whole."""
@@ -28,6 +33,6 @@ class Registered:
         if version == self._version:
             return
         registry = Registry(list(self._store.apps()))
-        self.protected = frozenset(Entity(Scope.APP, app) for app in registry.protected())
+        self._protected = frozenset(Entity(Scope.APP, app) for app in registry.protected())
         self._registry, self._version = registry, version
         self._telemetry.emit(upkeep.RegistryLoaded(apps=len(registry)))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Final
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -18,12 +17,9 @@ from playbooks.ladder import Playbook
 from playbooks.policy import BudgetConfig, Exceptions, Exemption, Exemptions, Policy, RuleException
 from playbooks.risk import RiskConfig
 
-POLICY_S: Final = 1.0
-"""How old what operators have laid down may be when a finding is decided."""
-
 
 class Rulings:
-    """The policy: what the configuration says for good, and what operators have laid down, read again when it is old."""
+    """The policy: what the configuration says for good, and what operators have laid down, read again when it has changed."""
 
     def __init__(
         self,
@@ -32,12 +28,13 @@ class Rulings:
         store: Store,
         clock: Callable[[], int],
         trial: tuple[Playbook, ...] = (),
+        protected: Callable[[], AbstractSet[Entity]] = frozenset,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._read_at = float("-inf")
+        self._protected = protected
+        self._version: int | None = None  # None: to be read in any case
         self._is_shadow = config.mode == "shadow"
-        self.protected: frozenset[Entity] = frozenset()
         self._policy = Policy(
             playbooks=(), risk=risk_config(config), incident=incident_config(config), budget=budget_config(config)
         )
@@ -48,12 +45,13 @@ class Rulings:
         """From the next finding on, these playbooks answer; those of `trial` answer for rules that are being tried."""
         found = tuple(playbook.in_shadow() for playbook in playbooks) if self._is_shadow else playbooks
         self._policy = msgspec.structs.replace(self._policy, playbooks=found, trial=trial)
-        self._read_at = float("-inf")
+        self._version = None
 
     def __call__(self) -> Policy:
-        if time.monotonic() - self._read_at > POLICY_S:
+        version = self._store.rulings_version()
+        if version != self._version:
             self._current = self._with_standings()
-            self._read_at = time.monotonic()
+            self._version = version
         return self._current
 
     def _with_standings(self) -> Policy:
@@ -74,7 +72,7 @@ class Rulings:
             budget=self._policy.budget,
             exemptions=Exemptions(exemptions),
             exceptions=Exceptions(exceptions),
-            protected=self.protected,
+            protected=self._protected(),
         )
 
 

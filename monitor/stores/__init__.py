@@ -120,6 +120,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     `findings` are the parts seen in this turn (merged into what is stored by `detectors.finding.merge`); `progress`
     holds each touched partition's new totals; `risks`, `incidents` and `decisions` replace rows of the same key.
     `controls` are in force from this turn on, its own events included. `time` is when the turn was taken, by the daemon's clock: the time of its dead letters.
+    `rulings` is the version that its decisions rest on; None when they rest on nothing that people change.
     """
 
     number: int
@@ -136,6 +137,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     messages: Sequence[Message] = ()
     segments: Sequence[Segment] = ()
     audit: Sequence[AuditEntry] = ()
+    rulings: int | None = None
 
 
 class StandingKind(StrEnum):
@@ -171,7 +173,8 @@ class Store(Protocol):
     """The record. Every method either succeeds whole or raises `StoreError`; none waits longer than its bound.
 
     Reading methods see the last committed state. `commit` is idempotent by turn number: a number at or below
-    `last_turn` is refused with `StaleTurn`, which is an assertion about the caller, not a thing to retry.
+    `last_turn` is refused with `StaleTurn`, which is an assertion about the caller, not a thing to retry. A turn whose
+    decisions rest on older rulings than the record's is refused with `Overtaken`.
     """
 
     def last_turn(self) -> int: ...
@@ -203,9 +206,20 @@ class Store(Protocol):
         ...
 
     def recent_decisions(self, since: int) -> Sequence[Decision]: ...
+    def rulings_version(self) -> int:
+        """Raised by all that changes what decisions rest on beside the turns: what people lay down, lift or approve, and expiry."""
+        ...
+
     def standings(self, now: int) -> Sequence[Standing]: ...
     def segments(self, day: str | None = None) -> Sequence[Segment]: ...
     def close(self) -> None: ...
+
+
+class Overtaken(StoreError):
+    """What a turn's decisions rest on has changed since they were made: they are to be made again."""
+
+    def __init__(self) -> None:
+        super().__init__("what people have laid down has changed meanwhile", retryable=False)
 
 
 class StaleTurn(StoreError):

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, exists, func, select, update
 from monitor.audit import AuditEntry
 from monitor.counting import counted
 from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, Standing, tables
+from monitor.stores.deciding import Tell, put_decisions, raise_rulings
 from monitor.stores.reading import one_document
 from monitor.stores.record import (
     NOT_ENDED,
@@ -25,7 +26,6 @@ from monitor.stores.record import (
 )
 from monitor.stores.rows import (
     chunks,
-    decision_row,
     delivery,
     document,
     flat_row,
@@ -44,19 +44,20 @@ EXPIRY: str = "system:expiry"
 """The actor of what the passing of time brings about."""
 
 
-def revoke_decision(connection: Connection, key: str, actor: str, reason: str, now: int) -> Decision:
+def revoke_decision(connection: Connection, key: str, actor: str, reason: str, now: int, tell: Tell) -> Decision:
     decision = one_document(connection, Decision, tables.decisions, key)
     if decision is None:
         raise NotFound("decision", key)
     if decision.state not in NOT_ENDED:
         raise AlreadyEnded(decision)
     ended, entry = revoked(decision, actor, reason, now)
-    put(connection, tables.decisions, [decision_row(ended)])
+    put_decisions(connection, [ended], tell)
+    raise_rulings(connection)
     append_audit(connection, [entry])
     return ended
 
 
-def expire_decisions(connection: Connection, now: int, modes: Collection[Mode]) -> list[Decision]:
+def expire_decisions(connection: Connection, now: int, modes: Collection[Mode], tell: Tell) -> list[Decision]:
     table = tables.decisions
     due = select(table.c.document).where(
         table.c.state.in_([*NOT_ENDED]), table.c.expires <= now, table.c.mode.in_([*modes])
@@ -66,7 +67,9 @@ def expire_decisions(connection: Connection, now: int, modes: Collection[Mode]) 
         for text in connection.execute(due.order_by(table.c.expires, table.c.id)).scalars().all()
     ]
     after = [expired(decision, now) for decision in before]
-    put(connection, table, [decision_row(decision) for decision, _ in after])
+    if after:
+        put_decisions(connection, [decision for decision, _ in after], tell)
+        raise_rulings(connection)
     append_audit(connection, [entry for _, entry in after])
     return [decision for decision, _ in after]
 
@@ -98,6 +101,7 @@ def _ended(
 
 def add_standing(connection: Connection, added: Standing) -> None:
     put(connection, tables.standings, [flat_row(added)])
+    raise_rulings(connection)
     append_audit(connection, [standing_entry(added, "add", added.actor, added.reason, added.created)])
 
 
@@ -108,6 +112,7 @@ def remove_standing(connection: Connection, key: str, actor: str, reason: str, n
         raise NotFound("exemption or exception", key)
     removed = standing(row)
     connection.execute(table.delete().where(table.c.id == key))
+    raise_rulings(connection)
     append_audit(connection, [standing_entry(removed, "remove", actor, reason, now)])
     return removed
 
@@ -226,6 +231,7 @@ def forget_requests(connection: Connection, before: int) -> None:
 
 def import_apps(connection: Connection, records: Sequence[AppRecord], actor: str, now: int) -> None:
     put(connection, tables.apps, [flat_row(record) for record in records])
+    raise_rulings(connection)
     append_audit(connection, [import_entry(records, actor, now)])
 
 

@@ -101,6 +101,17 @@ class LetterAccount(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class NumberedDecision(msgspec.Struct, frozen=True):
+    """A decision with its number, by which programs know it that know numbers alone, and the place of its last change.
+
+    Places are in the order in which changes were committed; none is ever given twice.
+    """
+
+    number: int
+    changed: int
+    decision: Decision
+
+
 class DeliveryState(StrEnum):
     PENDING = "pending"
     SENT = "sent"
@@ -219,6 +230,11 @@ class Record(Store, Protocol):
     def mark_replayed(self, keys: Collection[str], now: int) -> int: ...
     def considered(self, finding: str) -> Considered | None: ...
     def decisions_in_force(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> Sequence[Decision]: ...
+    def decision_changes(
+        self, after: int, limit: int, modes: Collection[Mode] = (Mode.LIVE,)
+    ) -> Sequence[NumberedDecision]: ...
+    def last_decision_change(self) -> int: ...
+    def numbered_decision(self, number: int) -> NumberedDecision | None: ...
     def counts(self) -> Counts: ...
     def audit_entries(self, after_seq: int = 0) -> Iterator[ChainedEntry]: ...
     def audit(self, entry: AuditEntry) -> None: ...

@@ -22,6 +22,7 @@ from monitor.stores import (
     Segment,
     Standing,
     Turn,
+    deciding,
     granting,
     letters,
     operating,
@@ -29,6 +30,7 @@ from monitor.stores import (
     tables,
 )
 from monitor.stores.connection import Database
+from monitor.stores.deciding import Tell, nothing
 from monitor.stores.record import (
     CLOCK_MODES,
     EVERYTHING,
@@ -37,6 +39,7 @@ from monitor.stores.record import (
     Delivery,
     DeliveryState,
     LetterAccount,
+    NumberedDecision,
     PackRow,
     Query,
     Reply,
@@ -65,6 +68,7 @@ class SqliteStore:
 
     Opening makes the file, or brings an older one to the present schema; it raises `StoreError` for a file that is
     not ours, is damaged, or was made by a newer Miniwatch. With `read_only` nothing is made, and every write is refused.
+    `tell` says what leaves through the outbox because live decisions have changed, whoever changed them.
     """
 
     def __init__(
@@ -75,8 +79,10 @@ class SqliteStore:
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         read_only: bool = False,
         letter_bounds: LetterBounds = LetterBounds(),  # noqa: B008 - frozen
+        tell: Tell = nothing,
     ) -> None:
         self._seal = seal
+        self._tell = tell
         self._letter_bounds = letter_bounds
         self._uncertain: Turn | None = None
         self._database = Database(path, busy_timeout_s, read_only=read_only)
@@ -132,7 +138,7 @@ class SqliteStore:
             return
         self._uncertain = turn
         with self._database.writing("turn") as connection:
-            write_turn(connection, turn, self._seal, self._letter_bounds)
+            write_turn(connection, turn, self._seal, self._letter_bounds, self._tell)
         self._uncertain = None
 
     def known_findings(self, ids: Collection[str]) -> set[str]:
@@ -223,6 +229,26 @@ class SqliteStore:
         with self._database.reading() as connection:
             return reading.decisions_in_force(connection, now, modes)
 
+    def rulings_version(self) -> int:
+        with self._database.reading() as connection:
+            return deciding.counter(connection, deciding.RULINGS)
+
+    def decision_changes(
+        self, after: int, limit: int, modes: Collection[Mode] = (Mode.LIVE,)
+    ) -> Sequence[NumberedDecision]:
+        """Decisions whose last change lies after a place, in the order of those changes."""
+        with self._database.reading() as connection:
+            return deciding.decision_changes(connection, after, limit, modes)
+
+    def last_decision_change(self) -> int:
+        """The place of the last change of any decision; 0 before the first."""
+        with self._database.reading() as connection:
+            return deciding.counter(connection, deciding.CHANGE)
+
+    def numbered_decision(self, number: int) -> NumberedDecision | None:
+        with self._database.reading() as connection:
+            return deciding.numbered_decision(connection, number)
+
     def counts(self) -> Counts:
         with self._database.reading() as connection:
             return reading.counts(connection)
@@ -288,11 +314,11 @@ class SqliteStore:
 
     def revoke_decision(self, key: str, actor: str, reason: str, now: int) -> Decision:
         with self._database.writing("operator") as connection:
-            return operating.revoke_decision(connection, key, actor, reason, now)
+            return operating.revoke_decision(connection, key, actor, reason, now, self._tell)
 
     def expire_decisions(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> list[Decision]:
         with self._database.writing("expiry") as connection:
-            return operating.expire_decisions(connection, now, modes)
+            return operating.expire_decisions(connection, now, modes, self._tell)
 
     def add_standing(self, standing: Standing) -> None:
         with self._database.writing("operator") as connection:

@@ -151,7 +151,10 @@ decisions: Final = Table(
     *_text("mode", "state"),
     *_maybe("incident", "finding", "rule", "owner"),
     *_text("document"),
+    *_whole("number", "changed"),
 )
+Index(None, decisions.c.number, unique=True)
+Index(None, decisions.c.changed, unique=True)
 Index(None, decisions.c.time, decisions.c.id)
 Index(None, decisions.c.scope, decisions.c.value, decisions.c.time)
 Index(None, decisions.c.owner, decisions.c.time)

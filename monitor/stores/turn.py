@@ -11,11 +11,11 @@ from sqlalchemy import Connection, select
 from detectors.finding import Finding, merge
 from monitor.audit import GENESIS, AuditEntry, chain
 from monitor.sealing import Seal
-from monitor.stores import Control, LetterBounds, StaleTurn, Turn, tables
+from monitor.stores import Control, LetterBounds, Overtaken, StaleTurn, Turn, tables
+from monitor.stores.deciding import RULINGS, Tell, counter, put_decisions
 from monitor.stores.letters import put_letters
 from monitor.stores.rows import (
     Row,
-    decision_row,
     documents,
     finding_row,
     flat_row,
@@ -35,11 +35,13 @@ def last_turn(connection: Connection) -> int:
     return int(value or 0)
 
 
-def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds) -> None:
-    """Write all of a turn; raises `StaleTurn` when its number is not above the last."""
+def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds, tell: Tell) -> None:
+    """Write all of a turn; raises `StaleTurn` when its number is not above the last, and `Overtaken`."""
     last = last_turn(connection)
     if turn.number <= last:
         raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
+    if turn.rulings is not None and turn.rulings != counter(connection, RULINGS):
+        raise Overtaken
     put(connection, tables.marks, [{"turn": turn.number, **flat_row(turn.mark)}] if turn.mark else [])
     put(connection, tables.controls, [_control_row(turn, control) for control in turn.controls])
     put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
@@ -48,7 +50,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     put(connection, tables.findings, [finding_row(finding) for finding in _merged(connection, turn.findings)])
     put(connection, tables.risks, [_risk_row(risk) for risk in turn.risks])
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
-    put(connection, tables.decisions, [decision_row(decision) for decision in turn.decisions])
+    put_decisions(connection, turn.decisions, tell)
     put(connection, tables.considered, [flat_row(considered) for considered in turn.considered])
     put_new(connection, tables.outbox, [message_row(message) for message in turn.messages])
     put(connection, tables.segments, [flat_row(segment) for segment in turn.segments])

@@ -1,0 +1,108 @@
+"""What a turn does about what its detectors saw: findings told apart from those known, decided, and committed with the turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from detectors.finding import Entity, Finding, Scope, Sighting
+from monitor.alerts import alerts
+from monitor.settings import Settings
+from monitor.stores import Message, Overtaken, Store, Turn
+from playbooks.decide import decide, decide_in_shadow
+from playbooks.known import Known, Outcome
+from playbooks.policy import Policy
+
+HOUR_US: Final = 3_600_000_000
+
+
+class Acting:
+    """Decides with the policy as it stands, and commits what follows.
+
+    `retried` asks a store that refuses again, `timed` counts the time that a stage takes, and `clock` is that of live runs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Callable[[], Policy],
+        settings: Settings,
+        clock: Callable[[], int],
+        retried: Callable[[Callable[[], Any]], Any],
+        timed: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._settings = settings
+        self._clock = clock
+        self._retried = retried
+        self._timed = timed
+
+    def told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]:
+        """What is written down of all that was seen; and which of it is new: risk and playbooks count each once."""
+        first = {sighting.finding.id: sighting for sighting in reversed(sightings)}
+        known = self._retried(lambda: self._store.known_findings(first)) if first else set()
+        findings = [one.finding for one in sightings if one.is_part or one.finding.id not in known]
+        fresh = [one.finding for one in sightings if one.finding.id not in known and first[one.finding.id] is one]
+        return findings, fresh
+
+    def commit(self, turn: Turn, fresh: Sequence[Finding]) -> Turn:
+        """Decide about new findings and commit the turn with what follows; gives it as it was committed.
+
+        Decided anew when what people have laid down changed in between: it holds at the commit itself.
+        """
+        while True:
+            with self._timed("decide"):
+                rulings = self._retried(self._store.rulings_version) if fresh else None
+                outcome = self._retried(lambda: self.decided(fresh))
+            acting = msgspec.structs.replace(
+                turn,
+                risks=outcome.risks,
+                incidents=outcome.incidents,
+                decisions=outcome.decisions,
+                considered=outcome.considered,
+                messages=self._messages(outcome, fresh),
+                rulings=rulings,
+            )
+            with self._timed("commit"), suppress(Overtaken):
+                self._retried(partial(self._store.commit, acting))
+                return acting
+
+    def decided(self, fresh: Sequence[Finding]) -> Outcome:
+        """What is done about new findings; those of rules that are being tried are answered apart, and only for the record."""
+        outcome = self._acted([finding for finding in fresh if not finding.shadow])
+        for finding in fresh:
+            if finding.shadow:
+                tried = decide_in_shadow(finding, self._policy(), now=self._now())
+                outcome.decisions.extend(tried.decisions)
+                outcome.considered.extend(tried.considered)
+        return outcome
+
+    def _acted(self, fresh: Sequence[Finding]) -> Outcome:
+        if not fresh:
+            return Outcome(risks=[], incidents=[], decisions=[], considered=[])
+        owners = {finding.owner for finding in fresh if finding.owner is not None}
+        owners |= {finding.entity.value for finding in fresh if finding.entity.scope is Scope.DEVELOPER}
+        entities = {finding.entity for finding in fresh} | {Entity(Scope.DEVELOPER, owner) for owner in owners}
+        now = self._now()
+        since = (now if now is not None else min(finding.time for finding in fresh)) - HOUR_US
+        known = Known(
+            risks=self._store.risks(entities),
+            incidents=self._store.open_incidents(entities),
+            decisions=self._store.decisions_of(entities),
+            owners=self._store.decisions_of_owners(owners),
+            recent=self._store.recent_decisions(since),
+        )
+        return decide(fresh, known, self._policy(), now=now)
+
+    def _messages(self, outcome: Outcome, fresh: Sequence[Finding]) -> list[Message]:
+        channels = self._settings.channels if self._settings.deliver else ()
+        return alerts(outcome, fresh, channels, self._clock()) if channels else []
+
+    def _now(self) -> int | None:
+        """The present, unless the run lives on the stream's own clock."""
+        return None if self._settings.until_end else self._clock()
