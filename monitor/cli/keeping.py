@@ -63,7 +63,7 @@ def restore(
 
     folder = configuration(config, data_dir).data_dir
     with bar("restoring") as shown:
-        made = put_back(source, folder, progress=lambda done, total: shown(done, total=total))
+        made = put_back(source, folder, now=now_us(), progress=lambda done, total: shown(done, total=total))
     say(
         f"{folder}: {counted(len(made.members), 'file')}, up to turn {made.last_turn}, as of {short(made.created)} UTC."
     )

@@ -99,8 +99,10 @@ def backup(
     return manifest
 
 
-def restore(source: Path, data_dir: Path, *, progress: Progress = _silent) -> BackupManifest:
+def restore(source: Path, data_dir: Path, *, now: int, progress: Progress = _silent) -> BackupManifest:
     """Put a backup back into a directory that is empty or not there yet; every byte is verified before it counts.
+
+    What was decided after the backup is lost with it, and enforcers may know of it: the record says that they must begin anew.
 
     Raises `BackupBroken` when it is not whole, `StoreError` when the directory is not empty or the disk refuses; the
     directory is left empty then.
@@ -111,10 +113,24 @@ def restore(source: Path, data_dir: Path, *, progress: Progress = _silent) -> Ba
             raise StoreError(f"{data_dir} is not empty: restore into an empty directory", retryable=False)
         with _staging(data_dir) as staging:
             manifest = _unpack(source, staging, progress)
+            _begin_anew(staging / DATABASE, now)
             for entry in sorted(staging.iterdir(), key=lambda entry: entry.name == DATABASE):
                 entry.rename(data_dir / entry.name)  # the database last: without it this is no installation yet
             sync_folder(data_dir)
     return manifest
+
+
+def _begin_anew(database: Path, now: int) -> None:
+    """Have all changes of decisions from now on lie after any that the lost record may have had."""
+    try:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            for name in ("decision_change", "decision_floor"):
+                connection.execute(
+                    "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                    (name, str(now)),
+                )
+    except sqlite3.Error as error:
+        raise StoreError(f"{database}: {error}", retryable=False) from error
 
 
 @contextmanager

@@ -20,6 +20,7 @@ Tell: TypeAlias = Callable[[Sequence[Decision]], Sequence[Message]]
 
 NUMBER: Final = "decision_number"
 CHANGE: Final = "decision_change"
+FLOOR: Final = "decision_floor"
 RULINGS: Final = "rulings"
 
 
@@ -52,7 +53,7 @@ def put_decisions(connection: Connection, decisions: Sequence[Decision], tell: T
 
 
 def counter(connection: Connection, name: str) -> int:
-    """A count that only grows: `NUMBER`, `CHANGE` or `RULINGS`; 0 before the first."""
+    """A count that only grows: `NUMBER`, `CHANGE`, `FLOOR` or `RULINGS`; 0 before the first."""
     return int(connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == name)).scalar() or 0)
 
 

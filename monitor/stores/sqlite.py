@@ -245,6 +245,11 @@ class SqliteStore:
         with self._database.reading() as connection:
             return deciding.counter(connection, deciding.CHANGE)
 
+    def decision_floor(self) -> int:
+        """Places before this one are those of a record from before a restore; 0 where none was restored."""
+        with self._database.reading() as connection:
+            return deciding.counter(connection, deciding.FLOOR)
+
     def numbered_decision(self, number: int) -> NumberedDecision | None:
         with self._database.reading() as connection:
             return deciding.numbered_decision(connection, number)

@@ -48,7 +48,7 @@ def test_a_restored_backup_is_the_same_installation(places, tmp_path):
     target, steps = tmp_path / "b.tar.zst", []
     made = backup.backup(places.root, target, now=5, keys=True, progress=lambda *step: steps.append(step))
     again = Places(tmp_path / "again")
-    assert backup.restore(target, again.root, progress=lambda *step: steps.append(step)) == made
+    assert backup.restore(target, again.root, now=9, progress=lambda *step: steps.append(step)) == made
     assert (made.last_turn, made.keys) == (4, True)
     assert steps.count((made.bytes, made.bytes)) == 2
     before, after = opened(places), opened(again)
@@ -60,6 +60,19 @@ def test_a_restored_backup_is_the_same_installation(places, tmp_path):
     after.close()
 
 
+def test_changes_after_a_restore_lie_behind_all_that_the_lost_record_may_have_had(places, tmp_path):
+    target = tmp_path / "b.tar.zst"
+    backup.backup(places.root, target, now=5, keys=True)
+    again, later = Places(tmp_path / "again"), 1_772_500_000_000_000
+    backup.restore(target, again.root, now=later)
+    store = opened(again)
+    assert store.decision_floor() == store.last_decision_change() == later
+    assert [one.changed for one in store.decision_changes(0, 100)] == [1, 2, 3, 4]
+    store.commit(whole_turn(5))
+    assert [one.changed for one in store.decision_changes(later, 100)] == [later + 1]
+    store.close()
+
+
 def test_nothing_but_the_backup_is_left_behind(places, tmp_path):
     before = sorted(places.root.iterdir())
     backup.backup(places.root, tmp_path / "b.tar.zst", now=5)
@@ -69,7 +82,7 @@ def test_nothing_but_the_backup_is_left_behind(places, tmp_path):
 
 def test_keys_stay_at_home_unless_asked_for(places, tmp_path):
     backup.backup(places.root, tmp_path / "b.tar.zst", now=5)
-    assert not backup.restore(tmp_path / "b.tar.zst", tmp_path / "again").keys
+    assert not backup.restore(tmp_path / "b.tar.zst", tmp_path / "again", now=9).keys
     assert not Places(tmp_path / "again").keys.exists()
 
 
@@ -94,7 +107,7 @@ def test_a_backup_of_a_running_daemon_is_consistent(places, tmp_path):
     store.close()
     for number in range(3):
         again = Places(tmp_path / str(number))
-        last_turn = backup.restore(tmp_path / f"{number}.tar.zst", again.root).last_turn
+        last_turn = backup.restore(tmp_path / f"{number}.tar.zst", again.root, now=9).last_turn
         restored = opened(again)
         frames = Archive(again.archive).replay(restored.segments())
         assert [frame["_line"].item() for frame in frames] == [f"line {turn}" for turn in range(1, last_turn + 1)]
@@ -116,7 +129,7 @@ def test_a_folder_without_a_database_has_nothing_to_back_up(tmp_path):
 def test_a_backup_is_not_restored_over_anything(places, tmp_path):
     backup.backup(places.root, tmp_path / "b.tar.zst", now=5)
     with pytest.raises(StoreError, match="not empty"):
-        backup.restore(tmp_path / "b.tar.zst", places.root)
+        backup.restore(tmp_path / "b.tar.zst", places.root, now=9)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
@@ -126,7 +139,7 @@ def test_a_backup_cut_short_is_refused_and_leaves_nothing(places, tmp_path, part
     content = target.read_bytes()
     target.write_bytes(content[: int(len(content) * part)])
     with pytest.raises(BackupBroken, match=r"b\.tar\.zst"):
-        backup.restore(target, tmp_path / "again")
+        backup.restore(target, tmp_path / "again", now=9)
     assert list((tmp_path / "again").iterdir()) == []
 
 
@@ -172,7 +185,7 @@ def test_an_altered_backup_is_refused_and_leaves_nothing(places, tmp_path, chang
     backup.backup(places.root, target, now=5)
     repacked(target, change)
     with pytest.raises(BackupBroken):
-        backup.restore(target, tmp_path / "again")
+        backup.restore(target, tmp_path / "again", now=9)
     assert list((tmp_path / "again").iterdir()) == []
     assert not list(tmp_path.parent.rglob("out-of-it*"))
 

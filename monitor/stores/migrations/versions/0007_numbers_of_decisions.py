@@ -19,6 +19,9 @@ def upgrade() -> None:
         "WHERE ranked.id = decisions.id"
     )
     op.execute("INSERT INTO meta (key, value) SELECT 'decision_number', CAST(count(*) AS TEXT) FROM decisions")
-    op.execute("INSERT INTO meta (key, value) SELECT 'decision_change', CAST(count(*) AS TEXT) FROM decisions")
+    op.execute(
+        "INSERT INTO meta (key, value) SELECT 'decision_change', CAST(count(*) AS TEXT) FROM decisions "
+        "WHERE true ON CONFLICT (key) DO NOTHING"  # a backup that was restored has it
+    )
     op.create_index("ix_decisions_number", "decisions", ["number"], unique=True)
     op.create_index("ix_decisions_changed", "decisions", ["changed"], unique=True)
