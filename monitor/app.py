@@ -14,6 +14,7 @@ from typing import Any
 
 from monitor import __version__
 from monitor.again import Again
+from monitor.anchoring import anchoring_of
 from monitor.clock import now_us
 from monitor.config import Config
 from monitor.console.health import Health
@@ -209,6 +210,9 @@ def open_daemon(
             ROLLBACK: changer.roll_back,
         }
         requests = Requests(kept.store, clock, handlers)
+        anchoring = anchoring_of(config, kept.store, telemetry, clock)
+        if anchoring.is_wanted and not until_end:
+            anchoring.look()
         Jobs(
             config=config,
             kept=kept,
@@ -217,6 +221,7 @@ def open_daemon(
             reloader=reloader,
             requests=requests,
             packs=changer,
+            anchoring=anchoring,
             telemetry=telemetry,
             clock=clock,
         ).enter(schedule)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from enum import StrEnum
 from typing import Final
 
 import msgspec
-
-from monitor.readonly import reading_uri
 
 GENESIS: Final = "0" * 64
 """What stands for the hash before the first entry."""
@@ -37,12 +34,40 @@ class ChainedEntry(msgspec.Struct, frozen=True):
     hash: str
 
 
+class Difference(StrEnum):
+    """In what an entry differs from the chain that it should be part of."""
+
+    CONTENT = "content"  # it says something else than was written
+    HASH = "hash"  # its own hash was altered
+    PREVIOUS = "previous"  # it follows another entry than the one before it
+    MISSING = "missing"  # entries before it were taken out
+    ORDER = "order"  # it stands in another place
+    UNREADABLE = "unreadable"  # it is no entry at all
+
+
+class Breach(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a chain does not hold for the first time: `seq` is the number that should have stood there."""
+
+    seq: int
+    difference: Difference
+    detail: str
+
+
 class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What checking a chain found. `head` is the last hash: a copy of it kept elsewhere shows whether the end was cut off."""
+    """What checking a chain found. `head` is the last hash that holds: whether the end was cut off is known by anchors alone."""
 
     entries: int
     head: str
-    broken: int | None
+    breach: Breach | None = None
+
+    @property
+    def broken(self) -> int | None:
+        """The first number where the chain does not hold."""
+        return self.breach.seq if self.breach is not None else None
+
+
+class UnreadableEntry(Exception):
+    """What stands in an entry's place is none."""
 
 
 def entry_hash(previous: str, seq: int, entry: AuditEntry) -> str:
@@ -60,38 +85,53 @@ def chain(entries: Iterable[AuditEntry], last_seq: int = 0, last_hash: str = GEN
 
 
 def verify(entries: Iterable[ChainedEntry]) -> AuditVerdict:
-    """Follow a whole chain from its first entry; `broken` is the first number where it does not hold, or None.
+    """Follow a whole chain from its first entry to the first link that does not hold.
 
-    It cannot see that the newest entries were cut off and nothing was added since: compare `head` with a copy.
+    It cannot see that the newest entries were cut off, or that all was written anew: anchors show that (`monitor.anchors`).
     """
     seq, head = 0, GENESIS
-    for chained in entries:
-        seq += 1
-        expected = entry_hash(head, seq, chained.entry)
-        if (chained.seq, chained.previous, chained.hash) != (seq, head, expected):
-            return AuditVerdict(entries=seq - 1, head=head, broken=seq)
-        head = chained.hash
-    return AuditVerdict(entries=seq, head=head, broken=None)
-
-
-def verify_file(path: Path) -> AuditVerdict:
-    """Verify the chain in a database file without the daemon, its keys or its configuration; the file is only read.
-
-    Raises `ValueError` when the file is not a database with an audit table.
-    """
-    connection = sqlite3.connect(reading_uri(path), uri=True)
+    links = iter(entries)
     try:
-        return verify(_stored(connection))
-    except sqlite3.DatabaseError as error:
-        raise ValueError(f"{path} has no audit chain that can be read: {error}") from error
-    finally:
-        connection.close()
+        for chained in links:
+            if (breach := _breach(seq + 1, head, chained, links)) is not None:
+                return AuditVerdict(entries=seq, head=head, breach=breach)
+            seq, head = chained.seq, chained.hash
+    except UnreadableEntry as error:
+        breach = Breach(seq=seq + 1, difference=Difference.UNREADABLE, detail=str(error))
+        return AuditVerdict(entries=seq, head=head, breach=breach)
+    return AuditVerdict(entries=seq, head=head)
 
 
-def _stored(connection: sqlite3.Connection) -> Iterator[ChainedEntry]:
-    query = "SELECT seq, time, actor, action, subject, reason, before, after, previous, hash FROM audit ORDER BY seq"
-    for seq, time, actor, action, subject, reason, before, after, previous, digest in connection.execute(query):
-        entry = AuditEntry(
-            time=time, actor=actor, action=action, subject=subject, reason=reason, before=before, after=after
-        )
-        yield ChainedEntry(seq, entry, previous, digest)
+def _breach(seq: int, head: str, chained: ChainedEntry, rest: Iterator[ChainedEntry]) -> Breach | None:
+    """How an entry in the place `seq`, after the hash `head`, differs from what belongs there; the next one helps to tell."""
+    if chained.seq != seq:
+        return _misplaced(seq, chained, next(rest, None))
+    expected = entry_hash(head, seq, chained.entry)
+    if chained.previous == head and chained.hash == expected:
+        return None
+    if chained.previous != head:
+        if chained.hash == expected:
+            return _said(seq, Difference.PREVIOUS, f"the hash of the one before, as entry {seq} has it, was altered")
+        if isinstance(chained.previous, str) and chained.hash == entry_hash(chained.previous, seq, chained.entry):
+            found = f"entry {seq} was made to follow another entry than the one before it, which was written anew"
+            return _said(seq, Difference.PREVIOUS, found)
+    following = next(rest, None)
+    if following is not None and following.previous == expected:
+        return _said(seq, Difference.HASH, f"the hash of entry {seq} was altered, its content was not")
+    return _said(
+        seq, Difference.CONTENT, f"entry {seq} does not say what was written: its content and its hash disagree"
+    )
+
+
+def _misplaced(seq: int, chained: ChainedEntry, following: ChainedEntry | None) -> Breach:
+    found = chained.seq
+    if type(found) is not int or found < seq:
+        return _said(seq, Difference.ORDER, f"in the place of entry {seq} stands one with the number {found}")
+    if following is not None and type(following.seq) is int and seq <= following.seq < found:
+        return _said(seq, Difference.ORDER, f"entry {found} stands before entry {following.seq}")
+    gone = f"entry {seq} is" if found == seq + 1 else f"entries {seq} to {found - 1} are"
+    return _said(seq, Difference.MISSING, f"{gone} missing")
+
+
+def _said(seq: int, difference: Difference, detail: str) -> Breach:
+    return Breach(seq=seq, difference=difference, detail=detail)

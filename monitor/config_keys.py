@@ -347,6 +347,34 @@ class WebhookKeys(Keys):
         return value
 
 
+class AuditKeys(Keys):
+    anchor_file: str = ""
+    anchor_webhooks: tuple[str, ...] = ()
+    anchor_every_h: Annotated[float, Field(ge=0.01, le=24 * 31)] = 24.0
+    anchor_key_file: FileIfAny = ""
+
+    @field_validator("anchor_file")
+    @classmethod
+    def _has_a_folder(cls, value: str) -> str:
+        if value and not Path(value).parent.is_dir():
+            raise RefusedValueError(
+                "a file in a folder that exists", f"create {Path(value).parent}, or correct the path"
+            )
+        return value
+
+    @field_validator("anchor_key_file")
+    @classmethod
+    def _signs(cls, value: str) -> str:
+        if value:
+            from monitor.signing import KeyRefused, read_key  # noqa: PLC0415 - most commands have no use for it
+
+            try:
+                read_key(Path(value))
+            except (KeyRefused, OSError) as error:
+                raise RefusedValueError(f"a key that signs: {error}", "make one: miniwatch rules keygen FILE") from None
+        return value
+
+
 class PeopleKeys(Keys):
     key_file: str = ""
     key: SecretStr | None = None  # from `key_file` or the environment
@@ -389,6 +417,7 @@ class AllKeys(Keys):
     snapshots: SnapshotKeys = SnapshotKeys()
     http: HttpKeys = HttpKeys()
     webhooks: tuple[WebhookKeys, ...] = ()
+    audit: AuditKeys = AuditKeys()
     people: PeopleKeys = PeopleKeys()
     log: LogKeys = LogKeys()
 
@@ -409,6 +438,16 @@ class AllKeys(Keys):
     @classmethod
     def _named_apart(cls, value: tuple[WebhookKeys, ...]) -> tuple[WebhookKeys, ...]:
         _no_repeats("name", [webhook.name for webhook in value])
+        return value
+
+    @field_validator("audit")
+    @classmethod
+    def _goes_somewhere(cls, value: AuditKeys, info: ValidationInfo) -> AuditKeys:
+        known = {webhook.name for webhook in info.data.get("webhooks", ())}
+        unknown = sorted(set(value.anchor_webhooks) - known)
+        if unknown and "webhooks" in info.data:
+            expected = f"names of [[webhooks]] in audit.anchor_webhooks, not {unknown[0]!r}"
+            raise RefusedValueError(expected, "correct the name, or add the webhook")
         return value
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from monitor.anchoring import LOOK_S as ANCHOR_S
+from monitor.anchoring import Anchoring
 from monitor.config import Config
 from monitor.dropped import DroppedWatch
 from monitor.folder_watch import FolderWatch
@@ -37,6 +39,7 @@ class Jobs:
     reloader: Reloader
     requests: Requests
     packs: PackChanger
+    anchoring: Anchoring
     telemetry: Telemetry
     clock: Callable[[], int]
 
@@ -48,6 +51,8 @@ class Jobs:
         schedule.every("watch packs", PACKS_S, self.packs.look)
         if self.config.rules.watch_s:
             schedule.every("watch folders", self.config.rules.watch_s, self._folders_watched())
+        if self.anchoring.is_wanted:
+            schedule.every("anchor the audit", ANCHOR_S, self.anchoring.look)
         schedule.every("expire decisions", EXPIRY_S, self.expire)
         schedule.every("compact archive", COMPACTION_S, self.compact)
         schedule.every("refresh registry", REGISTRY_S, self.registry.refresh)

@@ -330,7 +330,7 @@ def _clocks(opened: Opened) -> Iterator[Sign]:
 
 
 def _audit(database: Path) -> Iterator[Sign]:
-    from monitor.audit import verify_file
+    from monitor.audit_files import verify_file
 
     verdict = verify_file(database)
     if verdict.broken is not None:

@@ -1,4 +1,4 @@
-"""``miniwatch backup``, ``restore``, ``audit`` and ``version``."""
+"""``miniwatch backup``, ``restore`` and ``version``."""
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
 
@@ -9,15 +9,13 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from monitor.cli.leaving import FOUND_PROBLEMS, Refused, leave, say
+from monitor.cli.leaving import Refused, say
 from monitor.cli.moments import short
-from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
-from monitor.cli.printing import Column, limit_of, write_one, write_rows, write_text
+from monitor.cli.options import ConfigFile, DataDir, Form, Output
+from monitor.cli.printing import write_one, write_text
 from monitor.cli.progress import bar
 from monitor.clock import now_us
 from monitor.counting import counted
-
-audit = group("Who changed what, when and why, in a chain that shows when it was altered.")
 
 
 def backup(
@@ -69,57 +67,6 @@ def restore(
     )
     if not made.keys:
         say(f"The backup has no keys: copy them to {folder / 'keys'} before the first start, or new ones are made.")
-
-
-@audit.command("list", epilog="Example: miniwatch audit list -o ndjson")
-def list_audit(
-    limit: Limit = None, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None
-) -> None:
-    """List the entries, oldest first; a table shows the last ones."""
-    from collections import deque
-
-    from monitor.audit import ChainedEntry
-    from monitor.cli.opening import record
-    from monitor.cli.printing import wire
-
-    columns: list[Column[ChainedEntry]] = [
-        ("NR", lambda row: row.seq),
-        ("TIME (UTC)", lambda row: short(row.entry.time)),
-        ("WHO", lambda row: row.entry.actor),
-        ("WHAT", lambda row: row.entry.action),
-        ("ON", lambda row: row.entry.subject),
-        ("WHY", lambda row: row.entry.reason),
-    ]
-    with record(config, data_dir) as opened:
-        limit = limit_of(output, limit)
-        entries = opened.store.audit_entries()
-        rows = deque(entries, maxlen=limit) if limit is not None else entries
-        if output is Form.TABLE:
-            write_rows(output, rows, columns, limit=limit)
-        else:
-            told = ({"seq": row.seq, **wire(row.entry), "previous": row.previous, "hash": row.hash} for row in rows)
-            write_rows(output, told, [])
-
-
-@audit.command("verify", epilog="Example: miniwatch audit verify --data-dir /srv/copy")
-def verify_audit(output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
-    """Verify the whole chain, offline. Exits 1 when it was altered; compare the head with a copy kept elsewhere."""
-    from monitor.audit import verify_file
-    from monitor.cli.opening import configuration
-    from monitor.stores.places import Places
-
-    path = Places(configuration(config, data_dir).data_dir).database
-    if not path.is_file():
-        raise Refused(f"there is no {path}")
-    try:
-        verdict = verify_file(path)
-    except ValueError as error:
-        raise Refused(str(error)) from None
-    told = {"entries": verdict.entries, "head": verdict.head, "broken": verdict.broken}
-    broken = f"broken at entry {verdict.broken}: it, or one before it, was altered" if verdict.broken else "unbroken"
-    write_one(output, told, [("Audit chain", broken), ("Entries", verdict.entries), ("Head", verdict.head)])
-    if verdict.broken is not None:
-        leave(FOUND_PROBLEMS)
 
 
 def version(output: Output = Form.TABLE) -> None:

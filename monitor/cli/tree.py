@@ -67,7 +67,7 @@ COMMANDS: Final = (
     Place(
         KEEPING, "restore", "keeping:restore", "Put a backup into an empty folder.", "restore m.backup --data-dir var/new"
     ),
-    Place(KEEPING, "audit", "keeping:audit", "Who changed what, and whether that was altered."),
+    Place(KEEPING, "audit", "auditing:audit", "Who changed what, and whether that was altered."),
     Place(
         TRYING, "simulate", "simulating:simulate", "A simulated platform's events, with labelled abuse.",
         "simulate --seed 7 --events 100000 > events.ndjson",

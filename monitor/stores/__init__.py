@@ -169,6 +169,14 @@ class AppRecord(msgspec.Struct, frozen=True, kw_only=True):
     document: str
 
 
+class Anchored(msgspec.Struct, frozen=True, kw_only=True):
+    """The last anchor of the audit: the head that was kept elsewhere, and when."""
+
+    seq: int
+    hash: str
+    time: int
+
+
 class Store(Protocol):
     """The record. Every method either succeeds whole or raises `StoreError`; none waits longer than its bound.
 

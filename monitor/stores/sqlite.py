@@ -13,6 +13,7 @@ from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
 from monitor.stores import (
+    Anchored,
     AppRecord,
     Controlled,
     LetterBounds,
@@ -22,6 +23,7 @@ from monitor.stores import (
     Segment,
     Standing,
     Turn,
+    anchored,
     deciding,
     granting,
     letters,
@@ -47,7 +49,7 @@ from monitor.stores.record import (
 )
 from monitor.stores.rows import delivery, document
 from monitor.stores.schema import upgrade
-from monitor.stores.turn import append_audit, last_turn, write_turn
+from monitor.stores.turn import append_audit, audit_head, last_turn, write_turn
 from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, Mode, Reason
 from playbooks.incident import Incident
@@ -260,6 +262,29 @@ class SqliteStore:
 
     def audit_entries(self, after_seq: int = 0) -> Iterator[ChainedEntry]:
         return reading.audit_entries(self._database.reading, after_seq)
+
+    def audit_head(self) -> tuple[int, str]:
+        """Number and hash of the newest entry."""
+        with self._database.reading() as connection:
+            return audit_head(connection)
+
+    def installation(self) -> str:
+        """The id of this record's installation, made at the first call."""
+        with self._database.reading() as connection:
+            known = anchored.installation(connection)
+        if known is not None:
+            return known
+        with self._database.writing("anchor") as connection:
+            return anchored.made_installation(connection)
+
+    def last_anchor(self) -> Anchored | None:
+        with self._database.reading() as connection:
+            return anchored.last_anchor(connection)
+
+    def note_anchor(self, anchor: Anchored, messages: Sequence[Message]) -> None:
+        """Remember the last anchor, and put what is told of it into the outbox."""
+        with self._database.writing("anchor") as connection:
+            anchored.note_anchor(connection, anchor, messages)
 
     # People.
 

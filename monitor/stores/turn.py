@@ -62,14 +62,20 @@ def append_audit(connection: Connection, entries: Iterable[AuditEntry]) -> None:
     """Add entries to the end of the chain."""
     if not (wanted := list(entries)):
         return
-    columns = tables.audit.c
-    newest = select(columns.seq, columns.hash).order_by(columns.seq.desc()).limit(1)
-    seq, head = connection.execute(newest).one_or_none() or (0, GENESIS)
+    seq, head = audit_head(connection)
     rows = [
         {"seq": link.seq, **flat_row(link.entry), "previous": link.previous, "hash": link.hash}
         for link in chain(wanted, seq, head)
     ]
     connection.execute(tables.audit.insert(), rows)
+
+
+def audit_head(connection: Connection) -> tuple[int, str]:
+    """Number and hash of the newest entry."""
+    columns = tables.audit.c
+    newest = select(columns.seq, columns.hash).order_by(columns.seq.desc()).limit(1)
+    row = connection.execute(newest).one_or_none()
+    return (int(row.seq), str(row.hash)) if row is not None else (0, GENESIS)
 
 
 def merged(stored: Iterable[Finding], parts: Sequence[Finding]) -> list[Finding]:

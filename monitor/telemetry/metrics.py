@@ -148,6 +148,9 @@ RETENTION_ROWS: Final = _counter("retention_removed", "Rows removed because thei
 JOBS_RUN: Final = _counter(
     "jobs", "Runs of scheduled jobs.", "runs", {"job": None, "outcome": ("done", "failed", "missed")}
 )
+ANCHORS: Final = _counter(
+    "audit_anchors", "Anchors of the audit, by what came of them.", "anchors", {"outcome": ("made", "failed")}
+)
 LIBRARY_WARNINGS: Final = _counter("library_warnings", "Warnings of libraries.", "warnings")
 LINES_SUPPRESSED: Final = _counter(
     "log_lines_suppressed", "Log lines left out by the limit.", "lines", {"happening": None}

@@ -300,6 +300,27 @@ class OutboxStalled(Happening, frozen=True, kw_only=True):
         meter.add(metrics.STORE_FAILURES)
 
 
+class AnchorMade(Happening, frozen=True, kw_only=True):
+    """The head of the audit, this entry, is kept elsewhere from now on."""
+
+    seq: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.ANCHORS, outcome="made")
+
+
+class AnchorFailed(Happening, frozen=True, kw_only=True):
+    """The head of the audit could not be kept elsewhere; it is tried again within a minute."""
+
+    level: ClassVar[Level] = "error"
+    seq: int
+    path: str
+    error: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.ANCHORS, outcome="failed")
+
+
 class LibraryWarned(Happening, frozen=True, kw_only=True):
     level: ClassVar[Level] = "warning"
     library: str

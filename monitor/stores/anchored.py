@@ -1,0 +1,45 @@
+"""Whose record it is and the last anchor of its audit, within the transaction that is given."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from monitor.audit_files import INSTALLATION
+from monitor.stores import Anchored, Message, tables
+from monitor.stores.rows import message_row, put, put_new
+
+ANCHOR: Final = "anchor"
+ID_BYTES: Final = 8
+
+
+def installation(connection: Connection) -> str | None:
+    """The id; None while there is none."""
+    return _value(connection, INSTALLATION)
+
+
+def made_installation(connection: Connection) -> str:
+    """The id, made where there was none."""
+    put_new(connection, tables.meta, [{"key": INSTALLATION, "value": secrets.token_hex(ID_BYTES)}])
+    return str(_value(connection, INSTALLATION))
+
+
+def last_anchor(connection: Connection) -> Anchored | None:
+    """The last anchor; None when there was none yet."""
+    text = _value(connection, ANCHOR)
+    return None if text is None else msgspec.json.decode(text, type=Anchored)
+
+
+def note_anchor(connection: Connection, anchor: Anchored, messages: Sequence[Message]) -> None:
+    put(connection, tables.meta, [{"key": ANCHOR, "value": msgspec.json.encode(anchor).decode()}])
+    put_new(connection, tables.outbox, [message_row(message) for message in messages])
+
+
+def _value(connection: Connection, key: str) -> str | None:
+    columns = tables.meta.c
+    found = connection.execute(select(columns.value).where(columns.key == key)).scalar()
+    return None if found is None else str(found)
