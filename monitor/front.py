@@ -12,11 +12,13 @@ from monitor.config_keys import HttpKeys, is_loopback, split_listen
 from monitor.console.access import Guard
 from monitor.console.bounds import RequestBounds
 from monitor.console.certificates import LOOK_S, Certificates, TlsFiles
+from monitor.console.changes import ChangesPage
 from monitor.console.clients import Limits
 from monitor.console.events import EventsPage
 from monitor.console.health import Bounds, Health, HealthPages
 from monitor.console.http import HttpServer
 from monitor.console.pages import Page
+from monitor.console.waiting import Watch
 from monitor.schedule import Schedule
 from monitor.spool.spool import Given, Outcome
 from monitor.stores.record import Record
@@ -35,6 +37,7 @@ class Front:
     certificates: Certificates | None
     store: Record
     clock: Callable[[], int]
+    watch: Watch
 
     def start(self) -> None:
         """Listen. Raises `OSError` when the address is taken or not ours."""
@@ -42,6 +45,7 @@ class Front:
 
     def stop(self) -> None:
         """Finish the answers under way, and write down what was refused."""
+        self.watch.close()
         self.server.stop()
         self._write(leaving=True)
 
@@ -90,10 +94,18 @@ def front_of(
         Bounds(alive_s_max=keys.alive_s_max, lag_bytes_max=keys.ready_lag_bytes_max),
         is_private=_is_private(keys),
     )
+    watch = Watch(store.last_decision_change)
+    store.on_commit(watch.committed)
+    enforcers = ChangesPage(store, clock, watch).pages()
     server = HttpServer(
-        keys.listen, [*own.pages(), *doors, *pages], guard, telemetry, bounds=bounds, certificates=certificates
+        keys.listen,
+        [*own.pages(), *doors, *enforcers, *pages],
+        guard,
+        telemetry,
+        bounds=bounds,
+        certificates=certificates,
     )
-    return Front(server, guard, certificates, store, clock)
+    return Front(server, guard, certificates, store, clock, watch)
 
 
 def _is_private(keys: HttpKeys) -> bool:

@@ -22,7 +22,9 @@ from monitor.schedule import Schedule
 from monitor.stores.upkeep import compact, retain
 from monitor.telemetry import Telemetry, happenings, upkeep
 
-EXPIRY_S: Final = 10.0
+EXPIRY_S: Final = 1.0
+"""How long after its end a decision may still count as in force for those who only ask what has changed."""
+
 COMPACTION_S: Final = 600.0
 REGISTRY_S: Final = 10.0
 DAY_US: Final = 86_400_000_000

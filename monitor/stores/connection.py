@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -53,6 +53,7 @@ class Database:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before SQLite does, with its wider mode
         self.engine: Final = _engine(_url(path, read_only=read_only), busy_timeout_s)
         self._writes: Final = self.engine.execution_options(sqlite_begin="IMMEDIATE")
+        self.listeners: Final[list[Callable[[], None]]] = []
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -62,12 +63,14 @@ class Database:
 
     @contextmanager
     def writing(self, kind: str) -> Iterator[Connection]:
-        """A transaction that is committed at the end, or undone by any error; at most one at a time."""
+        """A transaction that is committed at the end, or undone by any error; at most one at a time. Listeners hear of commits."""
         with self._told(), self._writes.connect() as connection:
             with connection.begin():
                 yield connection
                 boundary(f"commit:{kind}")
             boundary(f"commit:{kind}:done")
+        for listener in self.listeners:
+            listener()
 
     @contextmanager
     def upgrading(self) -> Iterator[Engine]:

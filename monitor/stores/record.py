@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -215,6 +215,10 @@ class Record(Store, Protocol):
     reads may or may not be in the list. Each write is one transaction, with its audit entry where a person or the
     passing of time changed something that matters.
     """
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Have a listener called after every commit of this process, by the thread that committed: it must not take long."""
+        ...
 
     def findings(self, query: Query = EVERYTHING) -> Iterator[Finding]: ...
     def incidents(self, query: Query = EVERYTHING) -> Iterator[Incident]: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -97,6 +97,9 @@ class SqliteStore:
 
     def close(self) -> None:
         self._database.close()
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        self._database.listeners.append(listener)
 
     # The pipeline's side.
 

@@ -132,3 +132,8 @@ def _is_closed(connection):
 
 def test_a_viewer_may_see_what_strangers_may_not(site):
     assert site.get("/healthz", site.token(Role.VIEWER)).status_code == 200
+
+
+def test_a_body_does_not_wait_behind_its_head(site):
+    listening = site.front.server._socket
+    assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0  # what it accepts inherits it
