@@ -218,6 +218,13 @@ class BudgetKeys(Keys):
     all_per_h: PerHour = 1000
 
 
+class HeldKeys(Keys):
+    warn_h: Hours = 24.0
+    throttle_h: Hours = 24.0
+    remove_h: Hours = 72.0
+    ban_h: Hours = 168.0
+
+
 class RetentionKeys(Keys):
     events_days: Days = LEGAL_FLOOR_DAYS
     findings_days: Days = 1095
@@ -413,6 +420,7 @@ class AllKeys(Keys):
     risk: RiskKeys = RiskKeys()
     incidents: IncidentKeys = IncidentKeys()
     budgets: BudgetKeys = BudgetKeys()
+    held: HeldKeys = HeldKeys()
     retention: RetentionKeys = RetentionKeys()
     snapshots: SnapshotKeys = SnapshotKeys()
     http: HttpKeys = HttpKeys()

@@ -16,6 +16,7 @@ from playbooks.incident import IncidentConfig
 from playbooks.ladder import Playbook
 from playbooks.policy import BudgetConfig, Exceptions, Exemption, Exemptions, Policy, RuleException
 from playbooks.risk import RiskConfig
+from playbooks.waiting import HeldConfig
 
 
 class Rulings:
@@ -36,7 +37,11 @@ class Rulings:
         self._version: int | None = None  # None: to be read in any case
         self._is_shadow = config.mode == "shadow"
         self._policy = Policy(
-            playbooks=(), risk=risk_config(config), incident=incident_config(config), budget=budget_config(config)
+            playbooks=(),
+            risk=risk_config(config),
+            incident=incident_config(config),
+            budget=budget_config(config),
+            held=held_config(config),
         )
         self._current = self._policy
         self.take(playbooks.playbooks, trial)
@@ -70,6 +75,7 @@ class Rulings:
             risk=self._policy.risk,
             incident=self._policy.incident,
             budget=self._policy.budget,
+            held=self._policy.held,
             exemptions=Exemptions(exemptions),
             exceptions=Exceptions(exceptions),
             protected=self._protected(),
@@ -95,3 +101,8 @@ def incident_config(config: Config) -> IncidentConfig:
 def budget_config(config: Config) -> BudgetConfig:
     tiers = [tier.value for tier in Tier if tier is not Tier.OBSERVE]
     return BudgetConfig(**{f"{name}_per_hour": getattr(config.budgets, f"{name}_per_h") for name in (*tiers, "all")})
+
+
+def held_config(config: Config) -> HeldConfig:
+    tiers = [tier.value for tier in Tier if tier is not Tier.OBSERVE]
+    return HeldConfig(**{f"{name}_s": int(getattr(config.held, f"{name}_h") * 3600) for name in tiers})

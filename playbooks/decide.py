@@ -9,13 +9,14 @@ import msgspec
 from detectors.finding import Entity, Finding, Scope, Severity
 from playbooks import incident as incidents
 from playbooks.action import Action, describe
-from playbooks.decision import Considered, Decision, DecisionState, Mode, Reason, Tier, decision_id
+from playbooks.decision import Considered, Decision, DecisionState, Mode, Reason, Tier, Unanswered, decision_id
 from playbooks.guards import Proposal, objection, shortened
 from playbooks.history import History, outranks
 from playbooks.incident import NOUNS, Incident
 from playbooks.known import Known, Outcome
 from playbooks.ladder import Footing, Playbook, Step, first_match
 from playbooks.risk import MICROSECONDS, Risk, raise_by
+from playbooks.waiting import asked, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,13 +184,13 @@ class _Weighing:
         """Do what the highest step says. Where evidence or approval holds all of it back, the step below acts too."""
         results: list[_Result] = []
         for step in steps:
-            here = [self._propose(case, action) for action in step.actions]
+            here = [self._propose(case, step, action) for action in step.actions]
             results += here
             if any(result.reason not in _LETS_LOWER_STEP_ACT for result in here):
                 break
         return results
 
-    def _propose(self, case: _Case, action: Action) -> _Result:
+    def _propose(self, case: _Case, step: Step, action: Action) -> _Result:
         """Decide on one act: in force, held, or nothing because something says it already."""
         action = shortened(action, case.incident)
         proposed = _decision(case, action)
@@ -214,12 +215,12 @@ class _Weighing:
         )
         objected = objection(proposal, self.policy)
         if objected is not None:
-            return self._hold(proposed, *objected)
+            return self._hold(proposed, step, *objected)
         self.history.put_in_force(proposed)
         self._reach(case, proposed.tier)
         return _Result(proposed, Reason.PLAYBOOK, proposed.explanation)
 
-    def _hold(self, proposed: Decision, reason: Reason, because: str) -> _Result:
+    def _hold(self, proposed: Decision, step: Step, reason: Reason, because: str) -> _Result:
         """Keep a proposed act for a person to see; the same question is not asked twice."""
         waiting = self.history.waiting(proposed)
         if waiting is not None and waiting.reason is reason and not outranks(proposed, waiting):
@@ -230,8 +231,19 @@ class _Weighing:
             state=DecisionState.AWAITING_APPROVAL if reason is Reason.HELD_APPROVAL else DecisionState.HELD,
             explanation=f"{proposed.explanation[:-1]}; held, because {because}.",
         )
+        if held.mode is Mode.LIVE:
+            held = self._asked(held, step, waiting)
         self.history.hold(held)
         return _Result(held, reason, held.explanation)
+
+    def _asked(self, held: Decision, step: Step, earlier: Decision | None) -> Decision:
+        """A decision that waits for a person's answer: a question that takes the place of another is no longer open than that one."""
+        within_s = step.answer_within_s or self.policy.held.within_s(held.tier)
+        question = asked(held, within_s)
+        if earlier is not None and until(earlier) > held.time:
+            question = msgspec.structs.replace(question, answer_by=min(until(question), until(earlier)))
+        may_act = step.unanswered is Unanswered.DECIDE_AGAIN and held.tier.rank <= Tier.THROTTLE.rank
+        return msgspec.structs.replace(question, unanswered=Unanswered.DECIDE_AGAIN) if may_act else question
 
     def _reach(self, case: _Case, tier: Tier) -> None:
         """Note in the incident the highest rung put in force."""

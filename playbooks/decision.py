@@ -77,10 +77,18 @@ class Reason(StrEnum):
     HELD_PROTECTED = "held-protected"  # held: the registry calls the app protected
 
 
+class Unanswered(StrEnum):
+    """What becomes of a decision that waits for a person when nobody has answered in time."""
+
+    LAPSE = "lapse"  # nothing is done
+    DECIDE_AGAIN = "decide-again"  # all guards are asked once more, and if none objects it is put in force
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """One act on one entity. Times are microseconds since 1970 UTC; `expires` is never absent while in force.
 
-    At most one decision is in force per (scope, value, type, target).
+    At most one decision is in force per (scope, value, type, target). `answer_by` and `unanswered` are of live ones that
+    wait for a person: until when, and what becomes of them when nobody has answered by then.
     """
 
     id: str
@@ -93,7 +101,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, int | str] = msgspec.field(default_factory=dict)
     duration_s: int
     expires: int
-    origin: str  # "playbook:NAME" or "operator:NAME"
+    origin: str  # "playbook:NAME", or the person: "operator:NAME", "token:ID (NAME)"
     reason: Reason
     explanation: str  # one sentence for people: what was seen, by which rule, how often
     incident: str | None = None
@@ -103,6 +111,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     state: DecisionState
     labels: tuple[str, ...] = ()
     owner: str | None = None  # developer of the app, so that an owner's acts can be counted together
+    answer_by: int | None = None
+    unanswered: Unanswered = Unanswered.LAPSE
 
     @property
     def entity(self) -> Entity:

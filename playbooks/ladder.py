@@ -8,7 +8,7 @@ import msgspec
 
 from detectors.finding import Finding, Scope, Severity
 from playbooks.action import Action
-from playbooks.decision import Mode, Tier
+from playbooks.decision import Mode, Tier, Unanswered
 
 ENFORCEABLE: Final = (
     Scope.APP,
@@ -78,11 +78,17 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A rung of a playbook: when it is reached, and what is done there."""
+    """A rung of a playbook: when it is reached, and what is done there.
+
+    What a guard holds waits for a person for `answer_within_s` (None: as long as is laid down for its tier), and then becomes
+    what `unanswered` says.
+    """
 
     tier: Tier
     when: When
     actions: tuple[Action, ...]
+    answer_within_s: int | None = None
+    unanswered: Unanswered = Unanswered.LAPSE
 
 
 class Playbook(msgspec.Struct, frozen=True, kw_only=True):

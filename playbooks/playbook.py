@@ -17,7 +17,7 @@ from playbooks.action import (
     Throttle,
     Warn,
 )
-from playbooks.decision import Act, Mode, Tier
+from playbooks.decision import Act, Mode, Tier, Unanswered
 from playbooks.duration import parse_duration_s
 from playbooks.ladder import ENFORCEABLE, MEMORY_DAYS, Match, Playbook, Step, When
 from playbooks.reading import Problem, Reader, Value
@@ -37,6 +37,7 @@ _PLAYBOOK_KEYS: Final = frozenset(
     {"name", "title", "priority", "match", "mode", "per_owner", "memory_days", "steps"},
 )
 _MATCH_KEYS: Final = frozenset({"scopes", "behaviours", "tags", "rules", "kinds", "min_severity"})
+_STEP_KEYS: Final = frozenset({"tier", "when", "actions", "answer_within", "when_unanswered"})
 _WHEN_KEYS: Final = frozenset({"risk", "findings", "repeats", "deadlines_missed"})
 _ACTION_KEYS: Final = {
     Act.WARN: (frozenset({"deadline"}), frozenset[str]()),
@@ -131,7 +132,7 @@ def _steps(reader: Reader, value: Value | None) -> tuple[Step, ...]:
 
 
 def _step(reader: Reader, value: Value) -> Step:
-    keys = reader.mapping(value, "a step", frozenset({"tier", "when", "actions"}), frozenset({"tier", "when"}))
+    keys = reader.mapping(value, "a step", _STEP_KEYS, frozenset({"tier", "when"}))
     tier = Tier(reader.choice(keys.get("tier"), "tier", _words(Tier)) or Tier.BAN)
     items = reader.items(keys.get("actions"), "actions")
     if len(items) > ACTIONS_MAX:
@@ -152,7 +153,19 @@ def _step(reader: Reader, value: Value) -> Step:
         tier=tier,
         when=_when(reader, keys["when"]) if "when" in keys else When(),
         actions=tuple(action for _, action in actions if action is not None),
+        answer_within_s=_duration_s(reader, keys["answer_within"]) if "answer_within" in keys else None,
+        unanswered=_unanswered(reader, keys.get("when_unanswered"), tier),
     )
+
+
+def _unanswered(reader: Reader, value: Value | None, tier: Tier) -> Unanswered:
+    """What becomes of what was held; what takes an app away never comes about because nobody answered."""
+    chosen = Unanswered(reader.choice(value, "when_unanswered", _words(Unanswered)) or Unanswered.LAPSE)
+    if value is not None and chosen is Unanswered.DECIDE_AGAIN and tier.rank > Tier.THROTTLE.rank:
+        found = f"when_unanswered: {chosen} in a step of tier {tier}"
+        expected = f"{Unanswered.LAPSE}, or a step of tier {Tier.THROTTLE} or lower"
+        reader.problem(value.line, found, expected, "Removal and ban need a person: leave the line out.")
+    return chosen
 
 
 def _when(reader: Reader, value: Value) -> When:

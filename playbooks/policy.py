@@ -12,6 +12,7 @@ from detectors.finding import Entity, Scope
 from playbooks.decision import Tier
 from playbooks.incident import IncidentConfig
 from playbooks.risk import RiskConfig
+from playbooks.waiting import HeldConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,6 +136,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskConfig = msgspec.field(default_factory=RiskConfig)
     incident: IncidentConfig = msgspec.field(default_factory=IncidentConfig)
     budget: BudgetConfig = msgspec.field(default_factory=BudgetConfig)
+    held: HeldConfig = msgspec.field(default_factory=HeldConfig)
     exemptions: Exemptions = msgspec.field(default_factory=Exemptions)
     exceptions: Exceptions = msgspec.field(default_factory=Exceptions)
     protected: AbstractSet[Entity] = frozenset()

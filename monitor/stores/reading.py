@@ -26,6 +26,7 @@ from monitor.stores.rows import chunks, document, of_entities
 from playbooks.decision import Decision, DecisionState, Mode
 from playbooks.incident import Incident, IncidentState
 from playbooks.risk import Risk
+from playbooks.waiting import WAITING
 
 PAGE_ROWS: Final = 500
 """Rows of a list in memory at a time."""
@@ -213,6 +214,18 @@ def decisions_in_force(connection: Connection, now: int, modes: Collection[Mode]
     )
     newest = wanted.order_by(table.c.time.desc(), table.c.id.desc())
     return [document(Decision, text) for text in connection.execute(newest).scalars()]
+
+
+def waiting_decisions(connection: Connection, limit: int, after: tuple[int, str] | None) -> list[Decision]:
+    """Live ones that wait for a person, what ends first before the others."""
+    table = tables.decisions
+    wanted = select(table.c.document).where(
+        table.c.state.in_([state.value for state in WAITING]), table.c.mode == Mode.LIVE.value
+    )
+    if after is not None:
+        wanted = wanted.where(tuple_(table.c.answer_by, table.c.id) > after)
+    rows = connection.execute(wanted.order_by(table.c.answer_by, table.c.id).limit(limit)).scalars()
+    return [document(Decision, text) for text in rows]
 
 
 def apps(reading: Reading) -> Iterator[AppRecord]:

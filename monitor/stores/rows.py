@@ -16,6 +16,7 @@ from monitor.stores import Message, Standing, StandingKind
 from monitor.stores.record import Delivery, DeliveryState
 from playbooks.decision import Decision
 from playbooks.incident import Incident
+from playbooks.waiting import WAITING, until
 
 VALUES_MAX: Final = 900
 """Values named in one statement: below what any build of SQLite takes."""
@@ -136,6 +137,7 @@ def decision_row(decision: Decision) -> Row:
         "finding": decision.finding,
         "rule": decision.rule,
         "owner": decision.owner,
+        "answer_by": until(decision) if decision.state in WAITING else None,
         "document": _encoder.encode(decision).decode(),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ from monitor.stores import (
     reading,
     tables,
 )
+from monitor.stores.acting import Acting
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, nothing
 from monitor.stores.record import (
@@ -348,6 +350,17 @@ class SqliteStore:
     def revoke_decision(self, key: str, actor: str, reason: str, now: int) -> Decision:
         with self._database.writing("operator") as connection:
             return operating.revoke_decision(connection, key, actor, reason, now, self._tell)
+
+    @contextmanager
+    def acting(self) -> Iterator[Acting]:
+        """A transaction in which decisions are answered, made or lifted; committed at the end, undone by any error."""
+        with self._database.writing("operator") as connection:
+            yield Acting(connection, self._tell)
+
+    def waiting_decisions(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Decision]:
+        """Live decisions that wait for a person, by the time until which they can be answered, from after a time and id on."""
+        with self._database.reading() as connection:
+            return reading.waiting_decisions(connection, limit, after)
 
     def expire_decisions(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> list[Decision]:
         with self._database.writing("expiry") as connection:

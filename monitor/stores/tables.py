@@ -152,6 +152,7 @@ decisions: Final = Table(
     *_maybe("incident", "finding", "rule", "owner"),
     *_text("document"),
     *_whole("number", "changed"),
+    Column("answer_by", BigInteger, nullable=True),
 )
 Index(None, decisions.c.number, unique=True)
 Index(None, decisions.c.changed, unique=True)
@@ -159,6 +160,7 @@ Index(None, decisions.c.time, decisions.c.id)
 Index(None, decisions.c.scope, decisions.c.value, decisions.c.time)
 Index(None, decisions.c.owner, decisions.c.time)
 Index(None, decisions.c.state, decisions.c.expires)
+Index(None, decisions.c.state, decisions.c.answer_by)
 Index(None, decisions.c.incident)
 
 considered: Final = Table(

@@ -1,0 +1,136 @@
+"""One transaction in which decisions are answered, made or lifted: what it reads is what is true until it has written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+from sqlalchemy import Connection, func, select
+
+from detectors.finding import Entity, Finding
+from monitor.audit import AuditEntry
+from monitor.stores import AppRecord, Message, Standing, deciding, granting, operating, reading, tables
+from monitor.stores.record import NotFound, Record
+from monitor.stores.rows import document, incident_row, message_row, of_entities, put, put_new
+from monitor.stores.turn import append_audit
+from monitor.tokens import Token
+from playbooks.decision import Decision, DecisionState, Mode
+from playbooks.incident import Incident
+from playbooks.waiting import WAITING
+
+IN_FORCE_MAX: Final = 200_000
+"""Decisions in force that are looked through for those an exemption is about."""
+
+
+class Acting:
+    """What may be read and written in the transaction: whole or not at all, with its audit, and overtaking turns under way.
+
+    Decisions are live ones: what is only recorded can be neither answered nor lifted to any effect.
+    """
+
+    def __init__(self, connection: Connection, tell: deciding.Tell) -> None:
+        self._connection = connection
+        self._tell = tell
+
+    @property
+    def rulings(self) -> int:
+        """The version of what operators have laid down."""
+        return deciding.counter(self._connection, deciding.RULINGS)
+
+    def known(self, key: str) -> Decision | None:
+        """A decision of any mode and state, if there is one with this id."""
+        return reading.one_document(self._connection, Decision, tables.decisions, key)
+
+    def decision(self, key: str) -> Decision:
+        """The same; raises `NotFound` where there is none."""
+        found = self.known(key)
+        if found is None:
+            raise NotFound("decision", key)
+        return found
+
+    def standing_on(self, entity: Entity) -> list[Decision]:
+        """Decisions about an entity that are in force or wait for a person, the newest first."""
+        table = tables.decisions
+        states = [DecisionState.ACTIVE.value, *(state.value for state in WAITING)]
+        (of_entity,) = of_entities(table, [entity])
+        wanted = select(table.c.document).where(of_entity, table.c.state.in_(states), table.c.mode == Mode.LIVE.value)
+        rows = self._connection.execute(wanted.order_by(table.c.time.desc(), table.c.id.desc())).scalars()
+        return [document(Decision, text) for text in rows]
+
+    def all_standing(self) -> list[Decision]:
+        """Decisions about anybody that are in force or wait for a person; the newest `IN_FORCE_MAX`."""
+        table = tables.decisions
+        states = [DecisionState.ACTIVE.value, *(state.value for state in WAITING)]
+        wanted = select(table.c.document).where(table.c.state.in_(states), table.c.mode == Mode.LIVE.value)
+        rows = self._connection.execute(wanted.order_by(table.c.time.desc(), table.c.id.desc()).limit(IN_FORCE_MAX))
+        return [document(Decision, text) for text in rows.scalars()]
+
+    def unanswered(self, now: int, limit: int) -> list[Decision]:
+        """Decisions that have waited for a person until their time was over, the longest over first."""
+        table = tables.decisions
+        wanted = select(table.c.document).where(
+            table.c.state.in_([state.value for state in WAITING]),
+            table.c.mode == Mode.LIVE.value,
+            table.c.answer_by <= now,
+        )
+        rows = self._connection.execute(wanted.order_by(table.c.answer_by, table.c.id).limit(limit)).scalars()
+        return [document(Decision, text) for text in rows]
+
+    def recent_decisions(self, since: int) -> list[Decision]:
+        return reading.recent_decisions(self._connection, since)
+
+    def finding(self, key: str) -> Finding | None:
+        return reading.one_document(self._connection, Finding, tables.findings, key)
+
+    def incident(self, key: str) -> Incident | None:
+        return reading.one_document(self._connection, Incident, tables.incidents, key)
+
+    def token(self, key: str) -> Token | None:
+        return next((token for token in granting.tokens(self._connection) if token.id == key), None)
+
+    def standings(self, now: int) -> list[Standing]:
+        return operating.standings(self._connection, now)
+
+    def app(self, app_id: str, now: int) -> AppRecord | None:
+        """The registry line that is true of an app."""
+        table = tables.apps
+        wanted = select(table).where(table.c.app_id == app_id, table.c.as_of <= now)
+        row = self._connection.execute(wanted.order_by(table.c.as_of.desc()).limit(1)).mappings().one_or_none()
+        return None if row is None else AppRecord(**row)
+
+    def protected_app_of(self, developer: str, now: int) -> str | None:
+        """An app of a developer that the registry calls protected, if there is one."""
+        columns = tables.apps.c
+        newest = select(columns.app_id, func.max(columns.as_of).label("as_of")).where(columns.as_of <= now)
+        latest = newest.group_by(columns.app_id).subquery()
+        of_developer = func.json_extract(columns.document, "$.developer_id") == developer
+        is_protected = func.json_extract(columns.document, "$.protected") == 1
+        wanted = select(columns.app_id).join(
+            latest, (columns.app_id == latest.c.app_id) & (columns.as_of == latest.c.as_of)
+        )
+        return self._connection.execute(wanted.where(of_developer, is_protected).limit(1)).scalar()
+
+    def write(
+        self, decisions: Sequence[Decision], entries: Iterable[AuditEntry], incidents: Sequence[Incident] = ()
+    ) -> None:
+        """Write decisions, and the incidents that they change, with the word on each in the audit."""
+        deciding.put_decisions(self._connection, decisions, self._tell)
+        put(self._connection, tables.incidents, [incident_row(incident) for incident in incidents])
+        append_audit(self._connection, entries)
+        deciding.raise_rulings(self._connection)
+
+    def add_standing(self, standing: Standing) -> None:
+        operating.add_standing(self._connection, standing)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Have messages leave, each key once."""
+        put_new(self._connection, tables.outbox, [message_row(message) for message in messages])
+
+
+class ActingRecord(Record, Protocol):
+    """A record in which decisions can be answered, made and lifted."""
+
+    def acting(self) -> AbstractContextManager[Acting]:
+        """A transaction, committed at the end and undone by any error; at most one at a time."""
+        ...
