@@ -233,7 +233,10 @@ def open_daemon(
                 closing.callback(spooling.taker.stop)
                 spooling.enter(schedule)
             take = spooling.taker.take if spooling is not None else None
-            daemon.front = front_of(config, kept.store, telemetry, clock, lambda: health_of(daemon), take=take)
+            unsure = [digest for digest, _ in spooling.spool.unsure] if spooling is not None else []
+            daemon.front = front_of(
+                config, kept.store, telemetry, clock, lambda: health_of(daemon), take=take, unsure=unsure
+            )
             daemon.front.enter(schedule)
             daemon.front.start()
             closing.callback(daemon.front.stop)

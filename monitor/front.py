@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
@@ -11,16 +11,20 @@ from monitor.config import Config
 from monitor.config_keys import HttpKeys, is_loopback, split_listen
 from monitor.console.access import Guard
 from monitor.console.bounds import RequestBounds
+from monitor.console.bulk import BulkPages
 from monitor.console.certificates import LOOK_S, Certificates, TlsFiles
 from monitor.console.changes import ChangesPage
 from monitor.console.clients import Limits
+from monitor.console.cluster import ClusterPages
+from monitor.console.doors import Door
 from monitor.console.events import EventsPage
 from monitor.console.health import Bounds, Health, HealthPages
 from monitor.console.http import HttpServer
 from monitor.console.pages import Page
+from monitor.console.repeats import Repeats
 from monitor.console.waiting import Watch
 from monitor.schedule import Schedule
-from monitor.spool.spool import Given, Outcome
+from monitor.spool.given import Given, Taken
 from monitor.stores.record import Record
 from monitor.telemetry import Telemetry
 
@@ -67,9 +71,11 @@ def front_of(
     clock: Callable[[], int],
     health: Callable[[], Health],
     pages: Sequence[Page] = (),
-    take: Callable[[Given], Future[Outcome]] | None = None,
+    take: Callable[[Given], Future[Taken]] | None = None,
+    unsure: Iterable[bytes] = (),
 ) -> Front:
     """The front of a configuration; `pages` are those of other families, `take` gives events to the spool where there is one.
+    `unsure` are requests in it that a daemon that was killed may not have answered.
 
     Raises `OSError` for a certificate that cannot be used.
     """
@@ -79,7 +85,9 @@ def front_of(
         unpacked_bytes_max=keys.unpacked_bytes_max,
         in_flight_max=keys.in_flight_max,
     )
-    doors = EventsPage(take, bounds, telemetry).pages() if take is not None else []
+    doors: list[Page] = []
+    if take is not None:
+        doors = _doors(Door(take, bounds, telemetry, Repeats(clock, unsure)))
     limits = Limits(
         requests_per_s_max=keys.requests_per_s_max, failures_max=keys.failures_max, lockout_s=keys.lockout_s
     )
@@ -106,6 +114,11 @@ def front_of(
         certificates=certificates,
     )
     return Front(server, guard, certificates, store, clock, watch)
+
+
+def _doors(door: Door) -> list[Page]:
+    """Every page that takes events."""
+    return [*EventsPage(door).pages(), *BulkPages(door).pages(), *ClusterPages(door.bounds).pages()]
 
 
 def _is_private(keys: HttpKeys) -> bool:

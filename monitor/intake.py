@@ -46,6 +46,17 @@ class Place(msgspec.Struct, frozen=True):
         return max(self.time_max, self.clock.reached)
 
 
+def accounted(stored: Progress | None) -> int:
+    """Up to where the record accounts for a partition's lines: no line that is new may be given a position before it."""
+    if stored is None:
+        return 0
+    return max(stored.end, _place_of(stored).taken)
+
+
+def _place_of(stored: Progress) -> Place:
+    return msgspec.json.decode(stored.clock, type=Place) if stored.clock else Place()
+
+
 @dataclass(frozen=True, slots=True)
 class Stand:
     """Where reading can begin again: a position that the source has given, and the clock there."""
@@ -120,7 +131,7 @@ class Intake:
         """Go on from what was committed."""
         if stored is not None:
             self.progress = stored
-            self.place = msgspec.json.decode(stored.clock, type=Place) if stored.clock else Place()
+            self.place = _place_of(stored)
             self.source.open(Position(stored.partition, stored.end, stored.cursor))
         else:
             self.source.open(None)

@@ -15,6 +15,9 @@ from monitor.durable import boundary, make_folder, sync_folder
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
+OVERHEAD_BYTES: Final = 1 + NONCE_BYTES + 16
+"""By how much what is sealed is longer than what it was: the format, the nonce and the tag."""
+
 _FORMAT: Final = b"\x01"  # first byte of everything sealed, so that another cipher can follow one day
 
 

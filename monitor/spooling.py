@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monitor.config import Config
+from monitor.intake import accounted
 from monitor.kept import Kept
 from monitor.schedule import Schedule
 from monitor.sources.spooled import PARTITION
@@ -41,8 +42,7 @@ class Spooling:
 
 def spooling_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callable[[], int]) -> Spooling | None:
     """Open the spool where one is needed; without one, tell what a former one holds. Raises `OSError`."""
-    progress = kept.store.progress().get(PARTITION)
-    floor = progress.end if progress is not None else 0
+    floor = accounted(kept.store.progress().get(PARTITION))
     if not any(source.uri == PARTITION for source in config.sources):
         if unread := unread_bytes(kept.places.spool, floor):
             telemetry.emit(happenings.SpoolUnread(bytes=unread))

@@ -304,13 +304,13 @@ def _suspended(opened: Opened, *, running: bool) -> Iterator[Sign]:
 
 def _spool(opened: Opened, config: Config) -> Iterator[Sign]:
     """Events that came over HTTP and are read by nobody, since the source is gone."""
+    from monitor.intake import accounted
     from monitor.sources.spooled import PARTITION
     from monitor.spool.spool import unread_bytes
 
     if any(source.uri == PARTITION for source in config.sources):
         return
-    progress = opened.store.progress().get(PARTITION)
-    unread = unread_bytes(opened.places.spool, progress.end if progress is not None else 0)
+    unread = unread_bytes(opened.places.spool, accounted(opened.store.progress().get(PARTITION)))
     if unread:
         found = f"{counted(unread, 'byte')} acknowledged, not read"
         yield Sign("spool", "warning", found, "put http: back among the sources")

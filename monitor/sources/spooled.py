@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.sources import LINES_MAX, Position, RawBatch, SourceError
 from monitor.sources.lines import LINE_BYTES_MAX, Cut, LineCutter
-from monitor.spool.frames import LINES, FrameError, next_head, opened, read_head, read_sealed
+from monitor.spool.frames import FrameError, next_head, opened, read_head, read_sealed
 from monitor.spool.spool import SegmentFile, Spool
 
 PARTITION: Final = "http:"
@@ -142,11 +142,11 @@ class SpoolSource:
         begun, is_broken = file.tell(), False
         try:
             head = read_head(file)
-            if head is not None and (head.kind != LINES or head.end <= self._next):
+            if head is not None and (not head.has_lines or head.end <= self._next):
                 file.seek(begun + head.frame_bytes)
                 return None
             if head is not None:
-                return _Found(head.position, head.arrival, opened(self._spool.seal, head, read_sealed(file, head)))
+                return _Found(head.position, head.arrival, opened(self._spool.seal, head, read_sealed(file, head))[0])
         except FrameError as error:
             self._spool.damaged(self._next, str(error))
             if error.length is not None:

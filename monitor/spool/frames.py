@@ -1,9 +1,9 @@
 """One frame of the spool: the lines of one request, sealed, behind a head that says where in the stream they stand.
 
 A head is 53 bytes, big-endian: ``MWSF``, kind (1 byte), position in the stream (8), arrival in microseconds (8), length of the
-lines (4), digests of the idempotency key and of its lines (16; zeros for none), length of what is sealed (4), CRC-32 of what is sealed (4), CRC-32 of
-the head (4). All of a head is also part of the context that the lines are sealed in, so frames can
-neither be altered nor exchanged for one another.
+lines (4), digest of what the request is known by (16; zeros for none), length of what is sealed (4), CRC-32 of what is sealed (4), CRC-32 of
+the head (4). Behind the lines, and sealed with them, stand the digests of the ids that documents among them have. All of a head is also
+part of the context that the lines are sealed in, so frames can neither be altered nor exchanged for one another.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from monitor.sealing import Seal, SealError
+from monitor.sealing import OVERHEAD_BYTES, Seal, SealError
+from monitor.spool.ids import ID_BYTES
 
 MAGIC: Final = b"MWSF"
-LINES: Final = 1
-KEYS: Final = 2
+LINES: Final = 1  # of a request with an idempotency key, or with nothing to know it by
+KEYS: Final = 2  # at the beginning of a segment: the idempotency keys of the time before
+IDS: Final = 3  # a file of its own: the ids of documents in a segment that is full
+UNKEYED: Final = 4  # lines of a request without a key, known by the digest of all of it
+_OF_LINES: Final = frozenset({LINES, UNKEYED})
 NO_KEY: Final = bytes(16)
 _HEAD: Final = struct.Struct(">4sBQqI16sII")
 _CRC: Final = struct.Struct(">I")
@@ -38,7 +42,7 @@ class FrameError(Exception):
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """What a frame's head says. The lines are the stream's bytes from `position` to `end`; keys take none of it."""
+    """What a frame's head says. The lines are the stream's bytes from `position` to `end`; keys and ids take none of it."""
 
     kind: int
     position: int
@@ -49,8 +53,17 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     checksum: int
 
     @property
+    def has_lines(self) -> bool:
+        return self.kind in _OF_LINES
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether documents among the lines have ids."""
+        return self.has_lines and self.sealed_bytes > self.length + OVERHEAD_BYTES
+
+    @property
     def end(self) -> int:
-        return self.position + (self.length if self.kind == LINES else 0)
+        return self.position + (self.length if self.has_lines else 0)
 
     @property
     def frame_bytes(self) -> int:
@@ -61,12 +74,14 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         return f"spool:{self.kind}:{self.position}:{self.arrival}:{self.length}:{self.key.hex()}"
 
 
-def frame(seal: Seal, kind: int, position: int, arrival: int, key: bytes, content: bytes) -> tuple[Head, bytes]:
+def frame(
+    seal: Seal, kind: int, position: int, arrival: int, key: bytes, content: bytes, ids: bytes = b""
+) -> tuple[Head, bytes]:
     """A frame and its bytes."""
     head = Head(kind=kind, position=position, arrival=arrival, length=len(content), key=key, sealed_bytes=0, checksum=0)
-    sealed = seal.seal(content, head.context)
+    sealed = seal.seal(content + ids, head.context)
     head = msgspec.structs.replace(head, sealed_bytes=len(sealed), checksum=zlib.crc32(sealed))
-    packed = _HEAD.pack(MAGIC, kind, position, arrival, len(content), key, len(sealed), head.checksum)
+    packed = _HEAD.pack(MAGIC, kind, position, arrival, head.length, key, len(sealed), head.checksum)
     return head, b"".join((packed, _CRC.pack(zlib.crc32(packed)), sealed))
 
 
@@ -102,7 +117,7 @@ def next_head(file: BinaryIO, begin: int, end: int, position: int) -> int | None
         found = block.find(MAGIC)
         while 0 <= found <= len(block) - HEAD_BYTES:
             head = _believed(block[found : found + HEAD_BYTES])
-            if head is not None and head.kind == LINES and head.position >= position:
+            if head is not None and head.has_lines and head.position >= position:
                 return at + found
             found = block.find(MAGIC, found + 1)
         at += len(block) - HEAD_BYTES + 1
@@ -145,12 +160,14 @@ def read_sealed(file: BinaryIO, head: Head) -> bytes:
     return sealed
 
 
-def opened(seal: Seal, head: Head, sealed: bytes) -> bytes:
-    """The content of a frame. Raises `FrameError`."""
+def opened(seal: Seal, head: Head, sealed: bytes) -> tuple[bytes, bytes]:
+    """The content of a frame, and the digests of ids behind it. Raises `FrameError`."""
     try:
         content = seal.open(sealed, head.context)
     except SealError as error:
         raise FrameError(str(error), length=head.frame_bytes) from None
-    if len(content) != head.length:
+    if len(content) == head.length:
+        return content, b""
+    if len(content) < head.length or (len(content) - head.length) % ID_BYTES or not head.has_lines:
         raise FrameError("a frame of another length than it says", length=head.frame_bytes)
-    return content
+    return content[: head.length], content[head.length :]

@@ -1,7 +1,8 @@
 """The spool: one stream of lines in segment files, written by the HTTP front and read as a source.
 
 A segment's name is the position of its first line in the stream. It begins with the idempotency keys of the time before, so that
-those before it can be deleted; then come frames, one a request. Lines are acknowledged once their frame is fsynced, and a reader
+those before it can be deleted; then come frames, one a request. The ids of documents in it are kept in a file of their own once it is
+followed by another. Lines are acknowledged once their frame is fsynced, and a reader
 sees no others. The positions never go back: a spool that was lost begins again where the record says that reading had come to.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,28 +20,31 @@ import msgspec
 
 from monitor.durable import boundary, make_folder, publish
 from monitor.sealing import Seal
-from monitor.spool.frames import HEAD_BYTES, KEYS, LINES, NO_KEY, FrameError, Head, frame, heads, opened, read_sealed
+from monitor.spool.frames import (
+    HEAD_BYTES,
+    KEYS,
+    LINES,
+    NO_KEY,
+    UNKEYED,
+    FrameError,
+    Head,
+    frame,
+    heads,
+    opened,
+    read_sealed,
+)
+from monitor.spool.given import Given, Outcome, Taken, without
+from monitor.spool.ids import documents_of, names_of
+from monitor.spool.kept_ids import KeptIds
 from monitor.spool.window import NAME_BYTES, KeyWindow
 
 SUFFIX: Final = ".spool"
 SEGMENT_BYTES: Final = 32 << 20
 """Size from which on a segment is followed by another; a frame is never divided."""
 
-
-class Outcome(StrEnum):
-    """What became of lines that were given."""
-
-    TAKEN = "taken"
-    REPEATED = "repeated"
-    OTHER = "other"  # lines than were taken with the same key
-    FULL = "full"
-
-
-class Given(msgspec.Struct, frozen=True):
-    r"""The lines of one request, each ended by ``\n``, and the digest of its idempotency key with them."""
-
-    lines: bytes
-    key: bytes = NO_KEY
+UNSURE_MAX: Final = 1024
+UNSURE_US: Final = 10_000_000
+"""Requests of the last ten seconds before the end of the stream may not have been answered when a daemon was killed; at most so many."""
 
 
 class SegmentFile(msgspec.Struct, frozen=True):
@@ -74,7 +78,9 @@ class Spool:
         self.end = floor
         self._bytes_max = bytes_max
         self._clock = clock
+        self.unsure: deque[tuple[bytes, int]] = deque(maxlen=UNSURE_MAX)
         self._window = KeyWindow()
+        self._ids = KeptIds(folder, seal)
         self._sizes: dict[Path, int] = {}
         self._current: SegmentFile | None = None
         self._is_torn = False
@@ -85,7 +91,7 @@ class Spool:
     def disk_bytes(self) -> int:
         """What the spool takes on disk."""
         with self.grown:
-            return sum(self._sizes.values())
+            return sum(self._sizes.values()) + self._ids.disk_bytes
 
     def segments(self) -> Sequence[SegmentFile]:
         """The files, in the order of the stream."""
@@ -103,35 +109,42 @@ class Spool:
         with self.grown:
             return self.end, self._sizes[self._current.path] if self._current is not None else 0
 
-    def take(self, given: Sequence[Given]) -> list[Outcome]:
+    def take(self, given: Sequence[Given]) -> list[Taken]:
         """Make lines durable, those of all requests at once, or say why not.
 
         Raises `OSError` when the disk refuses: then none of these was acknowledged, and none is read.
         """
         self._mend()
         now = self._clock()
-        outcomes: list[Outcome] = []
-        taken: list[Head] = []
+        outcomes: list[Taken] = []
+        taken: list[tuple[Head, bytes]] = []
         parts: list[bytes] = []
-        position, size, seen = self.end, self.disk_bytes, dict[bytes, bytes]()
+        position, size, seen, named = self.end, self.disk_bytes, dict[bytes, bytes](), dict[int, int]()
         for one in given:
             known = seen.get(one.key[:NAME_BYTES]) or self._window.find(one.key, now)
             if one.key != NO_KEY and known is not None:
-                outcomes.append(Outcome.REPEATED if known == one.key else Outcome.OTHER)
+                outcomes.append(Taken(Outcome.REPEATED if known == one.key else Outcome.OTHER))
                 continue
-            head, whole = frame(self.seal, LINES, position, now, one.key, one.lines)
+            repeated = self._ids.repeated(one, named, now)
+            lines, ids = without(one, repeated)
+            if not lines:
+                outcomes.append(Taken(Outcome.TAKEN, repeated))
+                continue
+            kind, key = (LINES, one.key) if one.request == NO_KEY else (UNKEYED, one.request)
+            head, whole = frame(self.seal, kind, position, now, key, lines, ids)
             if size + len(whole) > self._bytes_max:
-                outcomes.append(Outcome.FULL)
+                outcomes.append(Taken(Outcome.FULL))
                 continue
-            outcomes.append(Outcome.TAKEN)
+            outcomes.append(Taken(Outcome.TAKEN, repeated))
             seen[one.key[:NAME_BYTES]] = one.key
-            taken.append(head)
+            named.update(zip(names_of(ids), documents_of(ids), strict=True))
+            taken.append((head, ids))
             parts.append(whole)
             position, size = head.end, size + len(whole)
         if taken:
             self._append(b"".join(parts), position, now)
-            for head in taken:
-                self._remember(head)
+            for head, ids in taken:
+                self._remember(head, ids)
         return outcomes
 
     def forget(self, position: int) -> None:
@@ -150,7 +163,7 @@ class Spool:
     def _append(self, content: bytes, position: int, now: int) -> None:
         """Write to the newest segment, or to a new one, up to a position, and fsync; after an error nothing has changed."""
         segment = self._current
-        if segment is None or self._sizes[segment.path] >= SEGMENT_BYTES:
+        if segment is None or self._sizes[segment.path] >= SEGMENT_BYTES or self._ids.is_full:
             segment = self._begin_segment(self.end, now)
         size = self._sizes[segment.path]
         try:
@@ -178,6 +191,7 @@ class Spool:
         self._is_torn = False
 
     def _begin_segment(self, start: int, now: int) -> SegmentFile:
+        kept = self._ids.keep(start)
         path = self.folder / f"{start:020d}{SUFFIX}"
         part = path.with_suffix(".part")
         _, content = frame(self.seal, KEYS, start, now, NO_KEY, self._window.packed(now))
@@ -193,11 +207,14 @@ class Spool:
         with self.grown:
             self._sizes[path] = len(content)
         self._current = SegmentFile(start, path)
+        self._ids.followed(kept, now)
         return self._current
 
-    def _remember(self, head: Head) -> None:
-        if head.key != NO_KEY:
+    def _remember(self, head: Head, ids: bytes) -> None:
+        if head.key != NO_KEY and head.kind != UNKEYED:
             self._window.add(head.key, head.arrival)
+        if ids:
+            self._ids.add(ids, head.arrival)
 
     # Opening
 
@@ -205,12 +222,16 @@ class Spool:
         """Look through what is there: the keys, where the stream ends, and what a crash has left of a last frame."""
         for part in self.folder.glob("*.part"):
             part.unlink()
+        for name, what in self._ids.open():
+            self.damaged(floor, f"{name}: {what}; documents with these ids may be taken again")
         paths = _paths(self.folder)
         for path in paths:
             is_last = path == paths[-1]
             self._sizes[path], end = self._survey(path, is_last=is_last)
             if is_last and end >= floor:  # else what came after it is lost, and its positions are not given again
                 self.end, self._current = end, SegmentFile(int(path.stem), path)
+        while self.unsure and self.unsure[-1][1] - self.unsure[0][1] > UNSURE_US:
+            self.unsure.popleft()
 
     def _survey(self, path: Path, *, is_last: bool) -> tuple[int, int]:
         """Go through a segment: its size up to the last frame that is there at full length, and the position there.
@@ -240,14 +261,18 @@ class Spool:
 
     def _recall(self, file: BinaryIO, head: Head, *, is_checked: bool) -> None:
         """Remember the keys of the frame whose head was just read, where it can be read: else they may come again."""
+        ids = b""
         try:
             if head.kind == KEYS:
-                self._window.unpack(opened(self.seal, head, read_sealed(file, head)))
+                self._window.unpack(opened(self.seal, head, read_sealed(file, head))[0])
             elif is_checked:
-                read_sealed(file, head)
+                sealed = read_sealed(file, head)
+                ids = opened(self.seal, head, sealed)[1] if head.has_ids else b""
         except FrameError:
             return
-        self._remember(head)
+        if head.kind == UNKEYED:
+            self.unsure.append((head.key, head.arrival))
+        self._remember(head, ids)
 
 
 def unread_bytes(folder: Path, position: int) -> int:

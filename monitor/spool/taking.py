@@ -7,7 +7,8 @@ import threading
 from concurrent.futures import Future
 from typing import Final
 
-from monitor.spool.spool import Given, Outcome, Spool
+from monitor.spool.given import Given, Taken
+from monitor.spool.spool import Spool
 
 GROUP_MAX: Final = 128
 """Requests that share an fsync at most."""
@@ -18,7 +19,7 @@ class Taker:
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._waiting: queue.SimpleQueue[tuple[Given, Future[Outcome]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Given, Future[Taken]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="spool", daemon=True)
 
     def start(self) -> None:
@@ -30,9 +31,9 @@ class Taker:
             self._waiting.put(None)
             self._thread.join()
 
-    def take(self, given: Given) -> Future[Outcome]:
+    def take(self, given: Given) -> Future[Taken]:
         """Give lines; the future says what became of them once they are on disk, or raises the disk's `OSError`."""
-        promised: Future[Outcome] = Future()
+        promised: Future[Taken] = Future()
         self._waiting.put((given, promised))
         return promised
 
@@ -50,7 +51,7 @@ class Taker:
             if is_last:
                 return
 
-    def _take(self, group: list[tuple[Given, Future[Outcome]]]) -> None:
+    def _take(self, group: list[tuple[Given, Future[Taken]]]) -> None:
         going = [(given, promised) for given, promised in group if promised.set_running_or_notify_cancel()]
         try:
             outcomes = self._spool.take([given for given, _ in going])

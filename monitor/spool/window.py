@@ -27,6 +27,11 @@ def digest_of(token: str, key: str, lines: bytes) -> bytes:
     return named + hashlib.blake2b(lines, digest_size=DIGEST_BYTES - NAME_BYTES).digest()
 
 
+def request_digest(token: str, page: str, body: bytes) -> bytes:
+    """What a request without a key is known by: two clients may say the same, each has its own token."""
+    return hashlib.blake2b(body, digest_size=DIGEST_BYTES, key=f"{token}\0{page}".encode()[:64]).digest()
+
+
 class KeyWindow:
     """Digests of keys with the time at which each was taken, in that order."""
 

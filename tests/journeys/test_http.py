@@ -21,9 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from journey import configured, daemon, differences, outcome
 
+from monitor.intake import accounted
 from monitor.kept import Kept
+from monitor.sources.file import FileSource
 from monitor.sources.spooled import SpoolSource
-from monitor.spool.spool import Given, Spool
+from monitor.spool.given import Given
+from monitor.spool.spool import Spool
+from monitor.stores import Progress
 from monitor.tokens import Role, new_token
 
 KEYS: Final[dict[str, object]] = {"batch__rows_max": 50, "snapshots__every_s": 1.0}
@@ -175,3 +179,34 @@ def test_however_the_stream_is_cut_into_bodies_and_reads_and_runs_the_outcome_is
 
             opened.run(count)
     assert differences(outcome(folder / "file"), outcome(folder / "spooled")) == {}
+
+
+def test_after_a_spool_was_lost_in_the_middle_of_a_body_what_comes_next_is_read(
+    lines: list[bytes], tmp_path: Path
+) -> None:
+    """Two sources merged by time, so that a turn ends in the middle of what was read of the spool."""
+    beside = tmp_path / "beside.ndjson"
+    beside.write_bytes(b"".join(lines[:60:3]))
+    config = configured(tmp_path / "data", [], batch__rows_max=16)
+    kept = Kept.open(config.data_dir)
+
+    def run(folder: str, some: list[bytes], turns: int | None) -> Progress:
+        floor = accounted(kept.store.progress().get("http:"))
+        spool = Spool(tmp_path / folder, kept.seal, bytes_max=1 << 30, floor=floor, clock=lambda: journey.NOW)
+        spool.take([Given(b"".join(some))])
+        left = [turns]
+        sources = [(SpoolSource(spool, follow=False), False), (FileSource(beside), False)]
+        with daemon(config, sources=sources) as opened:
+
+            def count(_: object) -> None:
+                left[0] = left[0] - 1 if left[0] is not None else None
+                if left[0] == 0:
+                    opened.stop()
+
+            opened.run(count)
+        return kept.store.progress()["http:"]
+
+    first = run("lost", lines[1:60:3], 1)
+    assert accounted(first) > first.end
+    assert run("new", lines[60:80], None).received == first.received + 20
+    kept.store.close()

@@ -15,7 +15,8 @@ from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.kept import Kept
 from monitor.sealing import Seal, key_at
 from monitor.sources.uri import FORMATS
-from monitor.spool.spool import Given, Spool
+from monitor.spool.given import Given
+from monitor.spool.spool import Spool
 from monitor.spooling import spooling_of
 from monitor.stores import Message, Progress, StoreError, Turn
 from monitor.stores.sqlite import SqliteStore

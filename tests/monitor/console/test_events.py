@@ -8,47 +8,19 @@ import time
 import zlib
 from concurrent.futures import Future
 
-import httpx
 import pytest
 import zstandard
 
 from monitor.console import bodies, bounds
-from monitor.sealing import Seal
-from monitor.sources.spooled import SpoolSource
-from monitor.spool.spool import Outcome, Spool
-from monitor.spool.taking import Taker
+from monitor.spool.given import Outcome, Taken
 from monitor.tokens import Role
 
 PATH = "/v1/events"
 
 
-class Door:
-    """A site with a spool behind it, and a token that may send."""
-
-    def __init__(self, make_site, folder, **keys):
-        self.spool = Spool(folder, Seal(bytes(32)), bytes_max=1 << 20, floor=0, clock=lambda: 7)
-        taker = Taker(self.spool)
-        taker.start()
-        self.site = make_site(take=taker.take, **keys)
-        self.token = self.site.token(Role.INGEST)
-
-    def post(self, content, **headers) -> httpx.Response:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.site.get(PATH, self.token, method="POST", content=content, headers=named)
-
-    @property
-    def kept(self) -> bytes:
-        source = SpoolSource(self.spool, follow=False)
-        source.open(None)
-        found = []
-        while (batch := source.read(1 << 20, 0.0)) is not None:
-            found.append(batch.data)
-        return b"".join(found)
-
-
 @pytest.fixture
-def door(make_site, tmp_path):
-    return Door(make_site, tmp_path / "spool")
+def door(make_door):
+    return make_door(PATH)
 
 
 def test_events_are_kept_as_they_came(door):
@@ -112,8 +84,8 @@ def test_a_repeated_key_is_told_and_brings_no_second_event(door):
         (zlib.compress(b"{}"), "gzip", 400),
     ],
 )
-def test_hostile_bodies_get_an_answer_and_leave_nothing(make_site, tmp_path, content, encoding, status):
-    door = Door(make_site, tmp_path / "spool", body_bytes_max=65_536, unpacked_bytes_max=1 << 20)
+def test_hostile_bodies_get_an_answer_and_leave_nothing(make_door, content, encoding, status):
+    door = make_door(PATH, body_bytes_max=65_536, unpacked_bytes_max=1 << 20)
     answer = door.post(content, Content_Encoding=encoding)
     assert (answer.status_code, list(answer.json())) == (status, ["message"])
     assert door.kept == b""
@@ -127,8 +99,8 @@ def test_a_small_body_that_unpacks_to_very_much_is_refused_by_its_ratio():
     assert len(packed) * bodies.RATIO_MAX < 8 << 20
 
 
-def test_a_body_of_unknown_length_is_bounded_too(make_site, tmp_path):
-    door = Door(make_site, tmp_path / "spool", body_bytes_max=1024)
+def test_a_body_of_unknown_length_is_bounded_too(make_door):
+    door = make_door(PATH, body_bytes_max=1024)
     assert door.post(iter([b"{}\n" * 10] * 5)).json() == {"taken": 50}
     assert door.post(iter([b"x" * 500] * 5)).status_code == 413
 
@@ -141,7 +113,7 @@ def test_a_full_spool_lets_senders_wait(door):
 
 
 def test_a_disk_that_refuses_lets_senders_wait(make_site):
-    refused: Future[Outcome] = Future()
+    refused: Future[Taken] = Future()
     refused.set_exception(OSError(errno.ENOSPC, "No space left"))
     site = make_site(take=lambda _given: refused)
     answer = site.get(PATH, site.token(Role.INGEST), method="POST", content=b"{}\n")
@@ -151,7 +123,7 @@ def test_a_disk_that_refuses_lets_senders_wait(make_site):
 
 
 def test_more_than_may_be_under_way_are_told_to_wait_and_pages_answer_all_the_same(make_site):
-    waiting: Future[Outcome] = Future()
+    waiting: Future[Taken] = Future()
     came = []
     site = make_site(take=lambda given: came.append(given) or waiting, in_flight_max=2)
     token = site.token(Role.INGEST)
@@ -168,15 +140,15 @@ def test_more_than_may_be_under_way_are_told_to_wait_and_pages_answer_all_the_sa
     busy = site.get(PATH, token, method="POST", content=b"{}\n")
     assert (busy.status_code, busy.headers["Retry-After"]) == (429, "1")
     assert site.get("/healthz").status_code == 200
-    waiting.set_result(Outcome.TAKEN)
+    waiting.set_result(Taken(Outcome.TAKEN))
     for one in held:
         one.join()
     assert statuses == [200, 200]
 
 
-def test_a_body_that_does_not_come_ends_the_request(make_site, tmp_path, monkeypatch):
+def test_a_body_that_does_not_come_ends_the_request(make_door, monkeypatch):
     monkeypatch.setattr(bounds, "REQUEST_S_MAX", 0.3)
-    door = Door(make_site, tmp_path / "spool")
+    door = make_door(PATH)
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door.token}\r\nContent-Length: 100\r\n\r\nhalf"
     with socket.create_connection(("127.0.0.1", door.site.front.server.port), timeout=5) as slow:
         slow.sendall(head.encode())

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor import durable, testing
+from monitor import durable
 from monitor.sealing import Seal
 from monitor.sources import Position
 from monitor.sources.spooled import SpoolSource
 from monitor.spool import spool as spool_module
 from monitor.spool import window
-from monitor.spool.spool import Given, Outcome, Spool, unread_bytes
+from monitor.spool.given import Given, Outcome
+from monitor.spool.spool import Spool, unread_bytes
 from monitor.spool.taking import Taker
 from monitor.spool.window import KeyWindow, digest_of
-from monitor.testing import check_source, failing_at
+from monitor.testing import check_source, failing_at, sources
 
 SEAL = Seal(bytes(32))
 MIB = 1 << 20
@@ -34,6 +35,11 @@ def key_of(key, *, client="t", lines=b""):
 
 def opened(folder, *, floor=0, bytes_max=64 * MIB, clock=lambda: 7, **more):
     return Spool(folder, SEAL, bytes_max=bytes_max, floor=floor, clock=clock, **more)
+
+
+def take(spool, *given):
+    """What became of requests that are given together."""
+    return [taken.outcome for taken in spool.take(given)]
 
 
 def read_all(spool, position=None, bytes_max=MIB, lines_max=50_000):
@@ -56,21 +62,21 @@ def lines_of(spool, **how):
 
 
 def test_the_spool_keeps_the_laws_of_sources(tmp_path, monkeypatch):
-    ended = [content if not content or content.endswith(b"\n") else content + b"\n" for content in testing._STREAMS]
-    monkeypatch.setattr(testing, "_STREAMS", ended)
+    ended = [content if not content or content.endswith(b"\n") else content + b"\n" for content in sources._STREAMS]
+    monkeypatch.setattr(sources, "_STREAMS", ended)
     monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 300)
     number, spools = count(), {}
 
     def make(content):
         if content not in spools:
             spools[content] = written(content)
-        return SpoolSource(spools[content], follow=False, line_bytes_max=testing.SOURCE_LINE_BYTES_MAX)
+        return SpoolSource(spools[content], follow=False, line_bytes_max=sources.SOURCE_LINE_BYTES_MAX)
 
     def written(content):
         spool = opened(tmp_path / str(next(number)))
         lines = content.splitlines(keepends=True) if b"\r" not in content else [content]
         for begin in range(0, len(lines), 3):
-            assert spool.take([Given(b"".join(lines[begin : begin + 3]))]) == [Outcome.TAKEN]
+            assert take(spool, Given(b"".join(lines[begin : begin + 3]))) == [Outcome.TAKEN]
         return spool
 
     check_source(make)
@@ -94,12 +100,12 @@ def test_a_key_is_taken_once_also_after_a_restart_and_after_its_segment_is_gone(
     spool = opened(tmp_path)
     keys = [key_of(str(number)) for number in range(20)]
     for number, key in enumerate(keys):
-        assert spool.take([Given(b"%d\n" % number, key), Given(b"again\n", key)]) == [Outcome.TAKEN, Outcome.REPEATED]
+        assert take(spool, Given(b"%d\n" % number, key), Given(b"again\n", key)) == [Outcome.TAKEN, Outcome.REPEATED]
         spool.forget(spool.end)
     assert len(spool.segments()) == 1
     again = opened(tmp_path, floor=spool.end)
-    assert [again.take([Given(b"x\n", key)]) for key in keys] == [[Outcome.REPEATED]] * 20
-    assert again.take([Given(b"x\n", key_of("1", client="other"))]) == [Outcome.TAKEN]
+    assert [take(again, Given(b"x\n", key)) for key in keys] == [[Outcome.REPEATED]] * 20
+    assert take(again, Given(b"x\n", key_of("1", client="other"))) == [Outcome.TAKEN]
 
 
 def test_a_key_is_forgotten_after_a_day_and_where_there_are_too_many(monkeypatch):
@@ -117,7 +123,7 @@ def test_a_key_is_forgotten_after_a_day_and_where_there_are_too_many(monkeypatch
 def test_a_full_spool_says_so_and_takes_again_once_it_was_read(tmp_path, monkeypatch):
     monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 2000)
     spool = opened(tmp_path, bytes_max=10_000)
-    outcomes = [spool.take([Given(b"x" * 900 + b"\n")])[0] for _ in range(20)]
+    outcomes = [take(spool, Given(b"x" * 900 + b"\n"))[0] for _ in range(20)]
     taken = outcomes.count(Outcome.TAKEN)
     assert outcomes == [Outcome.TAKEN] * taken + [Outcome.FULL] * (20 - taken)
     assert 8 <= taken <= 10
@@ -126,7 +132,7 @@ def test_a_full_spool_says_so_and_takes_again_once_it_was_read(tmp_path, monkeyp
     source.open(None)
     while (batch := source.read(MIB, 0.0)) is not None:
         spool.forget(batch.end)
-    assert spool.take([Given(b"y\n")]) == [Outcome.TAKEN]
+    assert take(spool, Given(b"y\n")) == [Outcome.TAKEN]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) == spool.disk_bytes
 
 
@@ -167,7 +173,7 @@ def test_stopped_anywhere_and_opened_again_nothing_acknowledged_is_lost_and_noth
             for _ in range(130):
                 try:
                     spool = spool or opened(folder, floor=floor)
-                    (outcome,) = spool.take([Given(body, key_of(str(number)))])
+                    (outcome,) = take(spool, Given(body, key_of(str(number))))
                 except Stopped:
                     spool = None
                 except OSError:
@@ -291,7 +297,7 @@ def test_a_flipped_bit_costs_its_own_frame_alone_and_is_told_also_after_a_restar
     assert again.end >= end
     more = [Given(b"more\n"), *(Given(body, key_of(body.decode())) for body in bodies)]
     repeated = [Outcome.TAKEN if at == number else Outcome.REPEATED for at in range(5)]
-    assert again.take(more) == [Outcome.TAKEN, *repeated]
+    assert take(again, *more) == [Outcome.TAKEN, *repeated]
     found = [(at, line) for at, line, _ in read_all(again)]
     assert found[:4] == [(at * 7, body) for at, body in enumerate(bodies) if at != number]
     assert [line for _, line in found[4:]] == [b"more\n", bodies[number]]
@@ -360,7 +366,7 @@ def test_many_give_at_once_and_each_is_answered(tmp_path):
     taker = Taker(spool)
     promised = [taker.take(Given(b"%d\n" % number, key_of(str(number % 50)))) for number in range(100)]
     taker.start()
-    outcomes = [one.result(10) for one in promised]
+    outcomes = [one.result(10).outcome for one in promised]
     taker.stop()
     assert outcomes == [Outcome.TAKEN] * 50 + [Outcome.REPEATED] * 50
     assert lines_of(spool) == [b"%d\n" % number for number in range(50)]
@@ -373,7 +379,7 @@ def test_who_waits_when_the_disk_refuses_is_told_and_the_next_is_tried(tmp_path)
     with failing_at("fsync:spool"):
         refused = taker.take(Given(b"x\n"))
         assert isinstance(refused.exception(10), OSError)
-    assert taker.take(Given(b"y\n")).result(10) is Outcome.TAKEN
+    assert taker.take(Given(b"y\n")).result(10).outcome is Outcome.TAKEN
     taker.stop()
     assert lines_of(spool) == [b"y\n"]
 
@@ -381,8 +387,8 @@ def test_who_waits_when_the_disk_refuses_is_told_and_the_next_is_tried(tmp_path)
 def test_a_key_with_other_lines_is_told_apart_at_once_and_after_a_restart(tmp_path):
     spool = opened(tmp_path)
     one, other = (Given(lines, key_of("1", lines=lines)) for lines in [b"one\n", b"other\n"])
-    assert spool.take([one, other, one]) == [Outcome.TAKEN, Outcome.OTHER, Outcome.REPEATED]
-    assert opened(tmp_path).take([other, one]) == [Outcome.OTHER, Outcome.REPEATED]
+    assert take(spool, one, other, one) == [Outcome.TAKEN, Outcome.OTHER, Outcome.REPEATED]
+    assert take(opened(tmp_path), other, one) == [Outcome.OTHER, Outcome.REPEATED]
     assert lines_of(spool) == [b"one\n"]
 
 
