@@ -23,6 +23,7 @@ _ON_THE_COMMAND_LINE: Final = "command line"
 _OURS: Final = {
     "monitor.stores.record.NotFound": USAGE,
     "monitor.stores.record.AlreadyEnded": FOUND_PROBLEMS,
+    "monitor.responding.refusals.ActRefused": FOUND_PROBLEMS,
     "monitor.refusal.StoreError": COULD_NOT_RUN,
     "monitor.sources.SourceError": COULD_NOT_RUN,
     "monitor.sealing.SealError": COULD_NOT_RUN,

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
+import typer
 from typer import Argument, Option
 
-from monitor.cli.leaving import say
 from monitor.cli.options import (
     App,
     ConfigFile,
@@ -18,7 +18,6 @@ from monitor.cli.options import (
     Form,
     Limit,
     Output,
-    ReasonText,
     RuleId,
     ScopeName,
     SeverityWord,
@@ -28,16 +27,23 @@ from monitor.cli.options import (
     group,
 )
 from monitor.cli.printing import Column, limit_of, write_one, write_rows
+from monitor.cli.responding import (
+    add_decision,
+    approve_decisions,
+    exempt_entity,
+    reject_decisions,
+    revoke_decisions,
+)
 from monitor.cli.telling import (
     DECISION_COLUMNS,
     FINDING_COLUMNS,
     INCIDENT_COLUMNS,
+    WAITING_COLUMNS,
     decision_lines,
     decision_text,
     finding_lines,
     incident_lines,
 )
-from monitor.clock import now_us
 
 if TYPE_CHECKING:
     from detectors.finding import Finding
@@ -46,6 +52,10 @@ if TYPE_CHECKING:
 Id = Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
 StateWord = Annotated[str | None, Option("--state", metavar="STATE", help="In this state.")]
 IncidentId = Annotated[str | None, Option("--incident", metavar="ID", help="Of this incident.")]
+
+
+QUEUE_MAX: Final = 100_000
+"""Decisions of the queue that are listed at most."""
 
 
 class Order(StrEnum):
@@ -173,16 +183,28 @@ def list_decisions(
         str | None, Option("--mode", metavar="MODE", help="Only live, shadow or replay ones; else all.")
     ] = None,
     incident: IncidentId = None,
+    waiting: Annotated[
+        bool, Option("--waiting", help="Those that wait for a person, the most urgent first; no other filters.")
+    ] = False,
     limit: Limit = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """List decisions of every mode, newest first; held ones with their reason."""
+    """List decisions of every mode, newest first; held ones with their reason.
+
+    With --waiting: the queue of live ones that a person can approve or reject, with until when and why each was held.
+    """
     from monitor.cli.filters import query_of
     from monitor.cli.opening import record
     from playbooks.decision import DecisionState, Mode
 
+    if waiting:
+        given = (since, until, app, scope, value, rule, state, mode, incident)
+        if any(each is not None for each in given):
+            raise typer.BadParameter("lists the whole queue; leave other filters out", param_hint="--waiting")
+        _list_waiting(limit, output, config, data_dir)
+        return
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
         query = query_of(
@@ -191,6 +213,15 @@ def list_decisions(
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, state=state, mode=mode, incident=incident, limit=limit,
         )  # fmt: skip
         write_rows(output, opened.store.decisions(query), DECISION_COLUMNS, limit=limit)
+
+
+def _list_waiting(limit: int | None, output: Form, config: ConfigFile, data_dir: DataDir) -> None:
+    from monitor.cli.opening import record
+
+    with record(config, data_dir) as opened:
+        limit = limit_of(output, limit)
+        rows = opened.store.waiting_decisions(QUEUE_MAX if limit is None else limit)
+    write_rows(output, rows, WAITING_COLUMNS, limit=limit)
 
 
 @decisions.command("show", epilog="Example: miniwatch decisions show e415")
@@ -203,17 +234,19 @@ def show_decision(key: Id, output: Output = Form.TABLE, config: ConfigFile = Non
         write_one(output, row, decision_lines(row))
 
 
-@decisions.command("revoke", epilog='Example: miniwatch decisions revoke e415 --reason "The owner has fixed it"')
-def revoke_decisions(
-    keys: Annotated[list[str], Argument(metavar="ID", help="Ids, or the beginnings of them.", show_default=False)],
-    reason: ReasonText,
-    config: ConfigFile = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Lift decisions before their time."""
-    from monitor.cli.opening import actor, record
-
-    with record(config, data_dir) as opened:
-        for key in [opened.id_of("decision", key) for key in keys]:
-            ended = opened.store.revoke_decision(key, actor(), reason, now_us())
-            say(f"Revoked {decision_text(ended)}.")
+decisions.command(
+    "add",
+    epilog='Example: miniwatch decisions add throttle --app wx01 --target login --limit 60 --per 1m --for 24h --reason "A storm"',
+)(add_decision)
+decisions.command("approve", epilog='Example: miniwatch decisions approve e415 --reason "Seen in its code"')(
+    approve_decisions
+)
+decisions.command("reject", epilog='Example: miniwatch decisions reject e415 --reason "Their own test"')(
+    reject_decisions
+)
+decisions.command("revoke", epilog='Example: miniwatch decisions revoke e415 --reason "The owner has fixed it"')(
+    revoke_decisions
+)
+decisions.command("exempt", epilog='Example: miniwatch decisions exempt --app wx01 --for 7d --reason "Under repair"')(
+    exempt_entity
+)

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,11 +141,17 @@ def whole_id(found: list[str], what: str, prefix: str, listing: str) -> str:
 
 
 def actor() -> str:
-    """Who is asking, as the audit names them."""
+    """Who is asking, as the audit names them: the user whom the system knows, whatever the environment says.
+
+    Only who is root can say otherwise, and as root also do without us.
+    """
+    number = os.getuid()
+    if number == 0 and (behind := os.environ.get("SUDO_USER")):
+        return f"operator:{behind}"
     try:
-        name = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        name = f"uid {os.getuid()}"
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:
+        name = f"uid {number}"
     return f"operator:{name}"
 
 

@@ -17,7 +17,19 @@ Row = TypeVar("Row")
 Column = tuple[str, Callable[[Row], object]]
 
 TIMES: Final = frozenset(
-    {"time", "first_event", "last_event", "opened", "last_finding", "due", "expires", "created", "replayed", "as_of"}
+    {
+        "time",
+        "first_event",
+        "last_event",
+        "opened",
+        "last_finding",
+        "due",
+        "expires",
+        "answer_by",
+        "created",
+        "replayed",
+        "as_of",
+    }
 )
 """Fields that are microseconds in our structs and RFC 3339 in what we write."""
 

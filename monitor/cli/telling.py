@@ -60,6 +60,15 @@ DECISION_COLUMNS: Final[list[Column[Decision]]] = [
     ("UNTIL (UTC)", at("expires")),
     ("REASON", lambda row: row.reason.value),
 ]
+WAITING_COLUMNS: Final[list[Column[Decision]]] = [
+    ("ID", lambda row: row.id[:SHORT_ID]),
+    ("ANSWER BY (UTC)", lambda row: short(row.answer_by or row.expires)),
+    ("ACT", lambda row: row.type.value + (f" {row.target}" if row.target else "")),
+    ("WHO", entity_text),
+    ("ASKED BY", lambda row: row.origin),
+    ("HELD", lambda row: row.reason.value),
+    ("WHY", lambda row: row.explanation),
+]
 
 
 def finding_lines(row: Finding) -> list[tuple[str, object]]:
@@ -123,6 +132,7 @@ def decision_lines(row: Decision) -> list[tuple[str, object]]:
         ("Mode, state", f"{row.mode.value}, {row.state.value}"),
         ("Made (UTC)", short(row.time)),
         ("Until (UTC)", f"{short(row.expires)} ({span(row.time, row.expires)})"),
+        *_answer_lines(row),
         ("By", row.origin),
         ("Reason", row.reason.value),
         ("Why", row.explanation),
@@ -131,6 +141,14 @@ def decision_lines(row: Decision) -> list[tuple[str, object]]:
         ("Finding", row.finding),
         ("Labels", ", ".join(row.labels)),
     ]
+
+
+def _answer_lines(row: Decision) -> list[tuple[str, object]]:
+    """Of a decision that waits: until when a person can answer it, and what becomes of it else."""
+    if row.answer_by is None:
+        return []
+    else_ = {"lapse": "it lapses, and nothing is done", "decide-again": "the guards are asked again, and it may begin"}
+    return [("Answer by (UTC)", short(row.answer_by)), ("If nobody does", else_[row.unanswered.value])]
 
 
 def problem_text(row: RuleProblem | TwinFailure) -> str:

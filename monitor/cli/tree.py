@@ -49,7 +49,7 @@ COMMANDS: Final = (
     Place(SEEING, "explain", "explaining:explain", "The story behind an id, in a screen.", "explain 3fa4c1"),
     Place(SEEING, "incidents", "lists:incidents", "What is worth a person's time, with deadlines."),
     Place(SEEING, "findings", "lists:findings", "What detectors saw, about whom."),
-    Place(SEEING, "decisions", "lists:decisions", "What was decided, why, until when; revoke."),
+    Place(SEEING, "decisions", "lists:decisions", "What was decided, and until when; answer, add, lift."),
     Place(SEEING, "events", "events:events", "The archive of events."),
     Place(SEEING, "deadletters", "deadletters:deadletters", "Lines that could not be read; replay them."),
     Place(SEEING, "ledger", "ledger:ledger", "What became of every line that came in.", "ledger -o ndjson"),
