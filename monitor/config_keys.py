@@ -177,6 +177,7 @@ class PlaybookKeys(Keys):
 
 Weight = Annotated[float, Field(ge=0, le=100)]
 PerHour = Annotated[int, Field(ge=0, le=1_000_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class RiskKeys(Keys):
@@ -216,6 +217,26 @@ class BudgetKeys(Keys):
     remove_per_h: PerHour = 20
     ban_per_h: PerHour = 5
     all_per_h: PerHour = 1000
+    rule_per_h: PerHour = 200
+    rule_share_max: Share = 0.02
+    tier_share_max: Share = 0.05
+    all_share_max: Share = 0.1
+    apps_min: Count = 1_000
+    people_min: Count = 10_000
+
+
+class GuardKeys(Keys):
+    input_late_s_max: Annotated[float, Field(ge=1, le=86_400 * 365)] = 900.0
+    clock_off_s_max: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    store_stalled_s_max: Annotated[float, Field(ge=1, le=86_400)] = 30.0
+    dead_letter_share_max: Share = 0.05
+    dead_letter_lines_min: Count = 1_000
+    new_rule_h: Annotated[float, Field(ge=0, le=24 * 30)] = 1.0
+    new_rule_acts_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    duration_days_max: Annotated[int, Field(ge=1, le=365)] = 30
+    shared_people_min: Annotated[int, Field(ge=2, le=64)] = 10
+    shared_apps_min: Annotated[int, Field(ge=2, le=64)] = 20
+    shared_throttle_h_max: Hours = 24.0
 
 
 class HeldKeys(Keys):
@@ -421,6 +442,7 @@ class AllKeys(Keys):
     incidents: IncidentKeys = IncidentKeys()
     budgets: BudgetKeys = BudgetKeys()
     held: HeldKeys = HeldKeys()
+    guards: GuardKeys = GuardKeys()
     retention: RetentionKeys = RetentionKeys()
     snapshots: SnapshotKeys = SnapshotKeys()
     http: HttpKeys = HttpKeys()

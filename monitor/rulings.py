@@ -11,10 +11,11 @@ from detectors.finding import Entity, Scope, Severity
 from monitor.config import Config
 from monitor.playbook_files import LoadedPlaybooks
 from monitor.stores import StandingKind, Store
+from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.decision import Tier
 from playbooks.incident import IncidentConfig
 from playbooks.ladder import Playbook
-from playbooks.policy import BudgetConfig, Exceptions, Exemption, Exemptions, Policy, RuleException
+from playbooks.policy import Exceptions, Exemption, Exemptions, Policy, RuleException
 from playbooks.risk import RiskConfig
 from playbooks.waiting import HeldConfig
 
@@ -42,6 +43,7 @@ class Rulings:
             incident=incident_config(config),
             budget=budget_config(config),
             held=held_config(config),
+            guards=guard_config(config),
         )
         self._current = self._policy
         self.take(playbooks.playbooks, trial)
@@ -76,6 +78,7 @@ class Rulings:
             incident=self._policy.incident,
             budget=self._policy.budget,
             held=self._policy.held,
+            guards=self._policy.guards,
             exemptions=Exemptions(exemptions),
             exceptions=Exceptions(exceptions),
             protected=self._protected(),
@@ -99,8 +102,32 @@ def incident_config(config: Config) -> IncidentConfig:
 
 
 def budget_config(config: Config) -> BudgetConfig:
+    keys = config.budgets
     tiers = [tier.value for tier in Tier if tier is not Tier.OBSERVE]
-    return BudgetConfig(**{f"{name}_per_hour": getattr(config.budgets, f"{name}_per_h") for name in (*tiers, "all")})
+    return BudgetConfig(
+        **{f"{name}_per_hour": getattr(keys, f"{name}_per_h") for name in (*tiers, "all", "rule")},
+        rule_share=keys.rule_share_max,
+        tier_share=keys.tier_share_max,
+        all_share=keys.all_share_max,
+        apps_min=keys.apps_min,
+        people_min=keys.people_min,
+    )
+
+
+def guard_config(config: Config) -> GuardConfig:
+    keys = config.guards
+    return GuardConfig(
+        input_late_s=max(keys.input_late_s_max, 2 * config.clock.lateness_s_max),
+        clock_off_s=keys.clock_off_s_max,
+        store_stalled_s=keys.store_stalled_s_max,
+        dead_letter_share=keys.dead_letter_share_max,
+        new_rule_s=keys.new_rule_h * 3600,
+        new_rule_acts=keys.new_rule_acts_max,
+        duration_s=keys.duration_days_max * 86_400,
+        shared_people=keys.shared_people_min,
+        shared_apps=keys.shared_apps_min,
+        shared_throttle_s=int(keys.shared_throttle_h_max * 3600),
+    )
 
 
 def held_config(config: Config) -> HeldConfig:

@@ -10,12 +10,16 @@ from detectors.finding import Entity, Finding, Scope, Severity
 from playbooks import incident as incidents
 from playbooks.action import Action, describe
 from playbooks.decision import Considered, Decision, DecisionState, Mode, Reason, Tier, Unanswered, decision_id
-from playbooks.guards import Proposal, objection, shortened
+from playbooks.guards.asking import LETS_LOWER_STEP_ACT, objection, tripped
+from playbooks.guards.evidence import shortened
+from playbooks.guards.proposal import Proposal
 from playbooks.history import History, outranks
 from playbooks.incident import NOUNS, Incident
 from playbooks.known import Known, Outcome
 from playbooks.ladder import Footing, Playbook, Step, first_match
 from playbooks.risk import MICROSECONDS, Risk, raise_by
+from playbooks.surroundings import Active, Behind
+from playbooks.trip import Trip
 from playbooks.waiting import asked, until
 
 if TYPE_CHECKING:
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
 _DAY_US = 86_400 * MICROSECONDS
 _UUID_CHARACTERS = 36
 _UUID_HEAD_CHARACTERS = 8
-_LETS_LOWER_STEP_ACT = frozenset({Reason.HELD_EVIDENCE, Reason.HELD_APPROVAL})
 
 
 def decide(findings: Sequence[Finding], known: Known, policy: Policy, *, now: int | None) -> Outcome:
@@ -41,8 +44,9 @@ def decide(findings: Sequence[Finding], known: Known, policy: Policy, *, now: in
     return Outcome(
         risks=list(weighing.risks.values()),
         incidents=list(weighing.touched.values()),
-        decisions=list(weighing.history.changed.values()),
+        decisions=[*weighing.history.changed.values(), *weighing.in_shadow],
         considered=considered,
+        trips=list(weighing.trips.values()),
     )
 
 
@@ -53,7 +57,8 @@ def decide_in_shadow(finding: Finding, policy: Policy, *, now: int | None) -> Ou
     would be without it, and the answer is the same however the stream is cut.
     """
     trying = tuple(playbook.in_shadow() for playbook in policy.trial or policy.playbooks)
-    outcome = decide([finding], Known(), msgspec.structs.replace(policy, playbooks=trying), now=now)
+    alone = msgspec.structs.replace(policy, playbooks=trying, trial=(), shadowed={})
+    outcome = decide([finding], Known(), alone, now=now)
     return Outcome(
         risks=[],
         incidents=[],
@@ -102,6 +107,9 @@ class _Weighing:
         self.risks: dict[Entity, Risk] = {}
         self.touched: dict[str, Incident] = {}
         self._incidents: dict[Entity, Incident] = {}
+        self.in_shadow: list[Decision] = []
+        self.trips: dict[tuple[Reason, str], Trip] = {}
+        self._shadowed = {**policy.shadowed, **known.shadowed}
         self._playbooks: dict[tuple[str, Scope, Severity, str, tuple[str, ...]], Playbook | None] = {}
 
     def consider(self, finding: Finding) -> Considered:
@@ -112,6 +120,9 @@ class _Weighing:
             named = f"{finding.title.rstrip('.')} (rule {_short(finding.rule.id)})"
             detail = f"{named} does not apply to {_named(finding.entity)}: an exception says so."
             return _considered(finding, None, None, Reason.RULE_EXCEPTED, detail)
+        if finding.rule.id in self._shadowed:
+            return self._only_recorded(finding)
+        self.history.take_up(finding.entity, _owner(finding))
         score = self._raise_risk(finding)
         incident = self._join_incident(finding, score)
         playbook = self._playbook_for(finding)
@@ -131,6 +142,14 @@ class _Weighing:
         chosen = _telling(results)
         return _considered(finding, incident, chosen.decision.id, chosen.reason, chosen.detail)
 
+    def _only_recorded(self, finding: Finding) -> Considered:
+        """What comes of a rule in shadow: nothing rises, nothing is enforced, and it is written down."""
+        outcome = decide_in_shadow(finding, msgspec.structs.replace(self.policy, trial=()), now=self.now)
+        self.in_shadow += outcome.decisions
+        (word,) = outcome.considered
+        detail = f"Rule {_short(finding.rule.id)} is in shadow ({self._shadowed[finding.rule.id]}): {word.detail}"
+        return _considered(finding, None, word.decision, Reason.RULE_IN_SHADOW, detail)
+
     def _raise_risk(self, finding: Finding) -> float:
         config = self.policy.risk
         weight = config.weight(finding)
@@ -146,16 +165,21 @@ class _Weighing:
 
     def _join_incident(self, finding: Finding, score: float) -> Incident:
         """The finding's incident, with it. One that is too old for the open incident has its own, and leaves it open."""
-        config = self.policy.incident
+        config, enforced = self.policy.incident, self._is_under_act(finding)
         current = self._incidents.get(finding.entity) or self.known.incidents.get(finding.entity)
         if current is not None and incidents.belongs(current, finding, config.gap_s):
-            incident = incidents.join(current, finding, score, config)
+            incident = incidents.join(current, finding, score, config, under_act=enforced)
         else:
-            incident = incidents.open_incident(finding, score, config)
+            incident = incidents.open_incident(finding, score, config, under_act=enforced)
         if current is None or incident.id == current.id or incident.last_finding >= current.last_finding:
             self._incidents[finding.entity] = incident
         self.touched[incident.id] = incident
         return incident
+
+    def _is_under_act(self, finding: Finding) -> bool:
+        """Whether what was seen may be an effect of an act that was in force: one that this rule has no part in."""
+        acts = self.history.enforced(finding.entity, finding.owner, finding.time)
+        return bool(acts) and not self.history.has_acted(finding.rule.id, finding.entity)
 
     def _playbook_for(self, finding: Finding) -> Playbook | None:
         kind = (finding.rule.id, finding.entity.scope, finding.severity, finding.kind, finding.tags)
@@ -167,7 +191,6 @@ class _Weighing:
         """How the entity stands now, seen by the playbook: its risk, its incident, and its earlier acts."""
         finding, playbook = case.finding, case.playbook
         owner = _owner(finding)
-        self.history.take_up(finding.entity, owner)
         counted = owner if playbook.per_owner else None
         offences = self.history.offences(finding.entity, counted, playbook.origin, case.mode)
         since = finding.time - playbook.memory_days * _DAY_US
@@ -186,7 +209,7 @@ class _Weighing:
         for step in steps:
             here = [self._propose(case, step, action) for action in step.actions]
             results += here
-            if any(result.reason not in _LETS_LOWER_STEP_ACT for result in here):
+            if any(result.reason not in LETS_LOWER_STEP_ACT for result in here):
                 break
         return results
 
@@ -212,13 +235,24 @@ class _Weighing:
             mode=case.mode,
             clock=case.clock,
             spent=self.history.spent,
+            enforced=self.history.enforced(case.finding.entity, case.finding.owner, case.finding.time),
+            active=self.known.active.get(case.finding.id, Active()),
+            behind=self.known.behind.get(case.finding.entity, Behind()),
         )
         objected = objection(proposal, self.policy)
         if objected is not None:
+            self._tell(tripped(proposal, self.policy, *objected))
             return self._hold(proposed, step, *objected)
         self.history.put_in_force(proposed)
         self._reach(case, proposed.tier)
         return _Result(proposed, Reason.PLAYBOOK, proposed.explanation)
+
+    def _tell(self, trip: Trip | None) -> None:
+        """Have people told once of each bound; a rule that tripped it is in shadow from the next finding on."""
+        if trip is not None:
+            self.trips.setdefault((trip.reason, trip.name), trip)
+            if trip.rule is not None:
+                self._shadowed.setdefault(trip.rule, trip.because)
 
     def _hold(self, proposed: Decision, step: Step, reason: Reason, because: str) -> _Result:
         """Keep a proposed act for a person to see; the same question is not asked twice."""

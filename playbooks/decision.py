@@ -75,6 +75,16 @@ class Reason(StrEnum):
     HELD_APPROVAL = "held-approval"  # held: a ban waits for a second person
     HELD_BUDGET = "held-budget"  # held: too many acts of this kind in the hour
     HELD_PROTECTED = "held-protected"  # held: the registry calls the app protected
+    HELD_PAUSED = "held-paused"  # held: a person has stopped all acts
+    HELD_MAINTENANCE = "held-maintenance"  # held: a window of maintenance is open
+    HELD_DURATION = "held-duration"  # held: longer than a machine may decide
+    HELD_SHARED = "held-shared"  # held: many people or apps stand behind the address
+    HELD_HEALTH = "held-health"  # held: our own telemetry is unhealthy
+    HELD_NEW_RULE = "held-new-rule"  # held: the rule came into force only just now
+    HELD_LOOP = "held-loop"  # held: the findings may be effects of what we enforce
+    HELD_RULE_BUDGET = "held-rule-budget"  # held: one rule brings about too much
+    HELD_SHARE = "held-share"  # held: too large a part of all active apps or people
+    RULE_IN_SHADOW = "rule-in-shadow"  # nothing: the rule was moved to shadow, what it leads to is only recorded
 
 
 class Unanswered(StrEnum):

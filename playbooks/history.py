@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from detectors.finding import Entity, Scope
-from playbooks.decision import Act, Decision, DecisionState, Mode
-from playbooks.guards import Spent
+from playbooks.decision import Act, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.known import Known, began
+from playbooks.spent import Spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,7 +79,8 @@ class History:
         self._lifted: dict[tuple[Entity, Slot, str | None], Decision] = {}
         self._offences: dict[Origin, Offences] = defaultdict(Offences)
         self._owners: set[str] = set()
-        self.spent = Spent(decision for decision in known.recent if began(decision))
+        self._enforced: dict[Entity, dict[str, Decision]] = defaultdict(dict)
+        self.spent = Spent(known.recent)
         self.changed: dict[str, Decision] = {}
 
     def take_up(self, entity: Entity, owner: str | None) -> None:
@@ -100,6 +101,7 @@ class History:
         place = (decision.entity, slot(decision))
         if began(decision):
             self._offences[decision.entity, decision.origin, decision.mode].add(decision)
+            self._note_enforced(decision)
         if decision.state is DecisionState.ACTIVE:
             self._in_force[decision.entity][slot(decision)] = decision
         elif decision.state in _UNDECIDED:
@@ -112,6 +114,20 @@ class History:
         if owner is None:
             return self._offences[entity, origin, mode]
         return self._offences[Entity(Scope.DEVELOPER, owner), f"owned:{origin}", mode]
+
+    def _note_enforced(self, decision: Decision) -> None:
+        if decision.mode is Mode.LIVE and decision.tier.rank > Tier.WARN.rank:
+            self._enforced[decision.entity][decision.id] = decision
+
+    def enforced(self, entity: Entity, owner: str | None, at: int) -> list[Decision]:
+        """The real acts above a warning that met an entity or its owner at a time, the highest first."""
+        whom = [entity] if owner is None else [entity, Entity(Scope.DEVELOPER, owner)]
+        acts = [act for each in whom for act in self._enforced[each].values() if act.time <= at < act.expires]
+        return sorted(acts, key=lambda act: (-act.tier.rank, act.time, act.id))
+
+    def has_acted(self, rule: str, entity: Entity) -> bool:
+        """Whether a rule has brought about a real act above a warning on an entity."""
+        return any(act.rule == rule for act in self._enforced[entity].values())
 
     def in_force(self, proposed: Decision) -> Decision | None:
         """The decision that holds the proposed one's place now."""
@@ -145,6 +161,8 @@ class History:
         self._retire(self._waiting.get((decision.entity, slot(decision))), decision.time)
         self._waiting[decision.entity, slot(decision)] = decision
         self.changed[decision.id] = decision
+        if decision.reason is Reason.HELD_NEW_RULE:
+            self.spent.add(decision)
 
     def put_in_force(self, decision: Decision) -> None:
         """Add a decision that acts; what was in its place, in force or waiting, gives way."""
@@ -157,6 +175,7 @@ class History:
             owner = Entity(Scope.DEVELOPER, decision.owner)
             self._offences[owner, f"owned:{decision.origin}", decision.mode].add(decision)
         self.spent.add(decision)
+        self._note_enforced(decision)
         self.changed[decision.id] = decision
 
     def _retire(self, earlier: Decision | None, at: int) -> None:

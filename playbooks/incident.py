@@ -40,6 +40,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """Times are microseconds since 1970 UTC. `due` is when a first answer is owed.
 
     `tier` is the highest rung of what was put in force for it. `kinds` are the kinds of detector that spoke.
+    `under_act` are the rules that have spoken only while an act that was not theirs was in force.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    under_act: tuple[str, ...] = ()
     title: str
 
 
@@ -92,8 +94,8 @@ def belongs(incident: Incident, finding: Finding, gap_s: int) -> bool:
     return incident.state is IncidentState.OPEN and near
 
 
-def open_incident(finding: Finding, risk: float, config: IncidentConfig) -> Incident:
-    """The incident that a finding opens."""
+def open_incident(finding: Finding, risk: float, config: IncidentConfig, *, under_act: bool = False) -> Incident:
+    """The incident that a finding opens; `under_act` as in `join`."""
     return Incident(
         id=incident_id(finding.entity, finding.id),
         entity=finding.entity,
@@ -108,12 +110,18 @@ def open_incident(finding: Finding, risk: float, config: IncidentConfig) -> Inci
         rules=(finding.rule.id,),
         tags=finding.tags[:NAMES_MAX],
         kinds=(finding.kind,),
+        under_act=(finding.rule.id,) if under_act else (),
         title=_title(finding),
     )
 
 
-def join(incident: Incident, finding: Finding, risk: float, config: IncidentConfig) -> Incident:
-    """The incident with one more finding. Severity only rises, the deadline only comes nearer."""
+def join(
+    incident: Incident, finding: Finding, risk: float, config: IncidentConfig, *, under_act: bool = False
+) -> Incident:
+    """The incident with one more finding. Severity only rises, the deadline only comes nearer.
+
+    `under_act`: an act that other rules brought about was in force when it was made.
+    """
     worse = finding.severity.rank > incident.severity.rank
     return msgspec.structs.replace(
         incident,
@@ -127,8 +135,17 @@ def join(incident: Incident, finding: Finding, risk: float, config: IncidentConf
         rules=_named(incident.rules, (finding.rule.id,)),
         tags=_named(incident.tags, finding.tags),
         kinds=_named(incident.kinds, (finding.kind,)),
+        under_act=_under_act(incident, finding.rule.id, under_act=under_act),
         title=_title(finding) if worse else incident.title,
     )
+
+
+def _under_act(incident: Incident, rule: str, *, under_act: bool) -> tuple[str, ...]:
+    """The rules that have spoken under acts only, with this one's latest word."""
+    if not under_act:
+        return tuple(name for name in incident.under_act if name != rule)
+    is_new = rule not in incident.rules and len(incident.rules) < NAMES_MAX
+    return _named(incident.under_act, (rule,)) if is_new else incident.under_act
 
 
 def _named(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

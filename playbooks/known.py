@@ -8,6 +8,8 @@ import msgspec
 
 from playbooks.decision import Considered, Decision, DecisionState, Reason
 from playbooks.risk import MICROSECONDS, Risk
+from playbooks.surroundings import Active, Behind
+from playbooks.trip import Trip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +26,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     `decisions` are each entity's, newest first; `owners` those about any app of a developer, by the developer's id,
     newest first; `recent` all those of the last hour, of whatever entity, for the budget. Entities that no
-    finding names may be left out.
+    finding names may be left out. `active` is who was about, by the finding's id; `behind` who stands behind an address.
+    `shadowed` are rules that were moved to shadow, and why.
     """
 
     risks: Mapping[Entity, Risk] = msgspec.field(default_factory=dict)
@@ -32,18 +35,23 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     decisions: Mapping[Entity, Sequence[Decision]] = msgspec.field(default_factory=dict)
     owners: Mapping[str, Sequence[Decision]] = msgspec.field(default_factory=dict)
     recent: Sequence[Decision] = ()
+    active: Mapping[str, Active] = msgspec.field(default_factory=dict)
+    behind: Mapping[Entity, Behind] = msgspec.field(default_factory=dict)
+    shadowed: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What findings have led to: new values of everything they touched, and a word on each finding, in its order.
 
     `decisions` holds new ones and earlier ones whose state has changed, each once, as it stands in the end.
+    `trips` are the guards that spoke of something wrong with us.
     """
 
     risks: list[Risk]
     incidents: list[Incident]
     decisions: list[Decision]
     considered: list[Considered]
+    trips: list[Trip] = []
 
 
 _BEGUN: Final = frozenset({DecisionState.ACTIVE, DecisionState.EXPIRED, DecisionState.SUPERSEDED})
@@ -84,6 +92,9 @@ def carry(known: Known, outcome: Outcome) -> Known:
         decisions={**known.decisions, **decisions},
         owners={**known.owners, **owners},
         recent=[d for d in recent.values() if d.time > newest - RECENT_S * MICROSECONDS],
+        active=known.active,
+        behind=known.behind,
+        shadowed={**known.shadowed, **{trip.rule: trip.because for trip in outcome.trips if trip.rule is not None}},
     )
 
 

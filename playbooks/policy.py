@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from detectors.finding import Entity, Scope
-from playbooks.decision import Tier
+from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.incident import IncidentConfig
 from playbooks.risk import RiskConfig
 from playbooks.waiting import HeldConfig
+from playbooks.surroundings import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
     from playbooks.ladder import Playbook
@@ -106,29 +107,52 @@ class Exceptions:
         return None if exemptions is None else exemptions.until(entity, owner, at)
 
 
-class BudgetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many acts of each tier may be put in force in any hour, and in all; what is above is held for a person."""
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """The stop switch: until it ends, no act begins. Times are microseconds since 1970 UTC."""
 
-    warn_per_hour: int = 1_000
-    throttle_per_hour: int = 300
-    remove_per_hour: int = 20
-    ban_per_hour: int = 5
-    all_per_hour: int = 1_000
+    begins: int
+    expires: int
+    actor: str
+    reason: str
 
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
 
-    def per_hour(self, tier: Tier) -> int:
-        """The bound of one tier. Watching costs nobody anything."""
-        return self.all_per_hour if tier is Tier.OBSERVE else int(getattr(self, f"{tier.value}_per_hour"))
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """Maintenance from one time to another: of everything, or of one entity (its apps, for a developer; its addresses, for a range)."""
+
+    begins: int
+    expires: int
+    reason: str
+    scope: Scope | None = None
+    value: str = ""
+
+
+class Maintenance:
+    """Windows of maintenance, asked about one entity at a time."""
+
+    def __init__(self, windows: Iterable[Window] = ()) -> None:
+        self._windows = [(window, _whom(window)) for window in windows]
+
+    def open_for(self, entity: Entity, owner: str | None, at: int) -> Window | None:
+        """The window in which an entity is at a time, or None."""
+        for window, whom in self._windows:
+            is_open = window.begins <= at < window.expires
+            if is_open and (whom is None or whom.until(entity, owner, at) is not None):
+                return window
+        return None
+
+
+def _whom(window: Window) -> Exemptions | None:
+    """Whom a window is about; None for everybody."""
+    if window.scope is None:
+        return None
+    return Exemptions([Exemption(scope=window.scope, value=window.value, expires=window.expires)])
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """All that `decide` is told besides findings and history. `playbooks` are in the order in which they are asked.
 
     `trial` are the playbooks that answer findings of rules that are being tried; without any, `playbooks` do.
+    `shadowed` says of rules that are in shadow why: what their findings lead to is only recorded.
     """
 
     playbooks: tuple[Playbook, ...]
@@ -137,6 +161,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     incident: IncidentConfig = msgspec.field(default_factory=IncidentConfig)
     budget: BudgetConfig = msgspec.field(default_factory=BudgetConfig)
     held: HeldConfig = msgspec.field(default_factory=HeldConfig)
+    guards: GuardConfig = msgspec.field(default_factory=GuardConfig)
+    health: Health = msgspec.field(default_factory=Health)
+    paused: Pause | None = None
+    maintenance: Maintenance = msgspec.field(default_factory=Maintenance)
+    shadowed: Mapping[str, str] = msgspec.field(default_factory=dict)
     exemptions: Exemptions = msgspec.field(default_factory=Exemptions)
     exceptions: Exceptions = msgspec.field(default_factory=Exceptions)
     protected: AbstractSet[Entity] = frozenset()

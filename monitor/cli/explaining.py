@@ -45,6 +45,18 @@ HELD: Final = {
     "held-budget": "More acts of this kind came up in the hour than the budgets of the configuration allow, so that a "
     "faulty rule cannot act on everyone.",
     "held-protected": "The registry marks this app as protected: nothing is done to it automatically.",
+    "held-paused": "A person has stopped all acts with `miniwatch pause`. `miniwatch resume` lets them begin again.",
+    "held-maintenance": "A window of maintenance is open, and what is seen meanwhile may be its doing: `miniwatch maintenance list`.",
+    "held-duration": "It would last longer than a machine may decide (`guards.duration_days_max`): a person has to.",
+    "held-shared": "Many people or apps were seen behind this address lately, and would all be met: a person has to judge "
+    "whether that is right.",
+    "held-health": "Our own telemetry was unhealthy: who sees badly does no more than warn. `miniwatch doctor` tells of it.",
+    "held-new-rule": "The rule came into force only just now and has shown nothing yet. Where it would act often, it is moved "
+    "to shadow.",
+    "held-loop": "The rule has spoken about this entity only while an act was in force, and may see what the act does.",
+    "held-rule-budget": "One rule would have acted more often than the budgets allow, so it was moved to shadow. Where it is "
+    "right, `miniwatch rules unshadow` lifts that.",
+    "held-share": "In this hour acts have begun on as large a part of all active apps or people as the budgets allow.",
 }
 """Why something was held, in full."""
 
