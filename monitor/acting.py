@@ -13,6 +13,7 @@ from detectors.finding import Entity, Finding, Scope, Sighting
 from monitor.alerts import alerts
 from monitor.settings import Settings
 from monitor.stores import Message, Overtaken, Store, Turn
+from monitor.tripping import shadowing, told
 from playbooks.decide import decide, decide_in_shadow
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
@@ -66,6 +67,7 @@ class Acting:
                 decisions=outcome.decisions,
                 considered=outcome.considered,
                 messages=self._messages(outcome, fresh),
+                standings=shadowing(outcome.trips),
                 rulings=rulings,
             )
             with self._timed("commit"), suppress(Overtaken):
@@ -101,7 +103,7 @@ class Acting:
 
     def _messages(self, outcome: Outcome, fresh: Sequence[Finding]) -> list[Message]:
         channels = self._settings.channels if self._settings.deliver else ()
-        return alerts(outcome, fresh, channels, self._clock()) if channels else []
+        return [*alerts(outcome, fresh, channels, self._clock()), *told(outcome.trips, channels)] if channels else []
 
     def _now(self) -> int | None:
         """The present, unless the run lives on the stream's own clock."""

@@ -21,6 +21,7 @@ from monitor.console.health import Health
 from monitor.counting import counted
 from monitor.first_token import ensure_first_token
 from monitor.front import Front, front_of
+from monitor.holding import held_words
 from monitor.in_force import InForce, Installed
 from monitor.intakes import intakes_of
 from monitor.jobs import Jobs
@@ -166,7 +167,15 @@ def open_daemon(
             found = repeated.in_force(begun, lineup)
         _tell_loaded(config, found, telemetry)
         registry = Registered(kept.store, telemetry)
-        rulings = Rulings(config, found.playbooks, kept.store, clock, found.trial_playbooks, registry.protected)
+        rulings = Rulings(
+            config,
+            found.playbooks,
+            kept.store,
+            clock,
+            found.trial_playbooks,
+            registry.protected,
+            registry.owners_of_protected,
+        )
         delivering = deliver if deliver is not None else not until_end
         notifiers = {f"webhook:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
         outbox = OutboxWorker(kept.store, notifiers, clock, telemetry)
@@ -315,5 +324,6 @@ def health_of(daemon: Daemon) -> Health:
         store_stalled=stalled,
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
+        held=held_words(daemon.kept.store, daemon.pipeline.clock()),
         others=(*(("stopping",) if daemon.stopping.is_set() else ()), *pipeline.suspensions.words(pipeline.lineup)),
     )

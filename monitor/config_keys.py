@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -176,7 +177,7 @@ class PlaybookKeys(Keys):
 
 
 Weight = Annotated[float, Field(ge=0, le=100)]
-PerHour = Annotated[int, Field(ge=0, le=1_000_000)]
+PerHour = Annotated[int, Field(ge=0, le=50_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -244,6 +245,53 @@ class HeldKeys(Keys):
     throttle_h: Hours = 24.0
     remove_h: Hours = 72.0
     ban_h: Hours = 168.0
+
+
+def _rfc3339(text: str) -> str:
+    try:
+        is_told = datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        is_told = False
+    if not is_told:
+        raise RefusedValueError("a time with its zone", "write, say, 2026-03-02T22:00:00Z")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_rfc3339)]
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MaintenanceKeys(Keys):
+    begins: Moment
+    ends: Moment
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    scope: Literal["", "AppId", "DeveloperId", "OpenId", "DeviceId", "Ip", "Range", "Domain"] = ""
+    value: str = ""
+
+    @property
+    def begins_us(self) -> int:
+        return (datetime.fromisoformat(self.begins) - _EPOCH) // timedelta(microseconds=1)
+
+    @property
+    def ends_us(self) -> int:
+        return (datetime.fromisoformat(self.ends) - _EPOCH) // timedelta(microseconds=1)
+
+    @field_validator("ends")
+    @classmethod
+    def _later(cls, value: str, info: ValidationInfo) -> str:
+        begins = info.data.get("begins")
+        if begins is not None and datetime.fromisoformat(value) <= datetime.fromisoformat(begins):
+            raise RefusedValueError(f"a time after begins ({begins})", "correct one of the two")
+        return value
+
+    @field_validator("value")
+    @classmethod
+    def _of_somebody(cls, value: str, info: ValidationInfo) -> str:
+        if bool(value) != bool(info.data.get("scope")):
+            raise RefusedValueError(
+                "scope and value together, or neither", "name both, or leave both out for everything"
+            )
+        return value
 
 
 class RetentionKeys(Keys):
@@ -443,6 +491,7 @@ class AllKeys(Keys):
     budgets: BudgetKeys = BudgetKeys()
     held: HeldKeys = HeldKeys()
     guards: GuardKeys = GuardKeys()
+    maintenance: Annotated[tuple[MaintenanceKeys, ...], Field(max_length=100)] = ()
     retention: RetentionKeys = RetentionKeys()
     snapshots: SnapshotKeys = SnapshotKeys()
     http: HttpKeys = HttpKeys()

@@ -16,6 +16,7 @@ class Registered:
         self._telemetry = telemetry
         self._version: tuple[int, int] = (-1, -1)
         self._protected: frozenset[Entity] = frozenset()
+        self._owners: frozenset[Entity] = frozenset()
         self._registry = Registry(())
         self.refresh()
 
@@ -27,6 +28,11 @@ class Registered:
         self.refresh()
         return self._protected
 
+    def owners_of_protected(self) -> frozenset[Entity]:
+        """Developers of such apps; what is done to them would meet the apps."""
+        self.refresh()
+        return self._owners
+
     def refresh(self) -> None:
         """Take up what was imported since; the present registry stays in use until the new one is whole."""
         version = self._store.apps_version()
@@ -34,5 +40,6 @@ class Registered:
             return
         registry = Registry(list(self._store.apps()))
         self._protected = frozenset(Entity(Scope.APP, app) for app in registry.protected())
+        self._owners = frozenset(Entity(Scope.DEVELOPER, owner) for owner in registry.owners_of_protected())
         self._registry, self._version = registry, version
         self._telemetry.emit(upkeep.RegistryLoaded(apps=len(registry)))

@@ -160,6 +160,12 @@ class Registry:
         flags = self._table["app.protected"].gather(newest["row"])
         return newest["app"].filter(flags.fill_null(value=False)).to_list()
 
+    def owners_of_protected(self) -> list[str]:
+        """Developers of such apps, where the registry names them."""
+        newest = self._ranges.select(row=pl.col("after") - 1)["row"]
+        flags = self._table["app.protected"].gather(newest).fill_null(value=False)
+        return self._table["app.developer_id"].gather(newest).filter(flags).drop_nulls().unique().to_list()
+
     @staticmethod
     def fields(needed: frozenset[str]) -> frozenset[str]:
         """The event fields that `join` must find in a frame to add these columns."""

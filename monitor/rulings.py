@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -10,12 +10,12 @@ import msgspec
 from detectors.finding import Entity, Scope, Severity
 from monitor.config import Config
 from monitor.playbook_files import LoadedPlaybooks
-from monitor.stores import StandingKind, Store
+from monitor.stores import Standing, StandingKind, Store
 from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.decision import Tier
 from playbooks.incident import IncidentConfig
 from playbooks.ladder import Playbook
-from playbooks.policy import Exceptions, Exemption, Exemptions, Policy, RuleException
+from playbooks.policy import Exceptions, Exemption, Exemptions, Maintenance, Pause, Policy, RuleException, Window
 from playbooks.risk import RiskConfig
 from playbooks.waiting import HeldConfig
 
@@ -31,11 +31,14 @@ class Rulings:
         clock: Callable[[], int],
         trial: tuple[Playbook, ...] = (),
         protected: Callable[[], AbstractSet[Entity]] = frozenset,
+        owners_of_protected: Callable[[], AbstractSet[Entity]] = frozenset,
     ) -> None:
         self._store = store
         self._clock = clock
         self._protected = protected
+        self._owners_of_protected = owners_of_protected
         self._version: int | None = None  # None: to be read in any case
+        self._windows = configured_windows(config)
         self._is_shadow = config.mode == "shadow"
         self._policy = Policy(
             playbooks=(),
@@ -62,27 +65,58 @@ class Rulings:
         return self._current
 
     def _with_standings(self) -> Policy:
-        exemptions, exceptions = [], []
+        by_kind: dict[StandingKind, list[Standing]] = {kind: [] for kind in StandingKind}
         for standing in self._store.standings(self._clock()):
-            scope = Scope(standing.scope)
-            if standing.kind is StandingKind.EXCEPTION and standing.rule is not None:
-                exceptions.append(
-                    RuleException(rule=standing.rule, scope=scope, value=standing.value, expires=standing.expires)
-                )
-            else:
-                exemptions.append(Exemption(scope=scope, value=standing.value, expires=standing.expires))
-        return Policy(
-            playbooks=self._policy.playbooks,
-            trial=self._policy.trial,
-            risk=self._policy.risk,
-            incident=self._policy.incident,
-            budget=self._policy.budget,
-            held=self._policy.held,
-            guards=self._policy.guards,
-            exemptions=Exemptions(exemptions),
-            exceptions=Exceptions(exceptions),
+            by_kind[standing.kind].append(standing)
+        laid_down = [_window(standing) for standing in by_kind[StandingKind.MAINTENANCE]]
+        return msgspec.structs.replace(
+            self._policy,
+            exemptions=Exemptions([_exemption(standing) for standing in by_kind[StandingKind.EXEMPTION]]),
+            exceptions=Exceptions([_exception(standing) for standing in by_kind[StandingKind.EXCEPTION]]),
+            paused=_pause(by_kind[StandingKind.PAUSE]),
+            maintenance=Maintenance([*self._windows, *laid_down]),
+            shadowed={standing.rule or "": standing.reason for standing in by_kind[StandingKind.SHADOW]},
             protected=self._protected(),
+            owners_of_protected=self._owners_of_protected(),
         )
+
+
+def _exemption(standing: Standing) -> Exemption:
+    return Exemption(scope=Scope(standing.scope), value=standing.value, expires=standing.expires)
+
+
+def _exception(standing: Standing) -> RuleException:
+    scope = Scope(standing.scope)
+    return RuleException(rule=standing.rule or "", scope=scope, value=standing.value, expires=standing.expires)
+
+
+def _pause(pauses: Sequence[Standing]) -> Pause | None:
+    """The stop that lasts longest."""
+    if not pauses:
+        return None
+    last = max(pauses, key=lambda standing: standing.expires)
+    return Pause(begins=last.created, expires=last.expires, actor=last.actor, reason=last.reason)
+
+
+def _window(standing: Standing) -> Window:
+    scope = Scope(standing.scope) if standing.scope else None
+    return Window(
+        begins=standing.begins, expires=standing.expires, reason=standing.reason, scope=scope, value=standing.value
+    )
+
+
+def configured_windows(config: Config) -> list[Window]:
+    """The windows of maintenance that the configuration names."""
+    return [
+        Window(
+            begins=keys.begins_us,
+            expires=keys.ends_us,
+            reason=keys.reason,
+            scope=Scope(keys.scope) if keys.scope else None,
+            value=keys.value,
+        )
+        for keys in config.maintenance
+    ]
 
 
 def risk_config(config: Config) -> RiskConfig:

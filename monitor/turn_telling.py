@@ -14,7 +14,7 @@ from detectors.finding import Finding
 from monitor.decoders import DeadLetter, lines_of
 from monitor.intake import Piece
 from monitor.stores import Turn
-from monitor.telemetry import Telemetry, happenings
+from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING
 from playbooks.decision import Decision, DecisionState
 from playbooks.incident import Incident
@@ -74,6 +74,8 @@ class TurnTeller:
             )
         for decision in turn.decisions:
             self._tell_decision(decision)
+        for standing in turn.standings:
+            emit(upkeep.RuleShadowed(rule=standing.rule or "", reason=standing.reason))
         for detector in done.detectors:
             forgotten = detector.forgotten - self._forgotten.get(detector.name, 0)
             if forgotten:

@@ -12,8 +12,8 @@ from detectors.finding import Entity, Scope
 from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.incident import IncidentConfig
 from playbooks.risk import RiskConfig
-from playbooks.waiting import HeldConfig
 from playbooks.surroundings import Health
+from playbooks.waiting import HeldConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -169,3 +169,4 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     exemptions: Exemptions = msgspec.field(default_factory=Exemptions)
     exceptions: Exceptions = msgspec.field(default_factory=Exceptions)
     protected: AbstractSet[Entity] = frozenset()
+    owners_of_protected: AbstractSet[Entity] = frozenset()

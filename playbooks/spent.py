@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from playbooks.decision import Decision, Mode, Reason, Tier
-from playbooks.known import began
+from playbooks.decision import Decision, DecisionState, Mode, Reason, Tier
 from playbooks.risk import MICROSECONDS
 from playbooks.surroundings import CROWDS, Crowd
 
@@ -17,6 +16,10 @@ HOUR_US: Final = 3600 * MICROSECONDS
 
 _Key = tuple[Mode, "Tier | str | None", "Crowd | None"]
 _NEW: Final = "new-rule:"
+_ACTED: Final = frozenset({Reason.PLAYBOOK, Reason.OPERATOR})
+_NEVER_BEGUN: Final = frozenset(
+    {DecisionState.PROPOSED, DecisionState.HELD, DecisionState.AWAITING_APPROVAL, DecisionState.REJECTED}
+)
 
 
 class Spent:
@@ -60,8 +63,8 @@ class Spent:
 
 
 def _keys(decision: Decision) -> Iterator[_Key]:
-    """Where a decision is counted."""
-    if began(decision):
+    """Where a decision is counted. What was lifted counts: it has met somebody, and lifting gives no second budget."""
+    if decision.reason in _ACTED and decision.state not in _NEVER_BEGUN:
         of: list[Tier | str | None] = [None, decision.tier]
         if decision.rule is not None:
             of.append(_named(decision.rule))

@@ -157,6 +157,10 @@ class PastRecord:
     def standings(self, now: int) -> Sequence[Standing]:
         return [one for one in self._standings if one.expires > now]
 
+    def note_rules(self, rules: Mapping[str, str], now: int) -> Mapping[str, int]:  # noqa: ARG002 - nothing is kept
+        """In the past every rule has been in force for ever."""
+        return dict.fromkeys(rules, 0)
+
     # What a new record answers.
 
     def last_turn(self) -> int:

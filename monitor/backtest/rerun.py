@@ -30,7 +30,7 @@ from monitor.registry import Registry
 from monitor.rulings import Rulings
 from monitor.sealing import Seal, key_at
 from monitor.settings import settings_of
-from monitor.stores import Progress, Segment, Standing
+from monitor.stores import Progress, Segment, Standing, StandingKind
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
 from monitor.stores.sqlite import SqliteStore
@@ -90,7 +90,7 @@ def past_of(
             config,
             PeopleHash(bytes.fromhex(key.get_secret_value()) if key else key_at(places.people_key)),
             Registry(list(store.apps())),
-            tuple(store.standings(now_us())),
+            tuple(one for one in store.standings(now_us()) if one.kind is not StandingKind.SHADOW),
             tuple(store.segments()),
             reach=mark.watermark if mark is not None and until is None else None,
             since=since,

@@ -120,6 +120,7 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                 lambda: _clocks(opened),
                 lambda: _spool(opened, config),
                 lambda: _suspended(opened, running=running),
+                lambda: _stopped(opened),
                 lambda: _audit(places.database),
             ]
             for look in looks:
@@ -300,6 +301,22 @@ def _suspended(opened: Opened, *, running: bool) -> Iterator[Sign]:
         if rule not in watching:
             found = f"rule {rule} was left out, it brought out a fault of the program: {entry.reason}"
             yield Sign("rules", "warning", found, "report it; miniwatch rules reload tries it again")
+
+
+def _stopped(opened: Opened) -> Iterator[Sign]:
+    """What people, or guards, have stopped: nobody should forget it."""
+    from monitor.holding import in_shadow, stopped
+
+    now = now_us()
+    stop = stopped(opened.store, now)
+    if stop is None:
+        yield Sign("acts", "ok", "may begin")
+    else:
+        found = f"paused for {span(stop.created, now)} by {stop.actor}: {stop.reason}"
+        yield Sign("acts", "warning", found, "miniwatch resume lets them begin again")
+    for rule, laid in in_shadow(opened.store, now).items():
+        found = f"rule {rule} is in shadow for {span(laid.created, now)}, by {laid.actor}: {laid.reason}"
+        yield Sign("rules", "warning", found, "miniwatch rules unshadow lifts that")
 
 
 def _spool(opened: Opened, config: Config) -> Iterator[Sign]:

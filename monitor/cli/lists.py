@@ -197,6 +197,7 @@ def list_decisions(
     """
     from monitor.cli.filters import query_of
     from monitor.cli.opening import record
+    from monitor.cli.stopped import say_what_is_stopped
     from playbooks.decision import DecisionState, Mode
 
     if waiting:
@@ -213,6 +214,8 @@ def list_decisions(
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, state=state, mode=mode, incident=incident, limit=limit,
         )  # fmt: skip
         write_rows(output, opened.store.decisions(query), DECISION_COLUMNS, limit=limit)
+        if output is Form.TABLE:
+            say_what_is_stopped(opened.store)
 
 
 def _list_waiting(limit: int | None, output: Form, config: ConfigFile, data_dir: DataDir) -> None:

@@ -13,6 +13,7 @@ from typer import Argument, Option
 from monitor.cli.asking import reload_rules
 from monitor.cli.benching import bench
 from monitor.cli.history import rule_history
+from monitor.cli.holding import shadow_rule, unshadow_rule
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
 from monitor.cli.packing import activate_pack, list_packs, make_signing_key, pack_folder, roll_pack_back, verify_pack
@@ -61,19 +62,24 @@ def list_rules(
     ] = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
+    data_dir: DataDir = None,
 ) -> None:
-    """List the rules that run; those that were refused are counted on standard error."""
+    """List the rules that run, and which of them are in shadow; those that were refused are counted on standard error."""
     from detectors.finding import Severity
     from monitor.cli.filters import word
     from monitor.cli.opening import configuration
     from monitor.cli.rule_files import handles
     from monitor.in_force import rules_of
 
-    loaded = rules_of(configuration(config))
+    loaded = rules_of(configuration(config, data_dir))
+    shadowed = _in_shadow(config, data_dir)
     least = Severity(word(severity, Severity, "--severity")).rank if severity else 0
     chosen = [rule for rule in loaded.rules if rule.severity.rank >= least and (tag is None or tag in rule.tags)]
     called = handles(loaded.rules)
-    write_rows(output, [_row(rule) for rule in chosen], [("RULE", lambda row: called[row["id"]]), *COLUMNS])
+    columns: list[Column[Row]] = [("RULE", lambda row: called[row["id"]]), *COLUMNS]
+    if shadowed:
+        columns.insert(1, ("STATE", lambda row: "in shadow" if row["in_shadow"] else ""))
+    write_rows(output, [{**_row(rule), "in_shadow": shadowed.get(rule.id)} for rule in chosen], columns)
     if loaded.problems:
         say(f"{counted(len(loaded.problems), 'problem')} in rules that do not run; `miniwatch rules check` names them.")
 
@@ -104,6 +110,10 @@ rules.command("activate", epilog='Example: miniwatch rules activate mine-7.mwp -
 rules.command("rollback", epilog='Example: miniwatch rules rollback --reason "Too many findings"')(roll_pack_back)
 rules.command("packs", epilog="Example: miniwatch rules packs -o json")(list_packs)
 rules.command("history", epilog="Example: miniwatch rules history -o json")(rule_history)
+rules.command("shadow", epilog='Example: miniwatch rules shadow 277df3d1 --reason "Too many findings" --for 2d')(
+    shadow_rule
+)
+rules.command("unshadow", epilog='Example: miniwatch rules unshadow 277df3d1 --reason "Mended"')(unshadow_rule)
 
 
 @rules.command("check", epilog="Example: miniwatch rules check rules/mine/ --strict")
@@ -226,6 +236,9 @@ def explain_rule(
     said = registry_said(counting, given, loaded)
     if said is not None:
         say(said)
+    why = _in_shadow(config, data_dir).get(rule.id)
+    if why is not None:
+        say(f"This rule is in shadow, what it leads to is only recorded: {why}")
 
 
 def _verdict(rule: Rule, explanation: Explanation) -> str:
@@ -235,6 +248,19 @@ def _verdict(rule: Rule, explanation: Explanation) -> str:
 
 def _why(rule: Rule, explanation: Explanation) -> Row:
     return {"rule": rule.id, "title": rule.title, "matches": explanation.true, "why": explanation.row()}
+
+
+def _in_shadow(config: Path | None, data_dir: Path | None) -> dict[str, str]:
+    """The rules whose findings are only recorded, and why, by their ids; none where there is no record yet."""
+    from monitor.cli.opening import configuration, record
+    from monitor.clock import now_us
+    from monitor.holding import in_shadow
+    from monitor.stores.places import Places
+
+    if not Places(configuration(config, data_dir).data_dir).database.is_file():
+        return {}
+    with record(config, data_dir) as opened:
+        return {rule: laid.reason for rule, laid in in_shadow(opened.store, now_us()).items()}
 
 
 def _row(rule: Rule) -> Row:

@@ -49,7 +49,7 @@ def add_exemption(
     data_dir: DataDir = None,
 ) -> None:
     """Exempt an entity: what would be done to it is held, with this as the reason."""
-    _add("exemption", None, reason, _entity(app, scope, value), expires, (config, data_dir))
+    _add("exemption", None, reason, entity_given(app, scope, value), expires, (config, data_dir))
 
 
 @allowlists.command("list", epilog="Example: miniwatch allowlists list -o json")
@@ -83,7 +83,7 @@ def add_exception(
     from monitor.cli.opening import configuration
 
     whole = _rule(rule, configuration(config, data_dir))
-    _add("exception", whole, reason, _entity(app, scope, value), expires, (config, data_dir))
+    _add("exception", whole, reason, entity_given(app, scope, value), expires, (config, data_dir))
 
 
 @exceptions.command("list", epilog="Example: miniwatch exceptions list --expired")
@@ -100,7 +100,8 @@ def remove_exception(key: Id, reason: ReasonText, config: ConfigFile = None, dat
     _remove("exception", key, reason, (config, data_dir))
 
 
-def _entity(app: str | None, scope: str | None, value: str | None) -> tuple[str, str]:
+def entity_given(app: str | None, scope: str | None, value: str | None) -> tuple[str, str]:
+    """Scope and value of the one entity that options name."""
     from detectors.finding import Scope
     from monitor.cli.filters import word
 

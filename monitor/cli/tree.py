@@ -56,6 +56,12 @@ COMMANDS: Final = (
     Place(ACTING, "apps", "apps:apps", "The registry of apps: import, list, show."),
     Place(ACTING, "allowlists", "standings:allowlists", "Leave an entity alone, until a time."),
     Place(ACTING, "exceptions", "standings:exceptions", "A rule does not apply there, until a time."),
+    Place(
+        ACTING, "pause", "holding:pause", "The stop switch: no act begins.",
+        'pause --reason "A rule goes wild" --for 2h',
+    ),
+    Place(ACTING, "resume", "holding:resume", "Let acts begin again.", 'resume --reason "The rule is mended"'),
+    Place(ACTING, "maintenance", "holding:maintenance", "Hold acts while work is done: add, list, remove."),
     Place(ACTING, "tokens", "tokens:tokens", "Who may do what over HTTP: add, list, revoke."),
     Place(RULES, "rules", "rules:rules", "List, check, test and explain detection rules."),
     Place(

@@ -2,7 +2,8 @@
 
 - ``GET /metrics``: Prometheus text, or OpenMetrics where the asker prefers it.
 - ``GET /healthz``: 200 ``{"status": "alive"}``; 503 ``"dead"`` when the pipeline has not moved for too long: restart it.
-- ``GET /readyz``: 200 ``{"status": "ready"}``; 503 ``"not-ready"`` with ``reasons``, when restarting would not help.
+- ``GET /readyz``: 200 ``{"status": "ready"}``; 503 ``"not-ready"`` with ``reasons``, when restarting would not help. ``held`` says why acts do not
+  begin (a pause, rules in shadow); that is no reason to send no events.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     failing_sources: Mapping[str, str] = {}  # error by source
     lag_bytes: Mapping[str, int | None] = {}  # by source; None where that cannot be known
     others: tuple[str, ...] = ()  # further reasons, in words: "recovering", "stopping" …
+    held: tuple[str, ...] = ()  # why acts do not begin; the daemon is ready for events all the same
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +91,10 @@ class HealthPages:
         return json_answer({"status": "alive" if alive else "dead", "heartbeat_age_s": age_s}, 200 if alive else 503)
 
     async def _readyz(self, _request: Request, token: Token | None) -> Response:
-        reasons = why_not_ready(await run_in_threadpool(self.health), self.bounds)
+        health = await run_in_threadpool(self.health)
+        reasons = why_not_ready(health, self.bounds)
         status = "not-ready" if reasons else "ready"
-        told = {} if self.is_private and token is None else {"reasons": reasons}
+        told = {"reasons": reasons, **({"held": list(health.held)} if health.held else {})}
+        if self.is_private and token is None:
+            told = {}
         return json_answer({"status": status, **told}, 503 if reasons else 200)

@@ -137,18 +137,28 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     messages: Sequence[Message] = ()
     segments: Sequence[Segment] = ()
     audit: Sequence[AuditEntry] = ()
+    standings: Sequence[Standing] = ()
     rulings: int | None = None
 
 
 class StandingKind(StrEnum):
-    """A standing word of an operator: do not act on this entity; this rule does not apply there."""
+    """A standing word of an operator: do not act on this entity; this rule does not apply there; begin no act at all; there is
+    maintenance; what this rule leads to is only recorded.
+    """
 
     EXEMPTION = "exemption"
     EXCEPTION = "exception"
+    PAUSE = "pause"
+    MAINTENANCE = "maintenance"
+    SHADOW = "shadow"
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """An exemption (of an entity) or an exception (of a rule for an entity), always with an expiry."""
+    """An exemption (of an entity), an exception (of a rule for an entity), a stop of all acts, a window of maintenance, or a rule in shadow.
+
+    It holds from `begins` until `expires`. What is about everything has no scope and no value; what holds until somebody lifts it expires at
+    `END_OF_TIME`.
+    """
 
     id: str
     kind: StandingKind
@@ -159,6 +169,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     created: int
     expires: int
+    begins: int = 0
 
 
 class AppRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +230,7 @@ class Store(Protocol):
         ...
 
     def standings(self, now: int) -> Sequence[Standing]: ...
+    def note_rules(self, rules: Mapping[str, str], now: int) -> Mapping[str, int]: ...
     def segments(self, day: str | None = None) -> Sequence[Segment]: ...
     def close(self) -> None: ...
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from detectors.finding import Entity, Finding
 from monitor.audit import AuditEntry
-from monitor.stores import AppRecord, Message, Standing, deciding, granting, operating, reading, tables
+from monitor.stores import AppRecord, Message, Standing, deciding, granting, reading, standings, tables
 from monitor.stores.record import NotFound, Record
 from monitor.stores.rows import document, incident_row, message_row, of_entities, put, put_new
 from monitor.stores.turn import append_audit
@@ -90,7 +90,7 @@ class Acting:
         return next((token for token in granting.tokens(self._connection) if token.id == key), None)
 
     def standings(self, now: int) -> list[Standing]:
-        return operating.standings(self._connection, now)
+        return standings.standings(self._connection, now)
 
     def app(self, app_id: str, now: int) -> AppRecord | None:
         """The registry line that is true of an app."""
@@ -121,7 +121,7 @@ class Acting:
         deciding.raise_rulings(self._connection)
 
     def add_standing(self, standing: Standing) -> None:
-        operating.add_standing(self._connection, standing)
+        standings.add_standing(self._connection, standing)
 
     def send(self, messages: Sequence[Message]) -> None:
         """Have messages leave, each key once."""

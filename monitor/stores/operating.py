@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, func, select, update
 
 from monitor.audit import AuditEntry
 from monitor.counting import counted
-from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, Standing, tables
+from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, tables
 from monitor.stores.deciding import Tell, put_decisions, raise_rulings
 from monitor.stores.reading import one_document
 from monitor.stores.record import (
@@ -32,7 +32,6 @@ from monitor.stores.rows import (
     message_row,
     put,
     put_new,
-    standing,
 )
 from monitor.stores.turn import append_audit
 from playbooks.decision import Decision, DecisionState, Mode
@@ -97,44 +96,6 @@ def _ended(
         after=state.value,
     )
     return msgspec.structs.replace(decision, state=state), entry
-
-
-def add_standing(connection: Connection, added: Standing) -> None:
-    put(connection, tables.standings, [flat_row(added)])
-    raise_rulings(connection)
-    append_audit(connection, [standing_entry(added, "add", added.actor, added.reason, added.created)])
-
-
-def remove_standing(connection: Connection, key: str, actor: str, reason: str, now: int) -> Standing:
-    table = tables.standings
-    row = connection.execute(select(table).where(table.c.id == key)).mappings().one_or_none()
-    if row is None:
-        raise NotFound("exemption or exception", key)
-    removed = standing(row)
-    connection.execute(table.delete().where(table.c.id == key))
-    raise_rulings(connection)
-    append_audit(connection, [standing_entry(removed, "remove", actor, reason, now)])
-    return removed
-
-
-def standing_entry(of: Standing, act: str, actor: str, reason: str, now: int) -> AuditEntry:
-    """The entry for a standing word that was added or removed."""
-    text = msgspec.json.encode(of).decode()
-    return AuditEntry(
-        time=now,
-        actor=actor,
-        action=f"{of.kind.value}.{act}",
-        subject=f"{of.scope}:{of.value}",
-        reason=reason,
-        before=text if act == "remove" else "",
-        after=text if act == "add" else "",
-    )
-
-
-def standings(connection: Connection, now: int) -> list[Standing]:
-    table = tables.standings
-    wanted = select(table).where(table.c.expires > now).order_by(table.c.created, table.c.id)
-    return [standing(row) for row in connection.execute(wanted).mappings()]
 
 
 def forget_marks(connection: Connection, before_turn: int) -> None:

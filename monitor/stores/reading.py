@@ -23,7 +23,7 @@ from monitor.stores.record import (
     UnknownFilter,
 )
 from monitor.stores.rows import chunks, document, of_entities
-from playbooks.decision import Decision, DecisionState, Mode
+from playbooks.decision import Decision, DecisionState, Mode, Reason
 from playbooks.incident import Incident, IncidentState
 from playbooks.risk import Risk
 from playbooks.waiting import WAITING
@@ -44,6 +44,9 @@ _EQUAL: Final = ("scope", "value", "rule", "state", "mode", "incident", "partiti
 Reading = Callable[[], AbstractContextManager[Connection]]
 _Item = TypeVar("_Item")
 _Document = TypeVar("_Document", Finding, Incident, Decision)
+
+COUNTED: Final = (Reason.PLAYBOOK.value, Reason.OPERATOR.value, Reason.HELD_NEW_RULE.value)
+"""Reasons of decisions that budgets count: a storm of others, held ones, must not push these out of sight."""
 
 
 def listed(reading: Reading, table: Table, query: Query, read: Callable[[RowMapping], _Item]) -> Iterator[_Item]:
@@ -199,9 +202,10 @@ def content(connection: Connection, digest: str) -> bytes | None:
 
 
 def recent_decisions(connection: Connection, since: int) -> list[Decision]:
-    """Newest first."""
+    """What budgets are counted from, newest first."""
     table = tables.decisions
-    wanted = select(table.c.document).where(table.c.time >= since).order_by(table.c.time.desc(), table.c.id.desc())
+    lately = select(table.c.document).where(table.c.time >= since, table.c.reason.in_(COUNTED))
+    wanted = lately.order_by(table.c.time.desc(), table.c.id.desc())
     newest = connection.execute(wanted.limit(RECENT_DECISIONS_MAX)).scalars()
     return [document(Decision, text) for text in newest]
 

@@ -133,6 +133,7 @@ def decision_row(decision: Decision) -> Row:
         "expires": decision.expires,
         "mode": decision.mode.value,
         "state": decision.state.value,
+        "reason": decision.reason.value,
         "incident": decision.incident,
         "finding": decision.finding,
         "rule": decision.rule,

@@ -30,6 +30,8 @@ from monitor.stores import (
     letters,
     operating,
     reading,
+    rule_ages,
+    standings,
     tables,
 )
 from monitor.stores.acting import Acting
@@ -146,6 +148,8 @@ class SqliteStore:
         self._uncertain = turn
         with self._database.writing("turn") as connection:
             write_turn(connection, turn, self._seal, self._letter_bounds, self._tell)
+            for standing in turn.standings:
+                standings.add_standing(connection, standing)
         self._uncertain = None
 
     def known_findings(self, ids: Collection[str]) -> set[str]:
@@ -367,16 +371,22 @@ class SqliteStore:
             return operating.expire_decisions(connection, now, modes, self._tell)
 
     def add_standing(self, standing: Standing) -> None:
+        """Lay down a word; it holds for every turn that is not committed yet."""
         with self._database.writing("operator") as connection:
-            operating.add_standing(connection, standing)
+            standings.add_standing(connection, standing)
 
     def remove_standing(self, key: str, actor: str, reason: str, now: int) -> Standing:
         with self._database.writing("operator") as connection:
-            return operating.remove_standing(connection, key, actor, reason, now)
+            return standings.remove_standing(connection, key, actor, reason, now)
 
     def standings(self, now: int) -> Sequence[Standing]:
         with self._database.reading() as connection:
-            return operating.standings(connection, now)
+            return standings.standings(connection, now)
+
+    def note_rules(self, rules: Mapping[str, str], now: int) -> Mapping[str, int]:
+        """Keep since when rules, given with their versions, have been in force; gives that of each."""
+        with self._database.writing("rules") as connection:
+            return rule_ages.note_rules(connection, rules, now)
 
     def add_token(self, token: Token, reason: str) -> None:
         with self._database.writing("operator") as connection:

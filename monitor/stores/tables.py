@@ -148,7 +148,7 @@ decisions: Final = Table(
     *_text("scope", "value", "type"),
     *_maybe("target"),
     *_whole("expires"),
-    *_text("mode", "state"),
+    *_text("mode", "state", "reason"),
     *_maybe("incident", "finding", "rule", "owner"),
     *_text("document"),
     *_whole("number", "changed"),
@@ -162,6 +162,7 @@ Index(None, decisions.c.owner, decisions.c.time)
 Index(None, decisions.c.state, decisions.c.expires)
 Index(None, decisions.c.state, decisions.c.answer_by)
 Index(None, decisions.c.incident)
+Index(None, decisions.c.reason, decisions.c.time)
 
 considered: Final = Table(
     "considered", metadata, _key("finding"), *_maybe("incident", "decision"), *_text("reason", "detail")
@@ -199,8 +200,10 @@ standings: Final = Table(
     *_text("kind", "scope", "value"),
     *_maybe("rule"),
     *_text("reason", "actor"),
-    *_whole("created", "expires"),
+    *_whole("created", "expires", "begins"),
 )
+
+rules_since: Final = Table("rules_since", metadata, _key("rule"), *_text("version"), *_whole("since"))
 
 tokens: Final = Table(
     "tokens",

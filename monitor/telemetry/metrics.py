@@ -75,6 +75,7 @@ EVENTS_OVERLOOKED: Final = _counter(
     {"by": None},
 )
 RULES_SUSPENDED: Final = _counter("rules_suspended", "Rules left out because they brought out a fault.", "rules", {})
+RULES_SHADOWED: Final = _counter("rules_shadowed", "Rules that a guard moved to shadow.", "rules", {})
 SOURCE_FAILURES: Final = _counter("source_failures", "Times that a source could not be read.", "failures", {**_SOURCE})
 IMBALANCE: Final = _gauge("ledger_imbalance", "received - processed - dead-lettered - in flight; 0.", "events")
 FINDINGS: Final = _counter("findings", "Findings made.", "findings", {"severity": SEVERITIES, "kind": KINDS})

@@ -191,6 +191,17 @@ class RuleSuspended(Happening, frozen=True, kw_only=True):
         meter.add(metrics.RULES_SUSPENDED)
 
 
+class RuleShadowed(Happening, frozen=True, kw_only=True):
+    """A guard moved a rule to shadow: what its findings lead to is only recorded, until a person lifts that."""
+
+    level: ClassVar[Level] = "error"
+    rule: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.RULES_SHADOWED)
+
+
 class RegistryLoaded(Happening, frozen=True, kw_only=True):
     apps: int
 

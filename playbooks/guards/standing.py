@@ -21,6 +21,8 @@ def protected(proposal: Proposal, policy: Policy) -> str | None:
     owner = None if finding.owner is None else Entity(Scope.DEVELOPER, finding.owner)
     if finding.entity in policy.protected or owner in policy.protected:
         return "the registry calls it protected"
+    if finding.entity in policy.owners_of_protected:
+        return "it owns an app that the registry calls protected"
     return None
 
 

@@ -137,3 +137,10 @@ def test_a_viewer_may_see_what_strangers_may_not(site):
 def test_a_body_does_not_wait_behind_its_head(site):
     listening = site.front.server._socket
     assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0  # what it accepts inherits it
+
+
+def test_why_acts_do_not_begin_is_told_and_is_no_reason_to_send_no_events(site):
+    site.health = Health(heartbeat_age_s=0.0, held=("acts are paused by operator:ann: Something is off",))
+    answer = site.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["held"] == ["acts are paused by operator:ann: Something is off"]
