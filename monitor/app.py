@@ -17,12 +17,14 @@ from monitor.again import Again
 from monitor.anchoring import anchoring_of
 from monitor.clock import now_us
 from monitor.config import Config
+from monitor.console.api.operation import Api
+from monitor.console.api.pages import ApiPages
 from monitor.console.health import Health
 from monitor.counting import counted
 from monitor.first_token import ensure_first_token
 from monitor.front import Front, front_of
 from monitor.holding import held_words
-from monitor.in_force import InForce, Installed
+from monitor.in_force import InForce, Installed, as_asked, playbook_folders
 from monitor.intakes import intakes_of
 from monitor.jobs import Jobs
 from monitor.kept import Kept, only_one
@@ -33,7 +35,7 @@ from monitor.outbox import OutboxWorker
 from monitor.pack_changing import ACTIVATE, ROLLBACK, PackChanger
 from monitor.packs.shelf import Shelf
 from monitor.pipeline import Pipeline
-from monitor.playbook_files import LoadedPlaybooks
+from monitor.playbook_files import LoadedPlaybooks, files_of
 from monitor.registered import Registered
 from monitor.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.requests import RELOAD, Answer, Requests
@@ -243,8 +245,9 @@ def open_daemon(
                 spooling.enter(schedule)
             take = spooling.taker.take if spooling is not None else None
             unsure = [digest for digest, _ in spooling.spool.unsure] if spooling is not None else []
+            own = ApiPages(_api(config, kept, reloader, clock)).pages()
             daemon.front = front_of(
-                config, kept.store, telemetry, clock, lambda: health_of(daemon), take=take, unsure=unsure
+                config, kept.store, telemetry, clock, lambda: health_of(daemon), own, take=take, unsure=unsure
             )
             daemon.front.enter(schedule)
             daemon.front.start()
@@ -260,6 +263,19 @@ def _make_first_token(kept: Kept, telemetry: Telemetry, clock: Callable[[], int]
     token = ensure_first_token(kept.store, kept.places.admin_token, clock())
     if token is not None:
         telemetry.emit(upkeep.FirstTokenMade(known_as=token.id, path=str(kept.places.admin_token)))
+
+
+def _api(config: Config, kept: Kept, reloader: Reloader, clock: Callable[[], int]) -> Api:
+    """What our own HTTP API works on."""
+    people = kept.people(config)
+    return Api(
+        store=kept.store,
+        people=lambda: people,
+        rules=lambda: reloader.in_force.rules.rules,
+        playbooks=lambda: as_asked(reloader.in_force.playbooks.playbooks, config),
+        playbook_files=lambda: files_of(playbook_folders(config)),
+        clock=clock,
+    )
 
 
 def _compiled(config: Config, found: InForce) -> Lineup:

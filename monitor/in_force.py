@@ -6,7 +6,7 @@ not signed: they are the operator's own, for development on this machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -66,6 +66,11 @@ def rule_settings(config: Config) -> RuleSettings:
 def playbook_folders(config: Config) -> list[Path]:
     """Where a configuration has its playbooks: the operator's folders, then that of the program."""
     return [*config.playbooks.folders, *([builtin_playbooks()] if config.playbooks.builtin else [])]
+
+
+def as_asked(playbooks: Iterable[Playbook], config: Config) -> tuple[Playbook, ...]:
+    """Playbooks as a daemon of this configuration asks them."""
+    return tuple(playbook.in_shadow() if config.mode == "shadow" else playbook for playbook in playbooks)
 
 
 class Installed:

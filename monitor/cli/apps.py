@@ -14,11 +14,12 @@ from typing import Annotated, Any, Final
 from typer import Argument, Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
-from monitor.cli.moments import short, stamp
+from monitor.cli.moments import short
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, group
 from monitor.cli.printing import Column, limit_of, write_one, write_rows
 from monitor.clock import now_us
 from monitor.counting import counted
+from monitor.listing import filters
 
 apps = group("The registry: category, developer, declared domains and permissions of each app.")
 
@@ -84,28 +85,28 @@ class _Lines:
 
 @apps.command("list", epilog="Example: miniwatch apps list --protected")
 def list_apps(
-    developer: Annotated[str | None, Option("--developer", metavar="ID", help="Of this developer.")] = None,
-    category: Annotated[str | None, Option("--category", metavar="NAME", help="Of this category.")] = None,
-    protected: Annotated[bool, Option("--protected", help="Only those that nothing is done to automatically.")] = False,
+    developer: Annotated[
+        str | None, Option("--developer", metavar=filters.DEVELOPER.metavar, help=filters.DEVELOPER.about)
+    ] = None,
+    category: Annotated[
+        str | None, Option("--category", metavar=filters.CATEGORY.metavar, help=filters.CATEGORY.about)
+    ] = None,
+    protected: Annotated[bool, Option("--protected", help=filters.PROTECTED.about)] = False,
     limit: Limit = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
     """List registered apps by id, each with its newest line."""
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
-
-    def wanted(row: Row) -> bool:
-        return (
-            (developer is None or row.get("developer_id") == developer)
-            and (category is None or row.get("category") == category)
-            and (not protected or bool(row.get("protected")))
-        )
+    from monitor.listing.lists import APPS
+    from monitor.listing.wire import app_told
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        rows = (row for row in _newest(opened.store.apps()) if wanted(row))
-        write_rows(output, _first(rows, limit), COLUMNS, limit=limit)
+        rows = rows_of(opened, APPS, limit, developer=developer, category=category, protected=protected)
+        write_rows(output, map(app_told, rows), COLUMNS, limit=limit)
 
 
 @apps.command("show", epilog="Example: miniwatch apps show wx0123456789abcdef")
@@ -116,16 +117,15 @@ def show_app(
     data_dir: DataDir = None,
 ) -> None:
     """Show what is registered about an app, its risk, and what happened to it lately."""
-    import msgspec
-
     from detectors.finding import Entity, Scope
     from monitor.cli.opening import record
     from monitor.cli.telling import decision_text
+    from monitor.listing.wire import app_told, app_with_risk
     from monitor.stores.record import Query
 
     with record(config, data_dir) as opened:
         entity = Entity(Scope.APP, app)
-        lines = [row for row in opened.store.apps() if row.app_id == app]
+        lines = opened.store.app_lines(app)
         risk = opened.store.risks([entity]).get(entity)
         mine = Query(scope=Scope.APP, value=app, limit=10)
         incidents = [
@@ -135,7 +135,7 @@ def show_app(
     if not lines and risk is None and not incidents:
         nothing = f"nothing is known of an app {app}: it is not registered, and nothing was found about it"
         raise Refused(f"{nothing}; `miniwatch events list --app {app}` shows its events", USAGE)
-    document = _row(lines[-1]) if lines else {"app_id": app}
+    document = app_told(lines[-1]) if lines else {"app_id": app}
     told: list[tuple[str, object]] = [
         *((name.replace("_", " "), _told(value)) for name, value in document.items()),
         ("earlier lines", [short(row.as_of) for row in lines[:-1]]),
@@ -143,32 +143,7 @@ def show_app(
         ("incidents", incidents),
         ("decisions", decisions),
     ]
-    risk_told = {"score": risk.score, "at": stamp(risk.at)} if risk else None
-    write_one(output, {**document, "risk": msgspec.to_builtins(risk_told)}, told)
-
-
-def _newest(records: Iterator[Any]) -> Iterator[Row]:
-    """The newest line of each app; lines come by app and time."""
-    last = None
-    for record in records:
-        if last is not None and last.app_id != record.app_id:
-            yield _row(last)
-        last = record
-    if last is not None:
-        yield _row(last)
-
-
-def _row(record: Any) -> Row:
-    import msgspec
-
-    document: Row = msgspec.json.decode(record.document)
-    return {**document, "app_id": record.app_id, "as_of": stamp(record.as_of)}
-
-
-def _first(rows: Iterator[Row], limit: int | None) -> Iterator[Row]:
-    from itertools import islice
-
-    return islice(rows, limit)
+    write_one(output, app_with_risk(app, lines[-1] if lines else None, risk), told)
 
 
 def _told(value: object) -> object:

@@ -33,8 +33,10 @@ def list_audit(
     """List the entries, oldest first; a table shows the last ones."""
     from collections import deque
 
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
-    from monitor.cli.printing import wire
+    from monitor.listing.lists import AUDIT
+    from monitor.listing.wire import entry_told
 
     columns: list[Column[ChainedEntry]] = [
         ("NR", lambda row: row.seq),
@@ -46,13 +48,12 @@ def list_audit(
     ]
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        entries = opened.store.audit_entries()
+        entries = rows_of(opened, AUDIT)
         rows = deque(entries, maxlen=limit) if limit is not None else entries
         if output is Form.TABLE:
             write_rows(output, rows, columns, limit=limit)
         else:
-            told = ({"seq": row.seq, **wire(row.entry), "previous": row.previous, "hash": row.hash} for row in rows)
-            write_rows(output, told, [])
+            write_rows(output, map(entry_told, rows), [])
 
 
 @audit.command("export", epilog="Example: miniwatch audit export audit.ndjson")

@@ -17,6 +17,7 @@ from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, Since,
 from monitor.cli.printing import Column, at, limit_of, visible, wire, write_one, write_rows
 from monitor.clock import now_us
 from monitor.counting import counted
+from monitor.listing import filters
 
 if TYPE_CHECKING:
     from monitor.stores.record import DeadLetterRow
@@ -43,8 +44,12 @@ class LineFormat(StrEnum):
     COMBINED = "combined"
 
 
-ReasonWord = Annotated[str | None, Option("--reason", metavar="WORD", help="With this reason: broken-json, too-long …")]
-Partition = Annotated[str | None, Option("--source", metavar="NAME", help="Of this source, as the ledger names it.")]
+ReasonWord = Annotated[
+    str | None, Option("--reason", metavar=filters.LETTER_REASON.metavar, help=filters.LETTER_REASON.about)
+]
+Partition = Annotated[
+    str | None, Option("--source", metavar=filters.LETTER_SOURCE.metavar, help=filters.LETTER_SOURCE.about)
+]
 
 
 @deadletters.command("list", epilog="Example: miniwatch deadletters list --reason broken-json")
@@ -59,16 +64,14 @@ def list_dead_letters(
     data_dir: DataDir = None,
 ) -> None:
     """List dead letters, newest first, without their content."""
-    from monitor.cli.filters import query_of
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
-    from monitor.decoders import DeadLetterReason
+    from monitor.listing.lists import DEAD_LETTERS
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        query = query_of(
-            opened, {"reason": DeadLetterReason}, since=since, until=until, reason=reason, partition=source, limit=limit
-        )
-        rows = list(opened.store.dead_letters(query)) if output is Form.TABLE else opened.store.dead_letters(query)
+        found = rows_of(opened, DEAD_LETTERS, limit, since=since, until=until, reason=reason, source=source)
+        rows = list(found) if output is Form.TABLE else found
         write_rows(output, rows, _with_lines(rows) if isinstance(rows, list) else COLUMNS, limit=limit)
 
 
@@ -131,18 +134,17 @@ def replay_dead_letters(
     data_dir: DataDir = None,
 ) -> None:
     """Decode dead letters again; those that are events now are processed, once no daemon runs. Exits 1 when some fail still."""
-    from monitor.cli.filters import query_of
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import configuration, record, there
     from monitor.cli.replaying import admissible, process
-    from monitor.decoders import DeadLetterReason
+    from monitor.listing.lists import DEAD_LETTERS
 
     loaded = configuration(config, data_dir)
     with record(config, data_dir) as opened:
-        query = query_of(opened, {"reason": DeadLetterReason}, reason=reason, partition=source)
         rows = (
             [there(opened.store.dead_letter(opened.id_of("dead letter", key))) for key in keys]
             if keys
-            else list(opened.store.dead_letters(query))
+            else list(rows_of(opened, DEAD_LETTERS, reason=reason, source=source))
         )
         waiting = [row for row in rows if row.replayed is None]
         fit, unfit = admissible(opened, waiting, line_format, hashed=hashed)

@@ -122,7 +122,7 @@ def remove_window(key: Id, reason: ReasonText, config: ConfigFile = None, data_d
 
     with record(config, data_dir) as opened:
         known = sorted(one.id for one in opened.store.standings(0) if one.kind is StandingKind.MAINTENANCE)
-        whole = whole_id([each for each in known if each.startswith(key)], "window", key, "maintenance list")
+        whole = whole_id([each for each in known if each.startswith(key)], "window", key)
         removed = opened.store.remove_standing(whole, actor(), reason, now_us())
     say(f"Removed window {removed.id}.")
 

@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typer import Argument, Option
 
 from monitor.cli.options import (
@@ -44,26 +41,17 @@ from monitor.cli.telling import (
     finding_lines,
     incident_lines,
 )
+from monitor.listing import filters
+from monitor.listing.filters import Order
 
 if TYPE_CHECKING:
     from detectors.finding import Finding
-    from playbooks.incident import Incident
 
 Id = Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
-StateWord = Annotated[str | None, Option("--state", metavar="STATE", help="In this state.")]
-IncidentId = Annotated[str | None, Option("--incident", metavar="ID", help="Of this incident.")]
-
-
-QUEUE_MAX: Final = 100_000
-"""Decisions of the queue that are listed at most."""
-
-
-class Order(StrEnum):
-    """In which order incidents are listed."""
-
-    TIME = "time"
-    RISK = "risk"
-
+StateWord = Annotated[
+    str | None, Option("--state", metavar=filters.DECISION_STATE.metavar, help=filters.DECISION_STATE.about)
+]
+IncidentId = Annotated[str | None, Option("--incident", metavar=filters.INCIDENT.metavar, help=filters.INCIDENT.about)]
 
 findings = group("What detectors saw, about whom.")
 incidents = group("Findings about one entity that belong together, with a deadline.")
@@ -86,17 +74,17 @@ def list_findings(
     data_dir: DataDir = None,
 ) -> None:
     """List findings, newest first."""
-    from monitor.cli.filters import query_of
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
     from monitor.cli.rule_files import unique_digits
+    from monitor.listing.lists import FINDINGS
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        query = query_of(
-            opened,
-            app=app, rule=rule, since=since, until=until, scope=scope, value=value, severity=severity, incident=incident, limit=limit,
+        rows = rows_of(
+            opened, FINDINGS, limit,
+            app=app, rule=rule, since=since, until=until, scope=scope, value=value, severity=severity, incident=incident,
         )  # fmt: skip
-        rows = opened.store.findings(query)
         if output is not Form.TABLE:
             write_rows(output, rows, [], limit=limit)
             return
@@ -125,36 +113,23 @@ def list_incidents(
     value: Value = None,
     severity: SeverityWord = None,
     state: StateWord = None,
-    sort: Annotated[
-        Order, Option("--sort", help="By the time of opening, or by risk, the greatest first.")
-    ] = Order.TIME,
+    sort: Annotated[Order, Option("--sort", help=filters.SORT.about)] = Order.TIME,
     limit: Limit = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
     """List incidents, the last opened first, or those of the greatest risk."""
-    from monitor.cli.filters import query_of
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
-    from playbooks.incident import IncidentState
+    from monitor.listing.lists import INCIDENTS
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        query = query_of(
-            opened,
-            {"state": IncidentState},
-            app=app,
-            since=since,
-            until=until,
-            scope=scope,
-            value=value,
-            severity=severity,
-            state=state,
-            limit=limit if sort is Order.TIME else None,
-        )
-        rows: Iterable[Incident] = opened.store.incidents(query)
-        if sort is Order.RISK:
-            rows = sorted(rows, key=lambda row: (row.risk, row.opened), reverse=True)[:limit]
+        rows = rows_of(
+            opened, INCIDENTS, limit,
+            app=app, since=since, until=until, scope=scope, value=value, severity=severity, state=state, sort=sort,
+        )  # fmt: skip
         write_rows(output, rows, INCIDENT_COLUMNS, limit=limit)
 
 
@@ -179,13 +154,9 @@ def list_decisions(
     value: Value = None,
     rule: RuleId = None,
     state: StateWord = None,
-    mode: Annotated[
-        str | None, Option("--mode", metavar="MODE", help="Only live, shadow or replay ones; else all.")
-    ] = None,
+    mode: Annotated[str | None, Option("--mode", metavar=filters.MODE.metavar, help=filters.MODE.about)] = None,
     incident: IncidentId = None,
-    waiting: Annotated[
-        bool, Option("--waiting", help="Those that wait for a person, the most urgent first; no other filters.")
-    ] = False,
+    waiting: Annotated[bool, Option("--waiting", help=filters.WAITING.about)] = False,
     limit: Limit = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
@@ -195,36 +166,21 @@ def list_decisions(
 
     With --waiting: the queue of live ones that a person can approve or reject, with until when and why each was held.
     """
-    from monitor.cli.filters import query_of
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
     from monitor.cli.stopped import say_what_is_stopped
-    from playbooks.decision import DecisionState, Mode
+    from monitor.listing.lists import DECISIONS
 
-    if waiting:
-        given = (since, until, app, scope, value, rule, state, mode, incident)
-        if any(each is not None for each in given):
-            raise typer.BadParameter("lists the whole queue; leave other filters out", param_hint="--waiting")
-        _list_waiting(limit, output, config, data_dir)
-        return
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        query = query_of(
-            opened,
-            {"state": DecisionState, "mode": Mode},
-            app=app, rule=rule, since=since, until=until, scope=scope, value=value, state=state, mode=mode, incident=incident, limit=limit,
+        rows = rows_of(
+            opened, DECISIONS, limit,
+            app=app, rule=rule, since=since, until=until, scope=scope, value=value, state=state, mode=mode, incident=incident,
+            waiting=waiting,
         )  # fmt: skip
-        write_rows(output, opened.store.decisions(query), DECISION_COLUMNS, limit=limit)
-        if output is Form.TABLE:
+        write_rows(output, rows, WAITING_COLUMNS if waiting else DECISION_COLUMNS, limit=limit)
+        if output is Form.TABLE and not waiting:
             say_what_is_stopped(opened.store)
-
-
-def _list_waiting(limit: int | None, output: Form, config: ConfigFile, data_dir: DataDir) -> None:
-    from monitor.cli.opening import record
-
-    with record(config, data_dir) as opened:
-        limit = limit_of(output, limit)
-        rows = opened.store.waiting_decisions(QUEUE_MAX if limit is None else limit)
-    write_rows(output, rows, WAITING_COLUMNS, limit=limit)
 
 
 @decisions.command("show", epilog="Example: miniwatch decisions show e415")

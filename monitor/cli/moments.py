@@ -1,65 +1,27 @@
-"""Times as people write and read them."""
+"""Times as options, and as commands write them."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
-from typing import Final
-
 import typer
 
+from monitor import moments
 from monitor.clock import now_us
+from monitor.moments import MICROSECONDS, short, span, stamp
 
-MICROSECONDS: Final = 1_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])(?: ago)?")
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-_HINT: Final = "write 2026-03-02, 2026-03-02T10:00:00Z, or how long ago: 30m, 2h, 7d"
+__all__ = ["MICROSECONDS", "expiry", "moment", "short", "span", "stamp"]
 
 
 def moment(text: str) -> int:
     """The microseconds of a date, an RFC 3339 time (UTC where it has no zone), or a span before now."""
-    if match := _AGO.fullmatch(text.strip()):
-        return now_us() - int(match[1]) * _UNITS_S[match[2]] * MICROSECONDS
     try:
-        read = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no time; {_HINT}") from None
-    return micros(read if read.tzinfo else read.replace(tzinfo=UTC))
+        return moments.moment(text, now_us())
+    except moments.NoMoment as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def expiry(text: str) -> int:
     """The microseconds of a time to come: a span from now (30d), or a date or time."""
-    match = _AGO.fullmatch(text.strip())
-    at = now_us() + int(match[1]) * _UNITS_S[match[2]] * MICROSECONDS if match else moment(text)
-    if not now_us() < at <= now_us() + 366 * 86_400 * MICROSECONDS:
-        raise typer.BadParameter(f"{text!r} is not between now and a year from now; write 12h, 30d or a date")
-    return at
-
-
-def micros(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def stamp(at: int) -> str:
-    """RFC 3339 with microseconds and Z: what programs read."""
     try:
-        return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    except OverflowError:
-        return str(at)
-
-
-def short(at: int | None) -> str:
-    """A time for people, UTC, to the second."""
-    return "" if at is None else stamp(at)[:19].replace("T", " ")
-
-
-def span(from_us: int, to_us: int) -> str:
-    """How long something is, in its two largest units."""
-    seconds = max(0, to_us - from_us) // MICROSECONDS
-    parts = []
-    for name, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        if seconds >= size:
-            parts.append(f"{seconds // size} {name}")
-            seconds %= size
-    return " ".join(parts[:2]) or "0 s"
+        return moments.expiry(text, now_us())
+    except moments.NoMoment as error:
+        raise typer.BadParameter(str(error)) from None

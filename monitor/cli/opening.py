@@ -17,6 +17,7 @@ from monitor.cli.leaving import USAGE, Refused
 if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.door import PeopleHash
+    from monitor.listing.named import NotOne
     from monitor.stores.archive import Archive
     from monitor.stores.places import Places
     from monitor.stores.sqlite import SqliteStore
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 CONFIG_FILE: Final = Path("config.toml")
-CANDIDATES_MAX: Final = 5
-"""Ids named when the beginning of one is the beginning of several."""
-
-HASH_DIGITS: Final = 32
-PEOPLE_SCOPES: Final = ("OpenId", "DeviceId")
 
 
 def configuration(path: Path | None, data_dir: Path | None = None, more: Mapping[str, object] | None = None) -> Config:
@@ -78,14 +74,18 @@ class Opened:
 
     def id_of(self, what: str, beginning: str) -> str:
         """The whole id of a finding, incident, decision or dead letter; refused when there is none or there are several."""
-        found = self.store.ids_starting(f"{what}s".replace(" ", "_"), beginning)
-        return whole_id(found, what, beginning, f"{what.replace(' ', '')}s list")
+        from monitor.listing.named import NotOne, id_of
+
+        try:
+            return id_of(self, what, beginning)
+        except NotOne as error:
+            raise refused_id(error) from None
 
     def value_of(self, scope: str | None, value: str | None) -> str | None:
         """An entity's name as it is kept: people given by their own id are looked up by its hash."""
-        if value is None or scope not in PEOPLE_SCOPES or _is_hash(value):
-            return value
-        return self.people()(value)
+        from monitor.listing.named import value_of
+
+        return value_of(self, scope, value)
 
 
 @contextmanager
@@ -130,14 +130,30 @@ def there(row: Row | None) -> Row:
     return row
 
 
-def whole_id(found: list[str], what: str, prefix: str, listing: str) -> str:
+def whole_id(found: list[str], what: str, prefix: str) -> str:
     """The one id that begins like that; refused when there is none or there are several."""
-    if prefix in found or len(found) == 1:
-        return prefix if prefix in found else found[0]
-    if not found:
-        raise Refused(f"there is no {what} {prefix}; `miniwatch {listing}` shows what there is", USAGE)
-    several = ", ".join(found[:CANDIDATES_MAX])
-    raise Refused(f"{prefix} is the beginning of several {what} ids: {several} …; write more of it", USAGE)
+    from monitor.listing.named import NotOne
+    from monitor.listing.named import whole_id as named
+
+    try:
+        return named(found, what, prefix)
+    except NotOne as error:
+        raise refused_id(error) from None
+
+
+LISTED_IN: Final = {
+    "rule with findings": "findings",
+    "dead letter": "deadletters",
+    "exemption": "allowlists",
+    "window": "maintenance",
+}
+"""Where people see what there is of something, where that is not its plural."""
+
+
+def refused_id(error: NotOne) -> Refused:
+    """An id that is none, told with the command that shows what there is."""
+    listing = LISTED_IN.get(error.what, f"{error.what}s")
+    return Refused(str(error) if error.found else f"{error}; `miniwatch {listing} list` shows what there is", USAGE)
 
 
 def actor() -> str:
@@ -153,7 +169,3 @@ def actor() -> str:
     except KeyError:
         name = f"uid {number}"
     return f"operator:{name}"
-
-
-def _is_hash(value: str) -> bool:
-    return len(value) == HASH_DIGITS and all(digit in "0123456789abcdef" for digit in value)

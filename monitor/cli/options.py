@@ -10,6 +10,7 @@ from typer import Option, Typer
 from typer.core import TyperGroup
 
 from monitor.cli.moments import expiry, moment
+from monitor.listing import filters
 
 ROWS_MAX: Final = 50
 """Rows of a table when nobody asks for more."""
@@ -65,19 +66,15 @@ DataDir = Annotated[
     Option("--data-dir", metavar="FOLDER", help="Where everything is kept; wins over data_dir.", show_default=False),
 ]
 Output = Annotated[Form, Option("--output", "-o", help="How the result is written.")]
-Since = Annotated[
-    int | None,
-    Option("--since", parser=moment, metavar="TIME", help="From this time on: a date, a time, or 2h, 7d ago."),
+Since = Annotated[int | None, Option("--since", parser=moment, metavar=filters.SINCE.metavar, help=filters.SINCE.about)]
+Until = Annotated[int | None, Option("--until", parser=moment, metavar=filters.UNTIL.metavar, help=filters.UNTIL.about)]
+App = Annotated[str | None, Option("--app", metavar=filters.APP.metavar, help=filters.APP.about)]
+ScopeName = Annotated[str | None, Option("--scope", metavar=filters.SCOPE.metavar, help=filters.SCOPE.about)]
+Value = Annotated[str | None, Option("--value", metavar=filters.VALUE.metavar, help=filters.VALUE.about)]
+RuleId = Annotated[str | None, Option("--rule", metavar=filters.RULE.metavar, help=filters.RULE.about)]
+SeverityWord = Annotated[
+    str | None, Option("--severity", metavar=filters.SEVERITY.metavar, help=filters.SEVERITY.about)
 ]
-Until = Annotated[int | None, Option("--until", parser=moment, metavar="TIME", help="Before this time.")]
-App = Annotated[str | None, Option("--app", metavar="APP_ID", help="About this app.")]
-ScopeName = Annotated[str | None, Option("--scope", metavar="SCOPE", help="About this kind of entity: AppId, Ip …")]
-Value = Annotated[
-    str | None,
-    Option("--value", metavar="VALUE", help="About the entity of this name; people are found by their id too."),
-]
-RuleId = Annotated[str | None, Option("--rule", metavar="RULE", help="Of this rule: its id, or the beginning of it.")]
-SeverityWord = Annotated[str | None, Option("--severity", metavar="SEVERITY", help="Of at least this severity.")]
 Limit = Annotated[
     int | None,
     Option(

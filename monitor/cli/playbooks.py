@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from monitor.config import Config
-    from monitor.playbook_files import LoadedPlaybooks
     from playbooks.ladder import Match, Playbook, Step, When
 
 playbooks = group("Playbooks: what is done about findings, and when.")
@@ -30,7 +29,7 @@ COLUMNS: Final[list[Column[Row]]] = [
     ("MODE", lambda row: row["mode"]),
     ("BEHAVIOURS", lambda row: ", ".join(map(str, row["match"]["behaviours"]))),
     ("TIERS", lambda row: ", ".join(dict.fromkeys(step["tier"] for step in row["steps"]))),
-    ("FROM", lambda row: "the program" if row["builtin"] else row["path"]),
+    ("FROM", lambda row: "the program" if row["builtin"] else row["path"] or "a pack"),
     ("TITLE", lambda row: row["title"]),
 ]
 
@@ -39,12 +38,13 @@ COLUMNS: Final[list[Column[Row]]] = [
 def list_playbooks(output: Output = Form.TABLE, config: ConfigFile = None) -> None:
     """List the playbooks in force, in the order in which they are asked; what is wrong with others is counted on standard error."""
     from monitor.cli.opening import configuration
-    from monitor.in_force import playbooks_of
+    from monitor.in_force import as_asked, playbooks_of
+    from monitor.listing.in_force import playbook_told
 
     given = configuration(config)
     loaded = playbooks_of(given)
     files = _files(given)
-    write_rows(output, [_row(playbook, files) for playbook in _in_force(loaded, given)], COLUMNS)
+    write_rows(output, [playbook_told(playbook, files) for playbook in as_asked(loaded.playbooks, given)], COLUMNS)
     if loaded.problems:
         problems = counted(len(loaded.problems), "problem")
         say(f"{problems} in playbooks that are not in force; `miniwatch check` names them.")
@@ -58,22 +58,20 @@ def show_playbook(
 ) -> None:
     """Show one playbook: which findings it is for, what it answers and when, and its text."""
     from monitor.cli.opening import configuration
-    from monitor.in_force import playbooks_of
+    from monitor.in_force import as_asked, playbooks_of
+    from monitor.listing.in_force import playbook_told
 
     given = configuration(config)
     loaded = playbooks_of(given)
-    found = {playbook.name: playbook for playbook in _in_force(loaded, given)}
+    found = {playbook.name: playbook for playbook in as_asked(loaded.playbooks, given)}
     playbook = found[_name_starting(name, list(found), refused=len(loaded.problems) > 0)]
     files = _files(given)
-    row = _row(playbook, files)
+    row = playbook_told(playbook, files)
     write_one(output, row, [*_told(playbook), ("path", row["path"])])
     if output is Form.TABLE:
-        write_text("\n" + files[playbook.name].read_text(encoding="utf-8"))
-
-
-def _in_force(loaded: LoadedPlaybooks, config: Config) -> list[Playbook]:
-    """The playbooks as a daemon of this configuration asks them."""
-    return [playbook.in_shadow() if config.mode == "shadow" else playbook for playbook in loaded.playbooks]
+        path = files.get(playbook.name)
+        if path is not None:
+            write_text("\n" + path.read_text(encoding="utf-8"))
 
 
 def _files(config: Config) -> dict[str, Path]:
@@ -81,17 +79,6 @@ def _files(config: Config) -> dict[str, Path]:
     from monitor.playbook_files import files_of
 
     return files_of(playbook_folders(config))
-
-
-def _row(playbook: Playbook, files: dict[str, Path]) -> Row:
-    """A playbook as programs read it, and where it comes from."""
-    import msgspec
-
-    from monitor.playbook_files import builtin_playbooks
-
-    path = files[playbook.name]
-    said = msgspec.to_builtins(playbook, order="deterministic")
-    return {**said, "builtin": path.is_relative_to(builtin_playbooks()), "path": str(path)}
 
 
 def _name_starting(given: str, names: list[str], *, refused: bool) -> str:

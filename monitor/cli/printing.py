@@ -10,28 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from monitor.cli.leaving import say
-from monitor.cli.moments import short, stamp
+from monitor.cli.moments import short
 from monitor.cli.options import ROWS_MAX, Form
 
 Row = TypeVar("Row")
 Column = tuple[str, Callable[[Row], object]]
-
-TIMES: Final = frozenset(
-    {
-        "time",
-        "first_event",
-        "last_event",
-        "opened",
-        "last_finding",
-        "due",
-        "expires",
-        "answer_by",
-        "created",
-        "replayed",
-        "as_of",
-    }
-)
-"""Fields that are microseconds in our structs and RFC 3339 in what we write."""
 
 CELL_CHARACTERS_MAX: Final = 200
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -43,17 +26,10 @@ def visible(text: object) -> str:
 
 
 def wire(row: Any) -> dict[str, Any]:
-    """A struct as programs read it: its fields by name, times as RFC 3339, sealed bytes left out."""
-    import msgspec
+    """A row as programs read it."""
+    from monitor.listing.wire import wire as told
 
-    if isinstance(row, dict):
-        return row
-    plain = {name: getattr(row, name) for name in row.__struct_fields__}
-    told = {name: value for name, value in plain.items() if not isinstance(value, bytes)}
-    return {
-        name: stamp(value) if name in TIMES and isinstance(value, int) else msgspec.to_builtins(value)
-        for name, value in told.items()
-    }
+    return told(row)
 
 
 def limit_of(form: Form, limit: int | None) -> int | None:

@@ -15,10 +15,11 @@ from monitor.cli.benching import bench
 from monitor.cli.history import rule_history
 from monitor.cli.holding import shadow_rule, unshadow_rule
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
-from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
+from monitor.cli.options import ConfigFile, DataDir, Form, Output, SeverityWord, group
 from monitor.cli.packing import activate_pack, list_packs, make_signing_key, pack_folder, roll_pack_back, verify_pack
 from monitor.cli.printing import Column, visible, write_one, write_pairs, write_rows, write_text
 from monitor.counting import counted
+from monitor.listing import filters
 
 if TYPE_CHECKING:
     from detectors.sigma import Explanation, Rule
@@ -34,7 +35,6 @@ COLUMNS: Final[list[Column[Row]]] = [
     ("DATASETS", lambda row: ", ".join(row["datasets"])),
     ("TITLE", lambda row: row["title"]),
 ]
-SHOWN: Final = "id version title description path line severity status tags logsource datasets fields proof false_positives response"
 EVENT_BYTES_MAX: Final = 16 << 20
 EVENTS_DEFAULT: Final = 200_000
 EVENTS_MAX: Final = 100_000_000
@@ -56,43 +56,43 @@ RuleName = Annotated[
 
 @rules.command("list", epilog="Example: miniwatch rules list --severity high")
 def list_rules(
-    severity: Annotated[str | None, Option("--severity", metavar="SEVERITY", help="Of at least this severity.")] = None,
-    tag: Annotated[
-        str | None, Option("--tag", metavar="TAG", help="With this tag: behaviour.8, attack.t1190 …")
-    ] = None,
+    severity: SeverityWord = None,
+    tag: Annotated[str | None, Option("--tag", metavar=filters.TAG.metavar, help=filters.TAG.about)] = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
     """List the rules that run, and which of them are in shadow; those that were refused are counted on standard error."""
-    from detectors.finding import Severity
-    from monitor.cli.filters import word
+    from monitor.cli.filters import filters_told
     from monitor.cli.opening import configuration
     from monitor.cli.rule_files import handles
     from monitor.in_force import rules_of
+    from monitor.listing.in_force import chosen_rules, rule_told
 
     loaded = rules_of(configuration(config, data_dir))
     shadowed = _in_shadow(config, data_dir)
-    least = Severity(word(severity, Severity, "--severity")).rank if severity else 0
-    chosen = [rule for rule in loaded.rules if rule.severity.rank >= least and (tag is None or tag in rule.tags)]
+    with filters_told():
+        chosen = chosen_rules(loaded.rules, {"severity": severity, "tag": tag})
     called = handles(loaded.rules)
     columns: list[Column[Row]] = [("RULE", lambda row: called[row["id"]]), *COLUMNS]
     if shadowed:
         columns.insert(1, ("STATE", lambda row: "in shadow" if row["in_shadow"] else ""))
-    write_rows(output, [{**_row(rule), "in_shadow": shadowed.get(rule.id)} for rule in chosen], columns)
+    write_rows(output, [rule_told(rule, shadowed) for rule in chosen], columns)
     if loaded.problems:
         say(f"{counted(len(loaded.problems), 'problem')} in rules that do not run; `miniwatch rules check` names them.")
 
 
 @rules.command("show", epilog="Example: miniwatch rules show 277df3d1")
-def show_rule(name: RuleName, output: Output = Form.TABLE, config: ConfigFile = None) -> None:
+def show_rule(name: RuleName, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Show one rule: what it says of itself, and its text."""
     from monitor.cli.opening import configuration
     from monitor.cli.rule_files import rule_starting
+    from monitor.listing.in_force import rule_told
 
-    rule = rule_starting(name, configuration(config))
-    row = _row(rule)
-    told = [(key.replace("_", " "), value if isinstance(value, list) else str(value)) for key, value in row.items()]
+    rule = rule_starting(name, configuration(config, data_dir))
+    row = rule_told(rule, _in_shadow(config, data_dir))
+    said = ((key.replace("_", " "), value) for key, value in row.items() if value is not None)
+    told = [(key, value if isinstance(value, list) else str(value)) for key, value in said]
     write_one(output, row, told)
     if output is Form.TABLE:
         write_text("\n" + Path(rule.path).read_text(encoding="utf-8-sig"))
@@ -254,20 +254,13 @@ def _in_shadow(config: Path | None, data_dir: Path | None) -> dict[str, str]:
     """The rules whose findings are only recorded, and why, by their ids; none where there is no record yet."""
     from monitor.cli.opening import configuration, record
     from monitor.clock import now_us
-    from monitor.holding import in_shadow
+    from monitor.listing.in_force import shadowed_rules
     from monitor.stores.places import Places
 
     if not Places(configuration(config, data_dir).data_dir).database.is_file():
         return {}
     with record(config, data_dir) as opened:
-        return {rule: laid.reason for rule, laid in in_shadow(opened.store, now_us()).items()}
-
-
-def _row(rule: Rule) -> Row:
-    row: Row = {name: getattr(rule, name) for name in SHOWN.split()}
-    kind = "correlation" if rule.is_correlation else "single event"
-    told = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
-    return {**told, "kind": kind, "entity": rule.entity.value if rule.entity else "AppId, else Host, else Dataset"}
+        return shadowed_rules(opened.store, now_us())
 
 
 def _content(event: str) -> bytes:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from typer import Argument, Option
@@ -16,6 +16,7 @@ from monitor.cli.moments import MICROSECONDS, short
 from monitor.cli.options import App, ConfigFile, DataDir, Expires, Form, Output, ReasonText, ScopeName, Value, group
 from monitor.cli.printing import Column, at, write_rows
 from monitor.clock import now_us
+from monitor.listing import filters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ COLUMNS: Final[list[Column[Standing]]] = [
     ("BY", lambda row: row.actor),
     ("REASON", lambda row: row.reason),
 ]
-Expired = Annotated[bool, Option("--expired", help="Those whose time is over too.")]
+Expired = Annotated[bool, Option("--expired", help=filters.EXPIRED.about)]
 
 
 @allowlists.command("add", epilog='Example: miniwatch allowlists add --app wx01 --reason "Our own app" --expires 30d')
@@ -150,10 +151,12 @@ def _add(
 
 
 def _list(kind: str, expired: bool, output: Form, where: tuple[Path | None, Path | None]) -> None:
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
+    from monitor.listing.lists import ALLOWLISTS, EXCEPTIONS
 
     with record(*where) as opened:
-        rows: list[Any] = [row for row in opened.store.standings(0 if expired else now_us()) if row.kind == kind]
+        rows = rows_of(opened, ALLOWLISTS if kind == "exemption" else EXCEPTIONS, expired=expired)
     write_rows(output, rows, [column for column in COLUMNS if column[0] != "RULE" or kind == "exception"])
 
 
@@ -162,7 +165,6 @@ def _remove(kind: str, key: str, reason: str, where: tuple[Path | None, Path | N
 
     with record(*where) as opened:
         known = {row.id for row in opened.store.standings(0) if row.kind == kind}
-        group = "allowlists" if kind == "exemption" else "exceptions"
-        whole = whole_id([each for each in sorted(known) if each.startswith(key)], kind, key, f"{group} list")
+        whole = whole_id([each for each in sorted(known) if each.startswith(key)], kind, key)
         removed = opened.store.remove_standing(whole, actor(), reason, now_us())
     say(f"Removed {kind} {removed.id}: {removed.scope} {removed.value}.")

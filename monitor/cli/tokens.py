@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from typer import Argument, Option
 
 from monitor.cli.leaving import say
 from monitor.cli.lists import Id
-from monitor.cli.moments import MICROSECONDS, expiry, short, stamp
+from monitor.cli.moments import MICROSECONDS, expiry, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, ReasonText, group
 from monitor.cli.printing import Column, at, write_one, write_rows, write_text
 from monitor.clock import now_us
+from monitor.listing import filters
 
 if TYPE_CHECKING:
     from monitor.tokens import Token
@@ -56,6 +57,7 @@ def add_token(
     """Make a token and print it. It is kept as a hash and cannot be shown again."""
     from monitor.cli.filters import word
     from monitor.cli.opening import actor, record
+    from monitor.listing.wire import token_told
     from monitor.tokens import NAME_CHARACTERS_MAX, Role, new_token
 
     if not 0 < len(name.strip()) <= NAME_CHARACTERS_MAX:
@@ -69,7 +71,7 @@ def add_token(
     if output is Form.TABLE:
         write_text(text)
     else:
-        write_one(output, {**_wire(token), "token": text}, [])
+        write_one(output, {**token_told(token), "token": text}, [])
     say(
         f"Made token {token.id}, valid until {short(until)} UTC. It is shown this once: keep it where only its user reads it."
     )
@@ -77,21 +79,23 @@ def add_token(
 
 @tokens.command("list", epilog="Example: miniwatch tokens list -o json")
 def list_tokens(
-    over: Annotated[bool, Option("--all", help="Those that were revoked or have expired too.")] = False,
+    over: Annotated[bool, Option("--all", help=filters.ALL_TOKENS.about)] = False,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
     """List tokens: all but their secrets, which nobody has."""
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
+    from monitor.listing.lists import TOKENS
 
     now = now_us()
     with record(config, data_dir) as opened:
-        rows = [row for row in opened.store.tokens() if over or row.state(now) == "valid"]
+        rows = rows_of(opened, TOKENS, all=over)
     if output is Form.TABLE:
         write_rows(output, rows, _columns(now))
     else:
-        write_rows(output, [{**_wire(row), "state": row.state(now)} for row in rows], [])
+        write_rows(output, (TOKENS.told(row, now) for row in rows), [])
 
 
 @tokens.command("revoke", epilog='Example: miniwatch tokens revoke 9f2c41 --reason "The gateway was replaced"')
@@ -101,19 +105,6 @@ def revoke_token(key: Id, reason: ReasonText, config: ConfigFile = None, data_di
 
     with record(config, data_dir) as opened:
         known = [row.id for row in opened.store.tokens() if row.id.startswith(key)]
-        whole = whole_id(sorted(known), "token", key, "tokens list")
+        whole = whole_id(sorted(known), "token", key)
         revoked = opened.store.revoke_token(whole, actor(), reason, now_us())
     say(f"Revoked token {revoked.id} ({revoked.name}).")
-
-
-def _wire(token: Token) -> dict[str, Any]:
-    """What programs read of a token."""
-    return {
-        "id": token.id,
-        "name": token.name,
-        "roles": list(token.roles),
-        "created": stamp(token.created),
-        "expires": stamp(token.expires),
-        "revoked": None if token.revoked is None else stamp(token.revoked),
-        "actor": token.actor,
-    }

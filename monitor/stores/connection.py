@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,16 @@ from monitor.durable import boundary
 from monitor.readonly import reading_uri
 from monitor.refusal import refusals_told
 from monitor.stores import StoreError
+from monitor.stores.record import TooSlow
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
 CONNECTIONS_MAX: Final = 16
 """Threads that can use one store at a time; the next waits `busy_timeout_s`."""
+
+STEPS_BETWEEN_LOOKS: Final = 100_000
+"""Steps of the database's machine after which a reader with a bound looks at the clock: some milliseconds."""
 
 _RETRYABLE_CODES: Final = {
     sqlite3.SQLITE_BUSY: "the database is locked by another process",
@@ -56,10 +61,14 @@ class Database:
         self.listeners: Final[list[Callable[[], None]]] = []
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A transaction that sees one committed state."""
+    def reading(self, seconds_max: float | None = None) -> Iterator[Connection]:
+        """A transaction that sees one committed state; raises `TooSlow` when it takes longer than it may."""
         with self._told(), self.engine.connect() as connection:
-            yield connection
+            if seconds_max is None:
+                yield connection
+                return
+            with _in_time(connection, seconds_max):
+                yield connection
 
     @contextmanager
     def writing(self, kind: str) -> Iterator[Connection]:
@@ -100,6 +109,22 @@ class Database:
         if code in _RETRYABLE_CODES:
             return StoreError(f"{self.path}: {_RETRYABLE_CODES[code]} ({error})", retryable=True)
         return StoreError(f"{self.path}: {_BROKEN_CODES.get(code, 'the database refuses')} ({error})", retryable=False)
+
+
+@contextmanager
+def _in_time(connection: Connection, seconds_max: float) -> Iterator[None]:
+    """Have the database give up what takes longer."""
+    until = time.monotonic() + seconds_max
+    raw: Any = connection.connection.driver_connection
+    raw.set_progress_handler(lambda: time.monotonic() > until, STEPS_BETWEEN_LOOKS)
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            raise TooSlow(seconds_max) from None
+        raise
+    finally:
+        raw.set_progress_handler(None, 0)
 
 
 def _url(path: Path, *, read_only: bool) -> URL:

@@ -28,6 +28,9 @@ from playbooks.incident import Incident, IncidentState
 from playbooks.risk import Risk
 from playbooks.waiting import WAITING
 
+LAST: Final = "\U0010ffff"
+"""Comes after every character that an id may have."""
+
 PAGE_ROWS: Final = 500
 """Rows of a list in memory at a time."""
 
@@ -41,7 +44,8 @@ CLOCKS: Final = {
 
 _EQUAL: Final = ("scope", "value", "rule", "state", "mode", "incident", "partition", "reason")
 
-Reading = Callable[[], AbstractContextManager[Connection]]
+Reading = Callable[..., AbstractContextManager[Connection]]
+"""A transaction to read in; given a number of seconds, it raises `TooSlow` when it takes longer."""
 _Item = TypeVar("_Item")
 _Document = TypeVar("_Document", Finding, Incident, Decision)
 
@@ -54,13 +58,13 @@ def listed(reading: Reading, table: Table, query: Query, read: Callable[[RowMapp
     clock, key = CLOCKS[table], table.c.id
     wanted = select(table).where(*_conditions(table, query)).order_by(clock.desc(), key.desc())
     left = query.limit
-    after: tuple[Any, Any] | None = None
+    after: tuple[Any, Any] | None = query.after
     while left is None or left > 0:
         size = PAGE_ROWS if left is None else min(left, PAGE_ROWS)
         page = wanted.limit(size)
         if after is not None:
             page = page.where(tuple_(clock, key) < after)
-        with reading() as connection:
+        with reading(query.seconds_max) as connection:
             rows = connection.execute(page).mappings().all()
         for row in rows:
             yield read(row)
@@ -110,7 +114,8 @@ def one_document(connection: Connection, kind: type[_Document], table: Table, ke
 def starting(connection: Connection, table: Table, column: str, prefix: str, limit: int) -> list[str]:
     """The first few different values of a text column that begin like that."""
     of = table.c[column]
-    wanted = select(of).distinct().where(of.startswith(prefix, autoescape=True), of >= prefix).order_by(of).limit(limit)
+    within = (of >= prefix, of <= prefix + LAST)  # of an index only what begins so is looked at
+    wanted = select(of).distinct().where(of.startswith(prefix, autoescape=True), *within).order_by(of).limit(limit)
     return list(connection.execute(wanted).scalars())
 
 
@@ -232,10 +237,12 @@ def waiting_decisions(connection: Connection, limit: int, after: tuple[int, str]
     return [document(Decision, text) for text in rows]
 
 
-def apps(reading: Reading) -> Iterator[AppRecord]:
-    """All registry lines, by app and time."""
+def apps(reading: Reading, after: str | None = None) -> Iterator[AppRecord]:
+    """All registry lines, by app and time; with `after`, those of the apps behind that one."""
     table = tables.apps
     wanted = select(table).order_by(table.c.app_id, table.c.as_of).limit(PAGE_ROWS)
+    if after is not None:
+        wanted = wanted.where(table.c.app_id > after)
     page: Select[Any] = wanted
     while True:
         with reading() as connection:
@@ -245,6 +252,13 @@ def apps(reading: Reading) -> Iterator[AppRecord]:
         if len(rows) < PAGE_ROWS:
             return
         page = wanted.where(tuple_(table.c.app_id, table.c.as_of) > (rows[-1]["app_id"], rows[-1]["as_of"]))
+
+
+def app_lines(connection: Connection, app_id: str) -> list[AppRecord]:
+    """The registry lines of one app, the oldest first."""
+    table = tables.apps
+    wanted = select(table).where(table.c.app_id == app_id).order_by(table.c.as_of)
+    return [AppRecord(**row) for row in connection.execute(wanted).mappings()]
 
 
 def audit_entries(reading: Reading, after_seq: int) -> Iterator[ChainedEntry]:

@@ -38,6 +38,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """What a list shall hold, newest first. None filters nothing; a filter that the list has no field for is refused.
 
     `since` is included, `until` is not: of a finding's, decision's or dead letter's time, and an incident's opening.
+    `after` is that time and the id of a row: the list begins behind it. Where a page takes longer than `seconds_max`
+    to read, the list raises `TooSlow`.
     """
 
     since: int | None = None
@@ -52,6 +54,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     partition: str | None = None
     reason: str | None = None
     limit: int | None = None
+    after: tuple[int, str] | None = None
+    seconds_max: float | None = None
 
 
 EVERYTHING: Final = Query()
@@ -194,6 +198,15 @@ class NotFound(StoreError):
         super().__init__(f"there is no {what} {key}", retryable=False)
 
 
+class TooSlow(StoreError):
+    """A list took longer to read than it may."""
+
+    def __init__(self, seconds_max: float) -> None:
+        super().__init__(
+            f"this takes longer than {seconds_max:g} s: ask for less, with narrower filters", retryable=False
+        )
+
+
 class AlreadyEnded(StoreError):
     """A decision is no longer in force, so there is nothing to revoke."""
 
@@ -253,7 +266,8 @@ class Record(Store, Protocol):
     def add_standing(self, standing: Standing) -> None: ...
     def remove_standing(self, key: str, actor: str, reason: str, now: int) -> Standing: ...
     def import_apps(self, records: Sequence[AppRecord], actor: str, now: int) -> None: ...
-    def apps(self) -> Iterator[AppRecord]: ...
+    def apps(self, after: str | None = None) -> Iterator[AppRecord]: ...
+    def app_lines(self, app_id: str) -> Sequence[AppRecord]: ...
 
     def add_token(self, token: Token, reason: str) -> None: ...
     def tokens(self) -> Sequence[Token]: ...

@@ -405,8 +405,13 @@ class SqliteStore:
         with self._database.writing("operator") as connection:
             operating.import_apps(connection, records, actor, now)
 
-    def apps(self) -> Iterator[AppRecord]:
-        return reading.apps(self._database.reading)
+    def apps(self, after: str | None = None) -> Iterator[AppRecord]:
+        return reading.apps(self._database.reading, after)
+
+    def app_lines(self, app_id: str) -> Sequence[AppRecord]:
+        """The registry lines of one app, the oldest first."""
+        with self._database.reading() as connection:
+            return reading.app_lines(connection, app_id)
 
     def apps_version(self) -> tuple[int, int]:
         """How many registry lines there are and the newest one's time: changes with every import."""

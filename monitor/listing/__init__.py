@@ -1,0 +1,1 @@
+"""What lists there are, by what they are filtered, and how a row reads for programs: once, for the command line and for HTTP."""

@@ -1,0 +1,59 @@
+"""The API over a record in which a small simulated stream was run to its end, and beside it the command line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from monitor.cli.tree import app
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from api_site import ApiSite, CommandLine
+
+
+@pytest.fixture(scope="session")
+def _ran(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("api")
+    data = folder / "data"
+    line = CommandLine(data)
+    simulated = ["--seed", "3", "--events", "3000", "--apps", "40", "--bad-share", "0.001"]
+    events, registry = folder / "events.ndjson", folder / "apps.ndjson"
+    runner = CliRunner()
+    runner.invoke(app, ["simulate", *simulated, "-O", str(events), "--registry", str(registry)], catch_exceptions=False)
+    with events.open("ab") as more:
+        more.write(b'{"@timestamp":"soon"}\n[1]\n{"secret-of-a-person":\n' * 5)
+    line("apps", "import", str(registry))
+    line("run", "--until-end", "--source", f"file:{events}")
+    for number in range(5):
+        line("allowlists", "add", "--app", f"wx{number}", "--reason", "ours")
+    line("exceptions", "add", "277df3d1", "--app", "wx1", "--reason", "a test server")
+    line("tokens", "add", "gateway", "--role", "ingest", "--role", "bouncer")
+    return data
+
+
+@pytest.fixture(scope="session")
+def _opened(_ran):
+    site = ApiSite(_ran)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def site(_opened) -> ApiSite:
+    """The API where there is something to see; only to look at."""
+    return _opened
+
+
+@pytest.fixture
+def line(_ran) -> CommandLine:
+    return CommandLine(_ran)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """The API over a record of its own."""
+    made = ApiSite(tmp_path / "data")
+    yield made
+    made.close()
