@@ -20,6 +20,7 @@ from monitor.console.doors import Door
 from monitor.console.events import EventsPage
 from monitor.console.health import Bounds, Health, HealthPages
 from monitor.console.http import HttpServer
+from monitor.console.otlp import OtlpPage
 from monitor.console.pages import Page
 from monitor.console.repeats import Repeats
 from monitor.console.waiting import Watch
@@ -87,7 +88,7 @@ def front_of(
     )
     doors: list[Page] = []
     if take is not None:
-        doors = _doors(Door(take, bounds, telemetry, Repeats(clock, unsure)))
+        doors = _doors(Door(take, bounds, telemetry, Repeats(clock, unsure)), config.decode.line_bytes_max)
     limits = Limits(
         requests_per_s_max=keys.requests_per_s_max, failures_max=keys.failures_max, lockout_s=keys.lockout_s
     )
@@ -116,9 +117,10 @@ def front_of(
     return Front(server, guard, certificates, store, clock, watch)
 
 
-def _doors(door: Door) -> list[Page]:
-    """Every page that takes events."""
-    return [*EventsPage(door).pages(), *BulkPages(door).pages(), *ClusterPages(door.bounds).pages()]
+def _doors(door: Door, line_bytes_max: int) -> list[Page]:
+    """Every page that takes events, and what shippers ask before they send them."""
+    otlp = OtlpPage(door, line_bytes_max)
+    return [*EventsPage(door).pages(), *otlp.pages(), *BulkPages(door).pages(), *ClusterPages(door.bounds).pages()]
 
 
 def _is_private(keys: HttpKeys) -> bool:

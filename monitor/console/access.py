@@ -24,6 +24,9 @@ FRESH_S: Final = 1.0
 STALE_S_MAX: Final = 60.0
 """How long the last known tokens are gone by while the store cannot be read; after that nobody gets in."""
 
+LOOK_S_MAX: Final = 0.1
+"""How long all others wait while tokens are looked up."""
+
 CREDENTIAL_CHARACTERS_MAX: Final = 512
 
 
@@ -121,29 +124,43 @@ class Guard:
 
 
 class KnownTokens:
-    """The tokens of the record by id, looked up anew when they are asked for and a second old."""
+    """The tokens of the record by id, looked up anew when they are asked for and a second old.
+
+    They are asked for by one thread, which has others to serve: a store that is busy is waited for a tenth of a second, and
+    one that cannot be read is tried once a second. Meanwhile those known before go by.
+    """
 
     def __init__(self, tokens: Callable[[], Sequence[Token]], monotonic: Callable[[], float]) -> None:
         self._tokens = tokens
         self._monotonic = monotonic
-        self._lock = threading.Lock()
         self._by_id: Mapping[str, Token] = {}
         self._read_at = -math.inf
+        self._failed_at = -math.inf
+        self._reading: threading.Thread | None = None
 
     def get(self, key: str) -> Token | None:
-        """The token of an id; raises `Refused` where the record cannot be read for too long."""
-        with self._lock:
-            if self._monotonic() - self._read_at >= FRESH_S:
-                self._read()
-            return self._by_id.get(key)
+        """The token of an id; raises `Refused` where the record cannot be read for too long, or now, and no such token was known."""
+        if self._monotonic() - max(self._read_at, self._failed_at) >= FRESH_S:
+            self._look()
+        token, age_s = self._by_id.get(key), self._monotonic() - self._read_at
+        if age_s > STALE_S_MAX or (token is None and age_s >= FRESH_S):
+            raise Refused(503, "tokens cannot be looked up now", retry_after_s=5)
+        return token
+
+    def _look(self) -> None:
+        if self._reading is not None and self._reading.is_alive():
+            return
+        self._reading = threading.Thread(target=self._read, name="tokens", daemon=True)
+        self._reading.start()
+        self._reading.join(LOOK_S_MAX)
 
     def _read(self) -> None:
+        begun = self._monotonic()
         try:
             self._by_id = {token.id: token for token in self._tokens()}
-            self._read_at = self._monotonic()
+            self._read_at = begun
         except StoreError:
-            if self._monotonic() - self._read_at > STALE_S_MAX:
-                raise Refused(503, "tokens cannot be looked up now", retry_after_s=5) from None
+            self._failed_at = begun
 
 
 def credential(headers: Mapping[str, str]) -> str | None:

@@ -9,6 +9,7 @@ DOORLESS = {"msgspec", "numpy", "polars"}
 """Used by every room: the shapes of values and columns."""
 
 IMPORTED_AS = {
+    "opentelemetry-proto": "opentelemetry",
     "prometheus-client": "prometheus_client",
     "pysigma": "sigma",
     "pyyaml": "yaml",

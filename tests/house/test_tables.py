@@ -8,6 +8,7 @@ import pytest
 from detectors.event import DATASETS, FIELDS, PEOPLE
 from detectors.finding import SCOPE_FIELDS
 from detectors.sigma.remark import CODES
+from monitor.console.otlp_fields import RENAMED
 from monitor.telemetry.metrics import metrics_table
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -45,7 +46,16 @@ def _rules(_page):
     return {"remarks": _table(["code", "meaning"], [[f"`{code}`", text] for code, text in CODES.items()])}
 
 
-PAGES = {"events.md": _events, "metrics.md": lambda _page: {"metrics": metrics_table()}, "rules.md": _rules}
+def _http(_page):
+    return {"otlp": _table(["attribute", "field"], [[f"`{name}`", f"`{field}`"] for name, field in RENAMED.items()])}
+
+
+PAGES = {
+    "events.md": _events,
+    "http.md": _http,
+    "metrics.md": lambda _page: {"metrics": metrics_table()},
+    "rules.md": _rules,
+}
 
 
 @pytest.mark.parametrize("name", PAGES)

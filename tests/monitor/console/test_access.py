@@ -2,15 +2,18 @@
 
 import base64
 import json
+import threading
+import time
 
 import pytest
 from starlette.responses import Response
 
-from monitor.console import clients
+from monitor.console import access, clients
 from monitor.console.access import credential
 from monitor.console.clients import Limits, Lockout, Pace, network_of
 from monitor.console.pages import Page
 from monitor.console.refusals import HOUR_US, KINDS_MAX, Kind, Refusals, Why
+from monitor.stores import StoreError
 from monitor.tokens import Role, new_token
 
 
@@ -144,3 +147,54 @@ def test_a_stranger_cannot_fill_the_audit():
     hours = 100_000 * 60_000 / HOUR_US
     assert len(entries) <= (hours + 1) * (2 * KINDS_MAX + 1)
     assert sum(json.loads(entry.after)["times"] for entry in entries) == 100_000
+
+
+class Busy:
+    """Stands for the tokens of a record that may be busy, or cannot be read."""
+
+    def __init__(self):
+        self.asked = 0
+        self.fails = False
+        self.free = threading.Event()
+        self.free.set()
+        self.token, _ = new_token("t", [Role.INGEST], created=0, expires=2**60, actor="operator:test")
+
+    def __call__(self):
+        self.asked += 1
+        self.free.wait(10)
+        if self.fails:
+            raise StoreError("it cannot be read", retryable=True)
+        return [self.token]
+
+
+def test_a_busy_store_holds_nobody_up_and_is_asked_once(monkeypatch):
+    monkeypatch.setattr(access, "LOOK_S_MAX", 0.02)
+    tokens, now = Busy(), [100.0]
+    known = access.KnownTokens(tokens, lambda: now[0])
+    assert known.get(tokens.token.id) == tokens.token
+    tokens.free.clear()
+    now[0] += 2
+    begun = time.monotonic()
+    for _ in range(50):
+        assert known.get(tokens.token.id) == tokens.token
+    assert time.monotonic() - begun < 5
+    assert tokens.asked == 2
+    with pytest.raises(access.Refused, match="cannot be looked up"):
+        known.get("another")
+    tokens.free.set()
+    known._reading.join(5)
+    assert known.get("another") is None
+
+
+def test_a_store_that_cannot_be_read_is_tried_once_a_second_and_gone_by_for_a_minute():
+    tokens, now = Busy(), [100.0]
+    known = access.KnownTokens(tokens, lambda: now[0])
+    assert known.get(tokens.token.id) == tokens.token
+    tokens.fails = True
+    for _ in range(50):
+        now[0] += 0.1
+        assert known.get(tokens.token.id) == tokens.token
+    assert 5 <= tokens.asked <= 6
+    now[0] += access.STALE_S_MAX
+    with pytest.raises(access.Refused, match="cannot be looked up"):
+        known.get(tokens.token.id)

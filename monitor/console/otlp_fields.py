@@ -1,0 +1,232 @@
+"""What log records of OpenTelemetry say, as the fields of an event: names of its semantic conventions become those of ECS.
+
+Of several values for one field the first counts: attributes of the record, its body where that is a map, what the record says
+beside them, its scope, its resource.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+RENAMED: Final = {
+    "app.installation.id": "device.id",
+    "code.file.path": "log.origin.file.name",
+    "code.function.name": "log.origin.function",
+    "code.line.number": "log.origin.file.line",
+    "data_stream.dataset": "event.dataset",
+    "deployment.environment": "service.environment",
+    "deployment.environment.name": "service.environment",
+    "destination.address": "destination.domain",
+    "enduser.id": "user.id",
+    "event.name": "event.action",
+    "exception.message": "error.message",
+    "exception.stacktrace": "error.stack_trace",
+    "exception.type": "error.type",
+    "http.method": "http.request.method",
+    "http.request.body.size": "http.request.bytes",
+    "http.response.body.size": "http.response.bytes",
+    "http.scheme": "url.scheme",
+    "http.status_code": "http.response.status_code",
+    "http.target": "url.original",
+    "http.url": "url.full",
+    "http.user_agent": "user_agent.original",
+    "log.record.original": "event.original",
+    "log.record.uid": "event.id",
+    "os.description": "host.os.full",
+    "os.name": "host.os.name",
+    "os.type": "host.os.type",
+    "os.version": "host.os.version",
+    "server.address": "destination.domain",
+    "server.port": "destination.port",
+    "service.instance.id": "service.node.name",
+    "thread.id": "process.thread.id",
+    "thread.name": "process.thread.name",
+}
+"""Names of the semantic conventions, older ones included, whose field has another name. All others keep theirs."""
+
+ADDRESSES: Final = {
+    "client.address": "source.ip",
+    "destination.address": "destination.ip",
+    "server.address": "destination.ip",
+    "source.address": "source.ip",
+}
+"""Names that may hold an address of the Internet or the name of a host; the field that is meant for the former."""
+
+HEADERS: Final = {
+    "http.request.header.": "http.request.headers.",
+    "http.response.header.": "http.response.headers.",
+}
+
+LEVELS: Final = ("trace", "debug", "info", "warn", "error", "fatal")
+"""Of four severity numbers each, from 1 on."""
+
+DEPTH_MAX: Final = 32
+"""Nesting of a value."""
+
+PARTS_MAX: Final = 16
+"""A name of more parts stays one key."""
+
+PLANS_MAX: Final = 1024
+PLAN_KEYS_MAX: Final = 128
+"""Forms that are remembered, of events with as many fields at most."""
+
+Values = list[tuple[str, Any]]
+
+_encode: Final = msgspec.json.encode
+
+
+class Record(msgspec.Struct, gc=False):
+    """A log record; times are nanoseconds since 1970, 0 for none, ids hexadecimal."""
+
+    time: int
+    observed: int
+    severity: int
+    level: str
+    body: Any
+    attributes: Values
+    trace: str = ""
+    span: str = ""
+    name: str = ""
+    dropped: int = 0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How events with the same names are written: a form, and which of the values fill it."""
+
+    form: bytes
+    order: tuple[int, ...]
+
+
+class Unreadable(Exception):
+    """A log record cannot be an event."""
+
+
+class Lines:
+    """Writes records as lines of nested JSON. Records with the same names are filled into the same form."""
+
+    def __init__(self) -> None:
+        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._second = -1
+        self._until_second = ""
+
+    def line(self, record: Record, common: Values) -> bytes:
+        """One record as a line with its end; `common` is what scope and resource say. Raises `Unreadable`."""
+        values: Values = []
+        for name, value in record.attributes:
+            _add(values, name, value)
+        if isinstance(record.body, dict):
+            for name, value in record.body.items():
+                _add(values, name, value)
+        elif record.body is not None:
+            values.append(("message", record.body if isinstance(record.body, str) else _encode(record.body).decode()))
+        self._add_own(values, record)
+        values += common
+        names = tuple([name for name, _ in values])
+        plan = self._plans.get(names) or self._planned(names)
+        encoded = [_encode(values[place][1]) for place in plan.order]
+        return plan.form % tuple(encoded) + b"\n"
+
+    def _add_own(self, values: Values, record: Record) -> None:
+        time = record.time or record.observed
+        if not time:
+            raise Unreadable("a record with neither time_unix_nano nor observed_time_unix_nano")
+        values.append(("@timestamp", self._instant(time)))
+        if record.time and record.observed:
+            values.append(("event.created", self._instant(record.observed)))
+        if record.severity > 0:
+            values.append(("event.severity", record.severity))
+        if record.level or 0 < record.severity <= 4 * len(LEVELS):
+            values.append(("log.level", record.level or LEVELS[(record.severity - 1) // 4]))
+        for name, text in (("trace.id", record.trace), ("span.id", record.span), ("event.action", record.name)):
+            if text:
+                values.append((name, text))
+        if record.dropped:
+            values.append(("otel.dropped_attributes_count", record.dropped))
+
+    def _instant(self, nanoseconds: int) -> str:
+        second, rest = divmod(nanoseconds, 1_000_000_000)
+        if second != self._second:
+            self._until_second = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = second
+        return f"{self._until_second}.{rest:09d}Z"
+
+    def _planned(self, names: tuple[str, ...]) -> Plan:
+        plan = _plan_of(names)
+        if len(names) <= PLAN_KEYS_MAX:
+            if len(self._plans) >= PLANS_MAX:
+                self._plans.clear()
+            self._plans[names] = plan
+        return plan
+
+
+def common_values(attributes: Values, scope: str) -> Values:
+    """What is said once for many records."""
+    values: Values = [("log.logger", scope)] if scope else []
+    for name, value in attributes:
+        _add(values, name, value)
+    return values
+
+
+def _add(values: Values, name: str, value: Any) -> None:
+    """A value under the name of its field; a map as its members."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _add(values, f"{name}.{key}", inner)
+        return
+    if value is None:
+        return
+    field = RENAMED.get(name, name)
+    if name in ADDRESSES:
+        field = ADDRESSES[name] if _is_address(value) else field
+    elif name.startswith("http.re"):
+        for prefix, other in HEADERS.items():
+            if name.startswith(prefix):
+                field = other + name[len(prefix) :].lower()
+                value = ", ".join(map(str, value)) if isinstance(value, list) else value
+    values.append((field, value))
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return isinstance(value, str)
+
+
+def _plan_of(names: tuple[str, ...]) -> Plan:
+    """The form of events with these names; of a name that comes twice the first counts."""
+    tree: dict[str, Any] = {}
+    for place, name in enumerate(names):
+        parts = name.split(".")
+        _grow(tree, parts if len(parts) <= PARTS_MAX else [name], place)
+    order: list[int] = []
+    return Plan(_form(tree, order), tuple(order))
+
+
+def _grow(tree: dict[str, Any], parts: list[str], place: int) -> None:
+    """Put a value into the tree; where a field is both a value and an object, the value is its ``text``."""
+    for part in parts[:-1]:
+        inner = tree.setdefault(part, {})
+        if not isinstance(inner, dict):
+            inner = tree[part] = {"text": inner}
+        tree = inner
+    known = tree.setdefault(parts[-1], place)
+    if isinstance(known, dict):
+        known.setdefault("text", place)
+
+
+def _form(tree: dict[str, Any], order: list[int]) -> bytes:
+    members = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            inner = _form(value, order)
+        else:
+            order.append(value)
+            inner = b"%b"
+        members.append(_encode(key).replace(b"%", b"%%") + b":" + inner)
+    return b"{" + b",".join(members) + b"}"

@@ -1,0 +1,163 @@
+"""Log records of OTLP in JSON: the mapping of protobuf, with ids in hexadecimal and enumerations as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from monitor.console.access import Refused
+from monitor.console.otlp_fields import DEPTH_MAX, Record, Unreadable, Values, common_values
+
+PARTS_MAX: Final = 400_000
+"""Objects and lists of one request."""
+
+_UINT64_MAX: Final = 2**64 - 1
+_INT64_MAX: Final = 2**63
+
+_Number = int | Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,20}$")]
+"""Of 64 bits: as a number or as text."""
+
+
+class _Struct(msgspec.Struct, rename="camel", gc=False):
+    """Unknown members are gone by."""
+
+
+class _Any(_Struct):
+    string_value: str | None = None
+    bool_value: bool | None = None
+    int_value: _Number | None = None
+    double_value: float | str | None = None
+    array_value: _Array | None = None
+    kvlist_value: _Map | None = None
+    bytes_value: str | None = None
+
+
+class _Pair(_Struct):
+    key: str = ""
+    value: _Any | None = None
+
+
+class _Array(_Struct):
+    values: list[_Any] = []
+
+
+class _Map(_Struct):
+    values: list[_Pair] = []
+
+
+class _Record(_Struct):
+    time_unix_nano: _Number = 0
+    observed_time_unix_nano: _Number = 0
+    severity_number: int = 0
+    severity_text: str = ""
+    body: _Any | None = None
+    attributes: list[_Pair] = []
+    dropped_attributes_count: int = 0
+    trace_id: str = ""
+    span_id: str = ""
+    event_name: str = ""
+
+
+class _Scope(_Struct):
+    name: str = ""
+
+
+class _OfScope(_Struct):
+    scope: _Scope | None = None
+    log_records: list[_Record] = []
+
+
+class _Resource(_Struct):
+    attributes: list[_Pair] = []
+
+
+class _OfResource(_Struct):
+    resource: _Resource | None = None
+    scope_logs: list[_OfScope] = []
+
+
+class _Request(_Struct):
+    resource_logs: list[_OfResource] = []
+
+
+_decode: Final = msgspec.json.Decoder(_Request).decode
+
+
+def read(content: bytes) -> Iterator[tuple[Record | Unreadable, Values]]:
+    """The records, each with what its scope and resource say. Raises `Refused`."""
+    if content.count(b"{") + content.count(b"[") > PARTS_MAX:
+        raise Refused(413, f"more than {PARTS_MAX} objects and lists; send them in parts")
+    try:
+        request = _decode(content)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise Refused(400, f"this is no ExportLogsServiceRequest: {error}") from None
+    except RecursionError:
+        raise Refused(400, "this is nested too deep") from None
+    for of_resource in request.resource_logs:
+        attributes = _pairs(of_resource.resource.attributes) if of_resource.resource is not None else []
+        for of_scope in of_resource.scope_logs:
+            common = common_values(attributes, of_scope.scope.name if of_scope.scope is not None else "")
+            for record in of_scope.log_records:
+                yield _record(record), common
+
+
+def answer(rejected: int, why: str) -> bytes:
+    """What a client is told of records that were not taken, if there were any."""
+    partial = {"partialSuccess": {"rejectedLogRecords": str(rejected), "errorMessage": why}}
+    return msgspec.json.encode(partial if rejected else {})
+
+
+def status(code: int, message: str) -> bytes:
+    """A ``google.rpc.Status``."""
+    return msgspec.json.encode({"code": code, "message": message})
+
+
+def _record(record: _Record) -> Record | Unreadable:
+    try:
+        return Record(
+            _nanoseconds(record.time_unix_nano),
+            _nanoseconds(record.observed_time_unix_nano),
+            record.severity_number,
+            record.severity_text,
+            _value(record.body, 0),
+            _pairs(record.attributes),
+            record.trace_id,
+            record.span_id,
+            record.event_name,
+            record.dropped_attributes_count,
+        )
+    except Unreadable as unreadable:
+        return unreadable
+
+
+def _nanoseconds(number: int | str) -> int:
+    found = int(number)
+    if not 0 <= found <= _UINT64_MAX:
+        raise Unreadable("a time of more than 64 bits")
+    return found
+
+
+def _pairs(pairs: list[_Pair], depth: int = 0) -> Values:
+    return [(pair.key, _value(pair.value, depth)) for pair in pairs]
+
+
+def _value(value: _Any | None, depth: int) -> Any:
+    if value is None:
+        return None
+    if value.string_value is not None:
+        return value.string_value
+    if value.int_value is not None:
+        found = int(value.int_value)
+        return found if -_INT64_MAX <= found < _INT64_MAX else str(found)
+    for plain in (value.bool_value, value.double_value, value.bytes_value):
+        if plain is not None:
+            return plain
+    if depth >= DEPTH_MAX:
+        raise Unreadable(f"a value that is nested deeper than {DEPTH_MAX}")
+    if value.kvlist_value is not None:
+        return dict(_pairs(value.kvlist_value.values, depth + 1))
+    if value.array_value is not None:
+        return [_value(inner, depth + 1) for inner in value.array_value.values]
+    return None

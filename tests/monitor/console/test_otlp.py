@@ -1,0 +1,297 @@
+"""OTLP/HTTP: log records become events, in protobuf and JSON alike, and what cannot be one is told."""
+
+import gzip
+import json
+
+import msgspec
+import pytest
+from google.protobuf import json_format
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+
+from monitor.console import otlp_json, otlp_protobuf
+from monitor.console.access import Refused
+from monitor.console.otlp_fields import Lines, Record, Unreadable
+
+PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+SECOND = 1_772_445_600_000_000_000
+TRACE = "5b8efff798038103d269b633813fc60c"
+
+
+def request_of(*records, resource=None, scope="app"):
+    """A request as JSON says it."""
+    return {
+        "resourceLogs": [
+            {
+                "resource": {"attributes": pairs(resource or {"service.name": "shop"})},
+                "scopeLogs": [{"scope": {"name": scope}, "logRecords": list(records)}],
+            }
+        ]
+    }
+
+
+def record(body=None, time=SECOND, **attributes):
+    return {
+        "timeUnixNano": str(time),
+        "attributes": pairs({name.replace("__", "."): value for name, value in attributes.items()}),
+        **({"body": any_of(body)} if body is not None else {}),
+    }
+
+
+def pairs(values):
+    return [{"key": key, "value": any_of(value)} for key, value in values.items()]
+
+
+def any_of(value):
+    match value:
+        case bool():
+            return {"boolValue": value}
+        case int():
+            return {"intValue": str(value)}
+        case float():
+            return {"doubleValue": value}
+        case dict():
+            return {"kvlistValue": {"values": pairs(value)}}
+        case list():
+            return {"arrayValue": {"values": [any_of(inner) for inner in value]}}
+    return {"stringValue": value}
+
+
+def protobuf(request):
+    """The same in protobuf. Its own mapping of JSON wants ids in base64, which OTLP does not have."""
+    return json_format.ParseDict(request, ExportLogsServiceRequest(), ignore_unknown_fields=True).SerializeToString()
+
+
+def lines_of(form, content):
+    writer, found = Lines(), []
+    for one, common in form.read(content):
+        try:
+            found.append(one if isinstance(one, Unreadable) else writer.line(one, common))
+        except Unreadable as unreadable:
+            found.append(unreadable)
+    return [line if isinstance(line, bytes) else str(line) for line in found]
+
+
+def event(**how):
+    (line,) = lines_of(otlp_json, json.dumps(request_of(record(**how))).encode())
+    return msgspec.json.decode(line)
+
+
+@pytest.fixture
+def door(make_door):
+    return make_door("/v1/logs")
+
+
+def test_a_record_becomes_an_event_in_both_forms(door):
+    request = request_of({**record("hello", http__status_code=500), "severityNumber": 17, "eventName": "checkout"})
+    assert door.post(protobuf(request), Content_Type=PROTOBUF).content == b""
+    answer = door.post(json.dumps(request).encode(), Content_Type=f"{JSON}; charset=utf-8")
+    assert (answer.json(), answer.headers["Content-Type"]) == ({}, JSON)
+    first, second = door.kept.splitlines()
+    assert (
+        msgspec.json.decode(first)
+        == msgspec.json.decode(second)
+        == {
+            "http": {"response": {"status_code": 500}},
+            "message": "hello",
+            "@timestamp": "2026-03-02T10:00:00.000000000Z",
+            "event": {"severity": 17, "action": "checkout"},
+            "log": {"level": "error", "logger": "app"},
+            "service": {"name": "shop"},
+        }
+    )
+
+
+def test_packed_requests_are_taken(door):
+    content = gzip.compress(protobuf(request_of(record("x"))))
+    assert door.post(content, Content_Type=PROTOBUF, Content_Encoding="gzip").status_code == 200
+    assert door.kept.count(b"\n") == 1
+
+
+def test_a_body_that_is_a_map_holds_the_fields_of_the_event():
+    body = {"event": {"dataset": "miniprogram.api", "action": "getLocation"}, "miniprogram": {"app_id": "wx1"}}
+    found = event(body=body, user__id="u1")
+    assert found["event"] == body["event"]
+    assert found["miniprogram"] == {"app_id": "wx1"}
+    assert found["user"] == {"id": "u1"}
+
+
+def test_a_body_that_is_a_text_is_a_message_whatever_it_looks_like():
+    assert event(body='{"miniprogram":{"app_id":"wx2"}}')["message"] == '{"miniprogram":{"app_id":"wx2"}}'
+
+
+def test_of_several_values_for_one_field_the_first_counts():
+    request = request_of(
+        {**record({"service.name": "body", "a": 2}, a=1), "eventName": "own"}, resource={"service.name": "shop", "a": 3}
+    )
+    (line,) = lines_of(otlp_json, json.dumps(request).encode())
+    found = msgspec.json.decode(line)
+    assert (found["a"], found["service"], found["event"]) == (1, {"name": "body"}, {"action": "own"})
+    assert line.count(b'"service"') == 1
+
+
+def test_names_of_the_semantic_conventions_become_those_of_ecs():
+    found = event(
+        exception__type="ValueError",
+        client__address="203.0.113.7",
+        server__address="api.example",
+        log__record__uid="r1",
+        **{"http.request.header.X-Trace": ["a", "b"]},
+    )
+    assert found["error"] == {"type": "ValueError"}
+    assert found["source"] == {"ip": "203.0.113.7"}
+    assert found["destination"] == {"domain": "api.example"}
+    assert found["event"] == {"id": "r1"}
+    assert found["http"]["request"]["headers"] == {"x-trace": "a, b"}
+    assert event(client__address="a-host")["client"] == {"address": "a-host"}
+
+
+def test_a_field_that_is_a_value_and_an_object_is_both():
+    assert event(host="a", **{"host.name": "b"})["host"] == {"text": "a", "name": "b"}
+    assert event(**{"host.name": "b"}, host="a")["host"] == {"name": "b", "text": "a"}
+    assert event(**{"a%": "100 %", "b%s": 1})["a%"] == "100 %"
+
+
+def test_times_and_ids_are_what_they_were():
+    (line,) = lines_of(
+        otlp_json,
+        json.dumps(
+            request_of(
+                {"timeUnixNano": SECOND + 5, "observedTimeUnixNano": SECOND + 7, "traceId": TRACE, "spanId": "ab"}
+            )
+        ).encode(),
+    )
+    found = msgspec.json.decode(line)
+    assert found["@timestamp"] == "2026-03-02T10:00:00.000000005Z"
+    assert found["event"]["created"] == "2026-03-02T10:00:00.000000007Z"
+    assert (found["trace"], found["span"]) == ({"id": TRACE}, {"id": "ab"})
+    record_ = ExportLogsServiceRequest()
+    one = record_.resource_logs.add().scope_logs.add().log_records.add()
+    one.observed_time_unix_nano, one.trace_id = SECOND, bytes.fromhex(TRACE)
+    one.body.bytes_value, one.attributes.add(key="nan").value.double_value = b"\x00", float("nan")
+    (line,) = lines_of(otlp_protobuf, record_.SerializeToString())
+    found = msgspec.json.decode(line)
+    assert (found["@timestamp"], found["trace"]["id"], found["message"], found["nan"]) == (
+        "2026-03-02T10:00:00.000000000Z",
+        TRACE,
+        "AA==",
+        "nan",
+    )
+
+
+def test_records_that_cannot_be_events_are_rejected_and_the_rest_is_taken(door):
+    deep = "x"
+    for _ in range(40):
+        deep = [deep]
+    request = request_of(record("good"), record("no time", time=0), record(deep))
+    answer = ExportLogsServiceResponse.FromString(door.post(protobuf(request), Content_Type=PROTOBUF).content)
+    assert answer.partial_success.rejected_log_records == 2
+    assert "neither time_unix_nano" in answer.partial_success.error_message
+    told = door.post(json.dumps(request).encode(), Content_Type=JSON).json()["partialSuccess"]
+    assert told["rejectedLogRecords"] == "2"
+    assert door.kept.count(b"\n") == 2
+    assert door.post(protobuf(request_of(record(time=0))), Content_Type=PROTOBUF).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"\xff" * 20, PROTOBUF, 400),
+        (b"{", JSON, 400),
+        (b"[]", JSON, 400),
+        (b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityNumber":"high"}]}]}]}', JSON, 400),
+        (b'{"a":' + b"[" * 5000, JSON, 400),
+        (b"{}", "text/plain", 415),
+        (b"\x0a\x00" * 10, PROTOBUF, 200),
+        (b"", PROTOBUF, 200),
+        (b"{}", JSON, 200),
+    ],
+)
+def test_what_is_no_request_is_told_as_the_protocol_says(door, content, kind, status):
+    answer = door.post(content, Content_Type=kind)
+    assert answer.status_code == status
+    if status == 400 and kind == PROTOBUF:
+        assert answer.content == b"\x08\x03\x12#this is no ExportLogsServiceRequest"
+    if status == 400 and kind == JSON:
+        assert answer.json()["code"] == 3
+    assert door.kept == b""
+
+
+def test_a_full_spool_lets_senders_wait(make_door):
+    door = make_door("/v1/logs", spool_bytes_max=2000)
+    answer = door.post(protobuf(request_of(record("x" * 3000))), Content_Type=PROTOBUF)
+    assert (answer.status_code, answer.headers["Retry-After"], answer.content[:2]) == (429, "5", b"\x08\x08")
+
+
+def test_little_that_would_take_much_memory_is_refused():
+    def framed(content, *tags):
+        for tag in tags:
+            size, length = len(content), b""
+            while size > 127:
+                length, size = length + bytes([size & 127 | 128]), size >> 7
+            content = bytes([tag << 3 | 2]) + length + bytes([size]) + content
+        return content
+
+    many = otlp_protobuf.PARTS_MAX + 1
+    hostile = [
+        framed(b"\x12\x00" * many, 2, 1),
+        framed(b"\x12\x80\x00" * many, 2, 1),
+        framed(b"\x92\x00\x00" * many, 2, 1),
+        framed(b"\x32\x02\x0a\x00" * many, 2, 2, 1),
+        b"\x0a\x00" * many,
+    ]
+    for content in hostile:
+        with pytest.raises(Refused, match="more than 400000"):
+            list(otlp_protobuf.read(content))
+    with pytest.raises(Refused, match="more than 400000"):
+        list(otlp_json.read(b'{"resourceLogs":[' + b"{}," * many + b"{}]}"))
+    ordinary = protobuf(request_of(*[record("x" * 20, a=1, b=True, c="y") for _ in range(8192)]))
+    assert len(list(otlp_protobuf.read(ordinary))) == 8192
+
+
+def test_what_is_said_once_for_many_records_is_bounded_too(make_door):
+    door = make_door("/v1/logs", unpacked_bytes_max=1 << 20)
+    request = request_of(*[record("x")] * 200, resource={"a": "y" * 10_000})
+    assert door.post(protobuf(request), Content_Type=PROTOBUF).status_code == 413
+    assert door.post(protobuf(request_of(record("x" * 1_048_576))), Content_Type=PROTOBUF).status_code in {200, 413}
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+NAMES = st.one_of(st.sampled_from(["user.id", "user", "host", "host.name", "event.id", "a.b.c", "a.b", "%b", ""]), TEXT)
+VALUES = st.recursive(
+    st.one_of(TEXT, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=3)),
+    max_leaves=6,
+)
+RECORDS = st.builds(
+    lambda body, attributes, time: {"timeUnixNano": str(time), "body": any_of(body), "attributes": pairs(attributes)},
+    VALUES,
+    st.dictionaries(NAMES, VALUES, max_size=4),
+    st.integers(1, 2**64 - 1),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(RECORDS, max_size=4), st.dictionaries(NAMES, VALUES, max_size=3))
+def test_both_forms_say_the_same_and_every_line_is_one_object_with_no_key_twice(records, resource):
+    request = request_of(*records, resource=resource)
+    lines = lines_of(otlp_json, json.dumps(request).encode())
+    assert lines == lines_of(otlp_protobuf, protobuf(request))
+    for line in lines:
+        assert line.count(b"\n") == 1
+
+        def once(members):
+            assert len({key for key, _ in members}) == len(members)
+            return dict(members)
+
+        assert "@timestamp" in json.loads(line, object_pairs_hook=once)
+
+
+def test_forms_are_remembered_within_bounds(monkeypatch):
+    monkeypatch.setattr("monitor.console.otlp_fields.PLANS_MAX", 3)
+    writer = Lines()
+    for number in range(10):
+        writer.line(Record(SECOND, 0, 0, "", None, [(f"a{number}", 1)]), [])
+    assert len(writer._plans) <= 3
