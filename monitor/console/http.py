@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from monitor.config_keys import split_listen
@@ -46,8 +46,10 @@ class HttpServer:
         self._guard = guard
         self._telemetry = telemetry
         self._socket: socket.socket | None = None
-        routes = [Route(page.path, self._endpoint(page), methods=list(page.methods)) for page in pages]
-        bodies = [route for route, page in zip(routes, pages, strict=True) if page.takes_body]
+        self.pages: Final = tuple(sorted(pages, key=lambda page: "{" in page.path))
+        """All that is answered; a page of a name of its own before those that take any name there."""
+        routes = [Route(page.path, self._endpoint(page), methods=list(page.methods)) for page in self.pages]
+        bodies = [route for route, page in zip(routes, self.pages, strict=True) if page.takes_body]
         app = Starlette(routes=routes, exception_handlers={HTTPException: _told})
         self._server = _Server(_settings(Bounded(app, bodies, bounds or RequestBounds()), certificates))
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
@@ -105,12 +107,20 @@ class HttpServer:
         return endpoint
 
 
-async def _told(_request: Request, error: Exception) -> Response:
+async def _told(request: Request, error: Exception) -> Response:
     """No such page, or not with this method."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for these
     answer = json_answer({"message": error.detail.lower()}, error.status_code)
-    answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
     return answer
+
+
+def _methods_at(request: Request) -> set[str]:
+    """What may be asked of a path, whichever of the pages there answers it."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    there = [route for route in routes if route.matches({**request.scope, "method": ""})[0] is not Match.NONE]
+    return {method for route in there for method in route.methods or ()}
 
 
 class _Server(uvicorn.Server):
