@@ -42,8 +42,8 @@ def texts():
 
 @pytest.fixture(scope="session")
 def sources(texts):
-    """The program's own modules."""
-    rooms = ("monitor/", "playbooks/", "detectors/")
+    """The modules of the program, and of what runs beside it on other machines."""
+    rooms = ("monitor/", "playbooks/", "detectors/", "deploy/")
     return {name: text for name, text in texts.items() if name.endswith(".py") and name.startswith(rooms)}
 
 
