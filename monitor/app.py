@@ -21,6 +21,9 @@ from monitor.console.api.operation import Api
 from monitor.console.api.pages import ApiPages
 from monitor.console.health import Health
 from monitor.counting import counted
+from monitor.enforcers import CHANNEL
+from monitor.enforcers.telling import enforcers_of, taste, tell_of, telling
+from monitor.enforcers.undelivered import giving_up
 from monitor.first_token import ensure_first_token
 from monitor.front import Front, front_of
 from monitor.holding import held_words
@@ -43,7 +46,7 @@ from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules
 from monitor.rulings import Rulings
 from monitor.schedule import Schedule
-from monitor.settings import settings_of
+from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.spooling import spooling_of
@@ -105,7 +108,7 @@ class Daemon:
                 continue
             if progress is not None:
                 progress(self.pipeline)
-            if settings.deliver and settings.channels:
+            if settings.deliver and (settings.channels or self.config.enforcers):
                 self.outbox.wake()
         self.pipeline.finish()
         if settings.until_end and settings.deliver:
@@ -155,7 +158,7 @@ def open_daemon(
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
         letters = config.dead_letters
         bounds = LetterBounds(rows_max=letters.rows_max, source_bytes_max=letters.source_bytes_max)
-        kept = Kept.open(config.data_dir, bounds)
+        kept = Kept.open(config.data_dir, bounds, tell_of(config, clock))
         closing.callback(kept.store.close)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
@@ -179,8 +182,11 @@ def open_daemon(
             registry.owners_of_protected,
         )
         delivering = deliver if deliver is not None else not until_end
-        notifiers = {f"webhook:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
-        outbox = OutboxWorker(kept.store, notifiers, clock, telemetry)
+        outbox = OutboxWorker(
+            kept.store, _carriers(config, clock), clock, telemetry, given_up=giving_up(channels_of(config))
+        )
+        if not until_end:
+            _tell_new_enforcers(config, kept, clock)
         closing.callback(outbox.stop)
         stopping = threading.Event()
         spooling = None if until_end or sources is not None else spooling_of(config, kept, telemetry, clock)
@@ -318,12 +324,25 @@ def _place(problem: Any) -> str:
     return f"{file}:{problem.line}" if problem.line else str(file)
 
 
-def _webhook(keys: Any, clock: Callable[[], int]) -> Notifier:
+def _carriers(config: Config, clock: Callable[[], int]) -> dict[str, Notifier]:
+    """Who carries what is in the outbox, by channel."""
+    webhooks: dict[str, Notifier] = {f"webhook:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
+    enforcers = {f"{CHANNEL}:{keys.name}": _webhook(keys, clock, at_once=keys.at_once) for keys in config.enforcers}
+    return webhooks | enforcers
+
+
+def _webhook(keys: Any, clock: Callable[[], int], *, at_once: int = 1) -> Notifier:
     secret = keys.secret.get_secret_value().encode() if keys.secret is not None else None
     patience = Patience(
         attempts_max=keys.attempts_max, backoff_s_min=keys.backoff_s_min, backoff_s_max=keys.backoff_s_max
     )
-    return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=patience)
+    return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=patience, at_once=at_once)
+
+
+def _tell_new_enforcers(config: Config, kept: Kept, clock: Callable[[], int]) -> None:
+    """Enforcers that are new, or take something else than before, learn what is in force."""
+    for enforcer in enforcers_of(config):
+        kept.store.tell_anew(enforcer.channel, taste(enforcer), telling([enforcer], clock), clock())
 
 
 def _cache_refused(telemetry: Telemetry, path: Path, reason: str) -> None:

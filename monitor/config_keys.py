@@ -385,16 +385,20 @@ def _load_pair(certificate: str, key: str) -> None:
         ) from None
 
 
-class WebhookKeys(Keys):
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Attempts = Annotated[int, Field(ge=1, le=1000)]
+Wait = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class ReceiverKeys(Keys):
+    """Where something is posted, and how patiently."""
+
+    name: Name
     url: str
     secret_file: str = ""
     secret: SecretStr | None = None  # from `secret_file` or the environment, never from the file itself
-    min_severity: Literal["informational", "low", "medium", "high", "critical"] = "medium"
-    attempts_max: Annotated[int, Field(ge=1, le=100)] = 12
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     backoff_s_min: Annotated[float, Field(gt=0, le=3600)] = 1.0
-    backoff_s_max: Annotated[float, Field(gt=0, le=86_400)] = 900.0
 
     @field_validator("url")
     @classmethod
@@ -407,20 +411,44 @@ class WebhookKeys(Keys):
         if url.scheme not in {"http", "https"} or not host:
             raise RefusedValueError("a URL", "write https://host/path")
         if url.scheme == "http" and not is_loopback(host):
-            raise RefusedValueError("https, because alerts name apps and people", "use https (http only to loopback)")
+            raise RefusedValueError("https, because it is told of apps and people", "use https (http only to loopback)")
         if url.username or url.password:
             raise RefusedValueError(
                 "a URL without user and password", "the signature proves who sends: use secret_file"
             )
         return value
 
-    @field_validator("backoff_s_max")
+    @field_validator("backoff_s_max", check_fields=False)
     @classmethod
     def _not_below_the_first(cls, value: float, info: ValidationInfo) -> float:
         first = info.data.get("backoff_s_min", 0.0)
         if value < first:
             raise RefusedValueError(f"at least backoff_s_min ({first:g})", "raise it, or lower backoff_s_min")
         return value
+
+
+class WebhookKeys(ReceiverKeys):
+    min_severity: Literal["informational", "low", "medium", "high", "critical"] = "medium"
+    attempts_max: Attempts = 12
+    backoff_s_max: Wait = 900.0
+
+
+ScopeWord = Literal["AppId", "DeveloperId", "OpenId", "DeviceId", "Ip", "Range", "Domain"]
+ActWord = Literal["warn", "throttle", "captcha", "function-ban", "force-update", "remove", "ban"]
+TierWord = Literal["warn", "throttle", "remove", "ban"]
+
+
+class EnforcerKeys(ReceiverKeys):
+    kind: Literal["webhook"] = "webhook"
+    scopes: Annotated[tuple[ScopeWord, ...], Field(min_length=1)] = ("AppId",)
+    types: tuple[ActWord, ...] = ()
+    tiers: tuple[TierWord, ...] = ()
+    labels: tuple[str, ...] = ()
+    rule_url: str = ""
+    guide_url: str = ""
+    at_once: Annotated[int, Field(ge=1, le=16)] = 4
+    attempts_max: Attempts = 60
+    backoff_s_max: Wait = 300.0
 
 
 class AuditKeys(Keys):
@@ -496,6 +524,7 @@ class AllKeys(Keys):
     snapshots: SnapshotKeys = SnapshotKeys()
     http: HttpKeys = HttpKeys()
     webhooks: tuple[WebhookKeys, ...] = ()
+    enforcers: tuple[EnforcerKeys, ...] = ()
     audit: AuditKeys = AuditKeys()
     people: PeopleKeys = PeopleKeys()
     log: LogKeys = LogKeys()
@@ -513,10 +542,10 @@ class AllKeys(Keys):
             raise RefusedValueError("http.listen, because http: is among the sources", "say where to listen")
         return value
 
-    @field_validator("webhooks")
+    @field_validator("webhooks", "enforcers")
     @classmethod
-    def _named_apart(cls, value: tuple[WebhookKeys, ...]) -> tuple[WebhookKeys, ...]:
-        _no_repeats("name", [webhook.name for webhook in value])
+    def _named_apart(cls, value: tuple[ReceiverKeys, ...]) -> tuple[ReceiverKeys, ...]:
+        _no_repeats("name", [receiver.name for receiver in value])
         return value
 
     @field_validator("audit")

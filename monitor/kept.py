@@ -15,6 +15,7 @@ from monitor.recall import KEPT
 from monitor.sealing import Seal, key_at
 from monitor.stores import LetterBounds
 from monitor.stores.archive import Archive
+from monitor.stores.deciding import Tell, nothing
 from monitor.stores.places import Places
 from monitor.stores.sqlite import SqliteStore
 
@@ -49,11 +50,18 @@ class Kept:
     archive: Archive
 
     @staticmethod
-    def open(data_dir: Path, letter_bounds: LetterBounds = LetterBounds()) -> Kept:  # noqa: B008 - frozen
-        """Open or make everything below the data folder; raises `StoreError` or `SealError`."""
+    def open(
+        data_dir: Path,
+        letter_bounds: LetterBounds = LetterBounds(),  # noqa: B008 - frozen
+        tell: Tell = nothing,
+    ) -> Kept:
+        """Open or make everything below the data folder; raises `StoreError` or `SealError`.
+
+        Whoever may change decisions gives `tell`, as `tell_of` makes it.
+        """
         places = Places(data_dir)
         seal = Seal(key_at(places.seal_key))
-        store = SqliteStore(places.database, seal=seal, letter_bounds=letter_bounds)
+        store = SqliteStore(places.database, seal=seal, letter_bounds=letter_bounds, tell=tell)
         return Kept(places, seal, store, Archive(places.archive, KEPT))
 
     def people(self, config: Config) -> PeopleHash:

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from monitor.durable import boundary
 from monitor.notifiers import Notifier, NotifierError, Patience, Receipt
-from monitor.stores import Message, StoreError
+from monitor.stores import GivenUp, Message, StoreError
 from monitor.stores.record import NotFound
 from monitor.telemetry import Telemetry
 from monitor.telemetry.upkeep import DeliveryDead, DeliveryFailed, DeliverySent, OutboxLooked, OutboxStalled
@@ -27,6 +27,9 @@ DUE_MAX: Final = 1000
 
 ROUND_S_MAX: Final = 5.0
 """After this long a round starts no further sends, so that new messages of other channels are seen."""
+
+SENDS_MAX: Final = 16
+"""Sends under way at once, of all channels together."""
 
 POLL_S: Final = 1.0
 """Wait before looking again when nothing was due and nobody called `wake`."""
@@ -48,14 +51,17 @@ class OutboxStore(Protocol):
 
     def due_messages(self, now: int, limit: int) -> Sequence[Due]: ...
     def message_sent(self, key: str, receipt: str, now: int) -> None: ...
-    def message_failed(self, key: str, error: str, next_attempt: int, *, dead: bool) -> None: ...
+    def message_failed(
+        self, key: str, error: str, next_attempt: int, *, dead: bool, given_up: GivenUp = ...
+    ) -> None: ...
 
 
 class OutboxWorker:
-    """One thread that takes due messages and sends them, a channel's one after another, channels side by side.
+    """One thread that takes due messages and sends them, as many of a channel side by side as it takes, channels too.
 
-    After a failure that can pass, a channel rests for the remainder of the round: one silent receiver holds up neither
-    the others nor itself by time-outs in a row.
+    Of messages that must not overtake one another only the first is ever due. After a failure that can pass, a channel
+    rests for the remainder of the round: one silent receiver holds up neither the others nor itself by time-outs in a row.
+    `given_up` says what follows when a message is given up, by message, error and time.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class OutboxWorker:
         clock: Callable[[], int],
         telemetry: Telemetry,
         chance: Callable[[], float] | None = None,
+        given_up: Callable[[Message, str, int], GivenUp] = lambda _message, _error, _now: GivenUp(),
     ) -> None:
         self._store = store
         self._notifiers = notifiers
@@ -72,11 +79,13 @@ class OutboxWorker:
         self._telemetry = telemetry
         self._chance = chance or random.SystemRandom().random
         self._unrecorded: dict[str, Receipt] = {}  # sent, but the store could not be told yet; at most DUE_MAX
+        self._given_up = given_up
         self._stalled = False
         self._stop_by = float("inf")
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._pool = ThreadPoolExecutor(max(1, min(8, len(notifiers))), "outbox-send")
+        wanted = sum(notifier.at_once for notifier in notifiers.values())
+        self._pool = ThreadPoolExecutor(max(1, min(SENDS_MAX, wanted)), "outbox-send")
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
     def start(self) -> None:
@@ -143,17 +152,21 @@ class OutboxWorker:
             queues[item.message.channel].append(item)
         until = time.monotonic() + ROUND_S_MAX
         sending: dict[Future[tuple[Receipt, float]], Due] = {}
-        for queue in queues.values():
-            self._send_next(queue, sending)
+        for channel, queue in queues.items():
+            notifier = self._notifiers.get(channel)
+            for _ in range(notifier.at_once if notifier is not None else 1):
+                self._send_next(queue, sending)
         settled = 0
         while sending and time.monotonic() < self._stop_by:
             done, _ = wait(sending, timeout=0.1, return_when=FIRST_COMPLETED)
             for future in done:
                 item = sending.pop(future)
                 settled += 1
-                well = self._settle(item, future) and not self._stalled
-                if well and time.monotonic() < until and not self._stopping.is_set():
-                    self._send_next(queues[item.message.channel], sending)
+                queue = queues[item.message.channel]
+                if not self._settle(item, future) or self._stalled:
+                    queue.clear()
+                if time.monotonic() < until and not self._stopping.is_set():
+                    self._send_next(queue, sending)
         return settled > 0
 
     def _send_next(self, queue: deque[Due], sending: dict[Future[tuple[Receipt, float]], Due]) -> None:
@@ -203,7 +216,8 @@ class OutboxWorker:
         notifier = self._notifiers.get(message.channel)
         patience = notifier.patience if notifier is not None else Patience()
         if not error.retryable or attempt >= patience.attempts_max:
-            self._store.message_failed(message.key, text, self._clock(), dead=True)
+            now = self._clock()
+            self._store.message_failed(message.key, text, now, dead=True, given_up=self._given_up(message, text, now))
             dead = DeliveryDead(channel=message.channel, message=message.key, attempt=attempt, error=text)
             self._telemetry.emit(dead)
             return

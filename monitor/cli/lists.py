@@ -185,12 +185,16 @@ def list_decisions(
 
 @decisions.command("show", epilog="Example: miniwatch decisions show e415")
 def show_decision(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
-    """Show one decision."""
+    """Show one decision, and which enforcers have been told of it since when."""
+    from monitor.cli.enforcing import receipt_lines, receipts_told
     from monitor.cli.opening import record, there
+    from monitor.cli.printing import wire
 
     with record(config, data_dir) as opened:
         row = there(opened.store.decision(opened.id_of("decision", key)))
-        write_one(output, row, decision_lines(row))
+        told = opened.store.deliveries_about(row.id)
+        lines = [*decision_lines(row), ("Enforcers", receipt_lines(told))]
+        write_one(output, {**wire(row), "enforcement": receipts_told(told)}, lines)
 
 
 decisions.command(

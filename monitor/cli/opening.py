@@ -91,6 +91,8 @@ class Opened:
 @contextmanager
 def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> Iterator[Opened]:
     """Open the record: only to look at where nothing can be written. Only with `make` is one made where there is none yet."""
+    from monitor.clock import now_us
+    from monitor.enforcers.telling import tell_of
     from monitor.sealing import Seal, key_at
     from monitor.stores.places import Places
     from monitor.stores.sqlite import SqliteStore
@@ -105,7 +107,8 @@ def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> I
             "--until-end`, or name another folder with --data-dir"
         )
     seal = Seal(key_at(places.seal_key))
-    store = SqliteStore(places.database, seal=seal, read_only=not make and not os.access(config.data_dir, os.W_OK))
+    read_only = not make and not os.access(config.data_dir, os.W_OK)
+    store = SqliteStore(places.database, seal=seal, read_only=read_only, tell=tell_of(config, now_us))
     try:
         yield Opened(config, places, store)
     finally:

@@ -28,11 +28,16 @@ class Notifier(Protocol):
 
     `send` returns once the receiver has taken the message, or raises `NotifierError`. It never waits longer than a
     bound of its own, never tries twice itself, and never changes the message's key: after a crash the same key may be
-    sent again. It may be called from any thread, one message at a time.
+    sent again. It may be called from any thread, for `at_once` messages at a time.
     """
 
     @property
     def patience(self) -> Patience: ...
+
+    @property
+    def at_once(self) -> int:
+        """How many messages may be under way side by side; none of them is of the same line."""
+        ...
 
     def send(self, message: Message) -> Receipt: ...
 

@@ -52,18 +52,24 @@ class Webhook:
         *,
         timeout_s: float = 10.0,
         patience: Patience | None = None,
+        at_once: int = 1,
     ) -> None:
         self._url = url
         self._secret = secret
         self._clock = clock
         self._timeout_s = timeout_s
         self._patience = patience or Patience()
+        self._at_once = at_once
         self._closed = False
         self._sending: set[tuple[asyncio.AbstractEventLoop, asyncio.Task[Answer]]] = set()
 
     @property
     def patience(self) -> Patience:
         return self._patience
+
+    @property
+    def at_once(self) -> int:
+        return self._at_once
 
     def send(self, message: Message) -> Receipt:
         try:

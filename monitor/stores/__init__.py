@@ -78,9 +78,18 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Something that must leave the machine once: the outbox's row. `key` is its idempotency key."""
 
     key: str
-    channel: str  # "webhook:NAME"
+    channel: str  # "webhook:NAME", "enforcer:NAME"
     body: bytes
     created: int
+    line: str = ""  # messages of one channel and line never overtake one another; empty: it may be overtaken
+    about: str = ""  # the id of the decision that it tells of
+
+
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows when a message is given up: who is told, and what the audit has of it."""
+
+    messages: Sequence[Message] = ()
+    audit: Sequence[AuditEntry] = ()
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):

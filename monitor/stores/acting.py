@@ -11,8 +11,9 @@ from sqlalchemy import Connection, func, select
 from detectors.finding import Entity, Finding
 from monitor.audit import AuditEntry
 from monitor.stores import AppRecord, Message, Standing, deciding, granting, reading, standings, tables
+from monitor.stores.outgoing import put_messages
 from monitor.stores.record import NotFound, Record
-from monitor.stores.rows import document, incident_row, message_row, of_entities, put, put_new
+from monitor.stores.rows import document, incident_row, of_entities, put
 from monitor.stores.turn import append_audit
 from monitor.tokens import Token
 from playbooks.decision import Decision, DecisionState, Mode
@@ -125,7 +126,7 @@ class Acting:
 
     def send(self, messages: Sequence[Message]) -> None:
         """Have messages leave, each key once."""
-        put_new(self._connection, tables.outbox, [message_row(message) for message in messages])
+        put_messages(self._connection, messages)
 
 
 class ActingRecord(Record, Protocol):

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, select
 
 from monitor.audit_files import INSTALLATION
 from monitor.stores import Anchored, Message, tables
-from monitor.stores.rows import message_row, put, put_new
+from monitor.stores.outgoing import put_messages
+from monitor.stores.rows import put, put_new
 
 ANCHOR: Final = "anchor"
 ID_BYTES: Final = 8
@@ -36,7 +37,7 @@ def last_anchor(connection: Connection) -> Anchored | None:
 
 def note_anchor(connection: Connection, anchor: Anchored, messages: Sequence[Message]) -> None:
     put(connection, tables.meta, [{"key": ANCHOR, "value": msgspec.json.encode(anchor).decode()}])
-    put_new(connection, tables.outbox, [message_row(message) for message in messages])
+    put_messages(connection, messages)
 
 
 def _value(connection: Connection, key: str) -> str | None:

@@ -11,8 +11,9 @@ from typing import Final, TypeAlias
 from sqlalchemy import Connection, select
 
 from monitor.stores import Message, tables
+from monitor.stores.outgoing import put_messages
 from monitor.stores.record import NumberedDecision
-from monitor.stores.rows import chunks, decision_row, document, message_row, put, put_new
+from monitor.stores.rows import chunks, decision_row, document, put
 from playbooks.decision import Decision, Mode
 
 Tell: TypeAlias = Callable[[Sequence[Decision]], Sequence[Message]]
@@ -49,7 +50,7 @@ def put_decisions(connection: Connection, decisions: Sequence[Decision], tell: T
     put(connection, tables.decisions, rows)
     put(connection, tables.meta, [{"key": NUMBER, "value": str(number)}, {"key": CHANGE, "value": str(change)}])
     live = [decision for decision in decisions if decision.mode is Mode.LIVE]
-    put_new(connection, tables.outbox, [message_row(message) for message in (tell(live) if live else ())])
+    put_messages(connection, tell(live) if live else ())
 
 
 def counter(connection: Connection, name: str) -> int:

@@ -12,12 +12,11 @@ from monitor.audit import AuditEntry
 from monitor.counting import counted
 from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, tables
 from monitor.stores.deciding import Tell, put_decisions, raise_rulings
+from monitor.stores.outgoing import put_messages
 from monitor.stores.reading import one_document
 from monitor.stores.record import (
     NOT_ENDED,
     AlreadyEnded,
-    Delivery,
-    DeliveryState,
     NotFound,
     PackRow,
     PackState,
@@ -26,10 +25,8 @@ from monitor.stores.record import (
 )
 from monitor.stores.rows import (
     chunks,
-    delivery,
     document,
     flat_row,
-    message_row,
     put,
     put_new,
 )
@@ -180,7 +177,7 @@ def change_packs(
             raise NotFound("pack", row.digest)
     over = [row.digest for row in packs(connection) if row.state in {PackState.RETIRED, PackState.WITHDRAWN}]
     connection.execute(table.delete().where(table.c.digest.in_(over[PACKS_KEPT:])))
-    put_new(connection, tables.outbox, [message_row(message) for message in messages])
+    put_messages(connection, messages)
     append_audit(connection, [entry])
     if reply is not None:
         answer_request(connection, reply)
@@ -213,23 +210,6 @@ def mark_replayed(connection: Connection, keys: Collection[str], now: int) -> in
     for chunk in chunks(keys):
         changed += connection.execute(update(table).where(table.c.id.in_(chunk)).values(replayed=now)).rowcount
     return changed
-
-
-def due_messages(connection: Connection, now: int, limit: int) -> list[Delivery]:
-    table = tables.outbox
-    wanted = select(table).where(table.c.state == DeliveryState.PENDING.value, table.c.next_attempt <= now)
-    ordered = wanted.order_by(table.c.next_attempt, table.c.key).limit(limit)
-    return [delivery(row) for row in connection.execute(ordered).mappings()]
-
-
-def change_message(connection: Connection, key: str, **values: str | int) -> None:
-    """Note another attempt at a message and what came of it."""
-    table = tables.outbox
-    changed = connection.execute(
-        update(table).where(table.c.key == key).values(attempts=table.c.attempts + 1, **values)
-    ).rowcount
-    if not changed:
-        raise NotFound("message", key)
 
 
 def segments(connection: Connection, day: str | None) -> list[Segment]:

@@ -11,7 +11,7 @@ import msgspec
 from detectors.finding import Finding, Severity
 from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetter, DeadLetterReason
-from monitor.stores import AppRecord, Message, Segment, Standing, Store, StoreError
+from monitor.stores import AppRecord, GivenUp, Message, Segment, Standing, Store, StoreError
 from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, DecisionState, Mode
 from playbooks.incident import Incident
@@ -132,6 +132,17 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str = ""
     receipt: str = ""
     sent: int | None = None
+
+
+class EnforcerState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a channel stands: messages by their state, when the last was taken, and since when the oldest pending one waits."""
+
+    channel: str
+    pending: int
+    sent: int
+    dead: int
+    last_sent: int | None = None
+    waiting_since: int | None = None
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,9 +286,13 @@ class Record(Store, Protocol):
 
     def due_messages(self, now: int, limit: int) -> Sequence[Delivery]: ...
     def message_sent(self, key: str, receipt: str, now: int) -> None: ...
-    def message_failed(self, key: str, error: str, next_attempt: int, *, dead: bool) -> None: ...
+    def message_failed(
+        self, key: str, error: str, next_attempt: int, *, dead: bool, given_up: GivenUp = ...
+    ) -> None: ...
     def forget_messages(self, before: int) -> int: ...
     def delivery(self, key: str) -> Delivery | None: ...
+    def deliveries_about(self, decision: str) -> Sequence[Delivery]: ...
+    def enforcer_states(self, prefix: str) -> Sequence[EnforcerState]: ...
 
     def replace_segments(
         self, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None = None

@@ -148,9 +148,10 @@ def flat_row(struct: msgspec.Struct) -> Row:
     return msgspec.structs.asdict(struct)
 
 
-def message_row(message: Message) -> Row:
+def message_row(message: Message, place: int) -> Row:
     return {
         **flat_row(message),
+        "place": place,
         "attempts": 0,
         "next_attempt": message.created,
         "state": DeliveryState.PENDING.value,
@@ -162,7 +163,8 @@ def message_row(message: Message) -> Row:
 
 def delivery(row: RowMapping | Mapping[str, Any]) -> Delivery:
     columns = dict(row)
-    message = Message(**{name: columns.pop(name) for name in ("key", "channel", "body", "created")})
+    message = Message(**{name: columns.pop(name) for name in Message.__struct_fields__})
+    del columns["place"]
     return Delivery(message=message, **{**columns, "state": DeliveryState(columns["state"])})
 
 

@@ -17,6 +17,7 @@ from monitor.stores import (
     Anchored,
     AppRecord,
     Controlled,
+    GivenUp,
     LetterBounds,
     Mark,
     Message,
@@ -26,9 +27,11 @@ from monitor.stores import (
     Turn,
     anchored,
     deciding,
+    enforcing,
     granting,
     letters,
     operating,
+    outgoing,
     reading,
     rule_ages,
     standings,
@@ -44,6 +47,7 @@ from monitor.stores.record import (
     DeadLetterRow,
     Delivery,
     DeliveryState,
+    EnforcerState,
     LetterAccount,
     NumberedDecision,
     PackRow,
@@ -442,29 +446,64 @@ class SqliteStore:
 
     def due_messages(self, now: int, limit: int) -> Sequence[Delivery]:
         with self._database.reading() as connection:
-            return operating.due_messages(connection, now, limit)
+            return outgoing.due_messages(connection, now, limit)
 
     def message_sent(self, key: str, receipt: str, now: int) -> None:
         sent = DeliveryState.SENT.value
         with self._database.writing("outbox") as connection:
-            operating.change_message(connection, key, state=sent, receipt=receipt, sent=now, last_error="")
+            outgoing.change_message(connection, key, state=sent, receipt=receipt, sent=now, last_error="")
 
-    def message_failed(self, key: str, error: str, next_attempt: int, *, dead: bool) -> None:
+    def message_failed(
+        self,
+        key: str,
+        error: str,
+        next_attempt: int,
+        *,
+        dead: bool,
+        given_up: GivenUp = GivenUp(),  # noqa: B008 - frozen
+    ) -> None:
+        """Note a failed attempt, with what follows from it where it was the last."""
         state = DeliveryState.DEAD.value if dead else DeliveryState.PENDING.value
         with self._database.writing("outbox") as connection:
-            operating.change_message(connection, key, state=state, last_error=error, next_attempt=next_attempt)
+            outgoing.change_message(connection, key, state=state, last_error=error, next_attempt=next_attempt)
+            outgoing.put_messages(connection, given_up.messages)
+            append_audit(connection, given_up.audit)
 
     def forget_messages(self, before: int) -> int:
-        """Delete messages that were sent before a time; those that are pending or dead stay."""
-        table = tables.outbox
+        """Delete messages that were sent before a time; those that are pending, dead, or receipts of what is in force stay."""
         with self._database.writing("outbox") as connection:
-            return connection.execute(table.delete().where(table.c.sent < before)).rowcount
+            return outgoing.forget_messages(connection, before)
 
     def delivery(self, key: str) -> Delivery | None:
         table = tables.outbox
         with self._database.reading() as connection:
             row = connection.execute(select(table).where(table.c.key == key)).mappings().one_or_none()
             return None if row is None else delivery(row)
+
+    # Enforcers that are told of decisions.
+
+    def deliveries_about(self, decision: str) -> Sequence[Delivery]:
+        """How far the messages about a decision have come, in their order."""
+        with self._database.reading() as connection:
+            return outgoing.deliveries_about(connection, decision)
+
+    def enforcer_states(self, prefix: str) -> Sequence[EnforcerState]:
+        """How the channels that begin like that stand, by name."""
+        with self._database.reading() as connection:
+            return outgoing.enforcer_states(connection, prefix)
+
+    def tell_anew(self, channel: str, taste: str, tell: Tell, now: int) -> int:
+        """Tell one that is new, or takes something else than before (`taste`), of what is in force; how many messages."""
+        with self._database.reading() as connection:
+            if enforcing.taste_of(connection, channel) == taste:
+                return 0
+        with self._database.writing("enforcers") as connection:
+            return enforcing.tell_anew(connection, channel, taste, tell, now)
+
+    def send_again(self, channel: str, tell: Tell | None, actor: str, reason: str, now: int) -> int:
+        """Send again what was given up, and with `tell` all that is in force, under new keys; how many messages."""
+        with self._database.writing("operator") as connection:
+            return enforcing.send_again(connection, channel, tell, (actor, reason, now))
 
     # The archive's manifest.
 

@@ -180,7 +180,12 @@ outbox: Final = Table(
     *_whole("next_attempt"),
     *_text("state", "last_error", "receipt"),
     Column("sent", BigInteger, nullable=True),
+    *_text("line", "about"),
+    *_whole("place"),
 )
+Index(None, outbox.c.channel, outbox.c.line, outbox.c.state, outbox.c.place)
+Index(None, outbox.c.about)
+Index(None, outbox.c.place)
 Index(None, outbox.c.state, outbox.c.next_attempt)
 
 segments: Final = Table(

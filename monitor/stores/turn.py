@@ -14,15 +14,14 @@ from monitor.sealing import Seal
 from monitor.stores import Control, LetterBounds, Overtaken, StaleTurn, Turn, tables
 from monitor.stores.deciding import RULINGS, Tell, counter, put_decisions
 from monitor.stores.letters import put_letters
+from monitor.stores.outgoing import put_messages
 from monitor.stores.rows import (
     Row,
     documents,
     finding_row,
     flat_row,
     incident_row,
-    message_row,
     put,
-    put_new,
 )
 from playbooks.risk import Risk
 
@@ -52,7 +51,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
     put_decisions(connection, turn.decisions, tell)
     put(connection, tables.considered, [flat_row(considered) for considered in turn.considered])
-    put_new(connection, tables.outbox, [message_row(message) for message in turn.messages])
+    put_messages(connection, turn.messages)
     put(connection, tables.segments, [flat_row(segment) for segment in turn.segments])
     append_audit(connection, turn.audit)
     put(connection, tables.meta, [{"key": LAST_TURN, "value": str(turn.number)}])

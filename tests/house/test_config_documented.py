@@ -27,7 +27,7 @@ def _keys_in_file() -> dict[tuple[str, ...], tuple[object, int]]:
         for step in path:
             value = value[step]
         names = tuple(step for step in path if isinstance(step, str))
-        if names in set(all_keys()):
+        if isinstance(path[-1], str) and names in set(all_keys()):
             found[names] = (value, line)
     return found
 

@@ -54,7 +54,7 @@ class Rows:
         row = self.rows[key]
         row.state, row.note, row.next_attempt = "sent", receipt, now
 
-    def message_failed(self, key: str, error: str, next_attempt: int, *, dead: bool) -> None:
+    def message_failed(self, key: str, error: str, next_attempt: int, *, dead: bool, given_up=None) -> None:  # noqa: ARG002 - the protocol's
         self._check("failed")
         row = self.rows[key]
         row.attempts += 1
@@ -68,6 +68,7 @@ class Carrier:
         self.outcomes = list(outcomes)
         self.patience = patience or Patience(attempts_max=3, backoff_s_min=4.0, backoff_s_max=100.0)
         self.sent: list[str] = []
+        self.at_once = 1
         self.closed = threading.Event()
 
     def send(self, message: Message) -> Receipt:

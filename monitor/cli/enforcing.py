@@ -1,0 +1,132 @@
+"""``miniwatch enforcers``: who is told of decisions, how they stand, and what they did not get once more."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from typer import Argument, Option
+
+from monitor.cli.leaving import USAGE, Refused, say
+from monitor.cli.moments import short, stamp
+from monitor.cli.options import ConfigFile, DataDir, Form, Output, ReasonText, group
+from monitor.cli.printing import Column, write_rows
+from monitor.clock import now_us
+from monitor.counting import counted
+
+if TYPE_CHECKING:
+    from monitor.stores.record import Delivery
+
+COLUMNS: Final[list[Column[Any]]] = [
+    ("NAME", lambda row: row["name"]),
+    ("CONFIGURED", lambda row: "yes" if row["configured"] else "no"),
+    ("TAKEN", lambda row: row["sent"]),
+    ("WAITING", lambda row: row["pending"]),
+    ("GIVEN UP", lambda row: row["dead"]),
+    ("LAST TAKEN (UTC)", lambda row: short(row["last_sent"]) if row["last_sent"] else ""),
+    ("WAITING SINCE (UTC)", lambda row: short(row["waiting_since"]) if row["waiting_since"] else ""),
+]
+
+enforcers = group("Who carries decisions out and is told of each.")
+
+
+@enforcers.command("list", epilog="Example: miniwatch enforcers list")
+def list_enforcers(output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """List enforcers: how many messages each has taken, waits for, and did not get."""
+    from monitor.cli.opening import record
+    from monitor.enforcers import CHANNEL
+    from monitor.stores.record import EnforcerState
+
+    with record(config, data_dir) as opened:
+        configured = [f"{CHANNEL}:{keys.name}" for keys in opened.config.enforcers]
+        known = {state.channel: state for state in opened.store.enforcer_states(f"{CHANNEL}:")}
+    none = {channel: EnforcerState(channel=channel, pending=0, sent=0, dead=0) for channel in configured}
+    rows = [_row(state, configured) for _, state in sorted((none | known).items())]
+    if output is Form.TABLE:
+        write_rows(output, rows, COLUMNS)
+    else:
+        write_rows(output, [{**row, **_stamped(row)} for row in rows], [])
+
+
+def _row(state: Any, configured: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": state.channel.partition(":")[2],
+        "configured": state.channel in configured,
+        "sent": state.sent,
+        "pending": state.pending,
+        "dead": state.dead,
+        "last_sent": state.last_sent,
+        "waiting_since": state.waiting_since,
+    }
+
+
+def _stamped(row: dict[str, Any]) -> dict[str, str | None]:
+    return {name: stamp(row[name]) if row[name] else None for name in ("last_sent", "waiting_since")}
+
+
+@enforcers.command("retry", epilog='Example: miniwatch enforcers retry platform --reason "It was down"')
+def retry_enforcer(
+    name: Annotated[str, Argument(metavar="NAME", help="Its name in the configuration.", show_default=False)],
+    reason: ReasonText,
+    everything: Annotated[
+        bool, Option("--all", help="Also all that is in force, for one that has lost its memory.")
+    ] = False,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Send again what an enforcer did not get and was given up: the latest word on each decision."""
+    from monitor.cli.opening import actor, record
+    from monitor.enforcers.telling import enforcers_of, telling
+
+    with record(config, data_dir) as opened:
+        named = {enforcer.name: enforcer for enforcer in enforcers_of(opened.config)}
+        enforcer = named.get(name)
+        if enforcer is None:
+            known = f"there are {', '.join(named)}" if named else "there is none"
+            raise Refused(f"no enforcer {name} is configured; {known}", USAGE)
+        tell = telling([enforcer], now_us) if everything else None
+        again = opened.store.send_again(enforcer.channel, tell, actor(), reason, now_us())
+    say(f"{counted(again, 'message')} for {name} will be sent within seconds, while the daemon runs.")
+
+
+def receipts_told(deliveries: Sequence[Delivery]) -> list[dict[str, Any]]:
+    """What enforcers have been told of a decision, for programs."""
+    return [
+        {
+            "enforcer": each.message.channel.partition(":")[2],
+            "told": _word(each),
+            "state": each.state.value,
+            "attempts": each.attempts,
+            "sent": stamp(each.sent) if each.sent else None,
+            "receipt": each.receipt,
+            "error": each.last_error,
+        }
+        for each in deliveries
+    ]
+
+
+def receipt_lines(deliveries: Sequence[Delivery]) -> list[str]:
+    """The same for people, a line a message."""
+    from monitor.stores.record import DeliveryState
+
+    lines = []
+    for each in deliveries:
+        name = each.message.channel.partition(":")[2]
+        match each.state:
+            case DeliveryState.SENT:
+                state = f"taken at {short(each.sent or 0)} UTC ({each.receipt})"
+            case DeliveryState.DEAD:
+                state = f"given up after {counted(each.attempts, 'attempt')}: {each.last_error}"
+            case DeliveryState.PENDING:
+                tried = f", tried {counted(each.attempts, 'time')}: {each.last_error}" if each.attempts else ""
+                state = f"waiting since {short(each.message.created)} UTC{tried}"
+        lines.append(f"{name}: {_word(each)}, {state}")
+    return lines
+
+
+def _word(delivery: Delivery) -> str:
+    """What the message says of the decision: its state then, which is the part of the key after the id."""
+    rest = delivery.message.key.removeprefix(f"{delivery.message.channel}:{delivery.message.about}:")
+    return rest.partition(":")[0]

@@ -1,0 +1,80 @@
+"""What leaves for enforcers because decisions have changed, whoever changed them: the one place that makes it of the configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from monitor.config import Config
+from monitor.enforcers import Enforcer, has_ended, is_in_force
+from monitor.enforcers.penalty import penalty
+from monitor.stores import Message
+from monitor.stores.deciding import Tell, nothing
+from playbooks.decision import Act, Decision, Tier
+
+
+def tell_of(config: Config, clock: Callable[[], int]) -> Tell:
+    """What the record has to know to tell the configured enforcers; a message has the time of this clock."""
+    return telling(enforcers_of(config), clock)
+
+
+def telling(enforcers: Sequence[Enforcer], clock: Callable[[], int]) -> Tell:
+    """The messages of a change: what comes into force first and what has ended afterwards.
+
+    So an act that a longer one supersedes is never without either of them. All messages about one entity, act and target
+    have one line to a receiver, in which none overtakes another.
+    """
+    if not enforcers:
+        return nothing
+
+    def tell(decisions: Sequence[Decision]) -> Sequence[Message]:
+        changed = [*filter(is_in_force, decisions), *filter(has_ended, decisions)]
+        now = clock() if changed else 0
+        return [
+            _message(decision, enforcer, now)
+            for decision in changed
+            for enforcer in enforcers
+            if enforcer.takes(decision)
+        ]
+
+    return tell
+
+
+def enforcers_of(config: Config) -> tuple[Enforcer, ...]:
+    """The enforcers of a configuration."""
+    return tuple(
+        Enforcer(
+            name=keys.name,
+            scopes=keys.scopes,
+            types=tuple(Act(name) for name in keys.types),
+            tiers=tuple(Tier(name) for name in keys.tiers),
+            labels=keys.labels,
+            rule_url=keys.rule_url,
+            guide_url=keys.guide_url,
+        )
+        for keys in config.enforcers
+    )
+
+
+def taste(enforcer: Enforcer) -> str:
+    """What an enforcer takes, as a digest: when it changes, what is in force must be told again."""
+    return hashlib.sha256(msgspec.json.encode(enforcer)).hexdigest()[:32]
+
+
+def line_of(decision: Decision) -> str:
+    """The line in which messages about a decision stand, with those about all others that it can supersede or be superseded by."""
+    text = "\x1f".join((decision.scope, decision.value, decision.type, decision.target or ""))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _message(decision: Decision, enforcer: Enforcer, now: int) -> Message:
+    return Message(
+        key=f"{enforcer.channel}:{decision.id}:{decision.state}:{decision.expires}",
+        channel=enforcer.channel,
+        body=penalty(decision, enforcer, now),
+        created=now,
+        line=line_of(decision),
+        about=decision.id,
+    )

@@ -1,0 +1,53 @@
+"""When an enforcer could not be told of a decision: people on call are, and the audit has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from detectors.finding import Severity
+from monitor.alerts import Channel, notices
+from monitor.audit import AuditEntry
+from monitor.enforcers import CHANNEL
+from monitor.notifiers.notice import Notice
+from monitor.stores import GivenUp, Message
+
+
+def giving_up(channels: Sequence[Channel]) -> Callable[[Message, str, int], GivenUp]:
+    """What follows when a message is given up, by message, error and time.
+
+    Alerts are given up quietly but for log and metric. Of an enforcer, people are told once an hour: of thousands of messages
+    to a receiver that is gone, they need to know once.
+    """
+
+    def given_up(message: Message, error: str, now: int) -> GivenUp:
+        kind, _, name = message.channel.partition(":")
+        if kind != CHANNEL:
+            return GivenUp()
+        entry = AuditEntry(
+            time=now,
+            actor=f"system:enforcer {name}",
+            action="enforcement.undelivered",
+            subject=message.about,
+            reason=error,
+            after=message.key,
+        )
+        return GivenUp(messages=tuple(notices(_notice(name, message, error, now), channels)), audit=(entry,))
+
+    return given_up
+
+
+def _notice(name: str, message: Message, error: str, now: int) -> Notice:
+    hour = datetime.fromtimestamp(now // 1_000_000, UTC).strftime("%Y-%m-%dT%H")
+    return Notice(
+        what="enforcement-undelivered",
+        key=f"{name}:{hour}",
+        severity=Severity.CRITICAL,
+        title=f"The enforcer {name} could not be told of a decision",
+        text=(
+            f"Decision {message.about} was not delivered: {error}. More may follow, and are told again in an hour. "
+            f"What it did not get can be sent again: miniwatch enforcers retry {name}"
+        ),
+        time=now,
+        look=f"miniwatch decisions show {message.about}",
+    )

@@ -1,0 +1,106 @@
+"""What must leave the machine, in the record: put in line, due, settled, and sent again; within the transaction given.
+
+Messages of one channel and line never overtake one another: a later one is due only when no earlier one is pending. What was
+given up holds nobody up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
+
+from monitor.stores import Message, tables
+from monitor.stores.record import Delivery, DeliveryState, EnforcerState, NotFound
+from monitor.stores.rows import delivery, message_row, put_new
+from playbooks.decision import DecisionState
+
+PENDING: Final = DeliveryState.PENDING.value
+DEAD: Final = DeliveryState.DEAD.value
+
+
+def put_messages(connection: Connection, messages: Sequence[Message]) -> None:
+    """Put messages at the end, in the order given; one whose key is there already is not put again."""
+    if not messages:
+        return
+    last = connection.execute(select(func.max(tables.outbox.c.place))).scalar() or 0
+    put_new(connection, tables.outbox, [message_row(each, last + number) for number, each in enumerate(messages, 1)])
+
+
+def due_messages(connection: Connection, now: int, limit: int) -> list[Delivery]:
+    """What may be sent now, of each channel and line the first at most."""
+    table, earlier = tables.outbox, tables.outbox.alias()
+    waits = exists().where(
+        earlier.c.channel == table.c.channel,
+        earlier.c.line == table.c.line,
+        earlier.c.state == PENDING,
+        earlier.c.place < table.c.place,
+    )
+    wanted = select(table).where(table.c.state == PENDING, table.c.next_attempt <= now, or_(table.c.line == "", ~waits))
+    ordered = wanted.order_by(table.c.next_attempt, table.c.place).limit(limit)
+    return [delivery(row) for row in connection.execute(ordered).mappings()]
+
+
+def change_message(connection: Connection, key: str, **values: str | int) -> None:
+    """Note another attempt at a message and what came of it."""
+    table = tables.outbox
+    changed = connection.execute(
+        update(table).where(table.c.key == key).values(attempts=table.c.attempts + 1, **values)
+    ).rowcount
+    if not changed:
+        raise NotFound("message", key)
+
+
+def deliveries_about(connection: Connection, decision: str) -> list[Delivery]:
+    """How far the messages about a decision have come, in their order."""
+    table = tables.outbox
+    wanted = select(table).where(table.c.about == decision).order_by(table.c.place)
+    return [delivery(row) for row in connection.execute(wanted).mappings()]
+
+
+def retry_dead(connection: Connection, channel: str, now: int) -> int:
+    """Have what was given up sent again, from the first attempt on; how many messages.
+
+    Of each decision only the latest word: what came after has been said, and must not be taken back.
+    """
+    table, later = tables.outbox, tables.outbox.alias()
+    outdated = exists().where(
+        later.c.channel == table.c.channel, later.c.about == table.c.about, later.c.place > table.c.place
+    )
+    dead = and_(table.c.channel == channel, table.c.state == DEAD, ~and_(table.c.about != "", outdated))
+    again = {"state": PENDING, "attempts": 0, "next_attempt": now}
+    return connection.execute(update(table).where(dead).values(**again)).rowcount
+
+
+def forget_messages(connection: Connection, before: int) -> int:
+    """Delete messages that were sent before a time; how many. Receipts of what is in force stay, and so does what was not sent."""
+    table, decisions = tables.outbox, tables.decisions
+    in_force = select(decisions.c.id).where(decisions.c.state == DecisionState.ACTIVE.value)
+    old = and_(table.c.sent < before, table.c.about.not_in(in_force))
+    return connection.execute(table.delete().where(old)).rowcount
+
+
+def enforcer_states(connection: Connection, prefix: str) -> list[EnforcerState]:
+    """How the channels that begin like that stand, by name."""
+    columns = tables.outbox.c
+    of_state = {state: func.count().filter(columns.state == state.value) for state in DeliveryState}
+    wanted = (
+        select(columns.channel, *(of_state[state] for state in DeliveryState), func.max(columns.sent))
+        .where(columns.channel.startswith(prefix, autoescape=True))
+        .group_by(columns.channel)
+        .order_by(columns.channel)
+    )
+    pending = select(columns.channel, func.min(columns.created)).where(columns.state == PENDING)
+    oldest = {channel: since for channel, since in connection.execute(pending.group_by(columns.channel))}  # noqa: C416 - rows
+    return [
+        EnforcerState(
+            channel=str(channel),
+            pending=int(pending),
+            sent=int(sent),
+            dead=int(dead),
+            last_sent=last,
+            waiting_since=oldest.get(channel),
+        )
+        for channel, pending, sent, dead, last in connection.execute(wanted)
+    ]

@@ -1,0 +1,170 @@
+"""An enforcement that could not be delivered is told to people, is in the audit, and can be sent again without reviving anything."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from detectors.finding import Severity
+from monitor.alerts import Channel
+from monitor.enforcers import Enforcer
+from monitor.enforcers.telling import taste, telling
+from monitor.enforcers.undelivered import giving_up
+from monitor.notifiers import NotifierError, Patience, Receipt
+from monitor.outbox import OutboxWorker
+from monitor.stores import Turn
+from monitor.telemetry import Telemetry
+from monitor.testing import scratch_store, stored_decision
+from playbooks.decision import Mode
+
+SECOND = 1_000_000
+ENFORCER = Enforcer(name="platform")
+CHANNELS = [Channel("webhook:oncall", Severity.MEDIUM)]
+
+
+class Carrier:
+    """Refuses while `refuses` says how."""
+
+    def __init__(self) -> None:
+        self.refuses: NotifierError | None = None
+        self.patience = Patience(attempts_max=2, backoff_s_min=1.0, backoff_s_max=1.0)
+        self.at_once = 2
+        self.taken: list[bytes] = []
+
+    def send(self, message) -> Receipt:
+        if self.refuses is not None:
+            raise self.refuses
+        self.taken.append(message.body)
+        return Receipt("HTTP 200")
+
+    def close(self) -> None:
+        """Nothing to cut off."""
+
+
+class Scene:
+    def __init__(self, folder) -> None:
+        self.now = 3_600 * 1_000 * SECOND
+        self.tell = telling([ENFORCER], lambda: self.now)
+        self.store = scratch_store(folder, tell=self.tell)
+        self.platform, self.oncall = Carrier(), Carrier()
+        carriers = {ENFORCER.channel: self.platform, "webhook:oncall": self.oncall}
+        telemetry = Telemetry(stream=io.StringIO())
+        self.worker = OutboxWorker(
+            self.store, carriers, lambda: self.now, telemetry, lambda: 1.0, given_up=giving_up(CHANNELS)
+        )
+
+    def decide(self, *keys: str) -> None:
+        decisions = [stored_decision(key, self.now, self.now + 3600 * SECOND, value=f"wx-{key}") for key in keys]
+        self.store.commit(Turn(number=self.store.last_turn() + 1, time=self.now, decisions=decisions))
+
+    def work(self) -> None:
+        for _ in range(4):
+            self.now += SECOND
+            while self.worker.work():
+                pass
+
+    @property
+    def told(self) -> list[dict]:
+        return [json.loads(body) for body in self.oncall.taken]
+
+    def states(self, key: str) -> list[str]:
+        return [each.state.value for each in self.store.deliveries_about(key)]
+
+    def audited(self, action: str):
+        return [one.entry for one in self.store.audit_entries() if one.entry.action == action]
+
+
+@pytest.fixture
+def scene(tmp_path):
+    made = Scene(tmp_path)
+    yield made
+    made.worker.stop(0.0)
+    made.store.close()
+
+
+@pytest.mark.parametrize("refusal", [NotifierError("HTTP 503", retryable=True), NotifierError("HTTP 410", retryable=False)])  # fmt: skip
+def test_people_are_told_and_the_audit_has_it(scene, refusal):
+    scene.platform.refuses = refusal
+    scene.decide("d1")
+    scene.work()
+    (notice,) = scene.told
+    assert (notice["what"], notice["severity"]) == ("enforcement-undelivered", "critical")
+    assert notice["look"] == "miniwatch decisions show d1"
+    (entry,) = scene.audited("enforcement.undelivered")
+    assert (entry.actor, entry.subject, entry.reason) == ("system:enforcer platform", "d1", str(refusal))
+    assert scene.states("d1") == ["dead"]
+
+
+def test_of_a_thousand_that_die_people_hear_once_an_hour(scene):
+    scene.platform.refuses = NotifierError("HTTP 410", retryable=False)
+    scene.decide(*(f"d{number}" for number in range(50)))
+    scene.work()
+    assert len(scene.told) == 1
+    assert len(scene.audited("enforcement.undelivered")) == 50
+    scene.now += 3600 * SECOND
+    scene.decide("late")
+    scene.work()
+    assert len(scene.told) == 2
+
+
+def test_an_alert_that_dies_tells_nobody(scene):
+    scene.platform.refuses = scene.oncall.refuses = NotifierError("HTTP 410", retryable=False)
+    scene.decide("d1")
+    scene.work()
+    assert scene.audited("enforcement.undelivered")[0].subject == "d1"
+    assert len(scene.audited("enforcement.undelivered")) == 1
+
+
+def test_what_died_is_sent_again_and_only_the_latest_word_of_each(scene):
+    scene.platform.refuses = NotifierError("HTTP 410", retryable=False)
+    scene.decide("lifted", "stays", "received")
+    scene.work()
+    scene.platform.refuses = None
+    scene.store.revoke_decision("lifted", "operator:a", "b", scene.now)
+    scene.work()
+    assert scene.store.send_again(ENFORCER.channel, None, "operator:a", "it is back", scene.now) == 2
+    scene.work()
+    assert [(told["punish_id"], told["miniwatch"]["state"]) for told in map(json.loads, scene.platform.taken)] == [
+        ("lifted", "revoked"),
+        ("stays", "active"),
+        ("received", "active"),
+    ]
+    (entry,) = scene.audited("enforcer.retry")
+    assert (entry.actor, entry.reason, entry.subject) == ("operator:a", "it is back", "enforcer:platform")
+
+
+def test_one_that_lost_its_memory_is_sent_all_that_is_in_force_under_new_keys(scene):
+    scene.decide("d1", "d2")
+    scene.work()
+    scene.store.revoke_decision("d1", "operator:a", "b", scene.now)
+    scene.work()
+    before = {each.message.key for each in scene.store.deliveries_about("d2")}
+    assert scene.store.send_again(ENFORCER.channel, scene.tell, "operator:a", "b", scene.now) == 1
+    scene.work()
+    assert json.loads(scene.platform.taken[-1])["punish_id"] == "d2"
+    assert len({each.message.key for each in scene.store.deliveries_about("d2")} - before) == 1
+
+
+def test_a_new_enforcer_learns_what_is_in_force_once(scene):
+    scene.decide("d1")
+    scene.store.commit(Turn(number=2, decisions=[stored_decision("shadow", mode=Mode.SHADOW)]))
+    new = Enforcer(name="second")
+    tell = telling([new], lambda: scene.now)
+    assert scene.store.tell_anew(new.channel, taste(new), tell, scene.now) == 1
+    assert scene.store.tell_anew(new.channel, taste(new), tell, scene.now) == 0
+    wider = Enforcer(name="second", scopes=("AppId", "Ip"))
+    scene.store.tell_anew(wider.channel, taste(wider), tell, scene.now)
+    assert [each.message.channel for each in scene.store.deliveries_about("d1")] == ["enforcer:platform", "enforcer:second"]  # fmt: skip
+
+
+def test_receipts_of_what_is_in_force_outlive_retention(scene):
+    scene.decide("d1", "d2")
+    scene.work()
+    scene.store.revoke_decision("d2", "operator:a", "b", scene.now)
+    scene.work()
+    scene.store.forget_messages(scene.now + 1)
+    assert (scene.states("d1"), scene.states("d2")) == (["sent"], [])
+    (state,) = scene.store.enforcer_states("enforcer:")
+    assert (state.channel, state.sent, state.pending, state.dead) == ("enforcer:platform", 1, 0, 0)
