@@ -245,6 +245,7 @@ class HeldKeys(Keys):
     throttle_h: Hours = 24.0
     remove_h: Hours = 72.0
     ban_h: Hours = 168.0
+    remind_h: Hours = 4.0
 
 
 def _rfc3339(text: str) -> str:

@@ -18,7 +18,10 @@ from monitor.pipeline import Pipeline
 from monitor.registered import Registered
 from monitor.reload import Reloader
 from monitor.requests import LOOK_S, Requests
+from monitor.responding.lapsing import settle
+from monitor.responding.reminding import REMIND_S, Reminder
 from monitor.schedule import Schedule
+from monitor.settings import channels_of
 from monitor.stores.upkeep import compact, retain
 from monitor.telemetry import Telemetry, happenings, upkeep
 
@@ -56,6 +59,9 @@ class Jobs:
         if self.anchoring.is_wanted:
             schedule.every("anchor the audit", ANCHOR_S, self.anchoring.look)
         schedule.every("expire decisions", EXPIRY_S, self.expire)
+        remind_s = int(self.config.held.remind_h * 3600)
+        reminder = Reminder(store, channels_of(self.config), remind_s, self.clock)
+        schedule.every("remind of what waits", REMIND_S, reminder.look)
         schedule.every("compact archive", COMPACTION_S, self.compact)
         schedule.every("refresh registry", REGISTRY_S, self.registry.refresh)
         schedule.every("check ledger", REGISTRY_S, self.check_ledger)
@@ -82,7 +88,10 @@ class Jobs:
         return look
 
     def expire(self) -> None:
-        """End decisions whose time is up."""
+        """End decisions whose time is up, after what nobody has answered in time."""
+        settled = settle(self.kept.store, self.pipeline.policy, self.clock())
+        if settled.lapsed or settled.began:
+            self.telemetry.emit(happenings.DecisionsUnanswered(lapsed=settled.lapsed, began=settled.began))
         ended = self.kept.store.expire_decisions(self.clock())
         if ended:
             self.telemetry.emit(happenings.DecisionsExpired(decisions=len(ended)))

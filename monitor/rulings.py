@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from threading import Lock
 
 import msgspec
 
@@ -21,7 +22,10 @@ from playbooks.waiting import HeldConfig
 
 
 class Rulings:
-    """The policy: what the configuration says for good, and what operators have laid down, read again when it has changed."""
+    """The policy: what the configuration says for good, and what operators have laid down, read again when it has changed.
+
+    Any thread may ask.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Rulings:
         self._owners_of_protected = owners_of_protected
         self._version: int | None = None  # None: to be read in any case
         self._windows = configured_windows(config)
+        self._lock = Lock()
         self._is_shadow = config.mode == "shadow"
         self._policy = Policy(
             playbooks=(),
@@ -54,15 +59,17 @@ class Rulings:
     def take(self, playbooks: tuple[Playbook, ...], trial: tuple[Playbook, ...] = ()) -> None:
         """From the next finding on, these playbooks answer; those of `trial` answer for rules that are being tried."""
         found = tuple(playbook.in_shadow() for playbook in playbooks) if self._is_shadow else playbooks
-        self._policy = msgspec.structs.replace(self._policy, playbooks=found, trial=trial)
-        self._version = None
+        with self._lock:
+            self._policy = msgspec.structs.replace(self._policy, playbooks=found, trial=trial)
+            self._version = None
 
     def __call__(self) -> Policy:
-        version = self._store.rulings_version()
-        if version != self._version:
-            self._current = self._with_standings()
-            self._version = version
-        return self._current
+        with self._lock:
+            version = self._store.rulings_version()
+            if version != self._version:
+                self._current = self._with_standings()
+                self._version = version
+            return self._current
 
     def _with_standings(self) -> Policy:
         by_kind: dict[StandingKind, list[Standing]] = {kind: [] for kind in StandingKind}

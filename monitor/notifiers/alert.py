@@ -6,8 +6,9 @@ Receivers may rely on these keys: later versions add keys and change none. Times
 - ``incident``: id, title, severity, risk (0 to 100), tier, state, opened, last_finding, due, findings (their number),
   rules, tags; ``look`` is the command that shows it
 - ``who``: scope, value, owner (the app's developer, or null)
-- ``decisions``: id, type, tier, scope, value, target, parameters, mode, state, reason, explanation, begun, until, and
-  ``undo``, the command that lifts it (null where nothing is in force)
+- ``decisions``: id, type, tier, scope, value, target, parameters, mode, state, reason, explanation, begun, until;
+  ``undo``, the command that lifts it (null where nothing is in force); ``answer_by``, until when a person can answer one
+  that waits, and ``approve``, the command that does (both null where nothing waits)
 - ``why``: the findings: id, title, rule, severity, events (how many), first, last, false_positives, response
 - ``omitted``: how many decisions and findings beyond the bounds are not shown
 """
@@ -83,6 +84,8 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "begun": told_time(decision.time),
         "until": told_time(decision.expires),
         "undo": f"miniwatch decisions revoke {decision.id}" if in_force else None,
+        "answer_by": None if decision.answer_by is None else told_time(decision.answer_by),
+        "approve": None if decision.answer_by is None else f"miniwatch decisions approve {decision.id}",
     }
 
 

@@ -81,6 +81,10 @@ class Acting:
     def recent_decisions(self, since: int) -> list[Decision]:
         return reading.recent_decisions(self._connection, since)
 
+    def decisions_of(self, entities: Sequence[Entity]) -> dict[Entity, Sequence[Decision]]:
+        """All that is remembered of decisions about entities, of every mode, the newest first."""
+        return dict(reading.decisions_of(self._connection, entities))
+
     def finding(self, key: str) -> Finding | None:
         return reading.one_document(self._connection, Finding, tables.findings, key)
 
@@ -123,6 +127,13 @@ class Acting:
 
     def add_standing(self, standing: Standing) -> None:
         standings.add_standing(self._connection, standing)
+
+    def mark(self, name: str) -> int:
+        """How far something has come that goes on by itself; 0 before it began."""
+        return deciding.counter(self._connection, name)
+
+    def set_mark(self, name: str, value: int) -> None:
+        put(self._connection, tables.meta, [{"key": name, "value": str(value)}])
 
     def send(self, messages: Sequence[Message]) -> None:
         """Have messages leave, each key once."""

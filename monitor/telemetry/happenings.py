@@ -236,6 +236,18 @@ class DecisionsExpired(Happening, frozen=True, kw_only=True):
         meter.add(metrics.EXPIRED, self.decisions)
 
 
+class DecisionsUnanswered(Happening, frozen=True, kw_only=True):
+    """Nobody has answered decisions that were held, until their time was over."""
+
+    level: ClassVar[Level] = "warning"
+    lapsed: int
+    began: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.UNANSWERED, self.lapsed, outcome="lapsed")
+        meter.add(metrics.UNANSWERED, self.began, outcome="began")
+
+
 class LedgerImbalance(Happening, frozen=True, kw_only=True):
     """Told whenever the account is looked at and does not balance; `LedgerBalanced` when it does."""
 

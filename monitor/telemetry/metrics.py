@@ -98,6 +98,12 @@ HELD: Final = _counter(
 )
 CONSIDERED: Final = _counter("findings_considered", "What became of findings.", "findings", {"reason": REASONS})
 EXPIRED: Final = _counter("decisions_expired", "Decisions that ran out.", "decisions")
+UNANSWERED: Final = _counter(
+    "decisions_unanswered",
+    "Held decisions that nobody answered in time, and what became of them.",
+    "decisions",
+    {"outcome": ("lapsed", "began")},
+)
 STORE_STALLED: Final = _gauge("store_stalled", "1 while the store cannot be written and reading has stopped.", "")
 STORE_FAILURES: Final = _counter("store_failures", "Times that the store refused.", "failures")
 DELIVERIES: Final = _counter(
