@@ -44,7 +44,7 @@ from monitor.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.requests import RELOAD, Answer, Requests
 from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules
-from monitor.rulings import Rulings
+from monitor.rulings import Rulings, held_config
 from monitor.schedule import Schedule
 from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
@@ -280,6 +280,7 @@ def _api(config: Config, kept: Kept, reloader: Reloader, clock: Callable[[], int
         rules=lambda: reloader.in_force.rules.rules,
         playbooks=lambda: as_asked(reloader.in_force.playbooks.playbooks, config),
         playbook_files=lambda: files_of(playbook_folders(config)),
+        held=held_config(config),
         clock=clock,
     )
 

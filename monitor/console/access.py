@@ -31,12 +31,13 @@ CREDENTIAL_CHARACTERS_MAX: Final = 512
 
 
 class Refused(Exception):
-    """A request is not answered, with what its sender is told."""
+    """A request is not answered, with what its sender is told; `why` is a word for programs, where there is one."""
 
-    def __init__(self, status: int, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(self, status: int, message: str, *, retry_after_s: float | None = None, why: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.why = why
         self.retry_after_s = None if retry_after_s is None else max(1, math.ceil(retry_after_s))
 
 

@@ -97,7 +97,8 @@ class HttpServer:
             try:
                 return await page.answer(request, self._guard.admit(asked, page.role, optional=page.is_open))
             except Refused as refused:
-                return json_answer({"message": refused.message}, refused.status, retry_after_s=refused.retry_after_s)
+                told = {"message": refused.message, **({"why": refused.why} if refused.why else {})}
+                return json_answer(told, refused.status, retry_after_s=refused.retry_after_s)
             except ClientDisconnect:
                 return Response(status_code=400)  # to nobody
             except Exception as error:  # noqa: BLE001 - told to the log, and to nobody outside

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from detectors.event import END_OF_TIME
 from monitor.audit import ChainedEntry
 from monitor.moments import stamp
 from monitor.stores import AppRecord
@@ -33,15 +34,22 @@ TIMES: Final = frozenset(
 
 
 def wire(row: Any) -> Told:
-    """A struct as programs read it: its fields by name, times as RFC 3339, sealed bytes left out."""
+    """A struct as programs read it: its fields by name, times as RFC 3339, sealed bytes left out.
+
+    A time that never comes is null.
+    """
     if isinstance(row, dict):
         return row
     plain = {name: getattr(row, name) for name in row.__struct_fields__}
     told = {name: value for name, value in plain.items() if not isinstance(value, bytes)}
     return {
-        name: stamp(value) if name in TIMES and isinstance(value, int) else msgspec.to_builtins(value)
+        name: _time(value) if name in TIMES and isinstance(value, int) else msgspec.to_builtins(value)
         for name, value in told.items()
     }
+
+
+def _time(at: int) -> str | None:
+    return None if at >= END_OF_TIME else stamp(at)
 
 
 def token_told(token: Token) -> Told:

@@ -52,22 +52,33 @@ def revoke(
         return Lifted(decisions=(ended, *lifted.decisions), exemption=lifted.exemption)
 
 
-def exempt(store: ActingRecord, entity: Entity, *, for_s: int, actor: str, reason: str, now: int) -> Lifted:
+def exempt(
+    store: ActingRecord, entity: Entity, *, for_s: int, actor: str, reason: str, now: int, key: str | None = None
+) -> Lifted:
     """Leave an entity alone for some time: what is in force on it is lifted, what waits is refused, nothing new comes.
 
-    An exemption of a developer is about all their apps, one of a range about its addresses.
+    An exemption of a developer is about all their apps, one of a range about its addresses. `key` makes it safe to send again:
+    the same key is the same exemption.
     """
     check_reason(reason)
+    entity = _exemptible(entity)
     with store.acting() as acting:
         check_actor(acting, actor, Tier.OBSERVE)
-        return _exempted(acting, _exemptible(entity), for_s, actor, reason, now)
+        known = next((one for one in acting.standings(0) if one.id == key), None)
+        if known is None:
+            return _exempted(acting, entity, for_s, actor, reason, now, key)
+        if (known.scope, known.value) != (entity.scope, entity.value):
+            raise ActRefused(No.OTHER_CONTENT, f"this key is that of the exemption of {known.scope} {known.value}")
+        return Lifted(decisions=(), exemption=known)
 
 
-def _exempted(acting: Acting, entity: Entity, for_s: int, actor: str, reason: str, now: int) -> Lifted:
+def _exempted(
+    acting: Acting, entity: Entity, for_s: int, actor: str, reason: str, now: int, key: str | None = None
+) -> Lifted:
     if not 0 < for_s <= EXEMPTION_S_MAX:
         raise ActRefused(No.TOO_LONG, f"an exemption lasts from a second to {EXEMPTION_S_MAX // 86_400} days")
     standing = Standing(
-        id=secrets.token_hex(8),
+        id=key or secrets.token_hex(8),
         kind=StandingKind.EXEMPTION,
         scope=entity.scope.value,
         value=entity.value,

@@ -18,6 +18,7 @@ class No(StrEnum):
     BAD_ENTITY = "bad-entity"
     NO_REASON = "no-reason"
     TOO_LONG = "too-long"
+    OTHER_CONTENT = "other-content"
 
 
 class ActRefused(Exception):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from detectors.finding import Entity, Scope
+from detectors.sigma import Rule
 from monitor.console.access import Refused
 from monitor.console.api import shapes
 from monitor.console.api.lists import PLAYBOOKS, RULES
 from monitor.console.api.operation import OBJECT_ERRORS, Api, Call, Operation, Reply
 from monitor.listing import lists
-from monitor.listing.in_force import playbook_told
+from monitor.listing.in_force import playbook_told, shadowed_rules
 from monitor.listing.lists import Listed
 from monitor.listing.named import NotOne, id_of, whole_id
 from monitor.listing.wire import app_with_risk
+from monitor.stores import Standing
 from monitor.tokens import Role
 
 
@@ -26,9 +28,9 @@ def named(api: Api, what: str, beginning: str) -> str:
         raise refused(error) from None
 
 
-def refused(error: NotOne) -> Refused:
+def refused(error: NotOne, missing: int = 404) -> Refused:
     """An id that is none, or the beginning of several."""
-    return Refused(400 if error.found else 404, str(error))
+    return Refused(400 if error.found else missing, str(error))
 
 
 def _row(listed: Listed[Any], what: str, read: Callable[[Api, str], Any], gives: Any, summary: str) -> Operation:
@@ -56,27 +58,36 @@ def _app(api: Api, call: Call) -> Reply:
     return Reply(app_with_risk(app, lines[-1] if lines else None, risk))
 
 
-def _standing(listed: Listed[Any], what: str) -> Callable[[Api, Call], Reply]:
+def _standing(listed: Listed[Standing], what: str) -> Callable[[Api, Call], Reply]:
     def answer(api: Api, call: Call) -> Reply:
-        now = api.clock()
-        found = {row.id: row for row in listed.rows(api, {"expired": True}, now=now)}
-        try:
-            key = whole_id([key for key in sorted(found) if key.startswith(call.path["id"])], what, call.path["id"])
-        except NotOne as error:
-            raise refused(error) from None
-        return Reply(listed.told(found[key], now))
+        return Reply(listed.told(standing_named(api, listed, what, call.path["id"]), api.clock()))
 
     return answer
 
 
+def standing_named(api: Api, listed: Listed[Standing], what: str, beginning: str) -> Standing:
+    """One of what people laid down; raises `Refused`."""
+    found = {row.id: row for row in listed.rows(api, {"expired": True}, now=api.clock())}
+    return found[_one(found, what, beginning, 404)]
+
+
+def rule_named(api: Api, beginning: str, *, missing: int = 404) -> Rule:
+    """A rule in force by its id; raises `Refused`, with the status of `missing` where there is none."""
+    found = {rule.id: rule for rule in api.rules()}
+    return found[_one(found, "rule", beginning, missing)]
+
+
+def _one(found: Iterable[str], what: str, beginning: str, missing: int) -> str:
+    try:
+        return whole_id(sorted(key for key in found if key.startswith(beginning)), what, beginning)
+    except NotOne as error:
+        raise refused(error, missing) from None
+
+
 def _rule(api: Api, call: Call) -> Reply:
     now = api.clock()
-    found = {row[0].id: row for row in RULES.rows(api, {}, now=now)}
-    try:
-        key = whole_id([key for key in found if key.startswith(call.path["id"])], "rule", call.path["id"])
-    except NotOne as error:
-        raise refused(error) from None
-    return Reply(RULES.told(found[key], now))
+    rule = rule_named(api, call.path["id"])
+    return Reply(RULES.told((rule, shadowed_rules(api.store, now)), now))
 
 
 def _playbook(api: Api, call: Call) -> Reply:

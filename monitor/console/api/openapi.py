@@ -127,7 +127,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
         told |= {"content": {JSON: {"schema": page}, LINES: {"schema": {"type": "string"}}}, "headers": {"Link": link}}
     errors = {*EVERYWHERE, *operation.errors, *(WITH_BODY if operation.body is not None else ())}
     refusals = {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(errors)}
-    return {str(operation.status): told, **refusals}
+    return {str(status): told for status in sorted((operation.status, *operation.also))} | refusals
 
 
 def _error(status: int, about: str) -> dict[str, Any]:

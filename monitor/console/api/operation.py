@@ -13,6 +13,7 @@ from monitor.listing.filters import Filter
 from monitor.stores.sqlite import SqliteStore
 from monitor.tokens import Role, Token
 from playbooks.ladder import Playbook
+from playbooks.waiting import HeldConfig
 
 PREFIX: Final = "/api/v1"
 
@@ -49,6 +50,7 @@ class Api:
     rules: Callable[[], Sequence[Rule]]
     playbooks: Callable[[], Sequence[Playbook]]
     playbook_files: Callable[[], Mapping[str, Path]]
+    held: HeldConfig
     clock: Callable[[], int]
 
 
@@ -74,10 +76,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: JSON, or with `lines` one JSON object a line."""
+    """An answer: JSON, or with `is_lines` one JSON object a line. Without a `status` it has that of its operation."""
 
     content: Any
-    status: int = 200
+    status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     is_lines: bool = False
 
@@ -87,6 +89,7 @@ class Operation:
     """One method of one path.
 
     `gives` is the shape of the answer (`shapes`), of each item where it is a list; `body` the struct that is sent.
+    `status` is that of success, `also` are further ones.
     `paged`: a list, with `limit` and `cursor`. `keyed`: it takes an Idempotency-Key. `errors` are further ones than every
     operation has.
     """
@@ -104,6 +107,7 @@ class Operation:
     body: Any = None
     keyed: bool = False
     status: int = 200
+    also: tuple[int, ...] = ()
     errors: tuple[int, ...] = ()
 
     @property

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.console.access import Refused
-from monitor.console.api import acts, lists, objects
+from monitor.console.api import acts, laying, lists, objects
 from monitor.console.api.given import JSON, LINES, body_of, key_of, path_of, query_of, wants_lines
 from monitor.console.api.openapi import document_text
 from monitor.console.api.operation import PREFIX, Api, Call, Operation, Reply
@@ -29,7 +29,7 @@ WAITING_MAX: Final = 64
 
 AGAIN_S: Final = 5
 
-OPERATIONS: Final = (*lists.OPERATIONS, *objects.OPERATIONS, *acts.OPERATIONS)
+OPERATIONS: Final = (*lists.OPERATIONS, *objects.OPERATIONS, *acts.OPERATIONS, *laying.OPERATIONS)
 """Everything that the API does."""
 
 
@@ -94,7 +94,7 @@ def _done(operation: Operation, api: Api, call: Call) -> Response:
         if not error.retryable:
             raise
         raise Refused(503, "the record cannot be used now", retry_after_s=AGAIN_S) from None
-    status = operation.status if reply.status == 200 else reply.status
+    status = operation.status if reply.status is None else reply.status
     return Response(_written(reply), status, {**HEADERS, **reply.headers}, LINES if reply.is_lines else JSON)
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from detectors.finding import Finding, Severity
 from monitor.listing.wire import TIMES
+from monitor.responding.refusals import No
 from monitor.stores import Standing
 from monitor.stores.record import DeadLetterRow
 from monitor.tokens import Role
@@ -96,9 +97,31 @@ class RuleRow(msgspec.Struct, kw_only=True):
 
 
 class Refusal(msgspec.Struct, kw_only=True):
-    """Why a request was not done, in words."""
+    """Why a request was not done: in words, and where the rules of acting say no, by the word that programs know it by."""
 
     message: str
+    why: No | msgspec.UnsetType = msgspec.UNSET
+
+
+class ActedRow(msgspec.Struct, kw_only=True):
+    """What came of an act: the decision that stands now, and what gave way to it. Not `changed`: it stood there already."""
+
+    decision: Decision
+    changed: bool
+    superseded: tuple[Decision, ...]
+
+
+class LiftedRow(msgspec.Struct, kw_only=True):
+    """What was lifted or refused, and the exemption that keeps it so, if there is one."""
+
+    decisions: tuple[Decision, ...]
+    exemption: Standing | None
+
+
+class Stop(msgspec.Struct, kw_only=True):
+    """The stop that holds all acts, if there is one."""
+
+    stop: Standing | None
 
 
 APP: Final = App
@@ -107,6 +130,9 @@ AUDIT_ENTRY: Final = AuditRow
 RULE: Final = RuleRow
 PLAYBOOK: Final = Playbook
 REFUSAL: Final = Refusal
+ACTED: Final = ActedRow
+LIFTED: Final = LiftedRow
+STOP: Final = Stop
 
 _EXTRA: Final[dict[str, dict[str, Any]]] = {
     "Playbook": {"builtin": {"type": "boolean"}, "path": {"type": ["string", "null"]}},
@@ -140,6 +166,8 @@ def _told(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         return dict(_plain(schema))
     if name in {kind.__name__ for kind in WIRED}:
         properties |= {field: _time(part) for field, part in properties.items() if field in TIMES}
+    if name == Standing.__name__:
+        properties["expires"] = {"type": ["string", "null"], "format": "date-time"}  # null: until it is lifted
     required = [field for field in properties if _is_always_there(schema, field)]
     described = {"description": _line(schema["description"])} if "description" in schema else {}
     return {"type": "object", **described, "properties": properties, "required": sorted(required)}

@@ -18,6 +18,7 @@ from monitor.kept import Kept
 from monitor.playbook_files import files_of
 from monitor.telemetry import Telemetry
 from monitor.tokens import Role, new_token
+from playbooks.waiting import HeldConfig
 
 YEAR_US = 365 * 86_400_000_000
 
@@ -48,6 +49,7 @@ class ApiSite:
             rules=lambda: loaded[0],
             playbooks=lambda: loaded[1],
             playbook_files=lambda: files_of(playbook_folders(self.config)),
+            held=HeldConfig(),
             clock=lambda: self.now,
         )
         health = Health(heartbeat_age_s=0.1)
@@ -60,14 +62,16 @@ class ApiSite:
 
     def token(self, *roles: Role, lasts_us: int = YEAR_US) -> str:
         """The text of a token, made when it is first asked for."""
-        if (roles not in self._tokens) or lasts_us != YEAR_US:
-            made, text = new_token(
-                "on-call", roles, created=self.now, expires=self.now + lasts_us, actor="operator:ann"
-            )
-            self.store.add_token(made, "")
-            self.front.guard._known._read_at = float("-inf")
-            self._tokens[roles] = text
+        if roles not in self._tokens:
+            self._tokens[roles] = self.named("on-call", *roles, lasts_us=lasts_us)
         return self._tokens[roles]
+
+    def named(self, name: str, *roles: Role, lasts_us: int = YEAR_US) -> str:
+        """The text of another token."""
+        made, text = new_token(name, roles, created=self.now, expires=self.now + lasts_us, actor="operator:ann")
+        self.store.add_token(made, "")
+        self.front.guard._known._read_at = float("-inf")
+        return text
 
     def ask(self, path: str, role: Role = Role.ADMIN, method: str = "GET", **options) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token(role)}", **options.pop("headers", {})}

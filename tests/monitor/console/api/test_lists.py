@@ -15,6 +15,7 @@ from monitor.console.api import lists, openapi, pages
 from monitor.responding import adding as responding
 from monitor.stores import Turn
 from playbooks.action import Ban
+from playbooks.waiting import HeldConfig
 
 COMMAND = typer.main.get_command(app)
 PAGED = [operation for operation in pages.OPERATIONS if operation.paged]
@@ -250,6 +251,7 @@ def _api(store):
         rules=lambda: (),
         playbooks=lambda: (),
         playbook_files=dict,
+        held=HeldConfig(),
         clock=lambda: 2_000_000,
     )
 
