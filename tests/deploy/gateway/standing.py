@@ -71,6 +71,7 @@ def changed(decision, changed_at, *, in_force=True):
 
 class _Quiet(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one piece: the second of two would wait for the first to be acknowledged
 
     def log_message(self, *_):
         pass
