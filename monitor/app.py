@@ -186,6 +186,7 @@ def open_daemon(
             kept.store, _carriers(config, clock), clock, telemetry, given_up=giving_up(channels_of(config))
         )
         if not until_end:
+            kept.store.note_configuration({each.key: each.value for each in config.describe()}, clock())
             _tell_new_enforcers(config, kept, clock)
         closing.callback(outbox.stop)
         stopping = threading.Event()

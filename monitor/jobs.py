@@ -107,9 +107,9 @@ class Jobs:
         keys, store, now = self.config.retention, self.kept.store, self.clock()
         gone = retain(self.kept.archive, store, days=keys.events_days, now=now, turn_max=self.pipeline.snapshot_turn)
         letters = now - keys.dead_letters_days * DAY_US
-        store.forget_dead_letters(letters)
-        store.forget_findings(now - keys.findings_days * DAY_US)
-        store.forget_messages(letters)
+        store.forget_dead_letters(letters, now)
+        store.forget_findings(now - keys.findings_days * DAY_US, now)
+        store.forget_messages(letters, now)
         store.forget_requests(letters)
         self.telemetry.emit(upkeep.RetentionRan(segments=len(gone.days), rows=gone.events, bytes=gone.bytes))
 

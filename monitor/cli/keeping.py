@@ -34,12 +34,19 @@ def backup(
     data_dir: DataDir = None,
 ) -> None:
     """Write the whole installation into one file, while the daemon runs."""
-    from monitor.cli.opening import configuration
+    from monitor.audit import AuditEntry
+    from monitor.cli.opening import actor, record
     from monitor.stores.backup import backup as back_up
 
-    folder = configuration(config, data_dir).data_dir
     if target.exists() and not force:
         raise Refused(f"{target} is there already: name another file, or replace it with --force")
+    with record(config, data_dir) as opened:
+        folder = opened.config.data_dir
+        after = "with the keys" if keys else "without the keys"
+        entry = AuditEntry(
+            time=now_us(), actor=actor(), action="backup.make", subject=str(target), reason="asked for", after=after
+        )
+        opened.store.audit(entry)
     with bar("backing up") as shown:
         made = back_up(folder, target, now=now_us(), keys=keys, progress=lambda done, total: shown(done, total=total))
     without = "" if keys else ", without the keys"
@@ -56,12 +63,14 @@ def restore(
     data_dir: DataDir = None,
 ) -> None:
     """Put a backup back into an empty data folder; every byte is verified before it counts."""
-    from monitor.cli.opening import configuration
+    from monitor.cli.opening import actor, configuration
     from monitor.stores.backup import restore as put_back
 
     folder = configuration(config, data_dir).data_dir
     with bar("restoring") as shown:
-        made = put_back(source, folder, now=now_us(), progress=lambda done, total: shown(done, total=total))
+        made = put_back(
+            source, folder, now=now_us(), actor=actor(), progress=lambda done, total: shown(done, total=total)
+        )
     say(
         f"{folder}: {counted(len(made.members), 'file')}, up to turn {made.last_turn}, as of {short(made.created)} UTC."
     )

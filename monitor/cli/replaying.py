@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from monitor.app import open_daemon
+from monitor.cli.opening import actor
 from monitor.clock import now_us
 from monitor.containment import FaultWatch, contained
 from monitor.decoders.combined import CombinedDecoder
@@ -137,7 +138,7 @@ def process(config: Config, letters: Sequence[Letter], *, hashed: bool) -> int:
             daemon.run()
             if daemon.stopping.is_set():
                 return 0
-            return daemon.kept.store.mark_replayed([letter.row.id for letter in letters], now_us())
+            return daemon.kept.store.mark_replayed([letter.row.id for letter in letters], actor(), now_us())
     finally:
         telemetry.close()
 

@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 import msgspec
 import zstandard
 
+from monitor.audit import AuditEntry, chain
 from monitor.durable import publish, sync_folder
 from monitor.refusal import refusals_told
 from monitor.snapshots import SnapshotFolder
@@ -37,6 +38,10 @@ STALE_S: Final = 86_400
 """Age of a working folder from which it is taken for one that a killed backup left."""
 
 COMPRESSION_LEVEL: Final = 3
+_AUDITED: Final = (
+    "INSERT INTO audit (seq, time, actor, action, subject, reason, before, after, previous, hash) "
+    "VALUES (:seq, :time, :actor, :action, :subject, :reason, :before, :after, :previous, :hash)"
+)
 _STAGING: Final = ("backup.", ".part")
 
 Progress = Callable[[int, int], None]
@@ -99,7 +104,9 @@ def backup(
     return manifest
 
 
-def restore(source: Path, data_dir: Path, *, now: int, progress: Progress = _silent) -> BackupManifest:
+def restore(
+    source: Path, data_dir: Path, *, now: int, actor: str = "system:restore", progress: Progress = _silent
+) -> BackupManifest:
     """Put a backup back into a directory that is empty or not there yet; every byte is verified before it counts.
 
     What was decided after the backup is lost with it, and enforcers may know of it: the record says that they must begin anew.
@@ -113,17 +120,34 @@ def restore(source: Path, data_dir: Path, *, now: int, progress: Progress = _sil
             raise StoreError(f"{data_dir} is not empty: restore into an empty directory", retryable=False)
         with _staging(data_dir) as staging:
             manifest = _unpack(source, staging, progress)
-            _begin_anew(staging / DATABASE, now)
+            _begin_anew(staging / DATABASE, _restored(source, manifest, actor, now))
             for entry in sorted(staging.iterdir(), key=lambda entry: entry.name == DATABASE):
                 entry.rename(data_dir / entry.name)  # the database last: without it this is no installation yet
             sync_folder(data_dir)
     return manifest
 
 
-def _begin_anew(database: Path, now: int) -> None:
-    """Have all changes of decisions from now on lie after any that the lost record may have had."""
+def _restored(source: Path, manifest: BackupManifest, actor: str, now: int) -> AuditEntry:
+    """What the audit has of a restore."""
+    return AuditEntry(
+        time=now,
+        actor=actor,
+        action="backup.restore",
+        subject=source.name,
+        reason="what came after the backup is lost; anchors made since do not hold any more",
+        after=f"up to turn {manifest.last_turn}, as of {manifest.created}",
+    )
+
+
+def _begin_anew(database: Path, entry: AuditEntry) -> None:
+    """Have all changes of decisions from now on lie after any that the lost record may have had; the audit has the restore."""
+    now = entry.time
     try:
         with closing(sqlite3.connect(database)) as connection, connection:
+            last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+            for link in chain([entry], *(last or ())):
+                row = {"seq": link.seq, **msgspec.structs.asdict(entry), "previous": link.previous, "hash": link.hash}
+                connection.execute(_AUDITED, row)
             for name in ("decision_change", "decision_floor"):
                 connection.execute(
                     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",

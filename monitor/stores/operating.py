@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import Connection, exists, func, select, update
 
 from monitor.audit import AuditEntry
-from monitor.counting import counted
 from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, tables
+from monitor.stores.changes import imported, replayed
 from monitor.stores.deciding import Tell, put_decisions, raise_rulings
 from monitor.stores.outgoing import put_messages
 from monitor.stores.reading import one_document
@@ -116,7 +116,12 @@ def ask(connection: Connection, asked: Request) -> None:
     row = {**flat_row(asked), "answered": None, "answer": ""}
     connection.execute(tables.requests.insert(), [row])
     entry = AuditEntry(
-        time=asked.created, actor=asked.actor, action=asked.kind, subject=asked.subject, reason=asked.reason
+        time=asked.created,
+        actor=asked.actor,
+        action=asked.kind,
+        subject=asked.subject,
+        reason=asked.reason,
+        after=asked.id,
     )
     append_audit(connection, [entry])
 
@@ -188,27 +193,18 @@ def forget_requests(connection: Connection, before: int) -> None:
 
 
 def import_apps(connection: Connection, records: Sequence[AppRecord], actor: str, now: int) -> None:
+    entry = imported(connection, records, actor, now)
     put(connection, tables.apps, [flat_row(record) for record in records])
     raise_rulings(connection)
-    append_audit(connection, [import_entry(records, actor, now)])
+    append_audit(connection, [entry])
 
 
-def import_entry(records: Sequence[AppRecord], actor: str, now: int) -> AuditEntry:
-    """The entry for a registry import."""
-    return AuditEntry(
-        time=now,
-        actor=actor,
-        action="apps.import",
-        subject="registry",
-        reason=f"{counted(len(records), 'line')} imported",
-    )
-
-
-def mark_replayed(connection: Connection, keys: Collection[str], now: int) -> int:
+def mark_replayed(connection: Connection, keys: Collection[str], actor: str, now: int) -> int:
     table = tables.dead_letters
     changed = 0
     for chunk in chunks(keys):
         changed += connection.execute(update(table).where(table.c.id.in_(chunk)).values(replayed=now)).rowcount
+    append_audit(connection, replayed(keys, changed, actor, now))
     return changed
 
 

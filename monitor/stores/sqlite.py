@@ -26,6 +26,7 @@ from monitor.stores import (
     Standing,
     Turn,
     anchored,
+    changes,
     deciding,
     enforcing,
     granting,
@@ -352,6 +353,7 @@ class SqliteStore:
             operating.change_packs(connection, changed, entry, messages, reply)
 
     def forget_requests(self, before: int) -> None:
+        """Delete requests that were made before a time; they and their answers are in the audit."""
         with self._database.writing("retention") as connection:
             operating.forget_requests(connection, before)
 
@@ -426,21 +428,30 @@ class SqliteStore:
             ).one()
             return int(lines), int(newest or 0)
 
-    def forget_findings(self, before: int) -> int:
+    def forget_findings(self, before: int, now: int) -> int:
         """Delete findings whose last event was before a time, and what became of them."""
         old = select(tables.findings.c.id).where(tables.findings.c.last_event < before)
         with self._database.writing("retention") as connection:
             connection.execute(tables.considered.delete().where(tables.considered.c.finding.in_(old)))
-            return connection.execute(tables.findings.delete().where(tables.findings.c.last_event < before)).rowcount
+            rows = connection.execute(tables.findings.delete().where(tables.findings.c.last_event < before)).rowcount
+            append_audit(connection, changes.deleted("findings", rows, before, now))
+            return rows
 
-    def forget_dead_letters(self, before: int) -> int:
+    def forget_dead_letters(self, before: int, now: int) -> int:
         """Delete dead letters older than a time."""
         with self._database.writing("retention") as connection:
-            return letters.forget(connection, before)
+            rows = letters.forget(connection, before)
+            append_audit(connection, changes.deleted("dead-letters", rows, before, now))
+            return rows
 
-    def mark_replayed(self, keys: Collection[str], now: int) -> int:
+    def mark_replayed(self, keys: Collection[str], actor: str, now: int) -> int:
         with self._database.writing("operator") as connection:
-            return operating.mark_replayed(connection, keys, now)
+            return operating.mark_replayed(connection, keys, actor, now)
+
+    def note_configuration(self, settings: dict[str, str], now: int) -> None:
+        """Keep what a daemon is started with, and in the audit what differs from the one before."""
+        with self._database.writing("configuration") as connection:
+            append_audit(connection, changes.configured(connection, settings, now))
 
     # The outbox's worker.
 
@@ -469,10 +480,12 @@ class SqliteStore:
             outgoing.put_messages(connection, given_up.messages)
             append_audit(connection, given_up.audit)
 
-    def forget_messages(self, before: int) -> int:
+    def forget_messages(self, before: int, now: int) -> int:
         """Delete messages that were sent before a time; those that are pending, dead, or receipts of what is in force stay."""
         with self._database.writing("outbox") as connection:
-            return outgoing.forget_messages(connection, before)
+            rows = outgoing.forget_messages(connection, before)
+            append_audit(connection, changes.deleted("messages", rows, before, now))
+            return rows
 
     def delivery(self, key: str) -> Delivery | None:
         table = tables.outbox

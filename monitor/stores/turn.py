@@ -12,6 +12,7 @@ from detectors.finding import Finding, merge
 from monitor.audit import GENESIS, AuditEntry, chain
 from monitor.sealing import Seal
 from monitor.stores import Control, LetterBounds, Overtaken, StaleTurn, Turn, tables
+from monitor.stores.changes import of_turn
 from monitor.stores.deciding import RULINGS, Tell, counter, put_decisions
 from monitor.stores.letters import put_letters
 from monitor.stores.outgoing import put_messages
@@ -41,6 +42,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
         raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
     if turn.rulings is not None and turn.rulings != counter(connection, RULINGS):
         raise Overtaken
+    entries = of_turn(connection, turn)
     put(connection, tables.marks, [{"turn": turn.number, **flat_row(turn.mark)}] if turn.mark else [])
     put(connection, tables.controls, [_control_row(turn, control) for control in turn.controls])
     put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
@@ -53,7 +55,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     put(connection, tables.considered, [flat_row(considered) for considered in turn.considered])
     put_messages(connection, turn.messages)
     put(connection, tables.segments, [flat_row(segment) for segment in turn.segments])
-    append_audit(connection, turn.audit)
+    append_audit(connection, [*turn.audit, *entries])
     put(connection, tables.meta, [{"key": LAST_TURN, "value": str(turn.number)}])
 
 

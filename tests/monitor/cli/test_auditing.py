@@ -63,11 +63,11 @@ def test_an_end_that_was_cut_off_is_seen_with_anchors_alone(audited, anchors):
     assert told["anchors"] == {"held": 1, "problems": [], "unreadable": 0}
     assert "1 anchor holds" in audited("audit", "verify", str(database), "--anchors", str(file)).stdout
     with sqlite3.connect(database) as connection:
-        connection.execute("DELETE FROM audit WHERE seq = 4")
+        connection.execute("DELETE FROM audit WHERE seq = 5")
     assert _verify(audited, database)["broken"] is None
     (problem,) = _verify(audited, database, "--anchors", file, code=1)["anchors"]["problems"]
-    assert problem.startswith("entry 4, anchored at ")
-    assert problem.endswith(" is gone: the chain ends with entry 3")
+    assert problem.startswith("entry 5, anchored at ")
+    assert problem.endswith(" is gone: the chain ends with entry 4")
 
 
 def test_anchors_of_another_key_do_not_count(audited, anchors):

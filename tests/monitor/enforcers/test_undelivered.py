@@ -164,7 +164,7 @@ def test_receipts_of_what_is_in_force_outlive_retention(scene):
     scene.work()
     scene.store.revoke_decision("d2", "operator:a", "b", scene.now)
     scene.work()
-    scene.store.forget_messages(scene.now + 1)
+    scene.store.forget_messages(scene.now + 1, scene.now)
     assert (scene.states("d1"), scene.states("d2")) == (["sent"], [])
     (state,) = scene.store.enforcer_states("enforcer:")
     assert (state.channel, state.sent, state.pending, state.dead) == ("enforcer:platform", 1, 0, 0)

@@ -7,6 +7,7 @@ import pytest
 import zstandard
 
 from detectors.event import INTERNAL
+from monitor.audit import verify
 from monitor.sealing import Seal, key_at
 from monitor.snapshots import SnapshotFolder
 from monitor.stores import StoreError, backup, upkeep
@@ -52,7 +53,10 @@ def test_a_restored_backup_is_the_same_installation(places, tmp_path):
     assert (made.last_turn, made.keys) == (4, True)
     assert steps.count((made.bytes, made.bytes)) == 2
     before, after = opened(places), opened(again)
-    assert store_state(after) == store_state(before)
+    *entries, restored = after.audit_entries()
+    assert (restored.entry.action, restored.entry.time) == ("backup.restore", 9)
+    assert verify(after.audit_entries()).breach is None
+    assert {**store_state(after), "audit": entries} == store_state(before)
     assert list(Archive(again.archive).check(after.segments())) == []
     assert SnapshotFolder(again.snapshots).load()[0].turn == 3, "a snapshot ahead of the database is left out"
     assert {oct(path.stat().st_mode & 0o777) for path in again.root.rglob("*") if path.is_file()} == {"0o600"}

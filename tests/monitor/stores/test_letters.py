@@ -82,7 +82,7 @@ def test_what_goes_with_age_is_not_told_as_dropped(make):
     store = make()
     store.commit(Turn(number=1, time=100, dead_letters=letters(BROKEN, 3)))
     store.commit(Turn(number=2, time=200, dead_letters=letters(BROKEN, 2)))
-    assert store.forget_dead_letters(200) == 3
+    assert store.forget_dead_letters(200, 300) == 3
     (account,) = store.dead_letter_accounts()
     assert (account.lines, account.rows, account.kept, account.dropped) == (5, 2, 2, 0)
 
