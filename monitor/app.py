@@ -180,6 +180,7 @@ def open_daemon(
             found.trial_playbooks,
             registry.protected,
             registry.owners_of_protected,
+            registry.released,
         )
         delivering = deliver if deliver is not None else not until_end
         outbox = OutboxWorker(

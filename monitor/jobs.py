@@ -20,6 +20,8 @@ from monitor.reload import Reloader
 from monitor.requests import LOOK_S, Requests
 from monitor.responding.lapsing import settle
 from monitor.responding.reminding import REMIND_S, Reminder
+from monitor.responding.versions import LOOK_S as UPDATES_S
+from monitor.responding.versions import end_followed
 from monitor.schedule import Schedule
 from monitor.settings import channels_of
 from monitor.stores.upkeep import compact, retain
@@ -61,6 +63,7 @@ class Jobs:
         schedule.every("expire decisions", EXPIRY_S, self.expire)
         remind_s = int(self.config.held.remind_h * 3600)
         reminder = Reminder(store, channels_of(self.config), remind_s, self.clock)
+        schedule.every("end updates that were followed", UPDATES_S, self.end_followed)
         schedule.every("remind of what waits", REMIND_S, reminder.look)
         schedule.every("compact archive", COMPACTION_S, self.compact)
         schedule.every("refresh registry", REGISTRY_S, self.registry.refresh)
@@ -93,6 +96,12 @@ class Jobs:
         if settled.lapsed or settled.began:
             self.telemetry.emit(happenings.DecisionsUnanswered(lapsed=settled.lapsed, began=settled.began))
         ended = self.kept.store.expire_decisions(self.clock())
+        if ended:
+            self.telemetry.emit(happenings.DecisionsExpired(decisions=len(ended)))
+
+    def end_followed(self) -> None:
+        """End forced updates whose version is released now."""
+        ended = end_followed(self.kept.store, self.clock())
         if ended:
             self.telemetry.emit(happenings.DecisionsExpired(decisions=len(ended)))
 

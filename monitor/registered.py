@@ -28,6 +28,10 @@ class Registered:
         self.refresh()
         return self._protected
 
+    def released(self, app: str, at: int) -> str | None:
+        """The version of an app that is released at a time."""
+        return self._registry.released(app, at)
+
     def owners_of_protected(self) -> frozenset[Entity]:
         """Developers of such apps; what is done to them would meet the apps."""
         self.refresh()

@@ -166,6 +166,13 @@ class Registry:
         flags = self._table["app.protected"].gather(newest).fill_null(value=False)
         return self._table["app.developer_id"].gather(newest).filter(flags).drop_nulls().unique().to_list()
 
+    def released(self, app: str, at: int) -> str | None:
+        """The version of an app that is released at a time, by the line that is true then."""
+        found = self._ranges.filter(pl.col("app") == app)
+        rows = range(found["first"].item(), found["after"].item()) if found.height else range(0)
+        row = max((row for row in rows if self._as_of[row] <= at), default=None)
+        return None if row is None else _released(self._spans_of(row), at)
+
     @staticmethod
     def fields(needed: frozenset[str]) -> frozenset[str]:
         """The event fields that `join` must find in a frame to add these columns."""
@@ -250,6 +257,18 @@ class Registry:
         if row not in self._known_spans:
             self._known_spans[row] = _spans(self._versions[row])
         return self._known_spans[row]
+
+
+def released_version(document: str, at: int) -> str | None:
+    """The version that is released at a time, by one line of the registry."""
+    return _released(_spans(msgspec.json.decode(document, type=_App).versions), at)
+
+
+def _released(spans: Iterable[_Span], at: int) -> str | None:
+    """The one released last whose time has begun, if it is not over."""
+    begun = [span for span in spans if span[1] == "released" and span[2] <= at]
+    version, _status, _begins, ends = max(begun, key=lambda span: span[2], default=("", None, 0, at))
+    return version if at < ends else None
 
 
 def _check(app: _App) -> None:

@@ -16,7 +16,18 @@ from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.decision import Tier
 from playbooks.incident import IncidentConfig
 from playbooks.ladder import Playbook
-from playbooks.policy import Exceptions, Exemption, Exemptions, Maintenance, Pause, Policy, RuleException, Window
+from playbooks.policy import (
+    Exceptions,
+    Exemption,
+    Exemptions,
+    Maintenance,
+    Pause,
+    Policy,
+    Released,
+    RuleException,
+    Window,
+    nothing_released,
+)
 from playbooks.risk import RiskConfig
 from playbooks.waiting import HeldConfig
 
@@ -36,6 +47,7 @@ class Rulings:
         trial: tuple[Playbook, ...] = (),
         protected: Callable[[], AbstractSet[Entity]] = frozenset,
         owners_of_protected: Callable[[], AbstractSet[Entity]] = frozenset,
+        released: Released = nothing_released,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -52,6 +64,7 @@ class Rulings:
             budget=budget_config(config),
             held=held_config(config),
             guards=guard_config(config),
+            released=released,
         )
         self._current = self._policy
         self.take(playbooks.playbooks, trial)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final, TypeAlias
 
 import msgspec
 
 from playbooks.decision import Act, Decision, Tier
 from playbooks.duration import DURATION_S_MAX, DURATION_S_MIN, duration_text
+from playbooks.risk import MICROSECONDS
+from playbooks.versions import LATEST, is_version
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 LIMIT_MAX: Final = 1_000_000
 
@@ -39,6 +44,10 @@ class Bounded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def parameters(self) -> dict[str, int | str]:
         """What the enforcer needs besides target and duration."""
         return {}
+
+    def parameters_at(self, _begun: int) -> dict[str, int | str]:
+        """The same, of an act that begins at a time (microseconds): what is counted from there is a time of its own."""
+        return self.parameters
 
     @property
     def undo(self) -> str:
@@ -112,17 +121,34 @@ class FunctionBan(Bounded, frozen=True, kw_only=True, tag="function-ban"):
 
 
 class ForceUpdate(Bounded, frozen=True, kw_only=True, tag="force-update"):
-    """Let the app start only in a version, or newer; `latest` is the one released last."""
+    """Refuse versions of the app below one; in the first `grace_s` seconds the caller is only warned.
+
+    `latest` is the version that the registry calls released when it is decided. What is carried out is told as
+    `version_min` and `deadline`, the RFC 3339 time from which on versions below are refused.
+    """
 
     act: ClassVar = Act.FORCE_UPDATE
     tier: ClassVar = Tier.THROTTLE
     lifted: ClassVar = "Older versions may start again."
 
-    version: str
+    version_min: str
+    grace_s: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.version_min != LATEST and not is_version(self.version_min):
+            raise ValueError(
+                f"version_min is {self.version_min!r}; numbers with dots between, or {LATEST}, are expected"
+            )
+        if not 0 <= self.grace_s < self.duration_s:
+            raise ValueError(f"its deadline is after {self.grace_s} s, and it ends after {self.duration_s} s")
 
     @property
     def parameters(self) -> dict[str, int | str]:
-        return {"version": self.version}
+        return {"version_min": self.version_min}
+
+    def parameters_at(self, begun: int) -> dict[str, int | str]:
+        return {**self.parameters, "deadline": _told_time(begun + self.grace_s * MICROSECONDS)}
 
 
 class Remove(Bounded, frozen=True, kw_only=True, tag="remove"):
@@ -150,6 +176,8 @@ def action_of(decision: Decision) -> Action:
     fields: dict[str, object] = {"type": decision.type.value, "duration_s": decision.duration_s, **decision.parameters}
     if decision.target is not None:
         fields["target"] = decision.target
+    if (deadline := fields.pop("deadline", None)) is not None:
+        fields["grace_s"] = (_read_time(str(deadline)) - decision.time) // MICROSECONDS
     action: Action = msgspec.convert(fields, Action)
     return action
 
@@ -166,9 +194,19 @@ def describe(action: Action) -> str:
             return f"asked for proof of a person, {lasting}"
         case FunctionBan(target=target):
             return f"function {target} switched off, {lasting}"
-        case ForceUpdate(version=version):
-            return f"must be updated to version {version}, {lasting}"
+        case ForceUpdate(version_min=version, grace_s=grace_s):
+            after = f" after {duration_text(grace_s)} of warning" if grace_s else ""
+            return f"versions below {version} refused{after}, {lasting}"
         case Remove():
             return f"removed, {lasting}"
         case Ban():
             return f"banned, {lasting}"
+
+
+def _told_time(at: int) -> str:
+    """RFC 3339 in UTC, exact to the microsecond."""
+    return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _read_time(text: str) -> int:
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)

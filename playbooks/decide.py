@@ -8,7 +8,7 @@ import msgspec
 
 from detectors.finding import Entity, Finding, Scope, Severity
 from playbooks import incident as incidents
-from playbooks.action import Action, describe
+from playbooks.action import Action, ForceUpdate, describe
 from playbooks.decision import Considered, Decision, DecisionState, Mode, Reason, Tier, Unanswered, decision_id
 from playbooks.guards.asking import LETS_LOWER_STEP_ACT, objection, tripped
 from playbooks.guards.evidence import shortened
@@ -20,6 +20,7 @@ from playbooks.ladder import Footing, Playbook, Step, first_match
 from playbooks.risk import MICROSECONDS, Risk, raise_by
 from playbooks.surroundings import Active, Behind
 from playbooks.trip import Trip
+from playbooks.versions import LATEST, is_version
 from playbooks.waiting import asked, until
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ class _Weighing:
 
     def _propose(self, case: _Case, step: Step, action: Action) -> _Result:
         """Decide on one act: in force, held, or nothing because something says it already."""
-        action = shortened(action, case.incident)
+        action = self._named_version(case, shortened(action, case.incident))
         proposed = _decision(case, action)
         standing = self.history.in_force(proposed)
         if standing is not None and not outranks(proposed, standing):
@@ -253,6 +254,16 @@ class _Weighing:
             self.trips.setdefault((trip.reason, trip.name), trip)
             if trip.rule is not None:
                 self._shadowed.setdefault(trip.rule, trip.because)
+
+    def _named_version(self, case: _Case, action: Action) -> Action:
+        """The version that `latest` means at this time, where the registry knows one that has an order."""
+        entity = case.finding.entity
+        if not isinstance(action, ForceUpdate) or action.version_min != LATEST or entity.scope is not Scope.APP:
+            return action
+        released = self.policy.released(entity.value, case.clock)
+        if released is None or not is_version(released):
+            return action
+        return msgspec.structs.replace(action, version_min=released)
 
     def _hold(self, proposed: Decision, step: Step, reason: Reason, because: str) -> _Result:
         """Keep a proposed act for a person to see; the same question is not asked twice."""
@@ -315,7 +326,7 @@ def _decision(case: _Case, action: Action) -> Decision:
         type=action.act,
         tier=action.tier,
         target=action.aim,
-        parameters=action.parameters,
+        parameters=action.parameters_at(case.clock),
         duration_s=action.duration_s,
         expires=case.clock + action.duration_s * MICROSECONDS,
         origin=case.playbook.origin,

@@ -74,6 +74,7 @@ class Reason(StrEnum):
     HELD_EVIDENCE = "held-evidence"  # held: removal and more need proof or two kinds of detector
     HELD_APPROVAL = "held-approval"  # held: a ban waits for a second person
     HELD_BUDGET = "held-budget"  # held: too many acts of this kind in the hour
+    HELD_VERSION = "held-version"  # held: nobody knows which version could be demanded
     HELD_PROTECTED = "held-protected"  # held: the registry calls the app protected
     HELD_PAUSED = "held-paused"  # held: a person has stopped all acts
     HELD_MAINTENANCE = "held-maintenance"  # held: a window of maintenance is open

@@ -12,6 +12,7 @@ from detectors.finding import Entity, Scope
 from playbooks.decision import Act, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.known import Known, began
 from playbooks.spent import Spent
+from playbooks.versions import is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -193,7 +194,13 @@ def outranks(proposed: Decision, current: Decision) -> bool:
         return False
     if proposed.tier is not current.tier:
         return proposed.tier.rank > current.tier.rank
-    return proposed.duration_s > current.duration_s or _rate(proposed) < _rate(current)
+    return proposed.duration_s > current.duration_s or _is_tighter(proposed, current)
+
+
+def _is_tighter(proposed: Decision, current: Decision) -> bool:
+    """Whether it lets fewer calls through, or demands a newer version."""
+    newer = is_below(str(current.parameters.get("version_min")), str(proposed.parameters.get("version_min")))
+    return _rate(proposed) < _rate(current) or newer
 
 
 def _rate(decision: Decision) -> float:

@@ -21,6 +21,7 @@ from playbooks.decision import Act, Mode, Tier, Unanswered
 from playbooks.duration import parse_duration_s
 from playbooks.ladder import ENFORCEABLE, MEMORY_DAYS, Match, Playbook, Step, When
 from playbooks.reading import Problem, Reader, Value
+from playbooks.versions import LATEST, is_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ _ACTION_KEYS: Final = {
     Act.THROTTLE: (frozenset({"for", "limit", "per"}), frozenset({"target"})),
     Act.CAPTCHA: (frozenset({"for"}), frozenset[str]()),
     Act.FUNCTION_BAN: (frozenset({"for", "target"}), frozenset[str]()),
-    Act.FORCE_UPDATE: (frozenset({"for", "version"}), frozenset[str]()),
+    Act.FORCE_UPDATE: (frozenset({"for", "version_min"}), frozenset({"deadline"})),
     Act.REMOVE: (frozenset({"for"}), frozenset[str]()),
     Act.BAN: (frozenset({"for"}), frozenset[str]()),
 }
@@ -190,11 +191,11 @@ def _action(reader: Reader, value: Value) -> Action | None:
     needed, allowed = _ACTION_KEYS[Act(act)]
     before = len(reader.problems)
     keys = reader.mapping(value, f"a {act}", needed | allowed | {"type"}, needed)
-    duration_s = _duration_s(reader, keys.get("deadline") or keys.get("for"))
+    duration_s = _duration_s(reader, keys.get("for") or keys.get("deadline"))
     per_s = _duration_s(reader, keys.get("per"))
     limit = reader.whole(keys.get("limit"), "limit", 1, LIMIT_MAX, 1)
     target = reader.text(keys["target"], "target") if "target" in keys else None
-    version = reader.text(keys.get("version"), "version")
+    update = _update(reader, keys, duration_s) if Act(act) is Act.FORCE_UPDATE else None
     if len(reader.problems) > before:
         return None
     match Act(act):
@@ -207,11 +208,26 @@ def _action(reader: Reader, value: Value) -> Action | None:
         case Act.FUNCTION_BAN:
             return FunctionBan(duration_s=duration_s, target=target or "")
         case Act.FORCE_UPDATE:
-            return ForceUpdate(duration_s=duration_s, version=version)
+            return update
         case Act.REMOVE:
             return Remove(duration_s=duration_s)
         case Act.BAN:
             return Ban(duration_s=duration_s)
+
+
+def _update(reader: Reader, keys: dict[str, Value], duration_s: int) -> ForceUpdate | None:
+    """An update with its version and, where it has one, the time for which callers are only warned."""
+    version, deadline = keys.get("version_min"), keys.get("deadline")
+    text = reader.text(version, "version_min")
+    if version is not None and text and text != LATEST and not is_version(text):
+        advice = "Write it in quotes, so that YAML takes it for no number."
+        reader.problem(version.line, version.shown, f"a version like '2.1.0', or {LATEST}", advice)
+        return None
+    grace_s = _duration_s(reader, deadline) if deadline is not None else 0
+    if deadline is not None and grace_s >= duration_s:
+        reader.problem(deadline.line, deadline.shown, "a deadline before the end", "Shorten it, or lengthen `for`.")
+        return None
+    return ForceUpdate(duration_s=duration_s, version_min=text, grace_s=grace_s) if text else None
 
 
 def _duration_s(reader: Reader, value: Value | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -148,6 +149,15 @@ def _whom(window: Window) -> Exemptions | None:
     return Exemptions([Exemption(scope=window.scope, value=window.value, expires=window.expires)])
 
 
+Released: TypeAlias = Callable[[str, int], "str | None"]
+"""Which version of an app the registry calls released at a time, as far as it knows."""
+
+
+def nothing_released(_app: str, _at: int) -> str | None:
+    """Where there is no registry."""
+    return None
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """All that `decide` is told besides findings and history. `playbooks` are in the order in which they are asked.
 
@@ -169,4 +179,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     exemptions: Exemptions = msgspec.field(default_factory=Exemptions)
     exceptions: Exceptions = msgspec.field(default_factory=Exceptions)
     protected: AbstractSet[Entity] = frozenset()
+    released: Released = nothing_released
     owners_of_protected: AbstractSet[Entity] = frozenset()

@@ -70,6 +70,7 @@ def begun_unanswered(decision: Decision, now: int) -> Decision:
         decision,
         time=now,
         expires=now + decision.duration_s * MICROSECONDS,
+        parameters=action_of(decision).parameters_at(now),
         state=DecisionState.ACTIVE,
         reason=Reason.PLAYBOOK,
         explanation=f"{said}; nobody answered in time, and no guard objects any more.",

@@ -56,7 +56,7 @@ def decision(action: Action, **overrides: Any) -> Decision:
         "type": action.act,
         "tier": action.tier,
         "target": action.aim,
-        "parameters": action.parameters,
+        "parameters": action.parameters_at(overrides.get("time", NOON)),
         "duration_s": action.duration_s,
         "expires": NOON + action.duration_s * MICROSECONDS,
         "origin": "playbook:test",

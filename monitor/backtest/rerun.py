@@ -137,7 +137,14 @@ def rerun(
 def _pipeline(past: Past, detectors: Sequence[Detector], record: PastRecord, telemetry: Telemetry) -> Pipeline:
     config = past.config
     protected = frozenset(Entity(Scope.APP, app) for app in past.registry.protected())
-    rulings = Rulings(config, playbooks_of(config), record, now_us, protected=lambda: protected)
+    rulings = Rulings(
+        config,
+        playbooks_of(config),
+        record,
+        now_us,
+        protected=lambda: protected,
+        released=past.registry.released,
+    )
     kind = Pipeline if config.sources else ArchivedPipeline
     return kind(
         intakes=_sources(past, telemetry) if config.sources else [_archived(past)],

@@ -44,6 +44,8 @@ HELD: Final = {
     "held-approval": "A ban is never automatic: it needs a person, and without one it is never carried out.",
     "held-budget": "More acts of this kind came up in the hour than the budgets of the configuration allow, so that a "
     "faulty rule cannot act on everyone.",
+    "held-version": "Nobody can say which version would be demanded: the registry names none that is released, or none that has "
+    "an order. `miniwatch apps import` says which one is.",
     "held-protected": "The registry marks this app as protected: nothing is done to it automatically.",
     "held-paused": "A person has stopped all acts with `miniwatch pause`. `miniwatch resume` lets them begin again.",
     "held-maintenance": "A window of maintenance is open, and what is seen meanwhile may be its doing: `miniwatch maintenance list`.",

@@ -45,6 +45,8 @@ _WORDS: Final = {
     "`per_s`": "--per",
     "`limit`": "--limit",
     "`target`": "--target",
+    "`version_min`": "--version-min",
+    "`grace_s`": "--deadline",
 }
 """What is wrong with an act, in the words of the command line."""
 
@@ -54,7 +56,7 @@ def add_decision(
         str,
         Argument(
             metavar="ACT",
-            help="warn, throttle, captcha, function-ban, remove or ban.",
+            help="warn, throttle, captcha, function-ban, force-update, remove or ban.",
             show_default=False,
         ),
     ],
@@ -68,6 +70,14 @@ def add_decision(
     per: Annotated[
         int | None, Option("--per", parser=_duration_s, metavar="DURATION", help="… in this time: 1m, 1h.")
     ] = None,
+    version_min: Annotated[
+        str | None,
+        Option("--version-min", metavar="VERSION", help="Of force-update: the oldest version left in use, or latest."),
+    ] = None,
+    deadline: Annotated[
+        int | None,
+        Option("--deadline", parser=_duration_s, metavar="DURATION", help="… after so long; until then it only warns."),
+    ] = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -80,7 +90,8 @@ def add_decision(
     from monitor.responding.adding import add
     from monitor.rulings import held_config
 
-    action = _action(act, {"duration_s": lasting, "target": target, "limit": limit, "per_s": per})
+    fields = {"duration_s": lasting, "target": target, "limit": limit, "per_s": per}
+    action = _action(act, {**fields, "version_min": version_min, "grace_s": deadline})
     with record(config, data_dir, make=True) as opened:
         entity = entity_of(opened, app, scope, value)
         held = held_config(opened.config)

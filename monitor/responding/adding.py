@@ -13,6 +13,7 @@ from monitor.responding.persons import TOKEN, person_of, short_name
 from monitor.responding.placing import Acted, put_in_force, put_in_queue
 from monitor.responding.protection import check_unprotected, owner_of
 from monitor.responding.refusals import ActRefused, No
+from monitor.responding.versions import with_version
 from monitor.stores.acting import Acting, ActingRecord
 from playbooks.action import Action, Bounded, describe
 from playbooks.decision import Decision, DecisionState, Mode, Reason, Tier
@@ -54,6 +55,7 @@ def add(
         if known is not None:
             return Acted(decision=known, changed=False)
         owner = owner_of(acting, entity, now)
+        action = with_version(acting, entity, action, now)
         check_unprotected(acting, entity, owner, now)
         decision = _decision(entity, action, owner, actor, reason, now, labels[:LABELS_MAX], key)
         if decision.tier is Tier.BAN:
@@ -125,7 +127,7 @@ def _decision(
         type=action.type,
         tier=action.tier,
         target=action.aim,
-        parameters=action.parameters,
+        parameters=action.parameters_at(now),
         duration_s=action.duration_s,
         expires=now + action.duration_s * MICROSECONDS,
         origin=actor,

@@ -10,7 +10,9 @@ from monitor.responding.persons import Person, person_of, short_name
 from monitor.responding.placing import Acted, put_in_force
 from monitor.responding.protection import check_unprotected
 from monitor.responding.refusals import ActRefused, No
+from monitor.responding.versions import with_version
 from monitor.stores.acting import Acting, ActingRecord
+from playbooks.action import action_of
 from playbooks.decision import Decision, DecisionState, Mode, Reason, Tier
 from playbooks.risk import MICROSECONDS
 from playbooks.waiting import WAITING, until
@@ -27,7 +29,10 @@ def approve(store: ActingRecord, key: str, *, actor: str, reason: str, now: int)
         decision = waiting_one(acting, key, now)
         _check_person(acting, decision, actor)
         check_unprotected(acting, decision.entity, decision.owner, now)
-        return put_in_force(acting, decision, begun(decision, actor, reason, now), "approve", actor, reason, now)
+        action = with_version(acting, decision.entity, action_of(decision), now)
+        approved = begun(decision, actor, reason, now)
+        approved = msgspec.structs.replace(approved, parameters=action.parameters_at(now))
+        return put_in_force(acting, decision, approved, "approve", actor, reason, now)
 
 
 def reject(store: ActingRecord, key: str, *, actor: str, reason: str, now: int) -> Decision:

@@ -98,8 +98,14 @@ def _given_way(
 def _says_more(decision: Decision, standing: Decision) -> bool:
     """Whether it takes the place of what stands: a higher, longer or tighter act, or the same for longer by a person's will."""
     later = decision.expires >= standing.expires + RENEWAL_S_MIN * MICROSECONDS
-    is_renewal = later and decision.parameters == standing.parameters and decision.incident is None
+    is_same = _lasting(decision) == _lasting(standing)
+    is_renewal = later and is_same and decision.incident is None
     return outranks(decision, standing) or is_renewal
+
+
+def _lasting(decision: Decision) -> dict[str, int | str]:
+    """What it does, but for the times that follow from when it began."""
+    return {name: value for name, value in decision.parameters.items() if name != "deadline"}
 
 
 def _reached(acting: Acting, decision: Decision) -> list[Incident]:

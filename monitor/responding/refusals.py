@@ -19,6 +19,7 @@ class No(StrEnum):
     NO_REASON = "no-reason"
     TOO_LONG = "too-long"
     OTHER_CONTENT = "other-content"
+    NO_VERSION = "no-version"
 
 
 class ActRefused(Exception):

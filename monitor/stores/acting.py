@@ -16,7 +16,7 @@ from monitor.stores.record import NotFound, Record
 from monitor.stores.rows import document, incident_row, of_entities, put
 from monitor.stores.turn import append_audit
 from monitor.tokens import Token
-from playbooks.decision import Decision, DecisionState, Mode
+from playbooks.decision import Act, Decision, DecisionState, Mode
 from playbooks.incident import Incident
 from playbooks.waiting import WAITING
 
@@ -66,6 +66,15 @@ class Acting:
         wanted = select(table.c.document).where(table.c.state.in_(states), table.c.mode == Mode.LIVE.value)
         rows = self._connection.execute(wanted.order_by(table.c.time.desc(), table.c.id.desc()).limit(IN_FORCE_MAX))
         return [document(Decision, text) for text in rows.scalars()]
+
+    def in_force(self, act: Act) -> list[Decision]:
+        """Decisions of one act that are in force."""
+        table = tables.decisions
+        wanted = select(table.c.document).where(
+            table.c.state == DecisionState.ACTIVE.value, table.c.mode == Mode.LIVE.value, table.c.type == act.value
+        )
+        rows = self._connection.execute(wanted.order_by(table.c.time, table.c.id)).scalars()
+        return [document(Decision, text) for text in rows]
 
     def unanswered(self, now: int, limit: int) -> list[Decision]:
         """Decisions that have waited for a person until their time was over, the longest over first."""

@@ -9,13 +9,14 @@ from playbooks.guards.budgets import budget, rule_budget, share
 from playbooks.guards.evidence import second_person, shared, thin_evidence, too_long
 from playbooks.guards.health import loop, new_rule, unhealthy
 from playbooks.guards.proposal import Guard, Proposal
-from playbooks.guards.standing import exempt, in_maintenance, paused, protected
+from playbooks.guards.standing import exempt, in_maintenance, paused, protected, unnamed_version
 from playbooks.policy import Policy
 from playbooks.trip import Trip
 
 GUARDS: Final[tuple[tuple[Reason, Guard], ...]] = (
     (Reason.HELD_EXEMPT, exempt),
     (Reason.HELD_PROTECTED, protected),
+    (Reason.HELD_VERSION, unnamed_version),
     (Reason.HELD_PAUSED, paused),
     (Reason.HELD_MAINTENANCE, in_maintenance),
     (Reason.HELD_EVIDENCE, thin_evidence),

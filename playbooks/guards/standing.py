@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from detectors.finding import Entity, Scope
+from playbooks.action import ForceUpdate
 from playbooks.decision import Mode
 from playbooks.guards.proposal import Proposal
 from playbooks.policy import Policy
+from playbooks.versions import LATEST
 
 
 def exempt(proposal: Proposal, policy: Policy) -> str | None:
@@ -24,6 +26,16 @@ def protected(proposal: Proposal, policy: Policy) -> str | None:
     if finding.entity in policy.owners_of_protected:
         return "it owns an app that the registry calls protected"
     return None
+
+
+def unnamed_version(proposal: Proposal, _policy: Policy) -> str | None:
+    """Only an app has versions, and none can be demanded that nobody can name."""
+    action = proposal.action
+    if not isinstance(action, ForceUpdate):
+        return None
+    if proposal.finding.entity.scope is not Scope.APP:
+        return "only an app has versions"
+    return "the registry names no released version" if action.version_min == LATEST else None
 
 
 def paused(proposal: Proposal, policy: Policy) -> str | None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.event import TIME
-from monitor.registry import COLUMNS, Registry, parse_registry
+from monitor.registry import COLUMNS, Registry, parse_registry, released_version
 from monitor.stores import AppRecord
 
 ALL = frozenset(COLUMNS)
@@ -142,3 +142,19 @@ def test_each_event_meets_the_last_line_not_after_it(lines, happenings):
         return str(max(known)[1]) if known else None
 
     assert joined(records, events(*happenings), "app.name") == [expected(*one) for one in happenings]
+
+
+def test_the_version_that_is_released_at_a_time_is_that_of_the_line_true_then():
+    lines = [
+        (
+            b'{"app_id":"wx1","as_of":0,"versions":[{"version":"1","status":"released"},{"version":"2","status":"released",'
+            b'"valid_from":"1970-01-01T00:00:10Z","valid_to":"1970-01-01T00:00:20Z"}]}'
+        ),
+        b'{"app_id":"wx1","as_of":30000,"versions":[{"version":"3","status":"gray"}]}',
+    ]
+    records, _ = parse_registry(lines, now=0)
+    registry = Registry(records)
+    asked = [registry.released("wx1", seconds * 1_000_000) for seconds in (-1, 5, 15, 25, 35)]
+    assert asked == [None, "1", "2", None, None]
+    assert registry.released("wx2", 0) is None
+    assert released_version(records[0].document, 15_000_000) == "2"

@@ -4,7 +4,7 @@ import pytest
 
 from playbooks.action import Action, Ban, Captcha, ForceUpdate, FunctionBan, Remove, Throttle, Warn, describe
 from playbooks.decision import Act
-from playbooks.testing import check_action
+from playbooks.testing import NOON, check_action
 
 ACTIONS = [
     Warn(duration_s=86_400),
@@ -12,7 +12,8 @@ ACTIONS = [
     Throttle(duration_s=60, limit=1, per_s=1),
     Captcha(duration_s=3_600),
     FunctionBan(duration_s=259_200, target="share"),
-    ForceUpdate(duration_s=86_400, version="latest"),
+    ForceUpdate(duration_s=86_400, version_min="latest"),
+    ForceUpdate(duration_s=86_400, version_min="1.10", grace_s=3_600),
     Remove(duration_s=604_800),
     Ban(duration_s=7_776_000),
 ]
@@ -37,6 +38,18 @@ def test_an_action_without_an_end_cannot_be_made(duration_s):
 def test_a_throttle_lets_something_through():
     with pytest.raises(ValueError, match="limit"):
         Throttle(duration_s=60, limit=0, per_s=1)
+
+
+@pytest.mark.parametrize(("version", "grace_s"), [("newest", 0), ("1.0", 86_400), ("1.0", -1), ("", 0)])
+def test_an_update_is_to_a_version_and_its_deadline_lies_before_its_end(version, grace_s):
+    with pytest.raises(ValueError, match=r"version_min|deadline"):
+        ForceUpdate(duration_s=86_400, version_min=version, grace_s=grace_s)
+
+
+def test_an_update_tells_its_version_and_the_time_from_which_on_older_ones_are_refused():
+    update = ForceUpdate(duration_s=86_400, version_min="1.10", grace_s=3_600)
+    assert update.parameters_at(NOON) == {"version_min": "1.10", "deadline": "2026-06-01T13:00:00.000000Z"}
+    assert describe(update) == "versions below 1.10 refused after 1 hour of warning, for 24 hours"
 
 
 def test_an_action_is_described_in_plain_words():

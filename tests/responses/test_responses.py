@@ -27,7 +27,7 @@ PLAYBOOKS, PROBLEMS = parse_playbooks([(str(path), path.read_text()) for path in
 
 def answer(folder):
     findings = [finding(**keywords) for keywords in json.loads((folder / "findings.json").read_text())]
-    outcome = decide(findings, Known(), Policy(playbooks=PLAYBOOKS), now=None)
+    outcome = decide(findings, Known(), Policy(playbooks=PLAYBOOKS, released=lambda _app, _at: "2.1.0"), now=None)
     return {
         "considered": [[word.reason, word.detail] for word in outcome.considered],
         "decisions": [fields_of(decision) for decision in outcome.decisions],

@@ -91,6 +91,17 @@ def test_the_queue_is_shown_with_the_most_urgent_first_and_answered(decisions):
     assert "leave other filters out" in decisions("list", "--waiting", "--app", "wx1", code=2)
 
 
+def test_an_update_is_forced_with_a_deadline(decisions):
+    update = ("add", "force-update", "--app", "wx1", "--version-min", "2.1.0", "--deadline", "7d", "--for", "30d")
+    decisions(*update, *WHY)
+    (row,) = decisions.rows()
+    assert row["parameters"]["version_min"] == "2.1.0"
+    assert row["parameters"]["deadline"].endswith("Z")
+    assert "--deadline" not in decisions.fresh.here("decisions", "show", row["id"]).stdout
+    said = decisions("add", "force-update", "--app", "wx2", "--version-min", "latest", "--for", "1h", *WHY, code=1)
+    assert "the registry names no released version of wx2" in said
+
+
 def test_an_entity_is_exempted_and_nothing_can_be_added_then(decisions):
     decisions(*SLOW, *WHY)
     told = decisions("exempt", "--app", "wx1", "--for", "7d", *WHY)
@@ -116,6 +127,8 @@ def test_revoking_can_hold_for_a_time(decisions):
             ("add", "remove", "--app", "wx1", "--for", "1h", "--limit", "1"),
             "remove: it has no --limit",
         ),
+        (("add", "force-update", "--app", "wx1", "--for", "1h"), "force-update: it needs --version-min"),
+        (("add", "force-update", "--app", "wx1", "--version-min", "x", "--for", "1h"), "numbers with dots between"),
         (("add", "remove", "--app", "wx1", "--for", "400d"), "more than a year"),
         (("add", "remove", "--app", "wx1", "--for", "0h"), "nothing or for ever"),
         (("add", "remove", "--for", "1h"), "say whom"),

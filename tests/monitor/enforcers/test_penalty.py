@@ -83,7 +83,7 @@ DETAILS = {
         {"throttled_function_names": ["login"], "limit": 60, "per_s": 60},
     ),
     Act.CAPTCHA: (102, {}, {}),
-    Act.FORCE_UPDATE: (103, {"parameters": {"version": "1.2.3"}}, {"version": "1.2.3"}),
+    Act.FORCE_UPDATE: (103, {"parameters": {"version_min": "1.2.3"}}, {"version_min": "1.2.3"}),
 }
 
 
