@@ -61,7 +61,7 @@ def exempt(
     the same key is the same exemption.
     """
     check_reason(reason)
-    entity = _exemptible(entity)
+    entity = exemptible(entity)
     with store.acting() as acting:
         check_actor(acting, actor, Tier.OBSERVE)
         known = next((one for one in acting.standings(0) if one.id == key), None)
@@ -101,6 +101,6 @@ def _lifted(decision: Decision, actor: str, reason: str, now: int) -> tuple[Deci
     return moved("revoke", decision, DecisionState.REVOKED, actor, reason, now)
 
 
-def _exemptible(entity: Entity) -> Entity:
-    """A range may be as wide as anyone likes: an exemption harms nobody."""
+def exemptible(entity: Entity) -> Entity:
+    """An entity as an exemption names it; raises `ActRefused`. A range may be as wide as anyone likes: an exemption harms nobody."""
     return entity if entity.scope is Scope.RANGE else checked_entity(entity)

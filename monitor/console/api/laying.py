@@ -18,6 +18,7 @@ from monitor.holding import pause, resume, shadow, stopped, unshadow
 from monitor.listing import lists
 from monitor.listing.wire import wire
 from monitor.moments import MICROSECONDS
+from monitor.responding.lifting import exemptible
 from monitor.stores import Standing, StandingKind
 from monitor.tokens import Role
 
@@ -51,6 +52,9 @@ def _add_exception(api: Api, call: Call) -> Reply:
 def _added(api: Api, call: Call, kind: StandingKind, rule: str | None) -> Reply:
     asked: Exempting | Excepting = call.body
     entity, now = entity_of(api, asked.scope, asked.value), api.clock()
+    if kind is StandingKind.EXEMPTION:
+        with refusals_told():
+            entity = exemptible(entity)
     key = key_of(call, kind.value) or secrets.token_hex(8)
     laid = Standing(
         id=key,
