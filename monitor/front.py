@@ -16,6 +16,8 @@ from monitor.console.certificates import LOOK_S, Certificates, TlsFiles
 from monitor.console.changes import ChangesPage
 from monitor.console.clients import Limits
 from monitor.console.cluster import ClusterPages
+from monitor.console.crowdsec.bouncers import BouncerPages
+from monitor.console.crowdsec.places import KEEP_S, Places
 from monitor.console.doors import Door
 from monitor.console.events import EventsPage
 from monitor.console.health import Bounds, Health, HealthPages
@@ -43,6 +45,7 @@ class Front:
     store: Record
     clock: Callable[[], int]
     watch: Watch
+    places: Places
 
     def start(self) -> None:
         """Listen. Raises `OSError` when the address is taken or not ours."""
@@ -53,10 +56,12 @@ class Front:
         self.watch.close()
         self.server.stop()
         self._write(leaving=True)
+        self.places.keep(leaving=True)
 
     def enter(self, schedule: Schedule) -> None:
         """Have done by the clock what the front needs."""
         schedule.every("audit refused requests", AUDIT_S, self._write)
+        schedule.every("keep the places of bouncers", KEEP_S, self.places.keep)
         if self.certificates is not None:
             schedule.every("look for renewed certificates", LOOK_S, self.certificates.look)
 
@@ -105,7 +110,8 @@ def front_of(
     )
     watch = Watch(store.last_decision_change)
     store.on_commit(watch.committed)
-    enforcers = ChangesPage(store, clock, watch).pages()
+    places = Places(store)
+    enforcers = [*ChangesPage(store, clock, watch).pages(), *BouncerPages(store, clock, places).pages()]
     server = HttpServer(
         keys.listen,
         [*own.pages(), *doors, *enforcers, *pages],
@@ -114,7 +120,7 @@ def front_of(
         bounds=bounds,
         certificates=certificates,
     )
-    return Front(server, guard, certificates, store, clock, watch)
+    return Front(server, guard, certificates, store, clock, watch, places)
 
 
 def _doors(door: Door, line_bytes_max: int) -> list[Page]:

@@ -1,6 +1,6 @@
 """``GET /api/v1/decisions/changes``: what has changed among the decisions, for enforcers that keep their own place.
 
-Asked with ``after=0`` it gives those in force; asked with the ``position`` of the last answer it gives what has changed since,
+Asked with ``after=0`` it gives those in force (``anew``); asked with the ``position`` of the last answer it gives what has changed since,
 ended ones too. With ``wait_s``, an answer that would be empty is put off until there is something, or the time is over.
 """
 
@@ -88,7 +88,7 @@ class ChangesPage:
         while True:
             seen, told = await run_in_threadpool(self._told, asked)
             left_s = ends - asyncio.get_running_loop().time()
-            if told["changes"] or told["more"] or told["position"] < asked.after or left_s <= 0:
+            if told["changes"] or told["more"] or (asked.after and told["anew"]) or left_s <= 0:
                 return json_answer(told)
             asked = msgspec.structs.replace(asked, after=told["position"])
             if not await self._is_woken(request, seen, left_s):
@@ -108,7 +108,8 @@ class ChangesPage:
     def _told(self, asked: Asked) -> tuple[int, dict[str, Any]]:
         """How far the record has come, and an answer from what it holds."""
         now, last = self._clock(), self._record.last_decision_change()
-        after = asked.after if asked.after <= last else 0  # an older record was restored: begin again
+        is_ours = self._record.decision_floor() < asked.after <= last
+        after = asked.after if is_ours else 0  # what was known of a record that is lost does not count
         changes: list[NumberedDecision] = []
         position, looked_at, is_whole = after, 0, False
         while len(changes) < CHANGES_MAX and looked_at < LOOKED_AT_MAX and not is_whole:
@@ -125,6 +126,7 @@ class ChangesPage:
         told = {
             "position": position,
             "more": not is_whole,
+            "anew": not after,
             "changes": [_change(change, now) for change in changes],
         }
         return last, told

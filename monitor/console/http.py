@@ -97,6 +97,8 @@ class HttpServer:
             try:
                 return await page.answer(request, self._guard.admit(asked, page.role, optional=page.is_open))
             except Refused as refused:
+                if page.refused is not None:
+                    return page.refused(refused)
                 told = {"message": refused.message, **({"why": refused.why} if refused.why else {})}
                 return json_answer(told, refused.status, retry_after_s=refused.retry_after_s)
             except ClientDisconnect:

@@ -22,6 +22,8 @@ Answer = Callable[[Request, Token | None], Awaitable[Response]]
 class Page:
     """One path. `is_open`: strangers are answered too, and the answer is given None for their token.
 
+    `refused` says a refusal as the programs expect it for which the page is; else it is a status and a message.
+
     Only where `takes_body` may a request bring one; reading it within bounds is the page's affair (`bodies.read_body`).
     """
 
@@ -31,6 +33,7 @@ class Page:
     role: Role
     is_open: bool = False
     takes_body: bool = False
+    refused: Callable[[Any], Response] | None = None
 
 
 def json_answer(content: Any, status: int = 200, *, retry_after_s: int | None = None) -> Response:

@@ -18,11 +18,32 @@ CLIENT_CONNECTIONS_MAX: Final = 64
 HEAD_S_MAX: Final = 10.0
 """Time for the head of a request to come, from the connection or from what is left of the request before."""
 
+UNSENT_LOOK_S: Final = 0.01
+"""How often is looked whether the rest of an answer has left."""
+
 
 class PatientProtocol(H11Protocol):
     """HTTP/1.1 for clients that may be slow, but not for ever."""
 
     _closing: asyncio.TimerHandle | None = None
+    _lost: Exception | bool = False
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.app_state = {**self.app_state, "connection": self}  # requests find it in their state
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody is there any more."""
+        return self._lost is not False
+
+    async def has_sent(self) -> bool:
+        """Wait until the answer that was just completed has left this process; False when it has not, and will not."""
+        if not self.cycle.response_complete:
+            return False
+        while not self._lost and self.transport.get_write_buffer_size():  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(UNSENT_LOOK_S)
+        return not isinstance(self._lost, Exception)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -36,6 +57,7 @@ class PatientProtocol(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = exc or True
         self._relax()
         super().connection_lost(exc)
 

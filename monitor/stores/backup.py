@@ -140,21 +140,29 @@ def _restored(source: Path, manifest: BackupManifest, actor: str, now: int) -> A
 
 
 def _begin_anew(database: Path, entry: AuditEntry) -> None:
-    """Have all changes of decisions from now on lie after any that the lost record may have had; the audit has the restore."""
-    now = entry.time
+    """Have all changes of decisions, those of before too, lie after any that the lost record may have had; the audit has the restore."""
     try:
         with closing(sqlite3.connect(database)) as connection, connection:
             last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
             for link in chain([entry], *(last or ())):
                 row = {"seq": link.seq, **msgspec.structs.asdict(entry), "previous": link.previous, "hash": link.hash}
                 connection.execute(_AUDITED, row)
-            for name in ("decision_change", "decision_floor"):
+            floor = max(entry.time, _last_change(connection))
+            if "changed" in {row[1] for row in connection.execute("PRAGMA table_info(decisions)")}:
+                connection.execute("UPDATE decisions SET changed = changed + ?", (floor,))
+            values = {"decision_change": floor + _last_change(connection), "decision_floor": floor}
+            for name, value in values.items():
                 connection.execute(
                     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                    (name, str(now)),
+                    (name, str(value)),
                 )
     except sqlite3.Error as error:
         raise StoreError(f"{database}: {error}", retryable=False) from error
+
+
+def _last_change(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'decision_change'").fetchone()
+    return int(row[0]) if row is not None else 0
 
 
 @contextmanager

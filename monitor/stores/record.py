@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from detectors.finding import Finding, Severity
+from detectors.finding import Entity, Finding, Severity
 from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.stores import AppRecord, GivenUp, Message, Segment, Standing, Store, StoreError
@@ -114,6 +114,17 @@ class NumberedDecision(msgspec.Struct, frozen=True):
     number: int
     changed: int
     decision: Decision
+
+
+class Pull(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a client that keeps no place itself has been told of the changes of decisions, and when it asked last."""
+
+    client: str
+    token: str
+    address: str
+    agent: str
+    place: int
+    time: int
 
 
 class DeliveryState(StrEnum):
@@ -267,6 +278,19 @@ class Record(Store, Protocol):
         ...
 
     def numbered_decision(self, number: int) -> NumberedDecision | None: ...
+    def in_force_after(
+        self, number: int, limit: int, now: int, scopes: Collection[str] | None = None
+    ) -> Sequence[NumberedDecision]: ...
+    def ended_after(
+        self, number: int, limit: int, now: int, since: tuple[int, int], scopes: Collection[str] | None = None
+    ) -> Sequence[NumberedDecision]: ...
+    def in_force_of(self, entities: Collection[Entity], now: int) -> Sequence[NumberedDecision]: ...
+    def newest_decisions(
+        self, before: int, limit: int, since: int, *, active: int | None = None
+    ) -> Sequence[NumberedDecision]: ...
+    def pull(self, client: str) -> Pull | None: ...
+    def pulls(self) -> Sequence[Pull]: ...
+    def put_pulls(self, told: Sequence[Pull]) -> None: ...
     def counts(self) -> Counts: ...
     def audit_entries(self, after_seq: int = 0) -> Iterator[ChainedEntry]: ...
     def audit(self, entry: AuditEntry) -> None: ...

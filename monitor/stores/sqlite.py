@@ -33,6 +33,7 @@ from monitor.stores import (
     letters,
     operating,
     outgoing,
+    pulling,
     reading,
     rule_ages,
     standings,
@@ -52,6 +53,7 @@ from monitor.stores.record import (
     LetterAccount,
     NumberedDecision,
     PackRow,
+    Pull,
     Query,
     Reply,
     Request,
@@ -269,6 +271,42 @@ class SqliteStore:
     def numbered_decision(self, number: int) -> NumberedDecision | None:
         with self._database.reading() as connection:
             return deciding.numbered_decision(connection, number)
+
+    # What enforcers are told.
+
+    def in_force_after(
+        self, number: int, limit: int, now: int, scopes: Collection[str] | None = None
+    ) -> Sequence[NumberedDecision]:
+        with self._database.reading() as connection:
+            return pulling.in_force(connection, now, number, limit, scopes)
+
+    def ended_after(
+        self, number: int, limit: int, now: int, since: tuple[int, int], scopes: Collection[str] | None = None
+    ) -> Sequence[NumberedDecision]:
+        with self._database.reading() as connection:
+            return pulling.ended(connection, now, number, limit, since, scopes)
+
+    def in_force_of(self, entities: Collection[Entity], now: int) -> Sequence[NumberedDecision]:
+        with self._database.reading() as connection:
+            return pulling.in_force_of(connection, entities, now)
+
+    def newest_decisions(
+        self, before: int, limit: int, since: int, *, active: int | None = None
+    ) -> Sequence[NumberedDecision]:
+        with self._database.reading() as connection:
+            return pulling.newest(connection, before, limit, since, active=active)
+
+    def pull(self, client: str) -> Pull | None:
+        with self._database.reading() as connection:
+            return pulling.pull(connection, client)
+
+    def pulls(self) -> Sequence[Pull]:
+        with self._database.reading() as connection:
+            return pulling.pulls(connection)
+
+    def put_pulls(self, told: Sequence[Pull]) -> None:
+        with self._database.writing("pulls") as connection:
+            pulling.put_pulls(connection, told)
 
     def counts(self) -> Counts:
         with self._database.reading() as connection:

@@ -219,6 +219,8 @@ tokens: Final = Table(
     Column("revoked", BigInteger, nullable=True),
 )
 
+pulls: Final = Table("pulls", metadata, _key("client"), *_text("token", "address", "agent"), *_whole("place", "time"))
+
 apps: Final = Table("apps", metadata, _key("app_id"), _key("as_of", BigInteger), *_text("document"))
 
 audit: Final = Table(

@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detectors.finding import Scope
+from monitor.audit import AuditEntry
 from monitor.console import changes as page
 from monitor.console import waiting
 from monitor.stores import Turn
+from monitor.stores.backup import _begin_anew
 from monitor.stores.record import AlreadyEnded, NotFound
 from monitor.testing import scratch_store, stored_decision
 from monitor.tokens import Role
@@ -42,7 +44,7 @@ def token(site):
 
 
 def test_with_nothing_decided_there_is_nothing_to_tell(site, token):
-    assert asked(site, token) == {"position": 0, "more": False, "changes": []}
+    assert asked(site, token) == {"position": 0, "more": False, "anew": True, "changes": []}
 
 
 def test_a_decision_is_told_whole(site, token):
@@ -50,6 +52,7 @@ def test_a_decision_is_told_whole(site, token):
     assert asked(site, token, after=0) == {
         "position": 1,
         "more": False,
+        "anew": True,
         "changes": [
             {
                 "number": 1,
@@ -119,7 +122,22 @@ def test_long_lists_come_in_parts(site, token, monkeypatch):
 def test_a_place_that_lies_ahead_of_the_record_begins_again(site, token):
     decided(site, made(site))
     answer = asked(site, token, after=500, wait_s=20)
-    assert (answer["position"], [change["id"] for change in answer["changes"]]) == (1, ["d1"])
+    assert (answer["position"], answer["anew"], [change["id"] for change in answer["changes"]]) == (1, True, ["d1"])
+
+
+def test_after_a_restore_one_begins_anew_and_then_goes_on(site, token, monkeypatch):
+    decided(site, *(made(site, f"d{number}", value=f"wx{number}") for number in range(5)))
+    entry = AuditEntry(time=site.now, actor="operator:ann", action="backup.restore", subject="b", reason="lost")
+    _begin_anew(site.store._database.path, entry)
+    monkeypatch.setattr(page, "CHANGES_MAX", 2)
+    answers = [asked(site, token, after=3)]
+    while answers[-1]["more"]:
+        answers.append(asked(site, token, after=answers[-1]["position"]))
+    assert [(one["anew"], [change["number"] for change in one["changes"]]) for one in answers] == [
+        (True, [1, 2]),
+        (False, [3, 4]),
+        (False, [5]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +188,7 @@ def test_what_another_process_commits_wakes_too(site, token, monkeypatch):
 
 def test_with_nothing_new_the_answer_comes_when_the_time_is_over(site, token):
     begun = time.monotonic()
-    assert asked(site, token, wait_s=0.3) == {"position": 0, "more": False, "changes": []}
+    assert asked(site, token, wait_s=0.3) == {"position": 0, "more": False, "anew": True, "changes": []}
     assert time.monotonic() - begun >= 0.3
 
 
@@ -193,7 +211,7 @@ def test_a_stop_lets_go_of_who_waits(site, token):
     _until(lambda: site.front.watch._waiting)
     site.front.stop()
     thread.join(5)
-    assert answers == [{"position": 0, "more": False, "changes": []}]
+    assert answers == [{"position": 0, "more": False, "anew": True, "changes": []}]
 
 
 def _until(true, within_s=5.0):

@@ -181,6 +181,7 @@ NOTHING: dict[str, str] = {
     "note_anchor": "an anchor is of the audit: an entry would call for the next anchor",
     "tell_anew": "what is in force is told once more; the receipts are kept",
     "note_rules": "since when rules are in force, for a guard; that they are is in the entry of the turn",
+    "put_pulls": "how far a bouncer has been told; the decisions themselves have entries",
 }
 """Methods that write none, and why that is right."""
 

@@ -70,10 +70,10 @@ def test_changes_after_a_restore_lie_behind_all_that_the_lost_record_may_have_ha
     again, later = Places(tmp_path / "again"), 1_772_500_000_000_000
     backup.restore(target, again.root, now=later)
     store = opened(again)
-    assert store.decision_floor() == store.last_decision_change() == later
-    assert [one.changed for one in store.decision_changes(0, 100)] == [1, 2, 3, 4]
+    assert (store.decision_floor(), store.last_decision_change()) == (later, later + 4)
+    assert [one.changed - later for one in store.decision_changes(0, 100)] == [1, 2, 3, 4]
     store.commit(whole_turn(5))
-    assert [one.changed for one in store.decision_changes(later, 100)] == [later + 1]
+    assert [one.changed - later for one in store.decision_changes(later + 4, 100)] == [5]
     store.close()
 
 
