@@ -108,8 +108,6 @@ class Daemon:
                 continue
             if progress is not None:
                 progress(self.pipeline)
-            if settings.deliver and (settings.channels or self.config.enforcers):
-                self.outbox.wake()
         self.pipeline.finish()
         if settings.until_end and settings.deliver:
             self.outbox.deliver_all(wait_s=60.0)
@@ -187,6 +185,8 @@ def open_daemon(
             kept.store, _carriers(config, clock), clock, telemetry, given_up=giving_up(channels_of(config))
         )
         if not until_end:
+            if config.webhooks or config.enforcers:
+                kept.store.on_commit(outbox.wake)
             kept.store.note_configuration({each.key: each.value for each in config.describe()}, clock())
             _tell_new_enforcers(config, kept, clock)
         closing.callback(outbox.stop)

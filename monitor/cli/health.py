@@ -32,6 +32,9 @@ DISK_FREE_SHARE_MIN: Final = 0.05
 OUTBOX_AGE_S_MAX: Final = 900
 """A message that has been due for longer than this is stalled."""
 
+ANCHOR_AGES_MAX: Final = 2
+"""Intervals between anchors after which one is missing."""
+
 WAITING_MAX: Final = 1000
 """Messages of the outbox that are looked at."""
 
@@ -115,13 +118,19 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
             looks: list[Callable[[], Iterator[Sign]]] = [
                 lambda: _archive(opened, deep=deep),
                 lambda: _accounts(opened),
-                lambda: _outbox(opened),
+                lambda: _outbox(
+                    opened, "webhook", "alert", "look at the receiver and at webhooks in the configuration"
+                ),
+                lambda: _outbox(
+                    opened, "enforcer", "enforcement", "mend the receiver; then miniwatch enforcers retry NAME"
+                ),
                 lambda: _snapshots(opened, running=running),
                 lambda: _clocks(opened),
                 lambda: _spool(opened, config),
                 lambda: _suspended(opened, running=running),
                 lambda: _stopped(opened),
                 lambda: _audit(places.database),
+                lambda: _anchors(opened, running=running),
             ]
             for look in looks:
                 yield from look()
@@ -224,26 +233,48 @@ def _accounts(opened: Opened) -> Iterator[Sign]:
         yield Sign("senders", "warning", found, "set the senders' clocks; let the collector set event.ingested")
 
 
-def _outbox(opened: Opened) -> Iterator[Sign]:
+def _outbox(opened: Opened, kind: str, what: str, remedy: str) -> Iterator[Sign]:
+    """How what leaves by the channels of a kind stands; `what` is one of it, for people."""
     from detectors.event import END_OF_TIME
 
-    now = now_us()
-    states = opened.store.counts().messages_by_state
-    stalled = opened.store.due_messages(now - OUTBOX_AGE_S_MAX * MICROSECONDS, WAITING_MAX)
-    failing = [each for each in opened.store.due_messages(END_OF_TIME, WAITING_MAX) if each.attempts]
-    if states.get("dead"):
-        found = f"{counted(states['dead'], 'alert')} given up"
-        yield Sign("alerts", "problem", found, "look at the receiver and at webhooks in the configuration")
+    now, prefix, sign = now_us(), f"{kind}:", f"{what}s"
+    states = opened.store.enforcer_states(prefix)
+    dead = sum(state.dead for state in states)
+    stalled = _of(prefix, opened.store.due_messages(now - OUTBOX_AGE_S_MAX * MICROSECONDS, WAITING_MAX))
+    failing = [each for each in _of(prefix, opened.store.due_messages(END_OF_TIME, WAITING_MAX)) if each.attempts]
+    if dead:
+        yield Sign(sign, "problem", f"{counted(dead, what)} given up", remedy)
     if stalled:
-        waits = f"{counted(len(stalled), 'alert')} due for more than {OUTBOX_AGE_S_MAX // 60} minutes"
+        waits = f"{counted(len(stalled), what)} due for more than {OUTBOX_AGE_S_MAX // 60} minutes"
         found = f"{waits}{_last_error(stalled)}"
-        yield Sign("alerts", "problem", found, "start the daemon, or look at the receiver")
+        yield Sign(sign, "problem", found, "start the daemon, or look at the receiver")
     elif failing:
         tries = counted(max(each.attempts for each in failing), "try", "tries")
-        found = f"{counted(len(failing), 'alert')} not delivered after {tries}{_last_error(failing)}"
-        yield Sign("alerts", "warning", found, "look at the receiver; a running daemon tries again by itself")
-    if not states.get("dead") and not stalled and not failing:
-        yield Sign("alerts", "ok", f"{states.get('sent', 0)} sent, {states.get('pending', 0)} waiting")
+        found = f"{counted(len(failing), what)} not delivered after {tries}{_last_error(failing)}"
+        yield Sign(sign, "warning", found, "look at the receiver; a running daemon tries again by itself")
+    if not dead and not stalled and not failing:
+        sent, pending = sum(state.sent for state in states), sum(state.pending for state in states)
+        yield Sign(sign, "ok", f"{sent} sent, {pending} waiting")
+
+
+def _of(prefix: str, waiting: Sequence[Delivery]) -> list[Delivery]:
+    return [each for each in waiting if each.message.channel.startswith(prefix)]
+
+
+def _anchors(opened: Opened, *, running: bool) -> Iterator[Sign]:
+    """Whether the head of the audit is kept elsewhere as often as configured."""
+    keys = opened.config.audit
+    if not (keys.anchor_file or keys.anchor_webhooks):
+        return
+    last = opened.store.last_anchor()
+    age = now_us() - last.time if last is not None else None
+    if age is not None and age <= ANCHOR_AGES_MAX * keys.anchor_every_h * 3600 * MICROSECONDS:
+        yield Sign("anchors", "ok", f"the last is {span(0, age)} old")
+    elif running:
+        found = "none yet" if age is None else f"the last is {span(0, age)} old"
+        yield Sign("anchors", "problem", found, "look for anchor_failed in the log")
+    else:
+        yield Sign("anchors", "warning", "none lately, since nothing runs", "start the daemon: it makes one at once")
 
 
 def _last_error(waiting: Sequence[Delivery]) -> str:

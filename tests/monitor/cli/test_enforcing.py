@@ -55,3 +55,17 @@ def test_one_that_lost_its_memory_is_sent_everything(told):
 def test_an_enforcer_that_is_not_there_is_refused(told):
     refused = told.here("enforcers", "retry", "nobody", "--reason", "x", code=2)
     assert "there are platform" in refused.stderr
+
+
+def test_doctor_tells_of_what_was_given_up_and_of_anchors(told, tmp_path):
+    with record(None, told.folder / "data") as opened:
+        (message,) = opened.store.due_messages(2**60, 10)
+        opened.store.message_failed(message.message.key, "HTTP 410", 0, dead=True)
+    config = tmp_path / "config.toml"
+    config.write_text(f'[[enforcers]]\n{KEYS}[audit]\nanchor_file = "{tmp_path}/anchors"\n')
+    signs = {
+        row["what"]: row for row in map(json.loads, told.here("doctor", "-o", "ndjson", code=1).stdout.splitlines())
+    }
+    assert signs["enforcements"]["found"] == "1 enforcement given up"
+    assert signs["alerts"]["state"] == "ok"
+    assert signs["anchors"]["state"] == "warning"
