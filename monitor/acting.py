@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -13,6 +14,7 @@ from detectors.finding import Entity, Finding, Scope, Sighting
 from monitor.alerts import alerts
 from monitor.settings import Settings
 from monitor.stores import Message, Overtaken, Store, Turn
+from monitor.surroundings import Surroundings
 from monitor.tripping import shadowing, told
 from playbooks.decide import decide, decide_in_shadow
 from playbooks.known import Known, Outcome
@@ -35,6 +37,7 @@ class Acting:
         clock: Callable[[], int],
         retried: Callable[[Callable[[], Any]], Any],
         timed: Callable[[str], AbstractContextManager[None]],
+        around: Surroundings,
     ) -> None:
         self._store = store
         self._policy = policy
@@ -42,6 +45,7 @@ class Acting:
         self._clock = clock
         self._retried = retried
         self._timed = timed
+        self._around = around
 
     def told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]:
         """What is written down of all that was seen; and which of it is new: risk and playbooks count each once."""
@@ -71,8 +75,15 @@ class Acting:
                 rulings=rulings,
             )
             with self._timed("commit"), suppress(Overtaken):
-                self._retried(partial(self._store.commit, acting))
+                self._retried(partial(self._write, acting, time.monotonic()))
                 return acting
+
+    def _write(self, turn: Turn, decided: float) -> None:
+        """Commit, unless the record has refused for so long that what was decided is old: that is decided anew."""
+        is_old = time.monotonic() - decided > self._settings.store_stalled_s
+        if is_old and turn.decisions and self._store.last_turn() < turn.number:
+            raise Overtaken
+        self._store.commit(turn)
 
     def decided(self, fresh: Sequence[Finding]) -> Outcome:
         """What is done about new findings; those of rules that are being tried are answered apart, and only for the record."""
@@ -98,8 +109,10 @@ class Acting:
             decisions=self._store.decisions_of(entities),
             owners=self._store.decisions_of_owners(owners),
             recent=self._store.recent_decisions(since),
+            active=self._around.active(fresh),
+            behind=self._around.behind(fresh),
         )
-        return decide(fresh, known, self._policy(), now=now)
+        return decide(fresh, known, self._around.seen_by(self._policy()), now=now)
 
     def _messages(self, outcome: Outcome, fresh: Sequence[Finding]) -> list[Message]:
         channels = self._settings.channels if self._settings.deliver else ()

@@ -42,6 +42,7 @@ from monitor.playbook_files import LoadedPlaybooks, files_of
 from monitor.registered import Registered
 from monitor.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.requests import RELOAD, Answer, Requests
+from monitor.rule_ages import RuleAges
 from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules
 from monitor.rulings import Rulings, held_config
@@ -53,6 +54,7 @@ from monitor.spooling import spooling_of
 from monitor.stores import LetterBounds
 from monitor.stores.places import Places
 from monitor.stores.record import Request
+from monitor.surroundings import surroundings_of
 from monitor.telemetry import Telemetry, happenings, upkeep
 
 
@@ -192,6 +194,9 @@ def open_daemon(
         closing.callback(outbox.stop)
         stopping = threading.Event()
         spooling = None if until_end or sources is not None else spooling_of(config, kept, telemetry, clock)
+        settings = settings_of(config, until_end=until_end, deliver=delivering)
+        ages = RuleAges(kept.store, clock, config.guards.new_rule_h * 3600)
+        ages.take(found)
         pipeline = Pipeline(
             intakes=intakes_of(config, kept.people(config), sources, telemetry, spooling.spool if spooling else None),
             lineup=lineup,
@@ -202,8 +207,9 @@ def open_daemon(
             snapshots=SnapshotFolder(places.snapshots),
             telemetry=telemetry,
             clock=clock,
-            settings=settings_of(config, until_end=until_end, deliver=delivering),
+            settings=settings,
             stopping=stopping.is_set,
+            around=surroundings_of(settings, clock, kept.store.last_time(), ages.new),
         )
         for intake in pipeline.intakes:
             closing.callback(intake.source.close)
@@ -214,7 +220,7 @@ def open_daemon(
             lambda: installed.load(Shelf(kept.store.packs())),
             partial(_compiled, config),
             pipeline.offer,
-            lambda taken: rulings.take(taken.playbooks.playbooks, taken.trial_playbooks),
+            partial(_enter, rulings, ages),
             telemetry,
         )
         if repeated is not None:
@@ -289,6 +295,12 @@ def _api(config: Config, kept: Kept, reloader: Reloader, clock: Callable[[], int
 
 def _compiled(config: Config, found: InForce) -> Lineup:
     return Lineup.of(found.rules.rules, config.rules.window_events_max, found.trial)
+
+
+def _enter(rulings: Rulings, ages: RuleAges, taken: InForce) -> None:
+    """What is in force from the next turn on."""
+    rulings.take(taken.playbooks.playbooks, taken.trial_playbooks)
+    ages.take(taken)
 
 
 def _due(repeated: Again, place: int, reloader: Reloader) -> Due:

@@ -92,7 +92,7 @@ class Jobs:
 
     def expire(self) -> None:
         """End decisions whose time is up, after what nobody has answered in time."""
-        settled = settle(self.kept.store, self.pipeline.policy, self.clock())
+        settled = settle(self.kept.store, self.pipeline.policy_now, self.clock())
         if settled.lapsed or settled.began:
             self.telemetry.emit(happenings.DecisionsUnanswered(lapsed=settled.lapsed, began=settled.began))
         ended = self.kept.store.expire_decisions(self.clock())

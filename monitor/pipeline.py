@@ -34,6 +34,7 @@ from monitor.control_log import ControlLog
 from monitor.duplicates import CONFLICT, Duplicates
 from monitor.intake import Intake, Piece, merge_ready, merged
 from monitor.lineup import Due, History, Lineup, Offer, Taken
+from monitor.own_refusals import without_refusals
 from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
 from monitor.resting import Rests
@@ -42,6 +43,7 @@ from monitor.snapshots import SnapshotFolder
 from monitor.sources import RawBatch, SourceError
 from monitor.stores import Control, Mark, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
+from monitor.surroundings import Surroundings, surroundings_of
 from monitor.suspending import Suspensions
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING, label
@@ -75,6 +77,7 @@ class Pipeline:
     settings: Settings
     stopping: Callable[[], bool] = lambda: False
     noted: Callable[[int, Sequence[Finding]], None] = lambda _events, _fresh: None  # told of every committed turn
+    around: Surroundings | None = None
     turn_number: int = 0
     watermark: int = BEGINNING
     stalled: str | None = None
@@ -82,9 +85,11 @@ class Pipeline:
     _duplicates: Duplicates = field(init=False)
     _teller: TurnTeller = field(init=False)
     _acting: Acting = field(init=False)
+    _around: Surroundings = field(init=False)
     stages: dict[str, float] = field(default_factory=dict)
     snapshot_turn: int = -1
     _snapshot_at: float = 0.0
+    _stalled_at: float = 0.0
     _heard_at: float = 0.0
     _next: int = 0
     _foreseen: int = -1
@@ -102,12 +107,21 @@ class Pipeline:
         self._watching = Watching(self.telemetry)
         self.suspensions = Suspensions(self.telemetry, self.clock)
         self._teller = TurnTeller(self.telemetry)
-        self._acting = Acting(self.store, self.policy, self.settings, self.clock, self._retried, self._timed)
+        if self.around is None:
+            self.around = surroundings_of(self.settings, self.clock)
+        self._around = self.around
+        self._acting = Acting(
+            self.store, self.policy, self.settings, self.clock, self._retried, self._timed, self._around
+        )
 
     @property
     def fields(self) -> frozenset[str]:
         """What is decoded of every line."""
         return decoded_fields(self.lineup.needed)
+
+    def policy_now(self) -> Policy:
+        """What people have laid down, and how we are."""
+        return self._around.seen_by(self.policy())
 
     # Starting
 
@@ -125,6 +139,7 @@ class Pipeline:
         if snapshot is not None:
             self.lineup.restore(snapshot.states)
             self._duplicates.restore(dict(snapshot.extra))
+            self._around.restore(snapshot.extra)
         events = self._replay(self.snapshot_turn, history)
         self._controls.begin(self.store, history)
         if configured is not self.lineup:
@@ -159,6 +174,7 @@ class Pipeline:
                 self._observe_again(quiet, frame.clear(), marks.pop(quiet), history)
             events += frame.height
             self._watching.marked(self._duplicates, frame.drop(DUPLICATE))
+            self._around.observe(frame)
             last = marks.pop(turn, int(frame["_watermark"].to_numpy().max()))
             self._observe_again(turn, frame, last, history)
         for quiet in sorted(marks):
@@ -169,7 +185,8 @@ class Pipeline:
         lineup = history.at(turn)
         if lineup is not self.lineup:
             self._change_to(lineup)
-        self._observe(Batch(self._columns(self._no_rows() if frame is None else frame), watermark))
+        watched = self._no_rows() if frame is None else without_refusals(frame)
+        self._observe(Batch(self._columns(watched), watermark))
 
     def _lost(self, digest: str, reason: str) -> None:
         self.telemetry.emit(upkeep.RulesLost(digest=digest[:16], reason=reason))
@@ -416,7 +433,9 @@ class Pipeline:
             watched = (
                 frame.filter(~pl.col(DUPLICATE)) if frame[DUPLICATE].any() else frame
             )  # whole frames are not copied
-            joined = self._watching.joined(self.registry(), watched, self.lineup.needed)
+            self._around.observe(watched)
+            self._around.taken(pieces, frame)
+            joined = self._watching.joined(self.registry(), without_refusals(watched), self.lineup.needed)
             sightings = foreseen if foreseen is not None else self._observe(Batch(joined, watermark))
         last = {piece.progress.partition: piece.progress for piece in pieces}
         progress = [self._counted(reached, frame) for reached in last.values()]
@@ -437,6 +456,7 @@ class Pipeline:
             audit=tuple(self.suspensions.audit),
         )
         turn = self._acting.commit(turn, fresh)
+        self._around.condition.committed()
         self.suspensions.audit.clear()
         self.turn_number, self.watermark, self._begun = number, watermark, self._positions()
         self._controls.noted(turn.controls)
@@ -489,7 +509,7 @@ class Pipeline:
 
     def _retried(self, step: Callable[[], Any]) -> Any:
         """Do it, however long the store refuses; says so once, and again when it is over. A stop ends the waiting."""
-        pause_s, begun = RETRY_S[0], time.monotonic()
+        pause_s = RETRY_S[0]
         while True:
             try:
                 result = step()
@@ -497,6 +517,7 @@ class Pipeline:
                 if not error.retryable or self.stopping():
                     raise
                 if self.stalled is None:
+                    self._stalled_at = time.monotonic()
                     self.telemetry.emit(happenings.StoreStalled(error=str(error), retry_s=pause_s))
                 self.stalled = str(error)
                 time.sleep(pause_s)
@@ -504,7 +525,9 @@ class Pipeline:
                 continue
             if self.stalled is not None:
                 self.stalled = None
-                self.telemetry.emit(happenings.StoreResumed(stalled_s=time.monotonic() - begun))
+                stalled_s = time.monotonic() - self._stalled_at
+                self._around.condition.stalled(stalled_s)
+                self.telemetry.emit(happenings.StoreResumed(stalled_s=stalled_s))
             return result
 
     # Memory
@@ -524,7 +547,8 @@ class Pipeline:
         begun = time.monotonic()
         states: Mapping[str, Any] = {detector.name: detector.snapshot() for detector in self.lineup.detectors}
         try:
-            row = self.snapshots.save(self.turn_number, states, self._duplicates.snapshot())
+            extra = {**self._duplicates.snapshot(), **self._around.snapshot()}
+            row = self.snapshots.save(self.turn_number, states, extra)
             self.store.forget_marks(self.snapshot_turn)
         except StoreError as error:  # the next one may succeed; until then a restart replays more
             self.telemetry.emit(upkeep.SnapshotFailed(turn=self.turn_number, error=str(error)))

@@ -24,6 +24,9 @@ class Settings:
     until_end: bool = False
     deliver: bool = True
     channels: tuple[Channel, ...] = ()
+    clock_off_s: float = 60.0
+    store_stalled_s: float = 30.0
+    letters_lines_min: int = 1_000
 
 
 def settings_of(config: Config, *, until_end: bool, deliver: bool) -> Settings:
@@ -40,6 +43,9 @@ def settings_of(config: Config, *, until_end: bool, deliver: bool) -> Settings:
         until_end=until_end,
         deliver=deliver,
         channels=channels_of(config),
+        clock_off_s=config.guards.clock_off_s_max,
+        store_stalled_s=config.guards.store_stalled_s_max,
+        letters_lines_min=config.guards.dead_letter_lines_min,
     )
 
 

@@ -13,6 +13,7 @@ from detectors.event import DUPLICATE, FUTURE, LATE, PARTITION
 from detectors.finding import Finding
 from monitor.decoders import DeadLetter, lines_of
 from monitor.intake import Piece
+from monitor.own_refusals import IS_REFUSAL
 from monitor.stores import Turn
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING
@@ -106,8 +107,11 @@ class TurnTeller:
 
     def _tell_labels(self, frame: pl.DataFrame) -> None:
         """How many events of each source came late, claimed a time far ahead, or were seen before."""
-        labelled = frame.group_by(PARTITION, maintain_order=True).agg(pl.col(LATE, FUTURE, DUPLICATE).sum())
-        for source, late, future, duplicate in labelled.iter_rows():
+        labels = pl.col(LATE, FUTURE, DUPLICATE).sum()
+        labelled = frame.group_by(PARTITION, maintain_order=True).agg(labels, refused=IS_REFUSAL.sum())
+        for source, late, future, duplicate, refused in labelled.iter_rows():
+            if refused:
+                self._telemetry.emit(happenings.OwnRefusals(source=source, events=refused))
             if late:
                 self._telemetry.emit(happenings.LateEvents(source=source, events=late))
             if future:

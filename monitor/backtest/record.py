@@ -157,7 +157,7 @@ class PastRecord:
     def standings(self, now: int) -> Sequence[Standing]:
         return [one for one in self._standings if one.expires > now]
 
-    def note_rules(self, rules: Mapping[str, str], now: int) -> Mapping[str, int]:  # noqa: ARG002 - nothing is kept
+    def note_rules(self, rules: Mapping[str, Sequence[str]], now: int) -> Mapping[str, int]:  # noqa: ARG002 - nothing is kept
         """In the past every rule has been in force for ever."""
         return dict.fromkeys(rules, 0)
 

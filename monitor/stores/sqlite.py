@@ -41,7 +41,7 @@ from monitor.stores import (
 )
 from monitor.stores.acting import Acting
 from monitor.stores.connection import Database
-from monitor.stores.deciding import Tell, nothing
+from monitor.stores.deciding import Tell, counter, nothing
 from monitor.stores.record import (
     CLOCK_MODES,
     EVERYTHING,
@@ -60,7 +60,7 @@ from monitor.stores.record import (
 )
 from monitor.stores.rows import delivery, document
 from monitor.stores.schema import upgrade
-from monitor.stores.turn import append_audit, audit_head, last_turn, write_turn
+from monitor.stores.turn import LAST_TIME, append_audit, audit_head, last_turn, write_turn
 from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, Mode, Reason
 from playbooks.incident import Incident
@@ -117,6 +117,11 @@ class SqliteStore:
     def last_turn(self) -> int:
         with self._database.reading() as connection:
             return last_turn(connection)
+
+    def last_time(self) -> int:
+        """When the last turn was taken, by the daemon's clock; 0 before the first."""
+        with self._database.reading() as connection:
+            return counter(connection, LAST_TIME)
 
     def progress(self) -> dict[str, Progress]:
         with self._database.reading() as connection:
@@ -427,8 +432,8 @@ class SqliteStore:
         with self._database.reading() as connection:
             return standings.standings(connection, now)
 
-    def note_rules(self, rules: Mapping[str, str], now: int) -> Mapping[str, int]:
-        """Keep since when rules, given with their versions, have been in force; gives that of each."""
+    def note_rules(self, rules: Mapping[str, Sequence[str]], now: int) -> Mapping[str, int]:
+        """Keep since when rules, given with their versions, have been in force; gives that of each one's first version."""
         with self._database.writing("rules") as connection:
             return rule_ages.note_rules(connection, rules, now)
 

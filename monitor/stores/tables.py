@@ -208,7 +208,7 @@ standings: Final = Table(
     *_whole("created", "expires", "begins"),
 )
 
-rules_since: Final = Table("rules_since", metadata, _key("rule"), *_text("version"), *_whole("since"))
+rules_since: Final = Table("rules_since", metadata, _key("rule"), _key("version"), *_whole("since"))
 
 tokens: Final = Table(
     "tokens",

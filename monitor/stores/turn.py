@@ -27,6 +27,8 @@ from monitor.stores.rows import (
 from playbooks.risk import Risk
 
 LAST_TURN: Final = "last_turn"
+LAST_TIME: Final = "last_time"
+"""When the last turn was taken, by the daemon's clock."""
 
 
 def last_turn(connection: Connection) -> int:
@@ -56,7 +58,11 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     put_messages(connection, turn.messages)
     put(connection, tables.segments, [flat_row(segment) for segment in turn.segments])
     append_audit(connection, [*turn.audit, *entries])
-    put(connection, tables.meta, [{"key": LAST_TURN, "value": str(turn.number)}])
+    put(
+        connection,
+        tables.meta,
+        [{"key": LAST_TURN, "value": str(turn.number)}, {"key": LAST_TIME, "value": str(turn.time)}],
+    )
 
 
 def append_audit(connection: Connection, entries: Iterable[AuditEntry]) -> None:

@@ -85,6 +85,17 @@ class DuplicateEvents(Happening, frozen=True, kw_only=True):
         meter.add(metrics.EVENTS_DUPLICATE, self.events, source=self.source)
 
 
+class OwnRefusals(Happening, frozen=True, kw_only=True):
+    """Events that are refusals by our own gateway: no detector saw them."""
+
+    level: ClassVar[Level] = "debug"
+    source: str
+    events: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.EVENTS_REFUSED, self.events, source=self.source)
+
+
 class FutureEvents(Happening, frozen=True, kw_only=True):
     """Events that claimed a time far ahead; they are given that of the arrival clock."""
 

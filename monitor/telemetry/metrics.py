@@ -48,6 +48,9 @@ EVENTS_LATE: Final = _counter("events_late", "Events behind the watermark: no wi
 EVENTS_DUPLICATE: Final = _counter(
     "events_duplicate", "Events seen before: no detector saw them.", "events", {**_SOURCE}
 )
+EVENTS_REFUSED: Final = _counter(
+    "events_own_refusals", "Events that are our own gateway's refusals: no detector saw them.", "events", {**_SOURCE}
+)
 EVENTS_FUTURE: Final = _counter("events_future", "Events whose time was clamped.", "events", {**_SOURCE})
 BYTES_RECEIVED: Final = _counter("received_bytes", "Raw bytes read and committed.", "bytes", {**_SOURCE})
 TURNS: Final = _counter("turns", "Turns of the pipeline committed.", "turns")

@@ -19,6 +19,6 @@ def upgrade() -> None:
     op.create_table(
         "rules_since",
         sa.Column("rule", sa.Text(), primary_key=True),
-        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), primary_key=True),
         sa.Column("since", sa.BigInteger(), nullable=False),
     )
