@@ -1,5 +1,6 @@
 """The stock playbooks against what is known of each behaviour: none goes further than practice does."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,9 @@ from playbooks.testing import check_action, finding
 LIBRARY = Path(__file__).parents[2] / "playbooks" / "library"
 PLAYBOOKS, PROBLEMS = parse_playbooks([(path.name, path.read_text()) for path in sorted(LIBRARY.glob("*.yaml"))])
 POLICY = Policy(playbooks=PLAYBOOKS)
-HIGHEST = {
-    **dict.fromkeys([20], Tier.WARN),
-    **dict.fromkeys([7, 8, 10, 12, 13, 14, 15, 18, 19, 21, 22, 24, 26, 27], Tier.THROTTLE),
-    **dict.fromkeys([1, 2, 3, 4, 5, 6, 9, 11, 16, 17, 23], Tier.REMOVE),
-    25: Tier.BAN,
-}
+BEHAVIOURS = Path(__file__).with_name("behaviours.csv")
+ROWS = csv.DictReader(line for line in BEHAVIOURS.read_text().splitlines() if not line.startswith("#"))
+HIGHEST = {int(row["number"]): [*Tier][int(row["highest"])] for row in ROWS}
 """The furthest tier that practice knows for each behaviour."""
 
 ABOUT_CALLERS = {10, 22}
