@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from typer import Option
 
 from monitor.cli.apps import show_app
+from monitor.cli.decision_story import fate, history, without_rule
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.lists import Id
-from monitor.cli.moments import MICROSECONDS, short, span
+from monitor.cli.moments import MICROSECONDS, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import wire, write_one, write_pairs, write_text
 from monitor.cli.rules import show_rule
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from detectors.finding import Finding
     from monitor.cli.opening import Opened
-    from playbooks.decision import Decision
 
 KINDS: Final = ("finding", "incident", "decision")
 OTHERS_MAX: Final = 6
@@ -36,31 +36,6 @@ NEAR_US: Final = 86_400 * MICROSECONDS
 
 FINDINGS_MAX: Final = 2000
 """Findings of an incident that are looked at, the newest."""
-
-HELD: Final = {
-    "held-exempt": "An exemption protects this entity. `miniwatch allowlists list` shows which, and until when.",
-    "held-evidence": "Removal and more need a rule marked as proof, an integrity check, or findings of two kinds of "
-    "detector. One kind of rule saw this, however often: a person has to judge it.",
-    "held-approval": "A ban is never automatic: it needs a person, and without one it is never carried out.",
-    "held-budget": "More acts of this kind came up in the hour than the budgets of the configuration allow, so that a "
-    "faulty rule cannot act on everyone.",
-    "held-version": "Nobody can say which version would be demanded: the registry names none that is released, or none that has "
-    "an order. `miniwatch apps import` says which one is.",
-    "held-protected": "The registry marks this app as protected: nothing is done to it automatically.",
-    "held-paused": "A person has stopped all acts with `miniwatch pause`. `miniwatch resume` lets them begin again.",
-    "held-maintenance": "A window of maintenance is open, and what is seen meanwhile may be its doing: `miniwatch maintenance list`.",
-    "held-duration": "It would last longer than a machine may decide (`guards.duration_days_max`): a person has to.",
-    "held-shared": "Many people or apps were seen behind this address lately, and would all be met: a person has to judge "
-    "whether that is right.",
-    "held-health": "Our own telemetry was unhealthy: who sees badly does no more than warn. `miniwatch doctor` tells of it.",
-    "held-new-rule": "The rule came into force only just now and has shown nothing yet. Where it would act often, it is moved "
-    "to shadow.",
-    "held-loop": "The rule has spoken about this entity only while an act was in force, and may see what the act does.",
-    "held-rule-budget": "One rule would have acted more often than the budgets allow, so it was moved to shadow. Where it is "
-    "right, `miniwatch rules unshadow` lifts that.",
-    "held-share": "In this hour acts have begun on as large a part of all active apps or people as the budgets allow.",
-}
-"""Why something was held, in full."""
 
 
 class Story:
@@ -180,7 +155,7 @@ def _explain_finding(opened: Opened, key: str) -> Story:
         )
         decision = opened.store.decision(word.decision) if word.decision else None
         if decision is not None:
-            story.add("What was decided", _fate(opened, decision))
+            story.add("What was decided", fate(opened, decision))
     _others(story, opened, row.entity.scope, row.entity.value, but=key)
     return story
 
@@ -205,7 +180,7 @@ def _explain_incident(opened: Opened, key: str) -> Story:
     story.add("What was seen", seen)
     for decision in opened.store.decisions(Query(incident=key, limit=OTHERS_MAX)):
         story.add(
-            f"What was decided: {decision_text(decision)}", [("why", decision.explanation), *_fate(opened, decision)]
+            f"What was decided: {decision_text(decision)}", [("why", decision.explanation), *fate(opened, decision)]
         )
     _others(story, opened, row.entity.scope, row.entity.value, but=key)
     return story
@@ -217,10 +192,12 @@ def _explain_decision(opened: Opened, key: str) -> Story:
     row = there(opened.store.decision(key))
     story = Story("decision", row)
     story.add("Decision", decision_lines(row))
-    story.add("What that means", _fate(opened, row))
+    story.add("What that means", fate(opened, row))
     finding = opened.store.finding(row.finding) if row.finding else None
     if finding is not None:
         story.add("The finding behind it", finding_lines(finding))
+        story.add(f"Without rule {finding.rule.id[:8]}", without_rule(opened, row, finding))
+    story.add("What was done to it, by the audit", history(opened, row))
     _others(story, opened, row.scope, row.value, but=key)
     return story
 
@@ -270,44 +247,6 @@ def _explain_unnamed(story: Story, opened: Opened, event: pl.DataFrame, near: Se
 
 def _told(findings: Sequence[Finding]) -> list[tuple[str, object]]:
     return [(row.severity.value, f"{row.title}, {entity_text(row.entity)} (finding {row.id[:12]})") for row in findings]
-
-
-def _fate(opened: Opened, row: Decision) -> list[tuple[str, object]]:
-    """Where a decision stands, until when, who may lift it, or who has."""
-    now = now_us()
-    lines: list[tuple[str, object]] = []
-    if row.mode == "replay":
-        lines.append(("mode", "replay: what would have been decided then; nothing is enforced"))
-    elif row.mode == "shadow":
-        lines.append(("mode", "shadow: decided and recorded; nothing is enforced"))
-    if row.reason in HELD:
-        lines.append(("held", HELD[row.reason]))
-    left = f", {span(now, row.expires)} from now" if row.expires > now and row.mode != "replay" else ""
-    lines.append(("state", f"{_standing(row)} {short(row.expires)} UTC{left}"))
-    if row.state.value == "revoked":
-        lines.append(("revoked", _revoked(opened, row)))
-    elif row.state.value in ("active", "held", "awaiting-approval", "proposed"):
-        may = "who may lift it" if row.state.value == "active" else "who may take it back"
-        anyone = f'any operator, with a reason: miniwatch decisions revoke {row.id[:12]} --reason "…"'
-        lines.append((may, anyone if row.mode != "replay" else "there is nothing to lift: nothing was enforced"))
-    return lines
-
-
-def _revoked(opened: Opened, row: Decision) -> str:
-    """Who lifted a decision, when and why, by the audit."""
-    entries = (chained.entry for chained in opened.store.audit_entries())
-    lifted = [entry for entry in entries if entry.action == "decision.revoke" and entry.subject == row.id]
-    return "; ".join(f"{short(entry.time)} UTC by {entry.actor}: {entry.reason}" for entry in lifted)
-
-
-def _standing(row: Decision) -> str:
-    """How a decision stands, up to the time of its end."""
-    if row.state.value in ("active", "proposed"):
-        return f"{row.state.value}; it {'would have ended' if row.mode == 'replay' else 'ends'} at"
-    if row.state.value not in ("held", "awaiting-approval"):
-        return f"{row.state.value}; it {'ended' if row.state.value == 'expired' else 'would have ended'} at"
-    end = "it would have expired at" if row.mode == "replay" else "unless it is taken back before, it expires at"
-    return f"{row.state.value}: nothing is done; {end}"
 
 
 def _others(story: Story, opened: Opened, scope: str, value: str, *, but: str) -> None:

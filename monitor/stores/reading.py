@@ -277,6 +277,18 @@ def audit_entries(reading: Reading, after_seq: int) -> Iterator[ChainedEntry]:
             return
 
 
+def audit_about(connection: Connection, subject: str, limit: int) -> list[ChainedEntry]:
+    """The newest entries about something, in their order."""
+    table = tables.audit
+    wanted = select(table).where(table.c.subject == subject).order_by(table.c.seq.desc()).limit(limit)
+    rows = connection.execute(wanted).mappings().all()
+    names = AuditEntry.__struct_fields__
+    return [
+        ChainedEntry(row["seq"], AuditEntry(**{name: row[name] for name in names}), row["previous"], row["hash"])
+        for row in reversed(rows)
+    ]
+
+
 def counts(connection: Connection) -> Counts:
     """Figures for a summary."""
     sizes = {

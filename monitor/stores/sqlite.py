@@ -320,6 +320,11 @@ class SqliteStore:
     def audit_entries(self, after_seq: int = 0) -> Iterator[ChainedEntry]:
         return reading.audit_entries(self._database.reading, after_seq)
 
+    def audit_about(self, subject: str, limit: int) -> Sequence[ChainedEntry]:
+        """The newest entries about something, in their order."""
+        with self._database.reading() as connection:
+            return reading.audit_about(connection, subject, limit)
+
     def audit_head(self) -> tuple[int, str]:
         """Number and hash of the newest entry."""
         with self._database.reading() as connection:
