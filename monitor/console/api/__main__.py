@@ -3,6 +3,6 @@
 import sys
 
 from monitor.console.api.openapi import document_text
-from monitor.console.api.pages import OPERATIONS
+from monitor.console.api.pages import DOCUMENTED
 
-sys.stdout.buffer.write(document_text(OPERATIONS))
+sys.stdout.buffer.write(document_text(DOCUMENTED))

@@ -93,6 +93,7 @@ def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
     for each in operation.filters:
         yield {"name": each.name, "in": "query", "description": each.about, "schema": _given(each)}
+    yield from map(dict, operation.more)
     if operation.paged:
         limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
         yield {"name": "limit", "in": "query", "description": "Rows of this page at most.", "schema": limit}

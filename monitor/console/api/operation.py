@@ -89,7 +89,7 @@ class Operation:
     """One method of one path.
 
     `gives` is the shape of the answer (`shapes`), of each item where it is a list; `body` the struct that is sent.
-    `status` is that of success, `also` are further ones.
+    `more` are further parameters, as the document has them. `status` is that of success, `also` are further ones.
     `paged`: a list, with `limit` and `cursor`. `keyed`: it takes an Idempotency-Key. `errors` are further ones than every
     operation has.
     """
@@ -103,6 +103,7 @@ class Operation:
     method: str = "GET"
     about: str = ""
     filters: tuple[Filter, ...] = ()
+    more: tuple[Mapping[str, Any], ...] = ()
     paged: bool = False
     body: Any = None
     keyed: bool = False

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.console.access import Refused
-from monitor.console.api import acts, laying, lists, objects
+from monitor.console.api import acts, described, laying, lists, objects
 from monitor.console.api.given import JSON, LINES, body_of, key_of, path_of, query_of, wants_lines
 from monitor.console.api.openapi import document_text
 from monitor.console.api.operation import PREFIX, Api, Call, Operation, Reply
@@ -30,7 +30,10 @@ WAITING_MAX: Final = 64
 AGAIN_S: Final = 5
 
 OPERATIONS: Final = (*lists.OPERATIONS, *objects.OPERATIONS, *acts.OPERATIONS, *laying.OPERATIONS)
-"""Everything that the API does."""
+"""Everything that is answered here."""
+
+DOCUMENTED: Final = (*OPERATIONS, *described.OPERATIONS)
+"""Everything under ``/api/v1``."""
 
 
 class ApiPages:
@@ -80,7 +83,7 @@ class ApiPages:
             self._waiting -= 1
 
     async def _document(self, _request: Request, _token: Token | None) -> Response:
-        return Response(document_text(OPERATIONS), 200, HEADERS, JSON)
+        return Response(document_text(DOCUMENTED), 200, HEADERS, JSON)
 
 
 DOCUMENT_PATH: Final = PREFIX.rpartition("/")[0] + "/openapi.json"

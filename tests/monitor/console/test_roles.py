@@ -9,6 +9,8 @@ import httpx
 import pytest
 from starlette.responses import Response
 
+from monitor.console.api.operation import PREFIX
+from monitor.console.api.pages import DOCUMENTED
 from monitor.console.crowdsec.answers import forbidden
 from monitor.console.pages import Page
 from monitor.console.roles import may
@@ -124,6 +126,16 @@ def test_a_client_certificate_alone_opens_no_page(tmp_path):
 def test_the_table_of_the_documentation_is_that_of_the_pages(daemon, pytestconfig):
     kept = (pytestconfig.rootpath / "docs" / "roles.md").read_text()
     assert kept == document(daemon), "decide who may, then run: python tests/monitor/console/whole.py > docs/roles.md"
+
+
+def test_everything_under_the_api_is_in_its_document_with_its_role(daemon):
+    there = {
+        (page.path, method): page.role
+        for page in daemon.front.server.pages
+        for method in page.methods
+        if page.path.startswith(PREFIX)
+    }
+    assert {(each.whole_path, each.method): each.role for each in DOCUMENTED} == there
 
 
 def test_only_health_is_open_to_strangers(daemon):
