@@ -19,13 +19,14 @@ from monitor.clock import now_us
 from monitor.config import Config
 from monitor.console.api.operation import Api
 from monitor.console.api.pages import ApiPages
+from monitor.console.crowdsec.machines import MachinePages
 from monitor.console.health import Health
 from monitor.counting import counted
 from monitor.enforcers import CHANNEL
 from monitor.enforcers.telling import enforcers_of, taste, tell_of, telling
 from monitor.enforcers.undelivered import giving_up
 from monitor.first_token import ensure_first_token
-from monitor.front import Front, front_of
+from monitor.front import Front, bounds_of, front_of
 from monitor.holding import held_words
 from monitor.in_force import InForce, Installed, as_asked, playbook_folders
 from monitor.intakes import intakes_of
@@ -259,7 +260,8 @@ def open_daemon(
                 spooling.enter(schedule)
             take = spooling.taker.take if spooling is not None else None
             unsure = [digest for digest, _ in spooling.spool.unsure] if spooling is not None else []
-            own = ApiPages(_api(config, kept, reloader, clock)).pages()
+            api = _api(config, kept, reloader, clock)
+            own = [*ApiPages(api).pages(), *MachinePages(api, bounds_of(config.http)).pages()]
             daemon.front = front_of(
                 config, kept.store, telemetry, clock, lambda: health_of(daemon), own, take=take, unsure=unsure
             )

@@ -16,7 +16,9 @@ from monitor.console.certificates import LOOK_S, Certificates, TlsFiles
 from monitor.console.changes import ChangesPage
 from monitor.console.clients import Limits
 from monitor.console.cluster import ClusterPages
+from monitor.console.crowdsec.allowlists import AllowlistPages
 from monitor.console.crowdsec.bouncers import BouncerPages
+from monitor.console.crowdsec.login import LoginPages
 from monitor.console.crowdsec.places import KEEP_S, Places
 from monitor.console.doors import Door
 from monitor.console.events import EventsPage
@@ -86,11 +88,7 @@ def front_of(
     Raises `OSError` for a certificate that cannot be used.
     """
     keys = config.http
-    bounds = RequestBounds(
-        body_bytes_max=keys.body_bytes_max,
-        unpacked_bytes_max=keys.unpacked_bytes_max,
-        in_flight_max=keys.in_flight_max,
-    )
+    bounds = bounds_of(keys)
     doors: list[Page] = []
     if take is not None:
         doors = _doors(Door(take, bounds, telemetry, Repeats(clock, unsure)), config.decode.line_bytes_max)
@@ -111,7 +109,12 @@ def front_of(
     watch = Watch(store.last_decision_change)
     store.on_commit(watch.committed)
     places = Places(store)
-    enforcers = [*ChangesPage(store, clock, watch).pages(), *BouncerPages(store, clock, places).pages()]
+    enforcers = [
+        *ChangesPage(store, clock, watch).pages(),
+        *BouncerPages(store, clock, places).pages(),
+        *LoginPages(guard, bounds, clock).pages(),
+        *AllowlistPages(store, bounds, clock).pages(),
+    ]
     server = HttpServer(
         keys.listen,
         [*own.pages(), *doors, *enforcers, *pages],
@@ -121,6 +124,15 @@ def front_of(
         certificates=certificates,
     )
     return Front(server, guard, certificates, store, clock, watch, places)
+
+
+def bounds_of(keys: HttpKeys) -> RequestBounds:
+    """What a request may cost by configuration."""
+    return RequestBounds(
+        body_bytes_max=keys.body_bytes_max,
+        unpacked_bytes_max=keys.unpacked_bytes_max,
+        in_flight_max=keys.in_flight_max,
+    )
 
 
 def _doors(door: Door, line_bytes_max: int) -> list[Page]:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, not_, se
 from detectors.finding import Entity
 from monitor.stores import tables
 from monitor.stores.record import NumberedDecision, Pull
-from monitor.stores.rows import document, flat_row, of_entities, put
+from monitor.stores.rows import chunks, document, flat_row, of_entities, put
 from playbooks.decision import Decision, DecisionState, Mode
 
 PULLS_MAX: Final = 10_000
@@ -54,6 +54,16 @@ def newest(
     if active is not None:
         wanted = wanted.where(_is_in_force(active))
     return _read(connection, wanted.order_by(columns.number.desc()).limit(limit))
+
+
+def numbers_of(connection: Connection, ids: Collection[str]) -> dict[str, int]:
+    """The numbers of decisions by id."""
+    columns = tables.decisions.c
+    found: dict[str, int] = {}
+    for chunk in chunks(ids):
+        rows = connection.execute(select(columns.id, columns.number).where(columns.id.in_(chunk)))
+        found |= {row.id: row.number for row in rows}
+    return found
 
 
 def pull(connection: Connection, client: str) -> Pull | None:

@@ -301,6 +301,10 @@ class SqliteStore:
         with self._database.reading() as connection:
             return pulling.newest(connection, before, limit, since, active=active)
 
+    def numbers_of(self, ids: Collection[str]) -> Mapping[str, int]:
+        with self._database.reading() as connection:
+            return pulling.numbers_of(connection, ids)
+
     def pull(self, client: str) -> Pull | None:
         with self._database.reading() as connection:
             return pulling.pull(connection, client)

@@ -74,10 +74,14 @@ def is_in_force(decision: Decision, now: int) -> bool:
     return decision.state is DecisionState.ACTIVE and decision.expires > now
 
 
+def has_begun(decision: Decision) -> bool:
+    """Whether it is or was in force."""
+    return decision.reason in _ENFORCED and (decision.state is DecisionState.ACTIVE or decision.state in _ENDED)
+
+
 def is_for_enforcers(decision: Decision) -> bool:
     """Whether it was ever in force, and asks for more than a word to somebody: a warning is enforced by nobody."""
-    has_begun = decision.state is DecisionState.ACTIVE or decision.state in _ENDED
-    return has_begun and decision.reason in _ENFORCED and decision.type is not Act.WARN
+    return has_begun(decision) and decision.type is not Act.WARN
 
 
 def key_of(decision: Decision) -> tuple[str, str, str]:

@@ -138,8 +138,9 @@ def test_everything_under_the_api_is_in_its_document_with_its_role(daemon):
     assert {(each.whole_path, each.method): each.role for each in DOCUMENTED} == there
 
 
-def test_only_health_is_open_to_strangers(daemon):
-    assert {page.path for page in daemon.front.server.pages if page.is_open} == {"/healthz", "/readyz", "/metrics"}
+def test_only_health_and_logging_in_are_open_to_strangers(daemon):
+    login = {"/v1/watchers/login", "/v1/watchers"}
+    assert {one.path for one in daemon.front.server.pages if one.is_open} == {"/healthz", "/readyz", "/metrics"} | login
 
 
 def test_a_page_needs_a_role(make_site):

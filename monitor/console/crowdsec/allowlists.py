@@ -1,0 +1,121 @@
+"""Our exemptions as one allow-list in CrowdSec's words: ``/v1/allowlists``; and whether an address is in it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from detectors.finding import Scope
+from monitor.console.access import Refused
+from monitor.console.bodies import read_body
+from monitor.console.bounds import RequestBounds
+from monitor.console.crowdsec.answers import forbidden, unauthorized
+from monitor.console.crowdsec.wanted import network_of
+from monitor.console.pages import HEADERS, Page, json_answer
+from monitor.notifiers.alert import told_time
+from monitor.stores import Standing, StandingKind
+from monitor.stores.record import Record
+from monitor.tokens import Role, Token
+
+NAME: Final = "exemptions"
+TARGETS_MAX: Final = 1000
+
+
+class _Targets(msgspec.Struct):
+    targets: list[str]
+
+
+class AllowlistPages:
+    """Tells what is exempt; and takes the usage metrics of bouncers, of which nothing is kept."""
+
+    def __init__(self, record: Record, bounds: RequestBounds, clock: Callable[[], int]) -> None:
+        self._record = record
+        self._bounds = bounds
+        self._clock = clock
+
+    def pages(self) -> list[Page]:
+        role, refused = Role.VIEWER, unauthorized
+        return [
+            Page("/v1/allowlists", ("GET",), self._lists, role, refused=refused),
+            Page("/v1/allowlists/{name}", ("GET",), self._list, role, refused=refused),
+            Page("/v1/allowlists/check", ("POST",), self._check_all, role, takes_body=True, refused=refused),
+            Page("/v1/allowlists/check/{target:path}", ("GET", "HEAD"), self._check, role, refused=refused),
+            Page("/v1/usage-metrics", ("POST",), self._metrics, Role.BOUNCER, takes_body=True, refused=forbidden),
+        ]
+
+    async def _lists(self, request: Request, _token: Token | None) -> Response:
+        return json_answer([await self._told(request)])
+
+    async def _list(self, request: Request, _token: Token | None) -> Response:
+        if request.path_params["name"] != NAME:
+            raise Refused(404, "object not found")
+        return json_answer(await self._told(request))
+
+    async def _check(self, request: Request, _token: Token | None) -> Response:
+        found = _covering(await self._exempt(), request.path_params["target"])
+        if request.method == "HEAD":
+            return Response(status_code=204 if found is None else 200, headers=HEADERS)
+        reason = "" if found is None else f"{found.value} from {NAME} ({found.reason})"
+        return json_answer({"allowlisted": found is not None, "reason": reason})
+
+    async def _check_all(self, request: Request, _token: Token | None) -> Response:
+        try:
+            targets = msgspec.json.decode(await read_body(request, self._bounds), type=_Targets).targets
+        except msgspec.DecodeError:
+            raise Refused(400, "targets are expected") from None
+        if not 0 < len(targets) <= TARGETS_MAX:
+            raise Refused(400, f"1 to {TARGETS_MAX} targets are expected")
+        exempt = await self._exempt()
+        results = [{"target": one, "allowlists": [NAME]} for one in targets if _covering(exempt, one) is not None]
+        return json_answer({"results": results})
+
+    async def _metrics(self, request: Request, _token: Token | None) -> Response:
+        await read_body(request, self._bounds)
+        return Response(status_code=201, headers=HEADERS)
+
+    async def _exempt(self) -> Sequence[Standing]:
+        standings = await run_in_threadpool(self._record.standings, self._clock())
+        return [one for one in standings if one.kind is StandingKind.EXEMPTION]
+
+    async def _told(self, request: Request) -> dict[str, Any]:
+        exempt = await self._exempt()
+        items = exempt if request.query_params.get("with_content") == "true" else []
+        return {
+            "allowlist_id": NAME,
+            "name": NAME,
+            "description": "what nothing is done to",
+            "created_at": told_time(min((one.created for one in exempt), default=0)),
+            "updated_at": told_time(max((one.created for one in exempt), default=0)),
+            "console_managed": False,
+            "items": [_item(one) for one in items],
+        }
+
+
+def _item(of: Standing) -> dict[str, str]:
+    return {
+        "value": of.value if of.scope in {Scope.ADDRESS, Scope.RANGE} else f"{of.scope}:{of.value}",
+        "description": of.reason,
+        "created_at": told_time(of.created),
+        "expiration": told_time(of.expires),
+    }
+
+
+def _covering(exempt: Sequence[Standing], target: str) -> Standing | None:
+    """The exemption of an address or range that holds all of a target. Raises `Refused` for a target that is neither."""
+    asked = network_of(target)
+    for one in exempt:
+        if one.scope not in {Scope.ADDRESS, Scope.RANGE}:
+            continue
+        try:
+            held = ipaddress.ip_network(one.value, strict=False)
+        except ValueError:
+            continue
+        if held.version == asked.version and asked.subnet_of(held):  # type: ignore[arg-type]
+            return one
+    return None
