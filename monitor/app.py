@@ -46,7 +46,7 @@ from monitor.requests import RELOAD, Answer, Requests
 from monitor.rule_ages import RuleAges
 from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules
-from monitor.rulings import Rulings, held_config
+from monitor.rulings import Rulings, held_config, laid_down_windows
 from monitor.schedule import Schedule
 from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
@@ -290,6 +290,7 @@ def _api(config: Config, kept: Kept, reloader: Reloader, clock: Callable[[], int
         rules=lambda: reloader.in_force.rules.rules,
         playbooks=lambda: as_asked(reloader.in_force.playbooks.playbooks, config),
         playbook_files=lambda: files_of(playbook_folders(config)),
+        windows=partial(laid_down_windows, config),
         held=held_config(config),
         clock=clock,
     )

@@ -67,11 +67,20 @@ def resume(store: Holding, actor: str, reason: str, now: int) -> Standing:
 
 
 def open_window(
-    store: Holding, actor: str, reason: str, now: int, *, begins: int, expires: int, scope: str = "", value: str = ""
+    store: Holding,
+    actor: str,
+    reason: str,
+    now: int,
+    *,
+    begins: int,
+    expires: int,
+    scope: str = "",
+    value: str = "",
+    key: str | None = None,
 ) -> Standing:
-    """Hold what would be done to an entity, or to anybody, from one time to another."""
+    """Hold what would be done to an entity, or to anybody, from one time to another. `key` is its id, where it has one."""
     added = Standing(
-        id=secrets.token_hex(8),
+        id=key or secrets.token_hex(8),
         kind=StandingKind.MAINTENANCE,
         scope=scope,
         value=value,

@@ -187,3 +187,22 @@ def guard_config(config: Config) -> GuardConfig:
 def held_config(config: Config) -> HeldConfig:
     tiers = [tier.value for tier in Tier if tier is not Tier.OBSERVE]
     return HeldConfig(**{f"{name}_s": int(getattr(config.held, f"{name}_h") * 3600) for name in tiers})
+
+
+def laid_down_windows(config: Config, now: int) -> list[Standing]:
+    """The windows of the configuration that are not over, in the form of those that people laid down."""
+    return [
+        Standing(
+            id=f"config.{number}",
+            kind=StandingKind.MAINTENANCE,
+            scope=window.scope.value if window.scope else "",
+            value=window.value,
+            reason=window.reason,
+            actor="config.toml",
+            created=0,
+            begins=window.begins,
+            expires=window.expires,
+        )
+        for number, window in enumerate(configured_windows(config), 1)
+        if window.expires > now
+    ]

@@ -18,7 +18,6 @@ from monitor.cli.stopped import until_text
 from monitor.clock import now_us
 
 if TYPE_CHECKING:
-    from monitor.cli.opening import Opened
     from monitor.stores import Standing
 
 maintenance = group("Windows of maintenance: acts are held from one time to another.")
@@ -106,12 +105,12 @@ def add_window(
 @maintenance.command("list", epilog="Example: miniwatch maintenance list")
 def list_windows(output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """List windows that are open or will be, those of the configuration among them."""
+    from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
-    from monitor.stores import StandingKind
+    from monitor.listing.lists import MAINTENANCE
 
     with record(config, data_dir) as opened:
-        laid_down = [one for one in opened.store.standings(now_us()) if one.kind is StandingKind.MAINTENANCE]
-        write_rows(output, [*laid_down, *_configured(opened)], COLUMNS)
+        write_rows(output, rows_of(opened, MAINTENANCE), COLUMNS)
 
 
 @maintenance.command("remove", epilog='Example: miniwatch maintenance remove 9f2c --reason "Done early"')
@@ -155,29 +154,6 @@ def unshadow_rule(name: RuleName, reason: ReasonText, config: ConfigFile = None,
         rule = found[0] if len(found) == 1 else rule_starting(name, configuration(config, data_dir)).id
         lifted = unshadow(opened.store, rule, actor(), reason, now_us())
     say(f"Rule {rule} acts again. It was in shadow since {short(lifted.created)} UTC: {lifted.reason}")
-
-
-def _configured(opened: Opened) -> list[Standing]:
-    """The windows of the configuration, in the form of those that people laid down."""
-    from monitor.rulings import configured_windows
-    from monitor.stores import Standing, StandingKind
-
-    now = now_us()
-    return [
-        Standing(
-            id=f"config.{number}",
-            kind=StandingKind.MAINTENANCE,
-            scope=window.scope.value if window.scope else "",
-            value=window.value,
-            reason=window.reason,
-            actor="config.toml",
-            created=0,
-            begins=window.begins,
-            expires=window.expires,
-        )
-        for number, window in enumerate(configured_windows(opened.config), 1)
-        if window.expires > now
-    ]
 
 
 def _check(reason: str) -> None:

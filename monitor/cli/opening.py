@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.door import PeopleHash
     from monitor.listing.named import NotOne
+    from monitor.stores import Standing
     from monitor.stores.archive import Archive
     from monitor.stores.places import Places
     from monitor.stores.sqlite import SqliteStore
@@ -71,6 +72,12 @@ class Opened:
 
         key = self.config.people.key
         return PeopleHash(bytes.fromhex(key.get_secret_value()) if key else key_at(self.places.people_key))
+
+    def windows(self, now: int) -> list[Standing]:
+        """Windows of maintenance that the configuration has, those that are over left out."""
+        from monitor.rulings import laid_down_windows
+
+        return laid_down_windows(self.config, now)
 
     def id_of(self, what: str, beginning: str) -> str:
         """The whole id of a finding, incident, decision or dead letter; refused when there is none or there are several."""

@@ -152,6 +152,11 @@ def _standings(kind: StandingKind) -> Callable[[Source, Given, Part, int], Itera
     return read
 
 
+def _maintenance(source: Any, _given: Given, part: Part, now: int) -> Iterator[Standing]:
+    laid_down = [row for row in source.store.standings(now) if row.kind is StandingKind.MAINTENANCE]
+    return behind(sorted([*source.windows(now), *laid_down], key=_standing_place), MAINTENANCE.place, part)
+
+
 def _tokens(source: Source, given: Given, part: Part, now: int) -> Iterator[Token]:
     found = [row for row in source.store.tokens() if given.get("all") or row.state(now) == "valid"]
     return behind(found, TOKENS.place, part)
@@ -235,6 +240,7 @@ EXCEPTIONS: Final = Listed(
     Place(_standing_place),
     lambda row, _now: wire(row),
 )
+MAINTENANCE: Final = Listed("maintenance", (), _maintenance, Place(_standing_place), lambda row, _now: wire(row))
 TOKENS: Final = Listed(
     "tokens",
     (filters.ALL_TOKENS,),

@@ -25,6 +25,7 @@ TIMES: Final = frozenset(
         "due",
         "expires",
         "answer_by",
+        "begins",
         "created",
         "replayed",
         "as_of",

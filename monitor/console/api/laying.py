@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from detectors.event import END_OF_TIME
 from detectors.finding import Scope
+from monitor.console.access import Refused
 from monitor.console.api import shapes
-from monitor.console.api.acting import Reason, Seconds, Value, entity_of, key_of, other_content, refusals_told
+from monitor.console.api.acting import (
+    SECONDS_MAX,
+    Reason,
+    Seconds,
+    Value,
+    entity_of,
+    key_of,
+    other_content,
+    refusals_told,
+)
 from monitor.console.api.acts import Exempting, Why
 from monitor.console.api.objects import rule_named, standing_named
 from monitor.console.api.operation import OBJECT_ERRORS, Api, Call, Operation, Reply
-from monitor.holding import pause, resume, shadow, stopped, unshadow
+from monitor.holding import open_window, pause, resume, shadow, stopped, unshadow
 from monitor.listing import lists
 from monitor.listing.wire import wire
 from monitor.moments import MICROSECONDS
@@ -38,6 +48,16 @@ class Stopping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     reason: Reason
     for_s: Seconds | None = None
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how long, and in how many seconds it begins; about whom, or about everything."""
+
+    for_s: Seconds
+    in_s: Annotated[int, msgspec.Meta(ge=0, le=SECONDS_MAX)] = 0
+    scope: Scope | None = None
+    value: Value | None = None
+    reason: Reason
 
 
 def _add_exemption(api: Api, call: Call) -> Reply:
@@ -74,6 +94,42 @@ def _added(api: Api, call: Call, kind: StandingKind, rule: str | None) -> Reply:
     if (there.kind, there.scope, there.value, there.rule) != (laid.kind, laid.scope, laid.value, laid.rule):
         raise other_content(kind.value)
     return Reply(wire(there), status=200)
+
+
+def _open_window(api: Api, call: Call) -> Reply:
+    asked: Window = call.body
+    if (asked.scope is None) != (asked.value is None):
+        raise Refused(422, "say whom with scope and value, or leave both out")
+    whom = None if asked.scope is None or asked.value is None else entity_of(api, asked.scope, asked.value)
+    scope, value = ("", "") if whom is None else (whom.scope.value, whom.value)
+    key, now = key_of(call, "window"), api.clock()
+    there = next((one for one in api.store.standings(0) if one.id == key), None)
+    if there is not None:
+        if (there.scope, there.value) != (scope, value):
+            raise other_content("window")
+        return Reply(wire(there), status=200)
+    begins = now + asked.in_s * MICROSECONDS
+    expires = begins + asked.for_s * MICROSECONDS
+    laid = open_window(
+        api.store,
+        call.actor,
+        asked.reason,
+        now,
+        begins=begins,
+        expires=expires,
+        scope=scope,
+        value=value,
+        key=key,
+    )
+    return Reply(wire(laid))
+
+
+def _close_window(api: Api, call: Call) -> Reply:
+    laid = standing_named(api, lists.MAINTENANCE, "window", call.path["id"])
+    if laid.id not in {one.id for one in api.store.standings(0)}:
+        raise Refused(409, f"window {laid.id} is of the configuration; take it out there")
+    with refusals_told():
+        return Reply(wire(api.store.remove_standing(laid.id, call.actor, call.body.reason, api.clock())))
 
 
 def _remove(listed: Any, what: str) -> Any:
@@ -164,6 +220,23 @@ OPERATIONS: Final = (
         _remove(lists.EXCEPTIONS, "exception"),
         Why,
         _ONE,
+    ),
+    _word(
+        "/maintenance",
+        "open_window",
+        "Hold acts while work is done: on everything, or on one entity.",
+        _open_window,
+        Window,
+        _CONTENT,
+        **_MADE,
+    ),
+    _word(
+        "/maintenance/{id}/remove",
+        "close_window",
+        "End a window of maintenance before its time.",
+        _close_window,
+        Why,
+        _ONE_SWITCH,
     ),
     Operation(
         "/pause", "show_pause", Role.VIEWER, "The stop that holds all acts now, if there is one.", _stop, shapes.STOP

@@ -110,6 +110,7 @@ OPERATIONS: Final = (
     _operation(lists.DEAD_LETTERS, shapes.DEAD_LETTER, "Dead letters, newest first, without their content."),
     _operation(lists.ALLOWLISTS, shapes.STANDING, "Exemptions, the oldest first."),
     _operation(lists.EXCEPTIONS, shapes.STANDING, "Exceptions of rules, the oldest first."),
+    _operation(lists.MAINTENANCE, shapes.STANDING, "Windows of maintenance that are open or will be."),
     _operation(RULES, shapes.RULE, "Rules in force, by id."),
     _operation(PLAYBOOKS, shapes.PLAYBOOK, "Playbooks in force, in the order in which they are asked."),
     _operation(lists.TOKENS, shapes.TOKEN, "Tokens, in the order in which they were made; never a secret.", Role.ADMIN),

@@ -67,7 +67,8 @@ def _standing(listed: Listed[Standing], what: str) -> Callable[[Api, Call], Repl
 
 def standing_named(api: Api, listed: Listed[Standing], what: str, beginning: str) -> Standing:
     """One of what people laid down; raises `Refused`."""
-    found = {row.id: row for row in listed.rows(api, {"expired": True}, now=api.clock())}
+    every = {each.name: True for each in listed.filters}  # those whose time is over too
+    found = {row.id: row for row in listed.rows(api, every, now=api.clock())}
     return found[_one(found, what, beginning, 404)]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from detectors.sigma import Rule
 from monitor.door import PeopleHash
 from monitor.listing.filters import Filter
+from monitor.stores import Standing
 from monitor.stores.sqlite import SqliteStore
 from monitor.tokens import Role, Token
 from playbooks.ladder import Playbook
@@ -43,13 +44,17 @@ ERRORS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What operations work on; `rules` and `playbooks` are those in force. It is a `listing.named.Source`."""
+    """What operations work on; `rules` and `playbooks` are those in force, `windows` those of the configuration that are not over.
+
+    It is a `listing.named.Source`.
+    """
 
     store: SqliteStore
     people: Callable[[], PeopleHash]
     rules: Callable[[], Sequence[Rule]]
     playbooks: Callable[[], Sequence[Playbook]]
     playbook_files: Callable[[], Mapping[str, Path]]
+    windows: Callable[[int], Sequence[Standing]]
     held: HeldConfig
     clock: Callable[[], int]
 

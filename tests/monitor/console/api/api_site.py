@@ -16,6 +16,7 @@ from monitor.front import front_of
 from monitor.in_force import playbook_folders, playbooks_of, rules_of
 from monitor.kept import Kept
 from monitor.playbook_files import files_of
+from monitor.rulings import laid_down_windows
 from monitor.telemetry import Telemetry
 from monitor.tokens import Role, new_token
 from playbooks.waiting import HeldConfig
@@ -49,6 +50,7 @@ class ApiSite:
             rules=lambda: loaded[0],
             playbooks=lambda: loaded[1],
             playbook_files=lambda: files_of(playbook_folders(self.config)),
+            windows=lambda now: laid_down_windows(self.config, now),
             held=HeldConfig(),
             clock=lambda: self.now,
         )

@@ -29,6 +29,7 @@ def _ran(tmp_path_factory) -> Path:
     for number in range(5):
         line("allowlists", "add", "--app", f"wx{number}", "--reason", "ours")
     line("exceptions", "add", "277df3d1", "--app", "wx1", "--reason", "a test server")
+    line("maintenance", "add", "--until", "30d", "--reason", "A new gateway")
     line("tokens", "add", "gateway", "--role", "ingest", "--role", "bouncer")
     return data
 

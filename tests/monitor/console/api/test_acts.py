@@ -130,6 +130,17 @@ def test_a_rule_is_moved_to_shadow_and_back(fresh):
     _post(fresh, "rules/277df3d1/unshadow", WHY, status=409)
 
 
+def test_a_window_of_maintenance_is_opened_and_closed(fresh):
+    body = {"for_s": 3600, "in_s": 60, "reason": "A new gateway"}
+    laid = _post(fresh, "maintenance", body, status=201, **{"Idempotency-Key": "1"})
+    assert _post(fresh, "maintenance", body, status=200, **{"Idempotency-Key": "1"}) == laid
+    assert fresh.walk("maintenance") == [laid]
+    _post(fresh, "maintenance", {**body, "scope": "AppId"}, status=422)
+    _post(fresh, "maintenance", {**body, "scope": "AppId", "value": "wx1"}, status=201)
+    _post(fresh, f"maintenance/{laid['id'][:8]}/remove", WHY)
+    assert [one["value"] for one in fresh.walk("maintenance")] == ["wx1"]
+
+
 def test_people_are_acted_on_by_their_hash(fresh):
     body = {"scope": "OpenId", "value": "oPerson-1", "act": {"type": "captcha", "duration_s": 60}, "reason": "Bots"}
     made = _post(fresh, "decisions", body, status=201)

@@ -252,6 +252,7 @@ def _api(store):
         rules=lambda: (),
         playbooks=lambda: (),
         playbook_files=dict,
+        windows=lambda _now: (),
         held=HeldConfig(),
         clock=lambda: 2_000_000,
     )
