@@ -23,7 +23,8 @@ from monitor.console.crowdsec.machines import MachinePages
 from monitor.console.health import Health
 from monitor.counting import counted
 from monitor.enforcers import CHANNEL
-from monitor.enforcers.telling import enforcers_of, taste, tell_of, telling
+from monitor.enforcers.catching_up import CatchingUp
+from monitor.enforcers.telling import enforcers_of, tell_of
 from monitor.enforcers.undelivered import giving_up
 from monitor.first_token import ensure_first_token
 from monitor.front import Front, bounds_of, front_of
@@ -187,11 +188,12 @@ def open_daemon(
         outbox = OutboxWorker(
             kept.store, _carriers(config, clock), clock, telemetry, given_up=giving_up(channels_of(config))
         )
+        catching_up = CatchingUp(kept.store, enforcers_of(config), clock)
         if not until_end:
             if config.webhooks or config.enforcers:
                 kept.store.on_commit(outbox.wake)
             kept.store.note_configuration({each.key: each.value for each in config.describe()}, clock())
-            _tell_new_enforcers(config, kept, clock)
+            catching_up.look()
         closing.callback(outbox.stop)
         stopping = threading.Event()
         spooling = None if until_end or sources is not None else spooling_of(config, kept, telemetry, clock)
@@ -248,6 +250,7 @@ def open_daemon(
             requests=requests,
             packs=changer,
             anchoring=anchoring,
+            catching_up=catching_up,
             telemetry=telemetry,
             clock=clock,
         ).enter(schedule)
@@ -355,12 +358,6 @@ def _webhook(keys: Any, clock: Callable[[], int], *, at_once: int = 1) -> Notifi
         attempts_max=keys.attempts_max, backoff_s_min=keys.backoff_s_min, backoff_s_max=keys.backoff_s_max
     )
     return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=patience, at_once=at_once)
-
-
-def _tell_new_enforcers(config: Config, kept: Kept, clock: Callable[[], int]) -> None:
-    """Enforcers that are new, or take something else than before, learn what is in force."""
-    for enforcer in enforcers_of(config):
-        kept.store.tell_anew(enforcer.channel, taste(enforcer), telling([enforcer], clock), clock())
 
 
 def _cache_refused(telemetry: Telemetry, path: Path, reason: str) -> None:

@@ -10,6 +10,8 @@ from monitor.anchoring import LOOK_S as ANCHOR_S
 from monitor.anchoring import Anchoring
 from monitor.config import Config
 from monitor.dropped import DroppedWatch
+from monitor.enforcers.catching_up import LOOK_S as CATCH_UP_S
+from monitor.enforcers.catching_up import CatchingUp
 from monitor.folder_watch import FolderWatch
 from monitor.kept import Kept
 from monitor.misread import MisreadWatch
@@ -47,6 +49,7 @@ class Jobs:
     requests: Requests
     packs: PackChanger
     anchoring: Anchoring
+    catching_up: CatchingUp
     telemetry: Telemetry
     clock: Callable[[], int]
 
@@ -60,6 +63,8 @@ class Jobs:
             schedule.every("watch folders", self.config.rules.watch_s, self._folders_watched())
         if self.anchoring.is_wanted:
             schedule.every("anchor the audit", ANCHOR_S, self.anchoring.look)
+        if self.config.enforcers:
+            schedule.every("tell enforcers the rest", CATCH_UP_S, self.catching_up.look)
         schedule.every("expire decisions", EXPIRY_S, self.expire)
         remind_s = int(self.config.held.remind_h * 3600)
         reminder = Reminder(store, channels_of(self.config), remind_s, self.clock)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from monitor.audit import AuditEntry
 from monitor.counting import counted
 from monitor.stores import Message, tables
-from monitor.stores.deciding import Tell
+from monitor.stores.deciding import CHANGE, Tell, counter, decision_changes
 from monitor.stores.outgoing import put_messages, retry_dead
 from monitor.stores.reading import decisions_in_force
 from monitor.stores.rows import put
@@ -19,21 +19,45 @@ from monitor.stores.turn import append_audit
 from playbooks.decision import Mode
 
 KNOWN: Final = "knows:"
-"""What the keys begin with under which the record keeps an enforcer's taste."""
+"""What the keys begin with under which the record keeps what an enforcer knows."""
+
+CHANGES_MAX: Final = 1000
+"""Changes of decisions that are gone through in one transaction."""
 
 
-def taste_of(connection: Connection, channel: str) -> str | None:
-    """What an enforcer took when it was told of all that was in force; None: it never was."""
+class Knowledge(msgspec.Struct, frozen=True):
+    """What an enforcer took when it was last looked at (`taste`), and up to which change of decisions it was told."""
+
+    taste: str
+    position: int
+
+
+def knowledge_of(connection: Connection, channel: str) -> Knowledge | None:
+    """What an enforcer knows; None: it was never told of anything."""
     columns = tables.meta.c
     found = connection.execute(select(columns.value).where(columns.key == f"{KNOWN}{channel}")).scalar()
-    return None if found is None else str(found)
+    return None if found is None else msgspec.json.decode(found, type=Knowledge)
 
 
-def tell_anew(connection: Connection, channel: str, taste: str, tell: Tell, now: int) -> int:
-    messages = _in_force(connection, tell, now)
-    put_messages(connection, messages)
-    put(connection, tables.meta, [{"key": f"{KNOWN}{channel}", "value": taste}])
-    return len(messages)
+def is_behind(connection: Connection, channel: str, taste: str) -> bool:
+    """Whether there is something of which an enforcer may not have been told."""
+    return knowledge_of(connection, channel) != Knowledge(taste, counter(connection, CHANGE))
+
+
+def catch_up(connection: Connection, channel: str, taste: str, tell: Tell, now: int) -> None:
+    """Tell an enforcer of changes that were written without telling it; what it was told already is not put again.
+
+    One that is new, or takes something else than before, is told of all that is in force.
+    """
+    known, position = knowledge_of(connection, channel), counter(connection, CHANGE)
+    if known is None or known.taste != taste:
+        put_messages(connection, _in_force(connection, tell, now))
+    else:
+        changes = decision_changes(connection, known.position, CHANGES_MAX, [Mode.LIVE])
+        put_messages(connection, tell([each.decision for each in changes]))
+        position = changes[-1].changed if len(changes) == CHANGES_MAX else position
+    value = msgspec.json.encode(Knowledge(taste, position)).decode()
+    put(connection, tables.meta, [{"key": f"{KNOWN}{channel}", "value": value}])
 
 
 def send_again(connection: Connection, channel: str, tell: Tell | None, why: tuple[str, str, int]) -> int:

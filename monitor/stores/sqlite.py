@@ -557,13 +557,14 @@ class SqliteStore:
         with self._database.reading() as connection:
             return outgoing.enforcer_states(connection, prefix)
 
-    def tell_anew(self, channel: str, taste: str, tell: Tell, now: int) -> int:
-        """Tell one that is new, or takes something else than before (`taste`), of what is in force; how many messages."""
+    def catch_up(self, channel: str, taste: str, tell: Tell, now: int) -> bool:
+        """Tell an enforcer that takes this (`taste`) of what it was not told; False when there is nothing left."""
         with self._database.reading() as connection:
-            if enforcing.taste_of(connection, channel) == taste:
-                return 0
+            if not enforcing.is_behind(connection, channel, taste):
+                return False
         with self._database.writing("enforcers") as connection:
-            return enforcing.tell_anew(connection, channel, taste, tell, now)
+            enforcing.catch_up(connection, channel, taste, tell, now)
+            return enforcing.is_behind(connection, channel, taste)
 
     def send_again(self, channel: str, tell: Tell | None, actor: str, reason: str, now: int) -> int:
         """Send again what was given up, and with `tell` all that is in force, under new keys; how many messages."""

@@ -10,11 +10,14 @@ import pytest
 from detectors.finding import Severity
 from monitor.alerts import Channel
 from monitor.enforcers import Enforcer
-from monitor.enforcers.telling import taste, telling
+from monitor.enforcers.catching_up import CatchingUp
+from monitor.enforcers.telling import telling
 from monitor.enforcers.undelivered import giving_up
 from monitor.notifiers import NotifierError, Patience, Receipt
 from monitor.outbox import OutboxWorker
-from monitor.stores import Turn
+from monitor.sealing import Seal
+from monitor.stores import Turn, enforcing
+from monitor.stores.sqlite import SqliteStore
 from monitor.telemetry import Telemetry
 from monitor.testing import scratch_store, stored_decision
 from playbooks.decision import Mode
@@ -147,16 +150,45 @@ def test_one_that_lost_its_memory_is_sent_all_that_is_in_force_under_new_keys(sc
     assert len({each.message.key for each in scene.store.deliveries_about("d2")} - before) == 1
 
 
+def _caught_up(scene, *enforcers: Enforcer) -> None:
+    CatchingUp(scene.store, enforcers, lambda: scene.now).look()
+
+
 def test_a_new_enforcer_learns_what_is_in_force_once(scene):
-    scene.decide("d1")
+    scene.decide("d1", "over")
+    scene.store.revoke_decision("over", "operator:a", "b", scene.now)
     scene.store.commit(Turn(number=2, decisions=[stored_decision("shadow", mode=Mode.SHADOW)]))
-    new = Enforcer(name="second")
-    tell = telling([new], lambda: scene.now)
-    assert scene.store.tell_anew(new.channel, taste(new), tell, scene.now) == 1
-    assert scene.store.tell_anew(new.channel, taste(new), tell, scene.now) == 0
-    wider = Enforcer(name="second", scopes=("AppId", "Ip"))
-    scene.store.tell_anew(wider.channel, taste(wider), tell, scene.now)
-    assert [each.message.channel for each in scene.store.deliveries_about("d1")] == ["enforcer:platform", "enforcer:second"]  # fmt: skip
+    for scopes in (("AppId",), ("AppId",), ("AppId", "Ip")):
+        _caught_up(scene, Enforcer(name="second", scopes=scopes))
+    channels = [each.message.channel for each in scene.store.deliveries_about("d1")]
+    assert channels == ["enforcer:platform", "enforcer:second"]
+    assert {each.message.channel for each in scene.store.deliveries_about("over")} == {"enforcer:platform"}
+
+
+def test_what_a_command_without_the_enforcer_changed_is_told_by_the_daemon(scene, tmp_path):
+    _caught_up(scene, ENFORCER)
+    other = SqliteStore(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))  # its configuration names no enforcer
+    other.commit(Turn(number=1, decisions=[stored_decision("d1"), stored_decision("d2", value="wx2")]))
+    other.revoke_decision("d2", "operator:a", "b", scene.now)
+    other.close()
+    assert scene.states("d1") == []
+    for _ in range(3):
+        _caught_up(scene, ENFORCER)
+    scene.work()
+    assert [(told["punish_id"], told["miniwatch"]["state"]) for told in map(json.loads, scene.platform.taken)] == [
+        ("d1", "active"),
+        ("d2", "revoked"),
+    ]
+
+
+def test_more_changes_than_are_gone_through_at_once_are_all_told(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(enforcing, "CHANGES_MAX", 3)
+    _caught_up(scene, ENFORCER)
+    other = SqliteStore(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))
+    other.commit(Turn(number=1, decisions=[stored_decision(f"d{n}", value=f"wx{n}") for n in range(9)]))
+    other.close()
+    _caught_up(scene, ENFORCER)
+    assert len(scene.store.due_messages(2**60, 100)) == 9
 
 
 def test_receipts_of_what_is_in_force_outlive_retention(scene):

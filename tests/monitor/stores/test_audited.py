@@ -179,7 +179,7 @@ NOTHING: dict[str, str] = {
     "message_sent": "the receipt is kept beside the message; a message changes nothing by itself",
     "installation": "a name, made once",
     "note_anchor": "an anchor is of the audit: an entry would call for the next anchor",
-    "tell_anew": "what is in force is told once more; the receipts are kept",
+    "catch_up": "an enforcer is told of what has its entry already; the receipts are kept",
     "note_rules": "since when rules are in force, for a guard; that they are is in the entry of the turn",
     "put_pulls": "how far a bouncer has been told; the decisions themselves have entries",
 }
