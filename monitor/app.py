@@ -374,6 +374,6 @@ def health_of(daemon: Daemon) -> Health:
         store_stalled=stalled,
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
-        held=held_words(daemon.kept.store, daemon.pipeline.clock()),
+        held=(*held_words(daemon.kept.store, pipeline.clock()), *pipeline.ailments()),
         others=(*(("stopping",) if daemon.stopping.is_set() else ()), *pipeline.suspensions.words(pipeline.lineup)),
     )

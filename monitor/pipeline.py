@@ -49,6 +49,7 @@ from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING, label
 from monitor.turn_telling import Done, TurnTeller
 from monitor.watching import TooManyOverlooked, Watching
+from playbooks.guards.health import ailment
 from playbooks.policy import Policy
 
 RETRY_S: Final = (0.2, 10.0)
@@ -122,6 +123,13 @@ class Pipeline:
     def policy_now(self) -> Policy:
         """What people have laid down, and how we are."""
         return self._around.seen_by(self.policy())
+
+    def ailments(self) -> tuple[str, ...]:
+        """Why nothing above a warning begins by itself, if it is for us, in words."""
+        if self.settings.until_end:
+            return ()
+        because = ailment(self._around.condition.health(), self.policy().guards)
+        return () if because is None else (f"nothing above a warning begins, because {because}",)
 
     # Starting
 

@@ -46,7 +46,7 @@ LETS_LOWER_STEP_ACT: Final = frozenset(
 """Objections to how much is done, not to doing anything: where all of a step is held so, the step below acts."""
 
 TELLS_A_PERSON: Final = frozenset(
-    {Reason.HELD_RULE_BUDGET, Reason.HELD_BUDGET, Reason.HELD_SHARE, Reason.HELD_NEW_RULE}
+    {Reason.HELD_HEALTH, Reason.HELD_RULE_BUDGET, Reason.HELD_BUDGET, Reason.HELD_SHARE, Reason.HELD_NEW_RULE}
 )
 """Objections that say more about us than about whom they spare."""
 

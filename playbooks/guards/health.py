@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from playbooks.bounds import GuardConfig
 from playbooks.decision import Mode, Tier
 from playbooks.guards.proposal import Proposal
 from playbooks.policy import Policy
 from playbooks.risk import MICROSECONDS
+from playbooks.surroundings import Health
 
 
 def unhealthy(proposal: Proposal, policy: Policy) -> str | None:
     """Who sees badly warns, and does no more."""
     if not _is_heavy(proposal):
         return None
-    health, bounds = policy.health, policy.guards
-    late_s = max(health.input_late_s, (proposal.clock - proposal.finding.time) / MICROSECONDS)
+    late_s = max(policy.health.input_late_s, (proposal.clock - proposal.finding.time) / MICROSECONDS)
+    return ailment(msgspec.structs.replace(policy.health, input_late_s=late_s), policy.guards)
+
+
+def ailment(health: Health, bounds: GuardConfig) -> str | None:
+    """What is wrong with our own telemetry, in a clause; None when it is well."""
+    late_s = health.input_late_s
     if health.clock_off_s > bounds.clock_off_s:
         return f"this machine's clock is off by {health.clock_off_s:,.0f} seconds"
     if late_s > bounds.input_late_s:

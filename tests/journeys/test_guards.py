@@ -1,5 +1,6 @@
 """Every row of the table in docs/guards.md: an attack on the innocent, run through the real daemon, and what stops it."""
 
+import errno
 import json
 import re
 import threading
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import journey
 import pytest
-from journey import configured, daemon
+from journey import configured, daemon, refusing, watched
+from sqlalchemy import select
 
 from detectors.finding import Entity, Scope
 from monitor.acting import Acting
@@ -19,6 +21,7 @@ from monitor.registry import parse_registry
 from monitor.responding.adding import add
 from monitor.responding.answering import approve
 from monitor.responding.refusals import ActRefused, No
+from monitor.stores import tables
 from playbooks.action import Ban
 from playbooks.decision import DecisionState, Mode, Reason, Tier
 
@@ -116,7 +119,8 @@ class Platform:
         return {one.reason for one in self.decisions() if one.tier is tier}
 
     def notices(self):
-        told = [json.loads(one.message.body) for one in self.store().due_messages(2**62, 1_000)]
+        with self.store()._database.reading() as connection:  # also those that were given up: nobody listens
+            told = [json.loads(body) for body in connection.execute(select(tables.outbox.c.body)).scalars()]
         return [one["what"] for one in told if one["schema"] == "miniwatch.notice/1"]
 
 
@@ -277,6 +281,18 @@ def test_a_stream_that_can_hardly_be_read_leads_to_warnings_at_most(platform):
     platform.keys["guards__dead_letter_lines_min"] = 10
     platform.run(["{not json\n"] * 20 + apps(10))
     assert {one.tier for one in platform.acted()} == {Tier.WARN}
+
+
+def test_what_was_decided_before_the_record_stalled_is_decided_again(platform):
+    row("The disk hangs, and acts come when they are old")
+    platform.rule("poison")
+    platform.keys["guards__store_stalled_s_max"] = 1.0
+    refused = refusing(lambda name, passed: name == "commit:turn" and passed <= 4, errno.ENOSPC)
+    with watched(refused):
+        platform.run([event(1)])
+    assert platform.reasons(Tier.THROTTLE) == {Reason.HELD_HEALTH}
+    assert {one.tier for one in platform.acted()} == {Tier.WARN}
+    assert "guard-tripped" in platform.notices()
 
 
 def test_an_act_that_would_last_longer_than_a_machine_may_decide_waits_for_a_person(platform):
