@@ -91,24 +91,9 @@ def retry_enforcer(
     say(f"{counted(again, 'message')} for {name} will be sent within seconds, while the daemon runs.")
 
 
-def receipts_told(deliveries: Sequence[Delivery]) -> list[dict[str, Any]]:
-    """What enforcers have been told of a decision, for programs."""
-    return [
-        {
-            "enforcer": each.message.channel.partition(":")[2],
-            "told": _word(each),
-            "state": each.state.value,
-            "attempts": each.attempts,
-            "sent": stamp(each.sent) if each.sent else None,
-            "receipt": each.receipt,
-            "error": each.last_error,
-        }
-        for each in deliveries
-    ]
-
-
 def receipt_lines(deliveries: Sequence[Delivery]) -> list[str]:
-    """The same for people, a line a message."""
+    """What enforcers have been told of a decision, for people: a line a message."""
+    from monitor.listing.receipts import told_word
     from monitor.stores.record import DeliveryState
 
     lines = []
@@ -122,11 +107,5 @@ def receipt_lines(deliveries: Sequence[Delivery]) -> list[str]:
             case DeliveryState.PENDING:
                 tried = f", tried {counted(each.attempts, 'time')}: {each.last_error}" if each.attempts else ""
                 state = f"waiting since {short(each.message.created)} UTC{tried}"
-        lines.append(f"{name}: {_word(each)}, {state}")
+        lines.append(f"{name}: {told_word(each)}, {state}")
     return lines
-
-
-def _word(delivery: Delivery) -> str:
-    """What the message says of the decision: its state then, which is the part of the key after the id."""
-    rest = delivery.message.key.removeprefix(f"{delivery.message.channel}:{delivery.message.about}:")
-    return rest.partition(":")[0]

@@ -186,9 +186,10 @@ def list_decisions(
 @decisions.command("show", epilog="Example: miniwatch decisions show e415")
 def show_decision(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Show one decision, and which enforcers have been told of it since when."""
-    from monitor.cli.enforcing import receipt_lines, receipts_told
+    from monitor.cli.enforcing import receipt_lines
     from monitor.cli.opening import record, there
     from monitor.cli.printing import wire
+    from monitor.listing.receipts import receipts_told
 
     with record(config, data_dir) as opened:
         row = there(opened.store.decision(opened.id_of("decision", key)))

@@ -15,7 +15,8 @@ from monitor.listing import lists
 from monitor.listing.in_force import playbook_told, shadowed_rules
 from monitor.listing.lists import Listed
 from monitor.listing.named import NotOne, id_of, whole_id
-from monitor.listing.wire import app_with_risk
+from monitor.listing.receipts import receipts_told
+from monitor.listing.wire import app_with_risk, wire
 from monitor.stores import Standing
 from monitor.tokens import Role
 
@@ -46,6 +47,14 @@ def _row(listed: Listed[Any], what: str, read: Callable[[Api, str], Any], gives:
 def _operation(path: str, what: str, answer: Callable[[Api, Call], Reply], gives: Any, summary: str) -> Operation:
     name = f"show_{what.replace(' ', '_')}"
     return Operation(path, name, Role.VIEWER, summary, answer, gives, errors=OBJECT_ERRORS)
+
+
+def _decision(api: Api, call: Call) -> Reply:
+    key = named(api, "decision", call.path["id"])
+    row = api.store.decision(key)
+    if row is None:
+        raise Refused(404, f"there is no decision {key}")
+    return Reply({**wire(row), "enforcement": receipts_told(api.store.deliveries_about(key))})
 
 
 def _app(api: Api, call: Call) -> Reply:
@@ -101,7 +110,13 @@ def _playbook(api: Api, call: Call) -> Reply:
 OPERATIONS: Final = (
     _row(lists.FINDINGS, "finding", lambda api, key: api.store.finding(key), shapes.FINDING, "One finding."),
     _row(lists.INCIDENTS, "incident", lambda api, key: api.store.incident(key), shapes.INCIDENT, "One incident."),
-    _row(lists.DECISIONS, "decision", lambda api, key: api.store.decision(key), shapes.DECISION, "One decision."),
+    _operation(
+        "/decisions/{id}",
+        "decision",
+        _decision,
+        shapes.DECISION_SHOWN,
+        "One decision, and which enforcers have been told of it since when.",
+    ),
     _row(
         lists.DEAD_LETTERS,
         "dead letter",

@@ -23,7 +23,28 @@ INCIDENT: Final = Incident
 DECISION: Final = Decision
 DEAD_LETTER: Final = DeadLetterRow
 STANDING: Final = Standing
-WIRED: Final = (Finding, Incident, Decision, DeadLetterRow, Standing)
+
+
+class Receipt(msgspec.Struct, kw_only=True):
+    """What an enforcer has been told of a decision, and how far that has come."""
+
+    enforcer: str
+    told: str
+    state: str
+    attempts: int
+    sent: datetime | None
+    receipt: str
+    error: str
+
+
+class DecisionShown(Decision, frozen=True, kw_only=True):
+    """A decision, and which enforcers have been told of it since when."""
+
+    enforcement: tuple[Receipt, ...]
+
+
+DECISION_SHOWN: Final = DecisionShown
+WIRED: Final = (Finding, Incident, Decision, DecisionShown, DeadLetterRow, Standing)
 """Structs that are told by `listing.wire`: times as text, sealed bytes left out."""
 
 

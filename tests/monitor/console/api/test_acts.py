@@ -28,7 +28,7 @@ def test_an_act_is_added_seen_and_lifted(fresh):
     made = _post(fresh, "decisions", ADDED, status=201)
     assert (made["changed"], made["decision"]["state"], made["decision"]["target"]) == (True, "active", "login")
     key = made["decision"]["id"]
-    assert fresh.get(f"decisions/{key}") == made["decision"]
+    assert fresh.get(f"decisions/{key}") == {**made["decision"], "enforcement": []}
     lifted = _post(fresh, f"decisions/{key[:8]}/revoke", WHY)
     assert [one["state"] for one in lifted["decisions"]] == ["revoked"]
     assert "has ended already" in _post(fresh, f"decisions/{key}/revoke", WHY, status=409)["message"]

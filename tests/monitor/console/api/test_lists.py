@@ -133,7 +133,8 @@ def test_a_page_can_be_one_object_a_line(site, line):
 @pytest.mark.parametrize("name", ["findings", "incidents", "decisions", "deadletters", "allowlists", "rules"])
 def test_an_object_is_that_of_the_command_line(site, line, name):
     row = line.rows(name, "list")[0]
-    assert site.get(f"{name}/{row['id']}") == row
+    shown = [row] if name == "allowlists" else line.rows(name, "show", row["id"])
+    assert [site.get(f"{name}/{row['id']}")] == shown
     assert "there is no" in site.refused(f"{name}/zzz", 404)
 
 
