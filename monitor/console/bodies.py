@@ -47,20 +47,33 @@ def encoding_of(request: Request) -> str:
 
 def unpacked(body: bytes, encoding: str, bounds: RequestBounds) -> bytes:
     """The body as it was before it was packed. Raises `Refused` when it is broken, or grows too large."""
+    most = unpacked_most(body, encoding, bounds)
+    content = unpacked_within(body, encoding, most)
+    if content is None:
+        raise Refused(413, f"a body that unpacks to more than {most} bytes; send it in parts")
+    return content
+
+
+def unpacked_most(body: bytes, encoding: str, bounds: RequestBounds) -> int:
+    """How large the body may be once it is unpacked."""
     if encoding == "identity":
-        return body
-    most = min(bounds.unpacked_bytes_max, max(FREE_BYTES, RATIO_MAX * len(body)))
-    blocks: list[bytes] = []
-    size = 0
+        return len(body)
+    return min(bounds.unpacked_bytes_max, max(FREE_BYTES, RATIO_MAX * len(body)))
+
+
+def unpacked_within(body: bytes, encoding: str, most: int) -> bytes | None:
+    """The body unpacked, where it is of so many bytes at most. Raises `Refused` when it is broken."""
+    if encoding == "identity":
+        return body if len(body) <= most else None
+    whole = io.BytesIO()
     try:
         for block in _gunzipped(body) if encoding == "gzip" else _unzstandard(body):
-            size += len(block)
-            if size > most:
-                raise Refused(413, f"a body that unpacks to more than {most} bytes; send it in parts")
-            blocks.append(block)
+            whole.write(block)
+            if whole.tell() > most:
+                return None
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
         raise Refused(400, f"the body is not what Content-Encoding: {encoding} says: {error}") from None
-    return b"".join(blocks)
+    return whole.getvalue()
 
 
 def _gunzipped(body: bytes) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from monitor.console.access import Refused
 from monitor.console.bulk_body import BulkBody, BulkReader, outcome_of, read_bulk
 from monitor.console.cluster import shipper_answer
 from monitor.console.documents import on_one_line
-from monitor.console.doors import Door
+from monitor.console.doors import WORKED_BYTES, Door
 from monitor.console.pages import Answer, Page
 from monitor.spool.given import Given
 from monitor.spool.window import request_digest
@@ -58,7 +58,7 @@ class BulkPages:
             body = read_bulk(content, token.id, index)
             return body.given(request_digest(token.id, f"{BULK} {index}", content)), body
 
-        taken, body = await self._door.receive(request, BULK, made)
+        taken, body = await self._door.receive(request, BULK, made, WORKED_BYTES)
         return shipper_answer(request, body.answer(taken))
 
     async def _index(self, request: Request, token: Token | None) -> Response:
@@ -72,7 +72,7 @@ class BulkPages:
         index, name = _index_of(request), request.path_params.get("name")
 
         def made(content: bytes) -> tuple[Given, BulkBody]:
-            if not content.strip():
+            if not content or content.isspace():
                 raise Refused(400, "no document in it")
             reader = BulkReader(token.id)
             reader.add(operation, index, name, on_one_line(content))

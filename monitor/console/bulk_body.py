@@ -62,8 +62,9 @@ class BulkBody(msgspec.Struct, frozen=True):
     def given(self, request: bytes) -> Given:
         """What the spool is given; `request` is the digest of all of it."""
         ids = b"".join(self.ids) if any(one is not NO_ID for one in self.ids) else b""
+        count = len(self.lines)
         self.lines.append(b"")
-        return Given(b"\n".join(self.lines), request=request, ids=ids, creates=self.creates)
+        return Given(b"\n".join(self.lines), request=request, ids=ids, creates=self.creates, count=count)
 
     def answer(self, taken: Taken) -> bytes:
         """The items, each with what became of it, as JSON."""
@@ -119,25 +120,27 @@ class BulkReader:
         body.items.append(Item(operation, index, name, len(body.lines)))
         body.lines.append(line_of(document, name))
         body.creates.append(operation == "create")
-        body.ids.append(NO_ID if name is None else id_digest(self._prefix(index), name, document))
+        body.ids.append(NO_ID if name is None else self._digest(operation, index, name, document))
 
     def refuse(self, operation: str, index: str, name: str | None, why: str) -> None:
         """An item that is not taken."""
         self.body.items.append(Item(operation, index, name, None, why))
 
-    def _prefix(self, index: str) -> Any:
+    def _digest(self, operation: str, index: str, name: str, document: bytes) -> bytes:
         if index not in self._prefixes:
             self._prefixes[index] = id_prefix(self._token, index)
-        return self._prefixes[index]
+        return id_digest(self._prefixes[index], name, None if operation == "create" else document)
 
 
 def read_bulk(content: bytes, token: str, index: str) -> BulkBody:
     """A request of `token`; `index` is what items are for that name none. Raises `Refused` where it is no bulk request."""
-    if content.count(b"\n") > 3 * ITEMS_MAX:  # some end a document with a line of its own
-        raise Refused(413, f"more than {ITEMS_MAX} items; send them in parts")
     reader = BulkReader(token)
     known: dict[bytes, tuple[str, _Named]] = {}
-    lines = _not_blank(content)
+    most = 3 * ITEMS_MAX  # some end a document with a line of its own
+    split = content.split(b"\n", most)
+    if len(split) > most:
+        raise Refused(413, f"more than {ITEMS_MAX} items; send them in parts")
+    lines = _not_blank(split)
     for number, line in enumerate(lines):
         action = known.get(line)
         if action is None:
@@ -164,8 +167,8 @@ def read_bulk(content: bytes, token: str, index: str) -> BulkBody:
     return reader.body
 
 
-def _not_blank(content: bytes) -> Iterator[bytes]:
-    for line in content.split(b"\n"):
+def _not_blank(lines: list[bytes]) -> Iterator[bytes]:
+    for line in lines:
         if line and (line[:1] == b"{" or not line.isspace()):
             yield line
 

@@ -40,7 +40,7 @@ class EventsPage:
 
         def made(body: bytes) -> tuple[Given, int]:
             given = _given(body, token, key)
-            return given, given.lines.count(b"\n")
+            return given, given.count
 
         taken, count = await self._door.receive(request, PATH, made)
         if taken.outcome is Outcome.REPEATED:
@@ -51,12 +51,13 @@ class EventsPage:
 
 
 def _given(lines: bytes, token: Token, key: str | None) -> Given:
-    if not lines.strip():
+    if not lines or lines.isspace():
         raise Refused(400, "no event: one JSON object a line is expected")
     whole = lines if lines.endswith(b"\n") else lines + b"\n"
+    count = whole.count(b"\n")
     if key is None:
-        return Given(whole, request=request_digest(token.id, PATH, whole))
-    return Given(whole, digest_of(token.id, key, whole))
+        return Given(whole, request=request_digest(token.id, PATH, whole), count=count)
+    return Given(whole, digest_of(token.id, key, whole), count=count)
 
 
 def _key_of(request: Request) -> str | None:

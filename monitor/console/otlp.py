@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from monitor.console import otlp_json
 from monitor.console.access import Refused
-from monitor.console.doors import Door
+from monitor.console.doors import WORKED_BYTES, Door
 from monitor.console.otlp_fields import Lines, Record, Unreadable, Values
 from monitor.console.pages import HEADERS, Page
 from monitor.spool.given import Given
@@ -49,10 +49,13 @@ class OtlpPage:
 
         def made(content: bytes) -> tuple[Given, tuple[int, str]]:
             lines, rejected, why = self._lines(form, content)
-            return Given(b"".join(lines), request=request_digest(token.id, PATH, content)), (rejected, why)
+            return Given(b"".join(lines), request=request_digest(token.id, PATH, content), count=len(lines)), (
+                rejected,
+                why,
+            )
 
         try:
-            _, (rejected, why) = await self._door.receive(request, PATH, made)
+            _, (rejected, why) = await self._door.receive(request, PATH, made, WORKED_BYTES)
         except Refused as refused:
             content = form.status(_CODES.get(refused.status, _UNAVAILABLE), refused.message)
             return _told(content, kind, refused.status, refused.retry_after_s)

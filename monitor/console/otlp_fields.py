@@ -75,6 +75,10 @@ PLAN_KEYS_MAX: Final = 128
 """Forms that are remembered, of events with as many fields at most."""
 
 Values = list[tuple[str, Any]]
+Names = tuple[tuple[str, ...], tuple[str, ...]]
+"""Those of attributes, as they came, and those of the fields beside them."""
+
+_UNPLAIN: Final = frozenset({dict, type(None)})
 
 _encode: Final = msgspec.json.encode
 
@@ -87,7 +91,8 @@ class Record(msgspec.Struct, gc=False):
     severity: int
     level: str
     body: Any
-    attributes: Values
+    names: tuple[str, ...]  # of the attributes
+    values: list[Any]
     trace: str = ""
     span: str = ""
     name: str = ""
@@ -95,10 +100,14 @@ class Record(msgspec.Struct, gc=False):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How events with the same names are written: a form, and which of the values fill it."""
+    """How events with the same names are written: a form, and which of the values fill it.
+
+    `is_plain`: the values stand as they came, unless one of them is a map or is none.
+    """
 
     form: bytes
     order: tuple[int, ...]
+    is_plain: bool
 
 
 class Unreadable(Exception):
@@ -109,26 +118,35 @@ class Lines:
     """Writes records as lines of nested JSON. Records with the same names are filled into the same form."""
 
     def __init__(self) -> None:
-        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._plans: dict[Names, Plan] = {}
         self._second = -1
         self._until_second = ""
 
     def line(self, record: Record, common: Values) -> bytes:
         """One record as a line with its end; `common` is what scope and resource say. Raises `Unreadable`."""
-        values: Values = []
-        for name, value in record.attributes:
-            _add(values, name, value)
+        beside: Values = []
         if isinstance(record.body, dict):
             for name, value in record.body.items():
-                _add(values, name, value)
+                _add(beside, name, value)
         elif record.body is not None:
-            values.append(("message", record.body if isinstance(record.body, str) else _encode(record.body).decode()))
-        self._add_own(values, record)
-        values += common
-        names = tuple([name for name, _ in values])
-        plan = self._plans.get(names) or self._planned(names)
-        encoded = [_encode(values[place][1]) for place in plan.order]
-        return plan.form % tuple(encoded) + b"\n"
+            beside.append(("message", record.body if isinstance(record.body, str) else _encode(record.body).decode()))
+        self._add_own(beside, record)
+        beside += common
+        known = (record.names, tuple([name for name, _ in beside]))
+        plan = self._plans.get(known) or self._planned(known)
+        if not plan.is_plain or not _UNPLAIN.isdisjoint(map(type, record.values)):
+            return self._unplain(record, beside)
+        values = record.values + [value for _, value in beside]
+        return plan.form % tuple([_encode(values[place]) for place in plan.order])
+
+    def _unplain(self, record: Record, beside: Values) -> bytes:
+        """A record with attributes that are more than a value of a field."""
+        values: Values = []
+        for name, value in zip(record.names, record.values, strict=True):
+            _add(values, name, value)
+        values += beside
+        plan = self._planned(((), tuple([name for name, _ in values])))
+        return plan.form % tuple([_encode(values[place][1]) for place in plan.order])
 
     def _add_own(self, values: Values, record: Record) -> None:
         time = record.time or record.observed
@@ -154,19 +172,21 @@ class Lines:
             self._second = second
         return f"{self._until_second}.{rest:09d}Z"
 
-    def _planned(self, names: tuple[str, ...]) -> Plan:
-        plan = _plan_of(names)
-        if len(names) <= PLAN_KEYS_MAX:
-            if len(self._plans) >= PLANS_MAX:
-                self._plans.clear()
-            self._plans[names] = plan
+    def _planned(self, known: Names) -> Plan:
+        plan = self._plans.get(known)
+        if plan is None:
+            plan = _plan_of(*known)
+            if sum(map(len, known)) <= PLAN_KEYS_MAX:
+                if len(self._plans) >= PLANS_MAX:
+                    self._plans.clear()
+                self._plans[known] = plan
         return plan
 
 
-def common_values(attributes: Values, scope: str) -> Values:
-    """What is said once for many records."""
+def common_values(names: tuple[str, ...], said: list[Any], scope: str) -> Values:
+    """What is said once for many records: the attributes of a resource, and the name of a scope."""
     values: Values = [("log.logger", scope)] if scope else []
-    for name, value in attributes:
+    for name, value in zip(names, said, strict=True):
         _add(values, name, value)
     return values
 
@@ -198,14 +218,16 @@ def _is_address(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _plan_of(names: tuple[str, ...]) -> Plan:
+def _plan_of(attributes: tuple[str, ...], beside: tuple[str, ...]) -> Plan:
     """The form of events with these names; of a name that comes twice the first counts."""
     tree: dict[str, Any] = {}
+    names = (*[RENAMED.get(name, name) for name in attributes], *beside)
     for place, name in enumerate(names):
         parts = name.split(".")
         _grow(tree, parts if len(parts) <= PARTS_MAX else [name], place)
     order: list[int] = []
-    return Plan(_form(tree, order), tuple(order))
+    is_plain = not any(name in ADDRESSES or name.startswith(tuple(HEADERS)) for name in attributes)
+    return Plan(_form(tree, order) + b"\n", tuple(order), is_plain)
 
 
 def _grow(tree: dict[str, Any], parts: list[str], place: int) -> None:

@@ -96,9 +96,9 @@ def read(content: bytes) -> Iterator[tuple[Record | Unreadable, Values]]:
     except RecursionError:
         raise Refused(400, "this is nested too deep") from None
     for of_resource in request.resource_logs:
-        attributes = _pairs(of_resource.resource.attributes) if of_resource.resource is not None else []
+        said = _pairs(of_resource.resource.attributes if of_resource.resource is not None else [])
         for of_scope in of_resource.scope_logs:
-            common = common_values(attributes, of_scope.scope.name if of_scope.scope is not None else "")
+            common = common_values(*said, of_scope.scope.name if of_scope.scope is not None else "")
             for record in of_scope.log_records:
                 yield _record(record), common
 
@@ -122,7 +122,7 @@ def _record(record: _Record) -> Record | Unreadable:
             record.severity_number,
             record.severity_text,
             _value(record.body, 0),
-            _pairs(record.attributes),
+            *_pairs(record.attributes),
             record.trace_id,
             record.span_id,
             record.event_name,
@@ -139,8 +139,12 @@ def _nanoseconds(number: int | str) -> int:
     return found
 
 
-def _pairs(pairs: list[_Pair], depth: int = 0) -> Values:
-    return [(pair.key, _value(pair.value, depth)) for pair in pairs]
+def _pairs(pairs: list[_Pair], depth: int = 0) -> tuple[tuple[str, ...], list[Any]]:
+    """Names and values."""
+    return tuple([pair.key for pair in pairs]), [
+        _value(value, depth) if value is None or value.string_value is None else value.string_value
+        for value in [pair.value for pair in pairs]
+    ]
 
 
 def _value(value: _Any | None, depth: int) -> Any:
@@ -157,7 +161,7 @@ def _value(value: _Any | None, depth: int) -> Any:
     if depth >= DEPTH_MAX:
         raise Unreadable(f"a value that is nested deeper than {DEPTH_MAX}")
     if value.kvlist_value is not None:
-        return dict(_pairs(value.kvlist_value.values, depth + 1))
+        return dict(zip(*_pairs(value.kvlist_value.values, depth + 1), strict=True))
     if value.array_value is not None:
         return [_value(inner, depth + 1) for inner in value.array_value.values]
     return None

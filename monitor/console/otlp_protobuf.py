@@ -30,9 +30,9 @@ def read(content: bytes) -> Iterator[tuple[Record | Unreadable, Values]]:
     except DecodeError:
         raise Refused(400, "this is no ExportLogsServiceRequest") from None
     for of_resource in request.resource_logs:
-        attributes = _pairs(of_resource.resource.attributes)
+        said = _pairs(of_resource.resource.attributes)
         for of_scope in of_resource.scope_logs:
-            common = common_values(attributes, of_scope.scope.name)
+            common = common_values(*said, of_scope.scope.name)
             for record in of_scope.log_records:
                 yield _record(record), common
 
@@ -73,7 +73,7 @@ def _record(record: Any) -> Record | Unreadable:
             record.severity_number,
             record.severity_text,
             _value(record.body, 0),
-            _pairs(record.attributes),
+            *_pairs(record.attributes),
             record.trace_id.hex(),
             record.span_id.hex(),
             record.event_name,
@@ -83,14 +83,15 @@ def _record(record: Any) -> Record | Unreadable:
         return unreadable
 
 
-def _pairs(attributes: Any, depth: int = 0) -> Values:
-    return [(pair.key, _value(pair.value, depth)) for pair in attributes]
+def _pairs(attributes: Any, depth: int = 0) -> tuple[tuple[str, ...], list[Any]]:
+    """Names and values. Most of these are texts, which have no other kind when they are not empty."""
+    pairs = list(attributes)
+    values = [pair.value for pair in pairs]
+    return tuple([pair.key for pair in pairs]), [value.string_value or _value(value, depth) for value in values]
 
 
 def _value(value: Any, depth: int) -> Any:
     kind = value.WhichOneof("value")
-    if kind == "string_value":
-        return value.string_value
     if kind is None:
         return None
     found = getattr(value, kind)
@@ -102,6 +103,6 @@ def _value(value: Any, depth: int) -> Any:
         if depth >= DEPTH_MAX:
             raise Unreadable(f"a value that is nested deeper than {DEPTH_MAX}")
         if kind == "kvlist_value":
-            return dict(_pairs(found.values, depth + 1))
+            return dict(zip(*_pairs(found.values, depth + 1), strict=True))
         return [_value(inner, depth + 1) for inner in found.values]
     return found

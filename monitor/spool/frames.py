@@ -76,13 +76,13 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 def frame(
     seal: Seal, kind: int, position: int, arrival: int, key: bytes, content: bytes, ids: bytes = b""
-) -> tuple[Head, bytes]:
-    """A frame and its bytes."""
+) -> tuple[Head, tuple[bytes, bytes]]:
+    """A frame and its bytes: those of the head, and what is sealed."""
     head = Head(kind=kind, position=position, arrival=arrival, length=len(content), key=key, sealed_bytes=0, checksum=0)
     sealed = seal.seal(content + ids, head.context)
     head = msgspec.structs.replace(head, sealed_bytes=len(sealed), checksum=zlib.crc32(sealed))
     packed = _HEAD.pack(MAGIC, kind, position, arrival, head.length, key, len(sealed), head.checksum)
-    return head, b"".join((packed, _CRC.pack(zlib.crc32(packed)), sealed))
+    return head, (packed + _CRC.pack(zlib.crc32(packed)), sealed)
 
 
 def read_head(file: BinaryIO) -> Head | None:

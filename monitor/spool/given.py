@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 
 class Given(msgspec.Struct, frozen=True):
-    r"""The lines of one request, each ended by ``\n``, and the digest of its idempotency key with them.
+    r"""The lines of one request, each ended by ``\n``, how many they are, and the digest of its idempotency key with them.
 
     Without a key, `request` is the digest of all of it. `ids` has a digest for each line (`ids.NO_ID` for one without); of a
     line that `creates`, its id must not have been taken before, and of another one not with the same document.
@@ -33,6 +33,7 @@ class Given(msgspec.Struct, frozen=True):
     request: bytes = NO_KEY
     ids: bytes = b""
     creates: Sequence[bool] = ()
+    count: int = 0  # only to be told
 
 
 class Taken(msgspec.Struct, frozen=True):

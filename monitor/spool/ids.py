@@ -26,6 +26,7 @@ NAME_BYTES: Final = 8
 NO_ID: Final = bytes(ID_BYTES)
 """Stands for a document without an id."""
 
+_NO_DOCUMENT: Final = bytes(ID_BYTES - NAME_BYTES)
 _DIGESTS: Final = np.dtype([("name", ">u8"), ("document", ">u8")])
 
 Array = npt.NDArray[Any]
@@ -36,10 +37,12 @@ def id_prefix(token: str, index: str) -> Any:
     return hashlib.blake2b(f"{token}\0{index}\0".encode(errors="surrogatepass"), digest_size=NAME_BYTES)
 
 
-def id_digest(prefix: Any, name: str, document: bytes) -> bytes:
-    """What is remembered of a document that has an id."""
+def id_digest(prefix: Any, name: str, document: bytes | None) -> bytes:
+    """What is remembered of a document that has an id; without the document, every other one with this id is another."""
     named = prefix.copy()
     named.update(name.encode(errors="surrogatepass"))
+    if document is None:
+        return bytes(named.digest() + _NO_DOCUMENT)
     return bytes(named.digest() + hashlib.blake2b(document, digest_size=ID_BYTES - NAME_BYTES).digest())
 
 

@@ -53,7 +53,8 @@ class KeptIds:
         if not content:
             return None
         path = self._folder / f"{start:020d}{SUFFIX}"
-        _, whole = frame(self._seal, IDS, start, newest, NO_KEY, content)
+        _, parts = frame(self._seal, IDS, start, newest, NO_KEY, content)
+        whole = b"".join(parts)
         write_file(path, whole, "spool-ids")
         self._sizes[path] = len(whole)
         return path

@@ -132,17 +132,17 @@ class Spool:
                 continue
             kind, key = (LINES, one.key) if one.request == NO_KEY else (UNKEYED, one.request)
             head, whole = frame(self.seal, kind, position, now, key, lines, ids)
-            if size + len(whole) > self._bytes_max:
+            if size + head.frame_bytes > self._bytes_max:
                 outcomes.append(Taken(Outcome.FULL))
                 continue
             outcomes.append(Taken(Outcome.TAKEN, repeated))
             seen[one.key[:NAME_BYTES]] = one.key
             named.update(zip(names_of(ids), documents_of(ids), strict=True))
             taken.append((head, ids))
-            parts.append(whole)
-            position, size = head.end, size + len(whole)
+            parts += whole
+            position, size = head.end, size + head.frame_bytes
         if taken:
-            self._append(b"".join(parts), position, now)
+            self._append(parts, position, now)
             for head, ids in taken:
                 self._remember(head, ids)
         return outcomes
@@ -160,7 +160,7 @@ class Spool:
 
     # Writing
 
-    def _append(self, content: bytes, position: int, now: int) -> None:
+    def _append(self, parts: Sequence[bytes], position: int, now: int) -> None:
         """Write to the newest segment, or to a new one, up to a position, and fsync; after an error nothing has changed."""
         segment = self._current
         if segment is None or self._sizes[segment.path] >= SEGMENT_BYTES or self._ids.is_full:
@@ -170,7 +170,7 @@ class Spool:
             boundary("write:spool")
             descriptor = os.open(segment.path, os.O_WRONLY)
             try:
-                _write_at(descriptor, content, size)
+                grown = _write_at(descriptor, parts, size)
                 boundary("fsync:spool")
                 os.fsync(descriptor)
             finally:
@@ -180,7 +180,7 @@ class Spool:
             self._is_torn = True
             raise
         with self.grown:
-            self._sizes[segment.path] = size + len(content)
+            self._sizes[segment.path] = grown
             self.end = position
             self.grown.notify_all()
 
@@ -194,18 +194,18 @@ class Spool:
         kept = self._ids.keep(start)
         path = self.folder / f"{start:020d}{SUFFIX}"
         part = path.with_suffix(".part")
-        _, content = frame(self.seal, KEYS, start, now, NO_KEY, self._window.packed(now))
+        head, parts = frame(self.seal, KEYS, start, now, NO_KEY, self._window.packed(now))
         boundary("write:spool-segment")
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            _write_at(descriptor, content, 0)
+            _write_at(descriptor, parts, 0)
             boundary("fsync:spool-segment")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
         publish(part, path, "spool-segment")
         with self.grown:
-            self._sizes[path] = len(content)
+            self._sizes[path] = head.frame_bytes
         self._current = SegmentFile(start, path)
         self._ids.followed(kept, now)
         return self._current
@@ -297,11 +297,14 @@ def _is_unfinished(tail: bytes) -> bool:
     return len(tail) < HEAD_BYTES or not any(tail)
 
 
-def _write_at(descriptor: int, content: bytes, offset: int) -> None:
-    left = memoryview(content)
-    while left:
-        written = os.pwrite(descriptor, left, offset)
-        left, offset = left[written:], offset + written
+def _write_at(descriptor: int, parts: Sequence[bytes], offset: int) -> int:
+    """Write parts one behind the other; where the last ends."""
+    for part in parts:
+        left = memoryview(part)
+        while left:
+            written = os.pwrite(descriptor, left, offset)
+            left, offset = left[written:], offset + written
+    return offset
 
 
 def _cut(path: Path, size: int) -> None:

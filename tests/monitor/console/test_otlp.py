@@ -293,5 +293,5 @@ def test_forms_are_remembered_within_bounds(monkeypatch):
     monkeypatch.setattr("monitor.console.otlp_fields.PLANS_MAX", 3)
     writer = Lines()
     for number in range(10):
-        writer.line(Record(SECOND, 0, 0, "", None, [(f"a{number}", 1)]), [])
+        writer.line(Record(SECOND, 0, 0, "", None, (f"a{number}",), [1]), [])
     assert len(writer._plans) <= 3

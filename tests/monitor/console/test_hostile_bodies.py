@@ -1,0 +1,215 @@
+"""Hostile bodies at every door: each gets an answer that is no 500, nothing of it is a fault of ours, and memory stays in bounds."""
+
+import gzip
+import json
+import socket
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from hostile import MIB, Server
+
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+JSON = {"Content-Type": "application/json"}
+GZIP = {"Content-Encoding": "gzip"}
+DOORS = {
+    "/v1/events": {},
+    "/_bulk": {},
+    "/logs/_bulk": {},
+    "/logs/_doc": {},
+    "/logs/_create/1": {},
+    "/v1/logs": PROTOBUF,
+    "/v1/logs#json": JSON,
+    "/_index_template/x": {},
+}
+GROWTH_MAX = 32 * 8 * MIB + 4 * 32 * MIB
+"""As documented: ``in_flight_max`` × ``body_bytes_max``, and 4 × ``unpacked_bytes_max``."""
+
+LOG_RECORD = b"\x09" + b"\x01" * 8 + b"\x2a\x03\x0a\x01x"
+VALID = {
+    "/v1/logs": b"\x0a\x17\x12\x15\x12\x0e" + LOG_RECORD + b"\x12\x03\x09\x01\x01",
+    "/v1/logs#json": b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1","attributes":[{"key":"a"}]}]}]}]}',
+    "/_bulk": b'{"create":{"_id":"1","_index":"a"}}\n{"@timestamp":1772500000000,"host":"x"}\n',
+}
+DEEP = st.integers(1, 5000).map(lambda depth: b"[" * depth) | st.integers(1, 3000).map(lambda depth: b'{"a":' * depth)
+NUMBERS = st.sampled_from(
+    [b"1e999", b"-0", b"9" * 5000, b"NaN", b"1" + b"0" * 400 + b".5", b'"\\ud800"', b"\xff\xfe", b"null"]
+)
+LINES = st.lists(
+    st.one_of(
+        st.binary(max_size=40),
+        DEEP,
+        NUMBERS.map(lambda number: b'{"index":{"_id":' + number + b"}}"),
+        NUMBERS.map(lambda number: b'{"@timestamp":' + number + b',"host":' + number + b"}"),
+        st.sampled_from(
+            [
+                b'{"index":{}}',
+                b'{"create":{"_id":""}}',
+                b'{"update":{"_id":"1"}}',
+                b'{"delete":{}}',
+                b'{"index":[]}',
+                b"{}",
+                b"",
+            ]
+        ),
+        NUMBERS.map(
+            lambda number: (
+                b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":%b,"body":{"intValue":%b}}]}]}]}'
+                % (number, number)
+            )
+        ),
+    ),
+    max_size=6,
+).map(b"\n".join)
+
+
+@st.composite
+def mutated(draw):
+    """Something valid with some of its bytes changed, cut or repeated."""
+    content = bytearray(draw(st.sampled_from(sorted(VALID.values()))))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(content) - 1))
+        how = draw(st.sampled_from(["change", "cut", "insert"]))
+        if how == "change":
+            content[at] = draw(st.integers(0, 255))
+        elif how == "cut":
+            content = content[: at + 1]
+        else:
+            content[at:at] = draw(st.binary(max_size=6))
+    return bytes(content)
+
+
+BODIES = st.one_of(LINES, mutated(), st.binary(max_size=200))
+PACKED = {
+    "identity": lambda content: content,
+    "gzip": gzip.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+    "cut": lambda content: gzip.compress(content)[:-5],
+    "deflate": zlib.compress,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("hostile"))
+    yield server
+    server.close()
+
+
+def is_unharmed(server):
+    log = server.log.read_text()
+    return "page_failed" not in log and "Traceback" not in log
+
+
+@settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(st.sampled_from(sorted(DOORS)), BODIES, st.sampled_from(sorted(PACKED)))
+def test_whatever_comes_is_answered_and_nothing_breaks(server, door, content, packing):
+    encoding = {"identity": {}, "cut": GZIP, "deflate": GZIP}.get(packing, {"Content-Encoding": packing})
+    path = door.partition("#")[0]
+    status = server.post(
+        path, PACKED[packing](content), {**DOORS[door], **encoding}, method="PUT" if "templ" in path else "POST"
+    )
+    assert status in {200, 201, 400, 409, 413, 415, 422}
+    assert is_unharmed(server)
+
+
+HEADS = {
+    "it says more than comes": (b"Content-Length: 500", b'{"index":{}}\n{}\n'),
+    "it says less than comes": (b"Content-Length: 3", b"{}\nGET / HTTP/1.1\r\n\r\n" * 3),
+    "it says two lengths": (b"Content-Length: 3\r\nContent-Length: 4", b"{}\n"),
+    "it says a length and pieces": (b"Content-Length: 3\r\nTransfer-Encoding: chunked", b"3\r\n{}\n\r\n0\r\n\r\n"),
+    "its length is no number": (b"Content-Length: -1", b"{}\n"),
+    "its length is endless": (b"Content-Length: " + b"9" * 30, b"{}\n"),
+    "its pieces are none": (b"Transfer-Encoding: chunked", b"zz\r\n{}\n\r\n"),
+    "its pieces do not end": (b"Transfer-Encoding: chunked", b"3\r\n{}\n\r\n"),
+    "its piece says more than may be": (b"Transfer-Encoding: chunked", b"ffffffff\r\n{}\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("path", sorted({door.partition("#")[0] for door in DOORS}))
+@pytest.mark.parametrize("how", sorted(HEADS))
+def test_heads_that_lie_are_answered_or_left(server, path, how):
+    head, content = HEADS[how]
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with socket.create_connection(address, timeout=5) as connection:
+        first = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token}\r\n"
+        connection.sendall(first.encode() + b"Content-Type: application/json\r\n" + head + b"\r\n\r\n" + content)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(4096)
+    assert not answer.startswith(b"HTTP/1.1 5")
+    assert is_unharmed(server)
+
+
+def framed(content, *tags):
+    for tag in tags:
+        size, length = len(content), b""
+        while size > 127:
+            length, size = length + bytes([size & 127 | 128]), size >> 7
+        content = bytes([tag << 3 | 2]) + length + bytes([size]) + content
+    return content
+
+
+def large(name):
+    """A body that is meant to take much memory, and where it goes."""
+    line = b'{"@timestamp":"2026-03-02T10:00:00Z","m":"' + b"x" * 100 + b'"}\n'
+    record = {"timeUnixNano": 1, "body": {"stringValue": "aaaaaaa"}}
+    return {
+        "lines": lambda: ("/v1/events", line * (8 * MIB // len(line) - 1), {}),
+        "gzip bomb": lambda: ("/v1/events", gzip.compress(bytes(200 * MIB)), GZIP),
+        "zstd bomb": lambda: (
+            "/_bulk",
+            zstandard.ZstdCompressor().compress(bytes(200 * MIB)),
+            {"Content-Encoding": "zstd"},
+        ),
+        "newlines": lambda: ("/_bulk", b"\n" * (8 * MIB), {}),
+        "empty records": lambda: ("/v1/logs", framed(b"\x12\x00" * (4 * MIB - 10), 2, 1), PROTOBUF),
+        "empty objects": lambda: ("/v1/logs", b'{"resourceLogs":[' + b"{}," * (2 * MIB) + b"{}]}", JSON),
+        "one resource many times": lambda: (
+            "/v1/logs",
+            framed(
+                framed(framed(b"\x0a\x01a" + framed(framed(b"y" * MIB, 1), 2), 1), 1) + framed(LOG_RECORD, 2, 2) * 1000,
+                1,
+            ),
+            PROTOBUF,
+        ),
+        "items": lambda: ("/_bulk", gzip.compress((b'{"index":{}}\n' + line * 5) * 40_000, 1), GZIP),
+        "records": lambda: (
+            "/v1/logs",
+            json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record] * 130_000}]}]}).encode(),
+            JSON,
+        ),
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gzip bomb",
+        "zstd bomb",
+        "newlines",
+        "empty records",
+        "empty objects",
+        "one resource many times",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("lines", "items", "records")),
+    ],
+)
+def test_memory_does_not_grow_beyond_its_bounds(tmp_path, name):
+    """As many such bodies at once as may be under way."""
+    server = Server(tmp_path)
+    try:
+        before = server.most_bytes()
+        statuses = server.posted_at_once([large(name)] * 32)
+        assert statuses <= {200, 400, 408, 413}
+        assert server.most_bytes() - before < GROWTH_MAX
+        assert is_unharmed(server)
+    finally:
+        server.close()
