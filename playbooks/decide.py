@@ -40,7 +40,7 @@ def decide(findings: Sequence[Finding], known: Known, policy: Policy, *, now: in
     The same arguments give the same outcome, and cutting the findings anywhere (with `known.carry` between) changes
     nothing. The caller gives each finding id once, at its creation; evidence that grows later is no new finding.
     """
-    weighing = _Weighing(known, policy, now)
+    weighing = Weighing(known, policy, now)
     considered = [weighing.consider(finding) for finding in findings]
     return Outcome(
         risks=list(weighing.risks.values()),
@@ -79,7 +79,7 @@ def decide_again(
     return decide(kept, known or Known(), policy, now=now)
 
 
-class _Case(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One finding with all that its decision rests on."""
 
     finding: Finding
@@ -89,7 +89,7 @@ class _Case(msgspec.Struct, frozen=True, kw_only=True):
     clock: int
 
 
-class _Result(msgspec.Struct, frozen=True):
+class Result(msgspec.Struct, frozen=True):
     """What became of one proposed act: the decision that stands for it, and why."""
 
     decision: Decision
@@ -97,7 +97,7 @@ class _Result(msgspec.Struct, frozen=True):
     detail: str
 
 
-class _Weighing:
+class Weighing:
     """One call's working memory: what is known, and what the findings so far have changed."""
 
     def __init__(self, known: Known, policy: Policy, now: int | None) -> None:
@@ -116,14 +116,17 @@ class _Weighing:
     def consider(self, finding: Finding) -> Considered:
         """Count one finding and do what it gives cause for."""
         clock = finding.time if self.now is None else self.now
-        excepted = self.policy.exceptions.until(finding.rule.id, finding.entity, finding.owner, clock)
-        if excepted is not None:
+        mode = Mode.REPLAY if self.now is None else Mode.LIVE
+        return msgspec.structs.replace(self._considered(finding, clock), clock=clock, mode=mode)
+
+    def _considered(self, finding: Finding, clock: int) -> Considered:
+        if self._is_excepted(finding, clock):
             named = f"{finding.title.rstrip('.')} (rule {_short(finding.rule.id)})"
             detail = f"{named} does not apply to {_named(finding.entity)}: an exception says so."
             return _considered(finding, None, None, Reason.RULE_EXCEPTED, detail)
         if finding.rule.id in self._shadowed:
             return self._only_recorded(finding)
-        self.history.take_up(finding.entity, _owner(finding))
+        self.history.take_up(finding.entity, owner_of(finding))
         score = self._raise_risk(finding)
         incident = self._join_incident(finding, score)
         playbook = self._playbook_for(finding)
@@ -131,7 +134,7 @@ class _Weighing:
             detail = f"No playbook speaks of such a finding about {_named(finding.entity)}; it is in its incident."
             return _considered(finding, incident, None, Reason.NO_PLAYBOOK, detail)
         mode = Mode.SHADOW if playbook.mode is Mode.SHADOW else Mode.REPLAY if self.now is None else Mode.LIVE
-        case = _Case(finding=finding, incident=incident, playbook=playbook, mode=mode, clock=clock)
+        case = Case(finding=finding, incident=incident, playbook=playbook, mode=mode, clock=clock)
         footing = self._footing(case)
         results = self._climb(case, playbook.reached(footing))
         if not results:
@@ -150,6 +153,18 @@ class _Weighing:
         (word,) = outcome.considered
         detail = f"Rule {_short(finding.rule.id)} is in shadow ({self._shadowed[finding.rule.id]}): {word.detail}"
         return _considered(finding, None, word.decision, Reason.RULE_IN_SHADOW, detail)
+
+    def _is_excepted(self, finding: Finding, clock: int) -> bool:
+        """Whether its rule does not apply there."""
+        return self.policy.exceptions.until(finding.rule.id, finding.entity, finding.owner, clock) is not None
+
+    def _objection(self, proposed: Decision, proposal: Proposal) -> tuple[Reason, str] | None:  # noqa: ARG002 - for those who know more
+        """What speaks against an act."""
+        return objection(proposal, self.policy)
+
+    def _opened(self, finding: Finding, score: float, *, under_act: bool) -> Incident:
+        """The incident that a finding opens."""
+        return incidents.open_incident(finding, score, self.policy.incident, under_act=under_act)
 
     def _raise_risk(self, finding: Finding) -> float:
         config = self.policy.risk
@@ -171,7 +186,7 @@ class _Weighing:
         if current is not None and incidents.belongs(current, finding, config.gap_s):
             incident = incidents.join(current, finding, score, config, under_act=enforced)
         else:
-            incident = incidents.open_incident(finding, score, config, under_act=enforced)
+            incident = self._opened(finding, score, under_act=enforced)
         if current is None or incident.id == current.id or incident.last_finding >= current.last_finding:
             self._incidents[finding.entity] = incident
         self.touched[incident.id] = incident
@@ -188,10 +203,10 @@ class _Weighing:
             self._playbooks[kind] = first_match(self.policy.playbooks, finding)
         return self._playbooks[kind]
 
-    def _footing(self, case: _Case) -> Footing:
+    def _footing(self, case: Case) -> Footing:
         """How the entity stands now, seen by the playbook: its risk, its incident, and its earlier acts."""
         finding, playbook = case.finding, case.playbook
-        owner = _owner(finding)
+        owner = owner_of(finding)
         counted = owner if playbook.per_owner else None
         offences = self.history.offences(finding.entity, counted, playbook.origin, case.mode)
         since = finding.time - playbook.memory_days * _DAY_US
@@ -204,9 +219,9 @@ class _Weighing:
             deadlines_missed=offences.deadlines_missed(since, finding.time, missed_most),
         )
 
-    def _climb(self, case: _Case, steps: list[Step]) -> list[_Result]:
+    def _climb(self, case: Case, steps: list[Step]) -> list[Result]:
         """Do what the highest step says. Where evidence or approval holds all of it back, the step below acts too."""
-        results: list[_Result] = []
+        results: list[Result] = []
         for step in steps:
             here = [self._propose(case, step, action) for action in step.actions]
             results += here
@@ -214,21 +229,19 @@ class _Weighing:
                 break
         return results
 
-    def _propose(self, case: _Case, step: Step, action: Action) -> _Result:
+    def _propose(self, case: Case, step: Step, action: Action) -> Result:
         """Decide on one act: in force, held, or nothing because something says it already."""
         action = self._named_version(case, shortened(action, case.incident))
         proposed = _decision(case, action)
         standing = self.history.in_force(proposed)
         if standing is not None and not outranks(proposed, standing):
-            return _Result(
-                standing, Reason.ALREADY_DECIDED, f"The same act is in force already: {standing.explanation}"
-            )
+            return Result(standing, Reason.ALREADY_DECIDED, f"The same act is in force already: {standing.explanation}")
         above = self.history.above(proposed)
         if above is not None:
-            return _Result(above, Reason.ALREADY_DECIDED, f"A higher act is in force already: {above.explanation}")
+            return Result(above, Reason.ALREADY_DECIDED, f"A higher act is in force already: {above.explanation}")
         lifted = self.history.lifted(proposed)
         if lifted is not None and not outranks(proposed, lifted):
-            return _Result(lifted, Reason.ALREADY_DECIDED, f"A person has lifted this act: {lifted.explanation}")
+            return Result(lifted, Reason.ALREADY_DECIDED, f"A person has lifted this act: {lifted.explanation}")
         proposal = Proposal(
             finding=case.finding,
             incident=case.incident,
@@ -240,13 +253,13 @@ class _Weighing:
             active=self.known.active.get(case.finding.id, Active()),
             behind=self.known.behind.get(case.finding.entity, Behind()),
         )
-        objected = objection(proposal, self.policy)
+        objected = self._objection(proposed, proposal)
         if objected is not None:
             self._tell(tripped(proposal, self.policy, *objected))
             return self._hold(proposed, step, *objected)
         self.history.put_in_force(proposed)
         self._reach(case, proposed.tier)
-        return _Result(proposed, Reason.PLAYBOOK, proposed.explanation)
+        return Result(proposed, Reason.PLAYBOOK, proposed.explanation)
 
     def _tell(self, trip: Trip | None) -> None:
         """Have people told once of each bound; a rule that tripped it is in shadow from the next finding on."""
@@ -255,7 +268,7 @@ class _Weighing:
             if trip.rule is not None:
                 self._shadowed.setdefault(trip.rule, trip.because)
 
-    def _named_version(self, case: _Case, action: Action) -> Action:
+    def _named_version(self, case: Case, action: Action) -> Action:
         """The version that `latest` means at this time, where the registry knows one that has an order."""
         entity = case.finding.entity
         if not isinstance(action, ForceUpdate) or action.version_min != LATEST or entity.scope is not Scope.APP:
@@ -265,11 +278,11 @@ class _Weighing:
             return action
         return msgspec.structs.replace(action, version_min=released)
 
-    def _hold(self, proposed: Decision, step: Step, reason: Reason, because: str) -> _Result:
+    def _hold(self, proposed: Decision, step: Step, reason: Reason, because: str) -> Result:
         """Keep a proposed act for a person to see; the same question is not asked twice."""
         waiting = self.history.waiting(proposed)
         if waiting is not None and waiting.reason is reason and not outranks(proposed, waiting):
-            return _Result(waiting, reason, f"Held already: {waiting.explanation}")
+            return Result(waiting, reason, f"Held already: {waiting.explanation}")
         held = msgspec.structs.replace(
             proposed,
             reason=reason,
@@ -279,7 +292,7 @@ class _Weighing:
         if held.mode is Mode.LIVE:
             held = self._asked(held, step, waiting)
         self.history.hold(held)
-        return _Result(held, reason, held.explanation)
+        return Result(held, reason, held.explanation)
 
     def _asked(self, held: Decision, step: Step, earlier: Decision | None) -> Decision:
         """A decision that waits for a person's answer: a question that takes the place of another is no longer open than that one."""
@@ -290,7 +303,7 @@ class _Weighing:
         may_act = step.unanswered is Unanswered.DECIDE_AGAIN and held.tier.rank <= Tier.THROTTLE.rank
         return msgspec.structs.replace(question, unanswered=Unanswered.DECIDE_AGAIN) if may_act else question
 
-    def _reach(self, case: _Case, tier: Tier) -> None:
+    def _reach(self, case: Case, tier: Tier) -> None:
         """Note in the incident the highest rung put in force."""
         incident = self.touched[case.incident.id]
         if tier.rank > Tier(incident.tier).rank:
@@ -301,7 +314,7 @@ class _Weighing:
                 self._incidents[incident.entity] = incident
 
 
-def _owner(finding: Finding) -> str | None:
+def owner_of(finding: Finding) -> str | None:
     """The developer behind a finding: the app's, or the one it is about."""
     return finding.entity.value if finding.entity.scope is Scope.DEVELOPER else finding.owner
 
@@ -315,7 +328,7 @@ def _short(rule: str) -> str:
     return rule[:_UUID_HEAD_CHARACTERS] if len(rule) == _UUID_CHARACTERS else rule
 
 
-def _decision(case: _Case, action: Action) -> Decision:
+def _decision(case: Case, action: Action) -> Decision:
     """The decision that an action would be, put in force at the case's clock."""
     finding, incident = case.finding, case.incident
     return Decision(
@@ -337,11 +350,11 @@ def _decision(case: _Case, action: Action) -> Decision:
         rule=finding.rule.id,
         mode=case.mode,
         state=DecisionState.ACTIVE,
-        owner=_owner(finding),
+        owner=owner_of(finding),
     )
 
 
-def _explanation(case: _Case, action: Action) -> str:
+def _explanation(case: Case, action: Action) -> str:
     """One sentence for people: what was seen, by which rule, and what follows.
 
     How many events there were is not in it: they go on coming, and the sentence must not depend on when it is said.
@@ -356,7 +369,7 @@ def _explanation(case: _Case, action: Action) -> str:
     )
 
 
-def _telling(results: list[_Result]) -> _Result:
+def _telling(results: list[Result]) -> Result:
     """The result that says most about a finding: what was put in force, else what was held, else what stood already."""
     by_news = sorted(
         results, key=lambda result: (result.reason is not Reason.PLAYBOOK, result.reason is Reason.ALREADY_DECIDED)

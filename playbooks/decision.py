@@ -86,6 +86,8 @@ class Reason(StrEnum):
     HELD_RULE_BUDGET = "held-rule-budget"  # held: one rule brings about too much
     HELD_SHARE = "held-share"  # held: too large a part of all active apps or people
     RULE_IN_SHADOW = "rule-in-shadow"  # nothing: the rule was moved to shadow, what it leads to is only recorded
+    HELD_UNDO = "held-undo"  # held: it would have been decided without what was undone, and waits for a person
+    DISCOUNTED = "discounted"  # nothing: the finding was marked as false, or its rule's part was undone
 
 
 class Unanswered(StrEnum):
@@ -130,6 +132,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return Entity(self.scope, self.value)
 
 
+RELEASED: Final = "released"
+"""The label of a decision that was lifted because of what it rested on, not for what its own rule had said."""
+
+
 def decision_id(incident: str, act: Act, target: str | None, finding: str) -> str:
     """The id of a decision: the same finding in the same incident always proposes the same one."""
     text = "\x1f".join((incident, act, target or "", finding))
@@ -137,10 +143,15 @@ def decision_id(incident: str, act: Act, target: str | None, finding: str) -> st
 
 
 class Considered(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one finding: the decision it brought about, held or not, or why there is none."""
+    """What became of one finding: the decision it brought about, held or not, or why there is none.
+
+    `clock` is the time at which it was weighed: the present (mode live), or in a run over the past (mode replay) its own.
+    """
 
     finding: str
     incident: str | None
     decision: str | None
     reason: Reason
     detail: str  # one sentence for people
+    clock: int = 0
+    mode: Mode = Mode.LIVE

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from detectors.finding import Entity, Scope
-from playbooks.decision import Act, Decision, DecisionState, Mode, Reason, Tier
+from playbooks.decision import RELEASED, Act, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.known import Known, began
 from playbooks.spent import Spent
 from playbooks.versions import is_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 Slot: TypeAlias = tuple[Act, "str | None", Mode]
 """Where at most one decision about an entity is in force: act, target and mode."""
@@ -23,6 +23,7 @@ Slot: TypeAlias = tuple[Act, "str | None", Mode]
 Origin: TypeAlias = tuple[Entity, str, Mode]
 """Whose acts are counted together: an entity (or owner), a playbook, a mode."""
 
+_Entry = TypeVar("_Entry", "tuple[int, str]", "tuple[int, int, str]")
 _UNDECIDED: Final = frozenset({DecisionState.PROPOSED, DecisionState.HELD, DecisionState.AWAITING_APPROVAL})
 _LIFTED: Final = frozenset({DecisionState.REVOKED, DecisionState.REJECTED})
 
@@ -44,6 +45,13 @@ class Offences:
         if decision.type is Act.WARN:
             insort(self._deadlines, (decision.expires, decision.time, name))
 
+    def remove(self, decision: Decision) -> None:
+        """Forget an act that is not to count, if it was counted."""
+        name = decision.finding or decision.id
+        _forget(self._begun, (decision.time, name))
+        if decision.type is Act.WARN:
+            _forget(self._deadlines, (decision.expires, decision.time, name))
+
     def repeats(self, since: int, offence: int, enough: int) -> int:
         """Acts that began before the offence, from `since` on; one of several parts is one. Counts to `enough`."""
         last = bisect_left(self._begun, (offence,))
@@ -55,6 +63,12 @@ class Offences:
         last = bisect_left(self._deadlines, (offence + 1,))
         newest_first = (self._deadlines[index] for index in range(last - 1, -1, -1))
         return _distinct((name for _, given, name in newest_first if given >= since), enough)
+
+
+def _forget(known: list[_Entry], entry: _Entry) -> None:
+    place = bisect_left(known, entry)
+    if place < len(known) and known[place] == entry:
+        del known[place]
 
 
 def _distinct(names: Iterable[str], enough: int) -> int:
@@ -92,6 +106,7 @@ class History:
                 self._remember(decision)
         if owner is not None and owner not in self._owners:
             self._owners.add(owner)
+            self.take_up(Entity(Scope.DEVELOPER, owner), None)  # acts on the developer meet all that is theirs
             for decision in reversed(self._known.owners.get(owner, ())):
                 if began(decision):
                     self._offences[Entity(Scope.DEVELOPER, owner), f"owned:{decision.origin}", decision.mode].add(
@@ -107,7 +122,7 @@ class History:
             self._in_force[decision.entity][slot(decision)] = decision
         elif decision.state in _UNDECIDED:
             self._waiting[place] = decision
-        elif decision.state in _LIFTED:
+        elif decision.state in _LIFTED and RELEASED not in decision.labels:
             self._lifted[(*place, decision.rule)] = decision
 
     def offences(self, entity: Entity, owner: str | None, origin: str, mode: Mode) -> Offences:
@@ -171,13 +186,47 @@ class History:
         self._retire(places.get(slot(decision)), decision.time)
         self._retire(self._waiting.pop((decision.entity, slot(decision)), None), decision.time)
         places[slot(decision)] = decision
-        self._offences[decision.entity, decision.origin, decision.mode].add(decision)
-        if decision.owner is not None:
-            owner = Entity(Scope.DEVELOPER, decision.owner)
-            self._offences[owner, f"owned:{decision.origin}", decision.mode].add(decision)
+        for offences in self._counted(decision):
+            offences.add(decision)
         self.spent.add(decision)
         self._note_enforced(decision)
         self.changed[decision.id] = decision
+
+    def take_back(self, decision: Decision) -> None:
+        """A decision is no longer in force, and counts as no earlier act."""
+        places = self._in_force[decision.entity]
+        current = places.get(slot(decision))
+        if current is not None and current.id == decision.id:
+            del places[slot(decision)]
+        for offences in self._counted(decision):
+            offences.remove(decision)
+        self._enforced[decision.entity].pop(decision.id, None)
+
+    def lift(self, word: Decision) -> None:
+        """A person takes back or refuses what stands in a decision's place by the same rule: it is not decided again there."""
+        place = (word.entity, slot(word))
+        current = self._in_force[word.entity].get(slot(word))
+        if current is not None and current.rule == word.rule:
+            self.take_back(current)
+        waiting = self._waiting.get(place)
+        if waiting is not None and waiting.rule == word.rule:
+            del self._waiting[place]
+        self._lifted[(*place, word.rule)] = word
+
+    def standing(self) -> Iterator[Decision]:
+        """All that is in force, or was when last looked at: their time may have passed."""
+        for places in self._in_force.values():
+            yield from places.values()
+
+    def asked(self) -> Iterator[Decision]:
+        """All that wait for a person."""
+        yield from self._waiting.values()
+
+    def _counted(self, decision: Decision) -> Iterator[Offences]:
+        """Where an act is counted: with its entity's, and with its owner's."""
+        yield self._offences[decision.entity, decision.origin, decision.mode]
+        if decision.owner is not None:
+            yield self._offences[Entity(Scope.DEVELOPER, decision.owner), f"owned:{decision.origin}", decision.mode]
 
     def _retire(self, earlier: Decision | None, at: int) -> None:
         if earlier is not None:

@@ -25,6 +25,8 @@ HISTORY_MAX: Final = 100
 """Entries of the audit that are told of one decision, the newest."""
 
 HELD: Final = {
+    "held-undo": "It would be in force had what was undone never been. An undo puts nothing in force by itself: approve it where "
+    "it should be.",
     "held-exempt": "An exemption protects this entity. `miniwatch allowlists list` shows which, and until when.",
     "held-evidence": "Removal and more need a rule marked as proof, an integrity check, or findings of two kinds of "
     "detector. One kind of rule saw this, however often: a person has to judge it.",

@@ -41,6 +41,7 @@ from monitor.cli.telling import (
     finding_lines,
     incident_lines,
 )
+from monitor.cli.undoing import mark_findings, mark_lines, undo_decisions
 from monitor.listing import filters
 from monitor.listing.filters import Order
 
@@ -90,8 +91,11 @@ def list_findings(
             return
         held = list(rows)
         digits = unique_digits(row.rule.id for row in held)
-        rule_id: Column[Finding] = ("RULE", lambda row: row.rule.id[:digits])
-        write_rows(output, held, [*FINDING_COLUMNS[:-1], rule_id, FINDING_COLUMNS[-1]], limit=limit)
+        marks = opened.store.finding_marks([row.id for row in held])
+        more: list[Column[Finding]] = [("RULE", lambda row: row.rule.id[:digits])]
+        if marks:
+            more.append(("MARK", lambda row: marks[row.id].word if row.id in marks else ""))
+        write_rows(output, held, [*FINDING_COLUMNS[:-1], *more, FINDING_COLUMNS[-1]], limit=limit)
 
 
 @findings.command("show", epilog="Example: miniwatch findings show 3fa4c1")
@@ -101,7 +105,12 @@ def show_finding(key: Id, output: Output = Form.TABLE, config: ConfigFile = None
 
     with record(config, data_dir) as opened:
         row = there(opened.store.finding(opened.id_of("finding", key)))
-        write_one(output, row, finding_lines(row))
+        write_one(output, row, [*finding_lines(row), *mark_lines(opened, row)])
+
+
+findings.command("mark", epilog='Example: miniwatch findings mark 3fa4c1 --false --reason "A test of theirs"')(
+    mark_findings
+)
 
 
 @incidents.command("list", epilog="Example: miniwatch incidents list --state open --sort risk")
@@ -214,3 +223,7 @@ decisions.command("revoke", epilog='Example: miniwatch decisions revoke e415 --r
 decisions.command("exempt", epilog='Example: miniwatch decisions exempt --app wx01 --for 7d --reason "Under repair"')(
     exempt_entity
 )
+decisions.command(
+    "undo",
+    epilog='Example: miniwatch decisions undo --rule 277df3d1 --since 2h --reason "It matched everything" --dry-run',
+)(undo_decisions)

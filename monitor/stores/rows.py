@@ -14,8 +14,9 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from detectors.finding import Entity, Finding, Scope
 from monitor.stores import Message, Standing, StandingKind
 from monitor.stores.record import Delivery, DeliveryState
-from playbooks.decision import Decision
+from playbooks.decision import Considered, Decision, Mode, Reason
 from playbooks.incident import Incident
+from playbooks.risk import Risk
 from playbooks.waiting import WAITING, until
 
 VALUES_MAX: Final = 900
@@ -141,6 +142,20 @@ def decision_row(decision: Decision) -> Row:
         "answer_by": until(decision) if decision.state in WAITING else None,
         "document": _encoder.encode(decision).decode(),
     }
+
+
+def considered_row(word: Considered, turn: int, place: int) -> Row:
+    """What became of a finding, with its turn and its place among the turn's."""
+    return {**flat_row(word), "reason": word.reason.value, "mode": word.mode.value, "turn": turn, "place": place}
+
+
+def considered(row: RowMapping | Mapping[str, Any]) -> Considered:
+    fields = {name: row[name] for name in Considered.__struct_fields__}
+    return Considered(**{**fields, "reason": Reason(row["reason"]), "mode": Mode(row["mode"])})
+
+
+def risk_row(risk: Risk) -> Row:
+    return {"scope": risk.entity.scope.value, "value": risk.entity.value, "score": risk.score, "at": risk.at}
 
 
 def flat_row(struct: msgspec.Struct) -> Row:

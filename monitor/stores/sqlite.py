@@ -58,11 +58,12 @@ from monitor.stores.record import (
     Reply,
     Request,
 )
-from monitor.stores.rows import delivery, document
+from monitor.stores.rows import considered, delivery, document
 from monitor.stores.schema import upgrade
+from monitor.stores.taking_back import TakesBack
 from monitor.stores.turn import LAST_TIME, append_audit, audit_head, last_turn, write_turn
 from monitor.tokens import Token
-from playbooks.decision import Considered, Decision, Mode, Reason
+from playbooks.decision import Considered, Decision, Mode
 from playbooks.incident import Incident
 from playbooks.risk import Risk
 
@@ -76,7 +77,7 @@ STARTING_MAX: Final = 10
 """Ids given for the beginning of one: enough to tell people that it is not unique."""
 
 
-class SqliteStore:
+class SqliteStore(TakesBack):
     """A `Record` in a SQLite file (WAL, fsynced at every commit), for several threads and processes at once.
 
     Opening makes the file, or brings an older one to the present schema; it raises `StoreError` for a file that is
@@ -242,7 +243,7 @@ class SqliteStore:
         table = tables.considered
         with self._database.reading() as connection:
             row = connection.execute(select(table).where(table.c.finding == finding)).mappings().one_or_none()
-            return None if row is None else Considered(**{**row, "reason": Reason(row["reason"])})
+            return None if row is None else considered(row)
 
     def recent_decisions(self, since: int) -> Sequence[Decision]:
         with self._database.reading() as connection:
@@ -485,6 +486,7 @@ class SqliteStore:
         old = select(tables.findings.c.id).where(tables.findings.c.last_event < before)
         with self._database.writing("retention") as connection:
             connection.execute(tables.considered.delete().where(tables.considered.c.finding.in_(old)))
+            connection.execute(tables.finding_marks.delete().where(tables.finding_marks.c.finding.in_(old)))
             rows = connection.execute(tables.findings.delete().where(tables.findings.c.last_event < before)).rowcount
             append_audit(connection, changes.deleted("findings", rows, before, now))
             return rows

@@ -121,6 +121,7 @@ findings: Final = Table(
 Index(None, findings.c.time, findings.c.id)
 Index(None, findings.c.scope, findings.c.value, findings.c.time)
 Index(None, findings.c.rule, findings.c.time)
+Index(None, findings.c.owner)
 
 risks: Final = Table(
     "risks", metadata, _key("scope"), _key("value"), Column("score", Double, nullable=False), *_whole("at")
@@ -165,9 +166,40 @@ Index(None, decisions.c.incident)
 Index(None, decisions.c.reason, decisions.c.time)
 
 considered: Final = Table(
-    "considered", metadata, _key("finding"), *_maybe("incident", "decision"), *_text("reason", "detail")
+    "considered",
+    metadata,
+    _key("finding"),
+    *_maybe("incident", "decision"),
+    *_text("reason", "detail"),
+    *_whole("turn", "place", "clock"),
+    *_text("mode"),
 )
 Index(None, considered.c.incident)
+Index(None, considered.c.turn)
+
+finding_marks: Final = Table(
+    "finding_marks",
+    metadata,
+    _key("finding"),
+    *_maybe("verdict", "undo"),
+    *_text("reason", "actor"),
+    *_whole("time"),
+)
+
+undos: Final = Table(
+    "undos",
+    metadata,
+    _key("id"),
+    *_text("kind", "subject", "reason", "actor"),
+    *_whole("time"),
+    Column("since", BigInteger, nullable=True),
+    Column("until", BigInteger, nullable=True),
+    *_whole("findings", "lifted", "released", "waiting", "kept"),
+)
+Index(None, undos.c.time)
+
+undone: Final = Table("undone", metadata, _key("undo"), _key("decision"), *_text("fate"))
+Index(None, undone.c.decision)
 
 outbox: Final = Table(
     "outbox",
@@ -230,3 +262,4 @@ audit: Final = Table(
     *_whole("time"),
     *_text("actor", "action", "subject", "reason", "before", "after", "previous", "hash"),
 )
+Index(None, audit.c.subject)

@@ -18,13 +18,14 @@ from monitor.stores.letters import put_letters
 from monitor.stores.outgoing import put_messages
 from monitor.stores.rows import (
     Row,
+    considered_row,
     documents,
     finding_row,
     flat_row,
     incident_row,
     put,
+    risk_row,
 )
-from playbooks.risk import Risk
 
 LAST_TURN: Final = "last_turn"
 LAST_TIME: Final = "last_time"
@@ -51,10 +52,11 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
     put_letters(connection, turn, seal, letters)
     put(connection, tables.findings, [finding_row(finding) for finding in _merged(connection, turn.findings)])
-    put(connection, tables.risks, [_risk_row(risk) for risk in turn.risks])
+    put(connection, tables.risks, [risk_row(risk) for risk in turn.risks])
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
     put_decisions(connection, turn.decisions, tell)
-    put(connection, tables.considered, [flat_row(considered) for considered in turn.considered])
+    rows = [considered_row(word, turn.number, place) for place, word in enumerate(turn.considered)]
+    put(connection, tables.considered, rows)
     put_messages(connection, turn.messages)
     put(connection, tables.segments, [flat_row(segment) for segment in turn.segments])
     append_audit(connection, [*turn.audit, *entries])
@@ -103,7 +105,3 @@ def _control_row(turn: Turn, control: Control) -> Row:
     positions = msgspec.json.encode(control.positions, order="sorted").decode()
     said = {"subject": control.subject, "digest": control.digest, "positions": positions}
     return {**said, "turn": turn.number, "time": turn.time}
-
-
-def _risk_row(risk: Risk) -> Row:
-    return {"scope": risk.entity.scope.value, "value": risk.entity.value, "score": risk.score, "at": risk.at}

@@ -17,8 +17,10 @@ from monitor.enforcers.telling import telling
 from monitor.stores import AppRecord, Control, GivenUp, Standing, StandingKind, Turn
 from monitor.stores.record import PackRow, PackState, Reply, Request
 from monitor.stores.sqlite import SqliteStore
+from monitor.stores.undos import Marking, UndoAsked, Verdict
 from monitor.testing import scratch_store, stored_decision, stored_finding, whole_turn
 from monitor.tokens import Role, Token
+from playbooks.correction import Correction
 from playbooks.decision import DecisionState, Mode, Reason
 
 NOW = 5_000_000
@@ -52,6 +54,12 @@ def _token() -> Token:
 
 def _pack(state: PackState = PackState.OFFERED) -> PackRow:
     return PackRow(digest="d", name="p", version=1, signer="s", state=state, stage="", since=1)
+
+
+def _undone(store: SqliteStore) -> None:
+    marking = Marking(findings=("f1",), verdict=Verdict.FALSE)
+    asked = UndoAsked(id="u1", what=marking, because="it is false", reason="r", actor=WHO, now=NOW)
+    store.undo(asked, lambda _gathered: Correction())
 
 
 def _entry(action: str) -> AuditEntry:
@@ -111,6 +119,7 @@ AUDITED: dict[str, Case] = {
     "revoke_decision": Case(
         lambda store: store.revoke_decision("d1", WHO, "r", NOW), [(WHO, "decision.revoke")], _decided
     ),
+    "undo": Case(_undone, [(WHO, "finding.mark"), (WHO, "finding.undo")], _decided),
     "acting": Case(_acted, [(WHO, "decision.add")]),
     "expire_decisions": Case(
         lambda store: store.expire_decisions(NOW), [("system:expiry", "decision.expire")], _decided

@@ -1,0 +1,213 @@
+"""Taking back in bulk: ``miniwatch decisions undo``, ``undos`` and ``findings mark``."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer import Argument, Option
+
+from monitor.cli.leaving import say
+from monitor.cli.moments import moment, short
+from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, ReasonText, Until, group
+from monitor.cli.printing import Column, at, limit_of, wire, write_one, write_rows
+from monitor.cli.telling import SHORT_ID, entity_text
+from monitor.clock import now_us
+from monitor.counting import counted
+
+if TYPE_CHECKING:
+    from detectors.finding import Finding
+    from monitor.cli.opening import Opened
+    from monitor.stores.undos import Undo, Undone
+    from playbooks.policy import Policy
+
+undos = group(
+    "What was undone: a rule's part in a time, or findings marked as false; and what became of each decision."
+)
+
+COLUMNS: Final[list[Column[Undo]]] = [
+    ("ID", lambda row: row.id),
+    ("TIME (UTC)", at("time")),
+    ("WHAT", lambda row: f"{row.kind.value} {row.subject[:SHORT_ID]}"),
+    ("FINDINGS", lambda row: row.findings),
+    ("LIFTED", lambda row: row.lifted + row.released),
+    ("WAITING", lambda row: row.waiting),
+    ("KEPT", lambda row: row.kept),
+    ("BY", lambda row: row.actor),
+    ("REASON", lambda row: row.reason),
+]
+UNDONE: Final[list[Column[Undone]]] = [
+    ("DECISION", lambda row: row.decision.id[:SHORT_ID]),
+    ("BECAME", lambda row: row.fate.value),
+    ("ACT", lambda row: row.decision.type.value + (f" {row.decision.target}" if row.decision.target else "")),
+    ("WHO", lambda row: entity_text(row.decision)),
+    ("MODE", lambda row: row.decision.mode.value),
+    ("STATE", lambda row: row.decision.state.value),
+    ("UNTIL (UTC)", lambda row: short(row.decision.expires)),
+]
+SHOWN_MAX: Final = 20
+"""Decisions of an undo that a table shows by itself."""
+
+
+def undo_decisions(
+    rule: Annotated[
+        str, Option("--rule", metavar="RULE", help="The rule: its id, or the beginning of it.", show_default=False)
+    ],
+    since: Annotated[
+        int,
+        Option(
+            "--since",
+            parser=moment,
+            metavar="TIME",
+            help="From this time on: a date, a time, or 2h, 7d ago.",
+            show_default=False,
+        ),
+    ],
+    reason: ReasonText,
+    until: Until = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Only show what would become of which decision.")] = False,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Undo what a rule brought about: everything is decided again as if its findings of that time had not been.
+
+    What they led to is lifted, and what only the other findings would have led to waits for a person. Decisions that a person made or
+    approved stay.
+    """
+    from monitor.cli.opening import actor, record, whole_id
+    from monitor.responding.undoing import undo_rule
+    from monitor.stores.undos import Span
+
+    with record(config, data_dir) as opened:
+        whole = whole_id(opened.store.rules_starting(rule), "rule with findings", rule)
+        now = now_us()
+        span = Span(rule=whole, since=since, until=now + 1 if until is None else until)
+        undo, undone = undo_rule(
+            opened.store, span, _policy(opened), reason=reason, actor=actor(), now=now, dry_run=dry_run
+        )
+    _write(undo, undone, output, dry_run=dry_run)
+    if not dry_run:
+        say(f"The rule goes on with what it finds from now on. `miniwatch undos show {undo.id}` lists every decision.")
+
+
+def mark_findings(
+    keys: Annotated[list[str], Argument(metavar="ID", help="Ids, or the beginnings of them.", show_default=False)],
+    reason: ReasonText,
+    false: Annotated[
+        bool, Option("--false", help="It is wrong: it no longer counts, and what rests on it is lifted.")
+    ] = False,
+    true: Annotated[bool, Option("--true", help="It is right: no undo of its rule touches it.")] = False,
+    unmark: Annotated[bool, Option("--unmark", help="Take a mark back.")] = False,
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Say that findings are false, or true; of a false one all is decided again as if it had not been."""
+    from monitor.cli.opening import actor, record
+    from monitor.responding.undoing import mark_findings as mark
+    from monitor.stores.undos import Marking, Verdict
+
+    if [false, true, unmark].count(True) != 1:
+        raise typer.BadParameter("say one of --false, --true and --unmark")
+    verdict = Verdict.FALSE if false else Verdict.TRUE if true else None
+    with record(config, data_dir) as opened:
+        whole = tuple(dict.fromkeys(opened.id_of("finding", key) for key in keys))
+        marking = Marking(findings=whole, verdict=verdict)
+        undo, undone = mark(opened.store, marking, _policy(opened), reason=reason, actor=actor(), now=now_us())
+    if undone or output is not Form.TABLE:
+        _write(undo, undone, output, dry_run=False)
+    word = "unmarked" if verdict is None else f"marked as {verdict.value}"
+    say(f"{counted(len(whole), 'finding')} {word}; {_summary(undo)}.")
+
+
+@undos.command("list", epilog="Example: miniwatch undos list")
+def list_undos(
+    limit: Limit = None, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None
+) -> None:
+    """List what was undone, the last first."""
+    from monitor.cli.opening import record
+
+    with record(config, data_dir) as opened:
+        limit = limit_of(output, limit)
+        write_rows(output, opened.store.undos(limit), COLUMNS, limit=limit)
+
+
+@undos.command("show", epilog="Example: miniwatch undos show 9f2c")
+def show_undo(
+    key: Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)],
+    output: Output = Form.TABLE,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what became of every decision in an undo, each as it stands now."""
+    from monitor.cli.opening import record, there, whole_id
+
+    with record(config, data_dir) as opened:
+        whole = whole_id(opened.store.ids_starting("undos", key), "undo", key)
+        undo = there(opened.store.undo_of(whole))
+        undone = opened.store.undone(whole)
+    if output is Form.TABLE:
+        write_one(output, undo, _lines(undo))
+        write_rows(output, undone, UNDONE)
+    else:
+        _write(undo, undone, output, dry_run=False)
+
+
+def mark_lines(opened: Opened, row: Finding) -> list[tuple[str, object]]:
+    """What was said of a finding, for people."""
+    mark = opened.store.finding_marks([row.id]).get(row.id)
+    if mark is None:
+        return []
+    counts = "it counts" if mark.counts else "it does not count"
+    said = f"{mark.word}: {counts}; by {mark.actor}, {short(mark.time)} UTC: {mark.reason}"
+    return [("Marked", said), ("Undo", mark.undo)]
+
+
+def _policy(opened: Opened) -> Policy:
+    """The present policy."""
+    from detectors.finding import Entity, Scope
+    from monitor.in_force import playbooks_of
+    from monitor.registry import Registry
+    from monitor.rulings import Rulings
+
+    def protected() -> frozenset[Entity]:
+        return frozenset(Entity(Scope.APP, app) for app in Registry(list(opened.store.apps())).protected())
+
+    return Rulings(opened.config, playbooks_of(opened.config), opened.store, now_us, protected=protected)()
+
+
+def _write(undo: Undo, undone: Sequence[Undone], output: Form, *, dry_run: bool) -> None:
+    if output is not Form.TABLE:
+        rows: list[dict[str, Any]] = [{"fate": one.fate.value, **wire(one.decision)} for one in undone]
+        write_one(output, {**wire(undo), "dry_run": dry_run, "decisions": rows}, [])
+        return
+    say(f"{'Would be undone' if dry_run else f'Undone ({undo.id})'}: {_summary(undo)}.")
+    write_rows(output, undone[:SHOWN_MAX], UNDONE)
+    if len(undone) > SHOWN_MAX:
+        say(f"And {len(undone) - SHOWN_MAX:,} more; -o json shows all.")
+
+
+def _summary(undo: Undo) -> str:
+    """An undo in a clause."""
+    lifted = counted(undo.lifted + undo.released, "decision")
+    parts = [f"{counted(undo.findings, 'finding')} changed", f"{lifted} lifted"]
+    parts += [f"{counted(undo.waiting, 'decision')} waiting for a person"] if undo.waiting else []
+    parts += [f"{undo.kept:,} of people kept"] if undo.kept else []
+    return ", ".join(parts)
+
+
+def _lines(undo: Undo) -> list[tuple[str, object]]:
+    return [
+        ("Undo", undo.id),
+        ("What", f"{undo.kind.value} {undo.subject}"),
+        ("From (UTC)", short(undo.since) if undo.since is not None else None),
+        ("Before (UTC)", short(undo.until) if undo.until is not None else None),
+        ("Time (UTC)", short(undo.time)),
+        ("By", undo.actor),
+        ("Reason", undo.reason),
+        ("Came to", _summary(undo)),
+    ]

@@ -1,0 +1,93 @@
+"""Undoing what a rule brought about in a time, or what rests on single findings: others decide as if they had not been."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from monitor.refusal import StoreError
+from monitor.responding.playbooks_then import policies
+from monitor.stores.record import NotFound
+from monitor.stores.undos import Marking, Span, Undo, UndoAsked, Undone, Verdict
+from playbooks.correction import Correction, Question, correct
+
+if TYPE_CHECKING:
+    from monitor.stores.gathering import Gathered
+    from monitor.stores.sqlite import SqliteStore
+    from playbooks.policy import Policy
+
+FINDINGS_MARKED_MAX: Final = 1_000
+"""Findings that one call may mark."""
+
+_RULE_DIGITS: Final = 8
+_UUID_CHARACTERS: Final = 36
+
+
+class NothingToUndo(StoreError):
+    """No finding of the rule counts in that time."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"no finding of rule {rule} counts in that time; there is nothing to undo", retryable=False)
+
+
+def undo_rule(
+    store: SqliteStore,
+    span: Span,
+    policy: Policy,
+    *,
+    reason: str,
+    actor: str,
+    now: int,
+    dry_run: bool = False,
+) -> tuple[Undo, Sequence[Undone]]:
+    """Lift what a rule brought about in a time: what its findings led to, and what rested on them.
+
+    The findings no longer count: risks, incidents and decisions become what the others give. What only the others would have
+    brought about waits for a person. `policy` is the present one. With `dry_run`, nothing is written. Raises `NothingToUndo`.
+    """
+    short = span.rule[:_RULE_DIGITS] if len(span.rule) == _UUID_CHARACTERS else span.rule
+    asked = UndoAsked(
+        id=secrets.token_hex(8), what=span, because=f"rule {short} was undone", reason=reason, actor=actor, now=now
+    )
+    return _carry_out(store, asked, policy, dry_run=dry_run)
+
+
+def mark_findings(
+    store: SqliteStore,
+    marking: Marking,
+    policy: Policy,
+    *,
+    reason: str,
+    actor: str,
+    now: int,
+) -> tuple[Undo, Sequence[Undone]]:
+    """Say of findings that they are false, true, or neither; a false one no longer counts, and what rests on it is lifted.
+
+    Raises `NotFound` when one of them is not there.
+    """
+    for key in marking.findings:
+        if store.finding(key) is None:
+            raise NotFound("finding", key)
+    because = "a finding was marked as false" if marking.verdict is Verdict.FALSE else "a finding counts again"
+    asked = UndoAsked(id=secrets.token_hex(8), what=marking, because=because, reason=reason, actor=actor, now=now)
+    return _carry_out(store, asked, policy, dry_run=False)
+
+
+def _carry_out(store: SqliteStore, asked: UndoAsked, policy: Policy, *, dry_run: bool) -> tuple[Undo, Sequence[Undone]]:
+    policy_at = policies(store, policy)
+
+    def corrected(gathered: Gathered) -> Correction:
+        if isinstance(asked.what, Span) and not gathered.changing:
+            raise NothingToUndo(asked.what.rule)
+        question = Question(
+            before=gathered.before,
+            after=gathered.after,
+            name=asked.id,
+            because=asked.because,
+            now=asked.now,
+            policy=policy,
+        )
+        return correct(gathered.past, question, policy_at, gathered.incidents)
+
+    return (store.undo_foreseen if dry_run else store.undo)(asked, corrected)

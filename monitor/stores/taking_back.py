@@ -1,0 +1,63 @@
+"""What the record in a SQLite file can take back: a part of `SqliteStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from monitor.stores import gathering, undoing
+from monitor.stores.connection import Database
+from monitor.stores.deciding import Tell
+from monitor.stores.gathering import Gathered
+from monitor.stores.undos import FindingMark, Undo, UndoAsked, Undone
+from playbooks.correction import Correction
+
+
+class TakesBack:
+    """Undos, and marks of findings."""
+
+    _database: Database
+    _tell: Tell
+
+    def undo(self, asked: UndoAsked, correct: Callable[[Gathered], Correction]) -> tuple[Undo, list[Undone]]:
+        """Carry out an undo, whole or not at all; `correct` says what must change in what was gathered.
+
+        It is worked out beside all other writers. Where one of them has changed what it rests on meanwhile, it is worked out once
+        more while nobody else writes.
+        """
+        gathered = self._gathered(asked)
+        correction = correct(gathered)
+        with self._database.writing("undo") as connection:
+            if not gathering.is_current(connection, gathered, asked):
+                gathered = gathering.gather(connection, asked)
+                correction = correct(gathered)
+            undo = undoing.write_undo(connection, asked, gathered, correction, self._tell)
+        return undo, undoing.fates(correction)
+
+    def undo_foreseen(self, asked: UndoAsked, correct: Callable[[Gathered], Correction]) -> tuple[Undo, list[Undone]]:
+        """What an undo would come to; nothing is written."""
+        gathered = self._gathered(asked)
+        became = undoing.fates(correct(gathered))
+        return undoing.undo_of(asked, gathered, became), became
+
+    def _gathered(self, asked: UndoAsked) -> Gathered:
+        with self._database.reading() as connection:
+            return gathering.gather(connection, asked)
+
+    def undos(self, limit: int | None = None) -> Sequence[Undo]:
+        """Undos that were carried out, the last first."""
+        with self._database.reading() as connection:
+            return undoing.undos(connection, limit)
+
+    def undo_of(self, key: str) -> Undo | None:
+        with self._database.reading() as connection:
+            return undoing.undo(connection, key)
+
+    def undone(self, key: str) -> Sequence[Undone]:
+        """What became of each decision in an undo; each as it stands now."""
+        with self._database.reading() as connection:
+            return undoing.undone(connection, key)
+
+    def finding_marks(self, findings: Collection[str]) -> Mapping[str, FindingMark]:
+        """What was said of these findings, of those of which something was."""
+        with self._database.reading() as connection:
+            return gathering.marks_of(connection, findings)
