@@ -159,14 +159,19 @@ def test_of_everything_else_a_first_medium_finding_brings_a_warning_at_most(beha
     assert all(one.mode in {Mode.LIVE, Mode.SHADOW} for one in made)
 
 
-def test_repetition_climbs_only_for_an_offence_after_the_earlier_act_began():
-    storm = {"behaviour": 8, "severity": "high"}
-    at_once = decide([finding(**storm), finding(rule="rule-2", **storm)], Known(), POLICY, now=None).decisions
-    assert {made.parameters.get("limit") for made in at_once if made.type is Act.THROTTLE} == {60}
-    again = [finding(**storm), finding(after_s=2 * DAY, **storm), finding(after_s=4 * DAY, **storm)]
-    limits = [
-        made.parameters["limit"]
-        for made in decide(again, Known(), POLICY, now=None).decisions
-        if made.type is Act.THROTTLE
-    ]
-    assert limits == [60, 60, 20]
+REPEATED = """\
+name: repeated
+title: By repetition alone
+priority: 1
+steps:
+  - {tier: warn, when: {repeats: 0}, actions: [{type: warn, deadline: 1h}]}
+  - {tier: throttle, when: {repeats: 1}, actions: [{type: throttle, limit: 9, per: 1m, for: 1h}]}
+"""
+BY_REPETITION = Policy(playbooks=parse_playbooks([("repeated", REPEATED)])[0])
+
+
+@pytest.mark.parametrize(("after_s", "climbs"), [(-1_800, False), (0, False), (1, True), (7_200, True)])
+def test_repetition_climbs_only_for_an_offence_after_the_earlier_act_began(after_s, climbs):
+    seen = [finding(), finding(rule="rule-2", after_s=after_s)]
+    made = decide(seen, Known(), BY_REPETITION, now=None).decisions
+    assert any(one.type is Act.THROTTLE for one in made) is climbs

@@ -28,6 +28,9 @@ steps:
 """
 PLAYBOOKS, PROBLEMS = parse_playbooks([("ladder", LADDER)])
 FULL = Policy(playbooks=PLAYBOOKS, budget=BudgetConfig(warn_per_hour=0, throttle_per_hour=0))
+NONE = Policy(
+    playbooks=PLAYBOOKS, budget=BudgetConfig(warn_per_hour=0, throttle_per_hour=0, remove_per_hour=0, ban_per_hour=0)
+)
 ROOMY = Policy(playbooks=PLAYBOOKS)
 EXCEPTED = Exceptions([RuleException(rule="rule-1", scope="AppId", value="wx01", expires=NOON + 9 * DAY)])
 
@@ -156,13 +159,13 @@ def test_a_transaction_settles_no_more_than_its_bound(store, monkeypatch):
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from([*Severity]), st.integers(0, 3 * 86_400)), max_size=8),
-    st.sampled_from([FULL, ROOMY]),
+    st.sampled_from([FULL, ROOMY, NONE]),
 )
 def test_nobodys_silence_ever_removes_or_bans(tmp_path_factory, seen, policy):
     store = scratch_store(tmp_path_factory.mktemp("silence"))
     found = {}
     for app, severity, after_s in seen:
-        one = finding(app=f"wx{app}", severity=severity, after_s=after_s, proof=False)
+        one = finding(app=f"wx{app}", severity=severity, after_s=after_s, proof=True)
         found[one.id] = one
     decided(store, policy, *found.values())
     before = {made.id for made in store.decisions_in_force(NOON)}
