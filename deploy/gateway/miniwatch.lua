@@ -16,9 +16,18 @@ local decisions = Map.new(folder .. "/decisions.map", Map._str)
 local SUBJECTS = { "s_app", "s_developer", "s_user", "s_device", "s_address", "s_domain" }
 local LIMITS_MAX = 3 -- HAProxy counts at most three things of a request
 
--- "1.10.2" and "1.9" are compared part by part; nil where one is not made of numbers.
+-- "1.10.2" and "1.9" are compared part by part; of what is not one to eight numbers with dots between them nothing is said.
+local function is_version(text)
+    local parts = 0
+    for part in (text .. "."):gmatch("([^.]*)%.") do
+        parts = parts + 1
+        if parts > 8 or #part > 9 or not part:match("^%d+$") then return false end
+    end
+    return true
+end
+
 local function is_older(version, lowest)
-    if not version:match("^%d+[%d.]*$") or not lowest:match("^%d+[%d.]*$") then return nil end
+    if not is_version(version) or not is_version(lowest) then return false end
     local mine, theirs = version:gmatch("%d+"), lowest:gmatch("%d+")
     while true do
         local a, b = mine(), theirs()

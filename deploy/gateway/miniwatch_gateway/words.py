@@ -41,8 +41,7 @@ def told(decision: Decision, appeal: str) -> str:
 
 def lowest_version(decision: Decision) -> str:
     """The oldest version that an update leaves in use, as text; empty where it is not said."""
-    said = decision.parameter("version_min") or decision.parameter("version") or ""
-    return str(said)
+    return str(decision.parameter("version_min") or "")
 
 
 def moment(milliseconds: int) -> str:

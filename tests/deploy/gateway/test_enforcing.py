@@ -10,6 +10,8 @@ import time
 import pytest
 from standing import PEOPLE_KEY, Gateway, Platform, decided, eventually, stamp
 
+from playbooks.versions import is_below
+
 
 def _status(gateway, **said):
     return gateway.ask(**said)[0]
@@ -99,6 +101,16 @@ def test_an_old_version_is_refused_after_its_deadline(gateway, version, status):
     gateway.decide(decided("force-update", version_min="1.10.2", deadline=1000))
     headers = {"X_Miniprogram_Version": version} if version else {}
     assert _status(gateway, **headers) == status
+
+
+@pytest.mark.parametrize("lowest", ["2", "1.10.2", "1.0.0.0.0.0.0.1"])
+def test_versions_are_compared_as_miniwatch_compares_them(gateway, lowest):
+    gateway.decide(decided("force-update", version_min=lowest))
+    said = ["0", "1", "1.0", "1.9.99", "1.10", "1.10.2.0", "1.10.10", "01.2", "2.0", "2.0.0.1", "10", "999999999"]
+    odd = ["1.", ".1", "1..2", "1.a", "v1", "1000000000", "1.2.3.4.5.6.7.8.9", "0.0.0.0.0.0.0.0", "1-2", "-1", "1 "]
+    for version in said + odd:
+        status = 426 if is_below(version.strip(), lowest) else 200
+        assert _status(gateway, X_Miniprogram_Version=version) == status, version
 
 
 def test_before_the_deadline_an_old_version_is_served_with_a_notice(gateway):
