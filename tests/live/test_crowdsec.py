@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,6 +20,7 @@ from monitor.responding.adding import add
 from monitor.responding.lifting import revoke
 from monitor.tokens import Role
 from playbooks.action import Captcha, Throttle
+from playbooks.decision import Act
 
 ROUNDS = 12
 MISSING = [name for name in ("crowdsec-custom-bouncer", "cscli") if program(name) is None]
@@ -67,6 +69,32 @@ def test_a_decision_is_carried_out_within_two_polls_and_ends_with_its_time_or_wh
                 revoke(place.kept.store, key, actor="operator:ann", reason="a test", now=now_us())
             until(lambda value=value: value not in bouncer.state())
             assert bouncer.acts()[-1][3] - begun < (8.5 if scope is Scope.ADDRESS else 2.5)
+
+
+def test_what_is_found_is_carried_out_within_two_polls_of_the_decision(place):
+    """Ten minutes of a platform's day, up to now: events come in over HTTP, rules find, playbooks decide."""
+    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 730))
+    words = ["simulate", "--seed", "3", "--events", "20000", "--hours", "0.2", "--start", start]
+    made = subprocess.run([Path(sys.executable).with_name("miniwatch"), *words], capture_output=True, check=True)
+    lines, bouncer = made.stdout.splitlines(keepends=True), Bouncer(place)
+    head = {"Authorization": f"Bearer {place.token('shipper', Role.INGEST)}"}
+    with bouncer.running():
+        time.sleep(2)
+        for begin in range(0, len(lines), 5000):
+            body = b"".join(lines[begin : begin + 5000])
+            answer = httpx.post(f"http://127.0.0.1:{place.port}/v1/events", content=body, headers=head, timeout=30)
+            assert answer.status_code == 200
+        until(lambda: _enforced(place))
+        time.sleep(6)
+        seen = {number: at for act, _, number, at in reversed(bouncer.acts()) if act == "add"}
+        assert {*seen} == {*_enforced(place)}
+        assert max(at - _enforced(place)[number] for number, at in seen.items()) < 2.5
+
+
+def _enforced(place):
+    """When each decision that asks for more than a word began, by number, of the scopes that the bouncer asks for."""
+    found = place.kept.store.in_force_after(0, 10_000, now_us(), ["AppId", "OpenId", "Ip"])
+    return {one.number: one.decision.time / 1e6 for one in found if one.decision.type is not Act.WARN}
 
 
 def test_whenever_we_are_killed_no_act_is_lost_and_a_repeat_has_the_same_number(place):
