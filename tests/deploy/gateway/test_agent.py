@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -10,7 +12,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from miniwatch_gateway.miniwatch import Miniwatch, Unreachable
+from miniwatch_gateway.miniwatch import Miniwatch, Unreachable, verified
 from standing import DEPLOY, Changes, decided, eventually
 
 
@@ -179,3 +181,35 @@ def test_agent_and_gateway_killed_at_any_moment_come_to_what_is_in_force(gateway
     finally:
         agent.kill()
         agent.wait()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not there")
+def test_over_https_the_certificate_must_be_of_the_authority_that_was_named(changes, tmp_path):
+    certificate, key = tmp_path / "own.crt", tmp_path / "own.key"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "1",
+    ]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key)]
+    subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    changes._server.socket = context.wrap_socket(changes._server.socket, server_side=True)
+    token = tmp_path / "token"
+    token.write_text(changes.token)
+    url = "https://{}:" + str(changes.port)
+    assert Miniwatch(url.format("localhost"), token, verified(certificate, None, None)).changes(0, 0).position == 0
+    for stranger in (
+        Miniwatch(url.format("localhost"), token, verified(None, None, None)),
+        Miniwatch(url.format("127.0.0.1"), token, verified(certificate, None, None)),
+    ):
+        with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            stranger.changes(0, 0)
