@@ -263,7 +263,7 @@ def open_daemon(
                 spooling.enter(schedule)
             take = spooling.taker.take if spooling is not None else None
             unsure = [digest for digest, _ in spooling.spool.unsure] if spooling is not None else []
-            api = _api(config, kept, reloader, clock)
+            api = _api(config, kept, reloader, rulings, clock)
             own = [*ApiPages(api).pages(), *MachinePages(api, bounds_of(config.http)).pages()]
             daemon.front = front_of(
                 config, kept.store, telemetry, clock, lambda: health_of(daemon), own, take=take, unsure=unsure
@@ -284,7 +284,7 @@ def _make_first_token(kept: Kept, telemetry: Telemetry, clock: Callable[[], int]
         telemetry.emit(upkeep.FirstTokenMade(known_as=token.id, path=str(kept.places.admin_token)))
 
 
-def _api(config: Config, kept: Kept, reloader: Reloader, clock: Callable[[], int]) -> Api:
+def _api(config: Config, kept: Kept, reloader: Reloader, rulings: Rulings, clock: Callable[[], int]) -> Api:
     """What our own HTTP API works on."""
     people = kept.people(config)
     return Api(
@@ -295,6 +295,7 @@ def _api(config: Config, kept: Kept, reloader: Reloader, clock: Callable[[], int
         playbook_files=lambda: files_of(playbook_folders(config)),
         windows=partial(laid_down_windows, config),
         held=held_config(config),
+        policy=rulings,
         clock=clock,
     )
 

@@ -26,6 +26,8 @@ TIMES: Final = frozenset(
         "expires",
         "answer_by",
         "begins",
+        "since",
+        "until",
         "created",
         "replayed",
         "as_of",

@@ -85,7 +85,7 @@ def _link(listed: Listed[Any], call: Call, cursor: str) -> str:
     return f"{PREFIX}/{listed.name}?{urlencode({**call.query, 'cursor': cursor})}"
 
 
-def _operation(listed: Listed[Any], gives: Any, summary: str, role: Role = Role.VIEWER) -> Operation:
+def list_operation(listed: Listed[Any], gives: Any, summary: str, role: Role = Role.VIEWER) -> Operation:
     def answer(api: Api, call: Call) -> Reply:
         return page(listed, api, call)
 
@@ -103,16 +103,22 @@ def _operation(listed: Listed[Any], gives: Any, summary: str, role: Role = Role.
 
 
 OPERATIONS: Final = (
-    _operation(lists.FINDINGS, shapes.FINDING, "Findings, newest first."),
-    _operation(lists.INCIDENTS, shapes.INCIDENT, "Incidents, the last opened first, or those of the greatest risk."),
-    _operation(lists.DECISIONS, shapes.DECISION, "Decisions of every mode, newest first; held ones with their reason."),
-    _operation(lists.APPS, shapes.APP, "Registered apps by id, each with its newest line."),
-    _operation(lists.DEAD_LETTERS, shapes.DEAD_LETTER, "Dead letters, newest first, without their content."),
-    _operation(lists.ALLOWLISTS, shapes.STANDING, "Exemptions, the oldest first."),
-    _operation(lists.EXCEPTIONS, shapes.STANDING, "Exceptions of rules, the oldest first."),
-    _operation(lists.MAINTENANCE, shapes.STANDING, "Windows of maintenance that are open or will be."),
-    _operation(RULES, shapes.RULE, "Rules in force, by id."),
-    _operation(PLAYBOOKS, shapes.PLAYBOOK, "Playbooks in force, in the order in which they are asked."),
-    _operation(lists.TOKENS, shapes.TOKEN, "Tokens, in the order in which they were made; never a secret.", Role.ADMIN),
-    _operation(lists.AUDIT, shapes.AUDIT_ENTRY, "The audit, the oldest entry first.", Role.ADMIN),
+    list_operation(lists.FINDINGS, shapes.FINDING, "Findings, newest first."),
+    list_operation(
+        lists.INCIDENTS, shapes.INCIDENT, "Incidents, the last opened first, or those of the greatest risk."
+    ),
+    list_operation(
+        lists.DECISIONS, shapes.DECISION, "Decisions of every mode, newest first; held ones with their reason."
+    ),
+    list_operation(lists.APPS, shapes.APP, "Registered apps by id, each with its newest line."),
+    list_operation(lists.DEAD_LETTERS, shapes.DEAD_LETTER, "Dead letters, newest first, without their content."),
+    list_operation(lists.ALLOWLISTS, shapes.STANDING, "Exemptions, the oldest first."),
+    list_operation(lists.EXCEPTIONS, shapes.STANDING, "Exceptions of rules, the oldest first."),
+    list_operation(lists.MAINTENANCE, shapes.STANDING, "Windows of maintenance that are open or will be."),
+    list_operation(RULES, shapes.RULE, "Rules in force, by id."),
+    list_operation(PLAYBOOKS, shapes.PLAYBOOK, "Playbooks in force, in the order in which they are asked."),
+    list_operation(
+        lists.TOKENS, shapes.TOKEN, "Tokens, in the order in which they were made; never a secret.", Role.ADMIN
+    ),
+    list_operation(lists.AUDIT, shapes.AUDIT_ENTRY, "The audit, the oldest entry first.", Role.ADMIN),
 )

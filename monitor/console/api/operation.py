@@ -14,6 +14,7 @@ from monitor.stores import Standing
 from monitor.stores.sqlite import SqliteStore
 from monitor.tokens import Role, Token
 from playbooks.ladder import Playbook
+from playbooks.policy import Policy
 from playbooks.waiting import HeldConfig
 
 PREFIX: Final = "/api/v1"
@@ -56,6 +57,7 @@ class Api:
     playbook_files: Callable[[], Mapping[str, Path]]
     windows: Callable[[int], Sequence[Standing]]
     held: HeldConfig
+    policy: Callable[[], Policy]
     clock: Callable[[], int]
 
 

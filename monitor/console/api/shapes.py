@@ -13,6 +13,7 @@ from monitor.listing.wire import TIMES
 from monitor.responding.refusals import No
 from monitor.stores import Standing
 from monitor.stores.record import DeadLetterRow
+from monitor.stores.undos import Undo
 from monitor.tokens import Role
 from playbooks.decision import Decision
 from playbooks.incident import Incident
@@ -44,7 +45,7 @@ class DecisionShown(Decision, frozen=True, kw_only=True):
 
 
 DECISION_SHOWN: Final = DecisionShown
-WIRED: Final = (Finding, Incident, Decision, DecisionShown, DeadLetterRow, Standing)
+WIRED: Final = (Finding, Incident, Decision, DecisionShown, DeadLetterRow, Standing, Undo)
 """Structs that are told by `listing.wire`: times as text, sealed bytes left out."""
 
 
@@ -154,6 +155,7 @@ REFUSAL: Final = Refusal
 ACTED: Final = ActedRow
 LIFTED: Final = LiftedRow
 STOP: Final = Stop
+UNDO: Final = Undo
 
 _EXTRA: Final[dict[str, dict[str, Any]]] = {
     "Playbook": {"builtin": {"type": "boolean"}, "path": {"type": ["string", "null"]}},

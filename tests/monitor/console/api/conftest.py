@@ -1,5 +1,6 @@
 """The API over a record in which a small simulated stream was run to its end, and beside it the command line."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def _ran(tmp_path_factory) -> Path:
     for number in range(5):
         line("allowlists", "add", "--app", f"wx{number}", "--reason", "ours")
     line("exceptions", "add", "277df3d1", "--app", "wx1", "--reason", "a test server")
+    last = line.rows("findings", "list")[-1]
+    line("decisions", "undo", "--rule", last["rule"]["id"], "--since", "2026-01-01", "--reason", "Too broad")
     line("maintenance", "add", "--until", "30d", "--reason", "A new gateway")
     line("tokens", "add", "gateway", "--role", "ingest", "--role", "bouncer")
     return data
@@ -55,6 +58,15 @@ def line(_ran) -> CommandLine:
 @pytest.fixture
 def fresh(tmp_path):
     """The API over a record of its own."""
+    made = ApiSite(tmp_path / "data")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def changeable(_ran, tmp_path):
+    """The API over a copy of that record."""
+    shutil.copytree(_ran, tmp_path / "data")
     made = ApiSite(tmp_path / "data")
     yield made
     made.close()

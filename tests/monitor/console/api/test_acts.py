@@ -141,6 +141,31 @@ def test_a_window_of_maintenance_is_opened_and_closed(fresh):
     assert [one["value"] for one in fresh.walk("maintenance")] == ["wx1"]
 
 
+def test_what_a_rule_brought_about_is_undone_in_bulk_once(changeable):
+    rule = changeable.walk("decisions", state="active")[0]["rule"]
+    body = {"rule": rule[:8], "since": "2026-01-01", "reason": "It matches everything"}
+    foreseen = _post(changeable, "undos", {**body, "dry_run": True})
+    done = _post(changeable, "undos", body)
+    assert done["lifted"] + done["released"] > 0
+    same = ("lifted", "released", "waiting", "kept", "findings", "decisions")
+    assert {name: foreseen[name] for name in same if name != "decisions"} == {name: done[name] for name in same[:-1]}
+    assert changeable.get(f"undos/{done['id'][:8]}") == done
+    assert done["id"] in [one["id"] for one in changeable.walk("undos", limit=1)]
+    assert "nothing to undo" in _post(changeable, "undos", body, status=409)["message"]
+    assert _post(changeable, "undos", {**body, "rule": "zzz"}, status=422)["message"].startswith("there is no rule")
+    assert "no time" in _post(changeable, "undos", {**body, "since": "soon"}, status=422)["message"]
+
+
+def test_a_finding_is_marked_as_false_and_again(changeable):
+    decision = changeable.walk("decisions", state="active")[0]
+    body = {"findings": [decision["finding"]], "verdict": "false", "reason": "Our own test"}
+    done = _post(changeable, "findings/mark", body)
+    assert decision["id"] in [one["id"] for one in done["decisions"]]
+    assert _post(changeable, "findings/mark", body)["lifted"] == 0
+    _post(changeable, "findings/mark", {**body, "findings": ["zzz"]}, status=404)
+    _post(changeable, "findings/mark", {**body, "findings": []}, status=422)
+
+
 def test_people_are_acted_on_by_their_hash(fresh):
     body = {"scope": "OpenId", "value": "oPerson-1", "act": {"type": "captcha", "duration_s": 60}, "reason": "Bots"}
     made = _post(fresh, "decisions", body, status=201)

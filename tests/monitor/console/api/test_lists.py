@@ -255,6 +255,7 @@ def _api(store):
         playbook_files=dict,
         windows=lambda _now: (),
         held=HeldConfig(),
+        policy=lambda: None,
         clock=lambda: 2_000_000,
     )
 
