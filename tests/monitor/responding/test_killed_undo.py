@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from town import Town
 
 from monitor import durable
+from monitor.stores import Turn
 from monitor.testing import store_state
+from playbooks.decision import Reason
 from playbooks.testing import finding
 
 CHILD = """
@@ -94,4 +97,16 @@ def test_a_disk_that_is_full_leaves_everything_as_it_was(tmp_path):
     finally:
         durable.observer = earlier
     assert store_state(town.store) == before
+    town.close()
+
+
+def test_what_a_person_approved_stays_whatever_it_rested_on(tmp_path):
+    town = Town(tmp_path)
+    lived(town)
+    act = next(one for one in town.in_force().values() if one.rule == "bad")
+    town.number += 1
+    town.store.commit(Turn(number=town.number, decisions=[msgspec.structs.replace(act, reason=Reason.OPERATOR)]))
+    _, undone = town.undo("bad")
+    assert [one.decision.id for one in undone if one.fate == "kept"] == [act.id]
+    assert [one.id for one in town.in_force().values() if one.rule == "bad"] == [act.id]
     town.close()
