@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 import msgspec
@@ -307,14 +307,20 @@ def _unpack_members(source: Path, tar: tarfile.TarFile, staging: Path, progress:
     done = 0
     while (info := tar.next()) is not None:
         member = expected.pop(info.name, None)
-        if member is None or not info.isreg() or info.size != member.bytes:
+        if member is None or not info.isreg() or info.size != member.bytes or not _is_inside(info.name):
             raise BackupBroken(source, f"{info.name} is not what its manifest says")
-        _unpack_member(source, tar, tarfile.data_filter(info, str(staging)), member, staging)
+        _unpack_member(source, tar, info, member, staging)
         done += member.bytes
         progress(done, manifest.bytes)
     if expected:
         raise BackupBroken(source, f"{len(expected)} files are missing, {min(expected)} the first")
     return manifest
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a member stays in the folder that it is unpacked into. (`tarfile.data_filter` came only with Python 3.11.4.)"""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
 def _unpack_member(source: Path, tar: tarfile.TarFile, info: tarfile.TarInfo, member: Member, staging: Path) -> None:
