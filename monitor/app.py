@@ -47,7 +47,7 @@ from monitor.requests import RELOAD, Answer, Requests
 from monitor.rule_ages import RuleAges
 from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules
-from monitor.rulings import Rulings, held_config, laid_down_windows
+from monitor.rulings import Rulings, appeal_terms, held_config, laid_down_windows
 from monitor.schedule import Schedule
 from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
@@ -295,6 +295,7 @@ def _api(config: Config, kept: Kept, reloader: Reloader, rulings: Rulings, clock
         playbook_files=lambda: files_of(playbook_folders(config)),
         windows=partial(laid_down_windows, config),
         held=held_config(config),
+        appeals=appeal_terms(config),
         policy=rulings,
         clock=clock,
     )

@@ -248,6 +248,12 @@ class HeldKeys(Keys):
     remind_h: Hours = 4.0
 
 
+class AppealsKeys(Keys):
+    answer_within_days: Annotated[int, Field(ge=1, le=365)] = 7
+    attempts_max: Annotated[int, Field(ge=1, le=100)] = 3
+    remind_h: Hours = 24.0
+
+
 def _rfc3339(text: str) -> str:
     try:
         is_told = datetime.fromisoformat(text).tzinfo is not None
@@ -519,6 +525,7 @@ class AllKeys(Keys):
     incidents: IncidentKeys = IncidentKeys()
     budgets: BudgetKeys = BudgetKeys()
     held: HeldKeys = HeldKeys()
+    appeals: AppealsKeys = AppealsKeys()
     guards: GuardKeys = GuardKeys()
     maintenance: Annotated[tuple[MaintenanceKeys, ...], Field(max_length=100)] = ()
     retention: RetentionKeys = RetentionKeys()

@@ -20,6 +20,7 @@ from monitor.pipeline import Pipeline
 from monitor.registered import Registered
 from monitor.reload import Reloader
 from monitor.requests import LOOK_S, Requests
+from monitor.responding.appeals_told import AppealReminder
 from monitor.responding.lapsing import settle
 from monitor.responding.reminding import REMIND_S, Reminder
 from monitor.responding.versions import LOOK_S as UPDATES_S
@@ -70,6 +71,9 @@ class Jobs:
         reminder = Reminder(store, channels_of(self.config), remind_s, self.clock)
         schedule.every("end updates that were followed", UPDATES_S, self.end_followed)
         schedule.every("remind of what waits", REMIND_S, reminder.look)
+        appeals_s = int(self.config.appeals.remind_h * 3600)
+        appeals = AppealReminder(store, channels_of(self.config), appeals_s, self.clock)
+        schedule.every("remind of appeals", REMIND_S, appeals.look)
         schedule.every("compact archive", COMPACTION_S, self.compact)
         schedule.every("refresh registry", REGISTRY_S, self.registry.refresh)
         schedule.every("check ledger", REGISTRY_S, self.check_ledger)

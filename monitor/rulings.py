@@ -12,6 +12,7 @@ from detectors.finding import Entity, Scope, Severity
 from monitor.config import Config
 from monitor.playbook_files import LoadedPlaybooks
 from monitor.stores import Standing, StandingKind, Store
+from monitor.stores.appeals import AppealTerms
 from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.decision import Tier
 from playbooks.incident import IncidentConfig
@@ -187,6 +188,12 @@ def guard_config(config: Config) -> GuardConfig:
 def held_config(config: Config) -> HeldConfig:
     tiers = [tier.value for tier in Tier if tier is not Tier.OBSERVE]
     return HeldConfig(**{f"{name}_s": int(getattr(config.held, f"{name}_h") * 3600) for name in tiers})
+
+
+def appeal_terms(config: Config) -> AppealTerms:
+    return AppealTerms(
+        answer_within_s=config.appeals.answer_within_days * 86_400, attempts_max=config.appeals.attempts_max
+    )
 
 
 def laid_down_windows(config: Config, now: int) -> list[Standing]:

@@ -17,7 +17,7 @@ from monitor.cli.moments import MICROSECONDS, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import wire, write_one, write_pairs, write_text
 from monitor.cli.rules import show_rule
-from monitor.cli.telling import decision_lines, decision_text, entity_text, finding_lines, incident_lines
+from monitor.cli.telling import appeal_lines, decision_lines, decision_text, entity_text, finding_lines, incident_lines
 from monitor.clock import now_us
 from monitor.counting import counted
 
@@ -197,6 +197,7 @@ def _explain_decision(opened: Opened, key: str) -> Story:
     if finding is not None:
         story.add("The finding behind it", finding_lines(finding))
         story.add(f"Without rule {finding.rule.id[:8]}", without_rule(opened, row, finding))
+    story.add("Appeals", [("appeals", appeal_lines(opened.store.appeals_against(row.id)))])
     story.add("What was done to it, by the audit", history(opened, row))
     _others(story, opened, row.scope, row.value, but=key)
     return story

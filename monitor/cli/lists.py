@@ -36,6 +36,7 @@ from monitor.cli.telling import (
     FINDING_COLUMNS,
     INCIDENT_COLUMNS,
     WAITING_COLUMNS,
+    appeal_lines,
     decision_lines,
     decision_text,
     finding_lines,
@@ -194,7 +195,7 @@ def list_decisions(
 
 @decisions.command("show", epilog="Example: miniwatch decisions show e415")
 def show_decision(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
-    """Show one decision, and which enforcers have been told of it since when."""
+    """Show one decision, which enforcers have been told of it since when, and the appeals against it."""
     from monitor.cli.enforcing import receipt_lines
     from monitor.cli.opening import record, there
     from monitor.cli.printing import wire
@@ -203,8 +204,10 @@ def show_decision(key: Id, output: Output = Form.TABLE, config: ConfigFile = Non
     with record(config, data_dir) as opened:
         row = there(opened.store.decision(opened.id_of("decision", key)))
         told = opened.store.deliveries_about(row.id)
-        lines = [*decision_lines(row), ("Enforcers", receipt_lines(told))]
-        write_one(output, {**wire(row), "enforcement": receipts_told(told)}, lines)
+        against = opened.store.appeals_against(row.id)
+        lines = [*decision_lines(row), ("Enforcers", receipt_lines(told)), ("Appeals", appeal_lines(against))]
+        more = {"enforcement": receipts_told(told), "appeals": [wire(one) for one in against]}
+        write_one(output, {**wire(row), **more}, lines)
 
 
 decisions.command(

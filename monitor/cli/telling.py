@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from monitor.cli.moments import short, span
@@ -11,6 +12,7 @@ from monitor.counting import counted
 if TYPE_CHECKING:
     from detectors.finding import Finding
     from detectors.sigma import RuleProblem
+    from monitor.stores.appeals import Appeal
     from monitor.twins import TwinFailure
     from playbooks.decision import Decision
     from playbooks.incident import Incident
@@ -141,6 +143,17 @@ def decision_lines(row: Decision) -> list[tuple[str, object]]:
         ("Finding", row.finding),
         ("Labels", ", ".join(row.labels)),
     ]
+
+
+def appeal_lines(rows: Sequence[Appeal]) -> list[str]:
+    """The appeals against a decision, a line each."""
+    return [f"{row.id[:SHORT_ID]}: {row.state.value}, filed {short(row.filed)} UTC for {row.appellant}" + _appeal_answer(row) for row in rows]  # fmt: skip
+
+
+def _appeal_answer(row: Appeal) -> str:
+    if row.answered is None:
+        return f"; to be answered by {short(row.answer_by)} UTC"
+    return f"; by {row.answered_by}, {short(row.answered)} UTC: {row.reason}"
 
 
 def _answer_lines(row: Decision) -> list[tuple[str, object]]:

@@ -87,7 +87,7 @@ def undo_decisions(
         now = now_us()
         span = Span(rule=whole, since=since, until=now + 1 if until is None else until)
         undo, undone = undo_rule(
-            opened.store, span, _policy(opened), reason=reason, actor=actor(), now=now, dry_run=dry_run
+            opened.store, span, present_policy(opened), reason=reason, actor=actor(), now=now, dry_run=dry_run
         )
     _write(undo, undone, output, dry_run=dry_run)
     if not dry_run:
@@ -117,7 +117,7 @@ def mark_findings(
     with record(config, data_dir) as opened:
         whole = tuple(dict.fromkeys(opened.id_of("finding", key) for key in keys))
         marking = Marking(findings=whole, verdict=verdict)
-        undo, undone = mark(opened.store, marking, _policy(opened), reason=reason, actor=actor(), now=now_us())
+        undo, undone = mark(opened.store, marking, present_policy(opened), reason=reason, actor=actor(), now=now_us())
     if undone or output is not Form.TABLE:
         _write(undo, undone, output, dry_run=False)
     word = "unmarked" if verdict is None else f"marked as {verdict.value}"
@@ -167,7 +167,7 @@ def mark_lines(opened: Opened, row: Finding) -> list[tuple[str, object]]:
     return [("Marked", said), ("Undo", mark.undo)]
 
 
-def _policy(opened: Opened) -> Policy:
+def present_policy(opened: Opened) -> Policy:
     """The present policy."""
     from detectors.finding import Entity, Scope
     from monitor.in_force import playbooks_of

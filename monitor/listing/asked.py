@@ -48,6 +48,7 @@ def query_of(source: Source, filters: Iterable[Filter], given: Given, part: Part
         if scope not in (None, Scope.APP) or value is not None:
             raise BadFilter("app", "app already says whom; leave scope and value out")
         scope, value = Scope.APP.value, app
+    decision = asked.get("decision")
     incident, rule, severity = asked.get("incident"), asked.get("rule"), asked.get("severity")
     return Query(
         since=asked.get("since"),
@@ -59,6 +60,7 @@ def query_of(source: Source, filters: Iterable[Filter], given: Given, part: Part
         state=asked.get("state"),
         mode=asked.get("mode"),
         incident=None if incident is None else id_of(source, "incident", incident),
+        decision=None if decision is None else id_of(source, "decision", decision),
         partition=asked.get("source"),
         reason=asked.get("reason"),
         limit=part.limit,

@@ -61,6 +61,12 @@ def _decision_states() -> type[StrEnum]:
     return DecisionState
 
 
+def _appeal_states() -> type[StrEnum]:
+    from monitor.stores.appeals import AppealState
+
+    return AppealState
+
+
 def _modes() -> type[StrEnum]:
     from playbooks.decision import Mode
 
@@ -83,6 +89,8 @@ SEVERITY: Final = Filter("severity", "Of at least this severity.", Form.WORD, "S
 INCIDENT: Final = Filter("incident", "Of this incident.", metavar="ID")
 INCIDENT_STATE: Final = Filter("state", "In this state.", Form.WORD, "STATE", _incident_states)
 DECISION_STATE: Final = Filter("state", "In this state.", Form.WORD, "STATE", _decision_states)
+APPEAL_STATE: Final = Filter("state", "In this state.", Form.WORD, "STATE", _appeal_states)
+DECISION: Final = Filter("decision", "Against this decision.", metavar="ID")
 MODE: Final = Filter("mode", "Only live, shadow or replay ones; else all.", Form.WORD, "MODE", _modes)
 WAITING: Final = Filter("waiting", "Those that wait for a person, the most urgent first; no other filters.", Form.FLAG)
 SORT: Final = Filter("sort", "By the time of opening, or by risk, the greatest first.", Form.WORD, words=lambda: Order)

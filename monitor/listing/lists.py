@@ -19,6 +19,7 @@ from monitor.listing.filters import Filter, Order
 from monitor.listing.named import BadFilter, Source
 from monitor.listing.wire import Told, app_told, entry_told, token_told, wire
 from monitor.stores import AppRecord, Standing, StandingKind
+from monitor.stores.appeals import Appeal
 from monitor.stores.record import DeadLetterRow, TooSlow
 from monitor.tokens import Token
 from playbooks.decision import Decision
@@ -90,6 +91,10 @@ def _queue(source: Source, part: Part) -> Iterator[Decision]:
 
 def _queue_place(row: Decision) -> tuple[Any, ...]:
     return (row.answer_by, row.id)
+
+
+def _appeals(source: Source, given: Given, part: Part, _now: int) -> Iterator[Appeal]:
+    return source.store.appeals(query_of(source, APPEALS.filters, given, part))
 
 
 def _dead_letters(source: Source, given: Given, part: Part, _now: int) -> Iterator[DeadLetterRow]:
@@ -208,6 +213,13 @@ DECISIONS: Final = Listed(
     Place(lambda row: (row.time, row.id)),
     lambda row, _now: wire(row),
     {filters.WAITING.name: Place(_queue_place)},
+)
+APPEALS: Final = Listed(
+    "appeals",
+    (*_ABOUT, filters.APPEAL_STATE, filters.DECISION),
+    _appeals,
+    Place(lambda row: (row.filed, row.id)),
+    lambda row, _now: wire(row),
 )
 DEAD_LETTERS: Final = Listed(
     "deadletters",

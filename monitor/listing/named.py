@@ -57,7 +57,7 @@ def whole_id(found: Sequence[str], what: str, beginning: str) -> str:
 
 
 def id_of(source: Source, what: str, beginning: str) -> str:
-    """The whole id of a finding, incident, decision or dead letter; raises `NotOne`."""
+    """The whole id of a finding, incident, decision, appeal or dead letter; raises `NotOne`."""
     return whole_id(source.store.ids_starting(f"{what}s".replace(" ", "_"), beginning), what, beginning)
 
 

@@ -31,6 +31,8 @@ TIMES: Final = frozenset(
         "created",
         "replayed",
         "as_of",
+        "filed",
+        "answered",
     ]
 )
 """Fields that are microseconds in our structs and RFC 3339 in what we write."""

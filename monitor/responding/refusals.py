@@ -19,6 +19,7 @@ class No(StrEnum):
     NO_REASON = "no-reason"
     TOO_LONG = "too-long"
     OTHER_CONTENT = "other-content"
+    TOO_MANY = "too-many"
     NO_VERSION = "no-version"
 
 

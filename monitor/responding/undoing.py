@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from monitor.refusal import StoreError
 from monitor.responding.playbooks_then import policies
+from monitor.responding.refusals import ActRefused, No
 from monitor.stores.record import NotFound
 from monitor.stores.undos import Marking, Span, Undo, UndoAsked, Undone, Verdict
 from playbooks.correction import Correction, Question, correct
 
 if TYPE_CHECKING:
+    from monitor.stores.acting import Acting
     from monitor.stores.gathering import Gathered
     from monitor.stores.sqlite import SqliteStore
     from playbooks.policy import Policy
@@ -61,20 +63,29 @@ def mark_findings(
     reason: str,
     actor: str,
     now: int,
+    then: Callable[[Acting], None] | None = None,
 ) -> tuple[Undo, Sequence[Undone]]:
     """Say of findings that they are false, true, or neither; a false one no longer counts, and what rests on it is lifted.
 
-    Raises `NotFound` when one of them is not there.
+    `then` goes on in the same transaction. Raises `NotFound` when one of them is not there, and `ActRefused` where they are more
+    than one call may mark.
     """
+    if len(marking.findings) > FINDINGS_MARKED_MAX:
+        told = f"{len(marking.findings):,} findings are more than the {FINDINGS_MARKED_MAX:,} that are marked at once"
+        raise ActRefused(No.TOO_MANY, f"{told}; mark fewer, or undo the rule: `miniwatch decisions undo --rule RULE`")
     for key in marking.findings:
         if store.finding(key) is None:
             raise NotFound("finding", key)
     because = "a finding was marked as false" if marking.verdict is Verdict.FALSE else "a finding counts again"
     asked = UndoAsked(id=secrets.token_hex(8), what=marking, because=because, reason=reason, actor=actor, now=now)
-    return _carry_out(store, asked, policy, dry_run=False)
+    return store.undo(asked, _corrected(store, asked, policy), then)
 
 
 def _carry_out(store: SqliteStore, asked: UndoAsked, policy: Policy, *, dry_run: bool) -> tuple[Undo, Sequence[Undone]]:
+    return (store.undo_foreseen if dry_run else store.undo)(asked, _corrected(store, asked, policy))
+
+
+def _corrected(store: SqliteStore, asked: UndoAsked, policy: Policy) -> Callable[[Gathered], Correction]:
     policy_at = policies(store, policy)
 
     def corrected(gathered: Gathered) -> Correction:
@@ -90,4 +101,4 @@ def _carry_out(store: SqliteStore, asked: UndoAsked, policy: Policy, *, dry_run:
         )
         return correct(gathered.past, question, policy_at, gathered.incidents)
 
-    return (store.undo_foreseen if dry_run else store.undo)(asked, corrected)
+    return corrected

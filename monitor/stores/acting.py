@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 from detectors.finding import Entity, Finding
 from monitor.audit import AuditEntry
 from monitor.stores import AppRecord, Message, Standing, deciding, granting, reading, standings, tables
+from monitor.stores.appeals import Appeal, appeal_of, appeals_against, open_appeals, put_appeal
 from monitor.stores.outgoing import put_messages
 from monitor.stores.record import NotFound, Record
 from monitor.stores.rows import document, incident_row, of_entities, put
@@ -136,6 +137,34 @@ class Acting:
 
     def add_standing(self, standing: Standing) -> None:
         standings.add_standing(self._connection, standing)
+
+    def appeal(self, key: str) -> Appeal:
+        """An appeal; raises `NotFound` where there is none."""
+        found = appeal_of(self._connection, key)
+        if found is None:
+            raise NotFound("appeal", key)
+        return found
+
+    def known_appeal(self, key: str) -> Appeal | None:
+        return appeal_of(self._connection, key)
+
+    def appeals_against(self, decision: str) -> list[Appeal]:
+        """All appeals against a decision, the oldest first."""
+        return appeals_against(self._connection, decision)
+
+    def open_appeals(self, limit: int) -> list[Appeal]:
+        """Appeals that are still to be answered, the most urgent first."""
+        return open_appeals(self._connection, limit)
+
+    def put_appeal(self, appeal: Appeal, entry: AuditEntry) -> None:
+        """Write an appeal as it stands now, with the word on it in the audit."""
+        put_appeal(self._connection, appeal, entry)
+
+    def actors_of(self, subject: str, actions: Sequence[str]) -> list[str]:
+        """Who did one of these to something, as the audit has it."""
+        columns = tables.audit.c
+        wanted = select(columns.actor).where(columns.subject == subject, columns.action.in_(actions))
+        return list(self._connection.execute(wanted.distinct()).scalars())
 
     def mark(self, name: str) -> int:
         """How far something has come that goes on by itself; 0 before it began."""

@@ -39,10 +39,11 @@ CLOCKS: Final = {
     tables.incidents: tables.incidents.c.opened,
     tables.decisions: tables.decisions.c.time,
     tables.dead_letters: tables.dead_letters.c.time,
+    tables.appeals: tables.appeals.c.filed,
 }
 """The time that orders each list; it never changes while the list is read."""
 
-_EQUAL: Final = ("scope", "value", "rule", "state", "mode", "incident", "partition", "reason")
+_EQUAL: Final = ("scope", "value", "rule", "state", "mode", "incident", "decision", "partition", "reason")
 
 Reading = Callable[..., AbstractContextManager[Connection]]
 """A transaction to read in; given a number of seconds, it raises `TooSlow` when it takes longer."""

@@ -37,7 +37,7 @@ CLOCK_MODES: Final = (Mode.LIVE, Mode.SHADOW)
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """What a list shall hold, newest first. None filters nothing; a filter that the list has no field for is refused.
 
-    `since` is included, `until` is not: of a finding's, decision's or dead letter's time, and an incident's opening.
+    `since` is included, `until` is not: of a finding's, decision's or dead letter's time, an incident's opening, and an appeal's filing.
     `after` is that time and the id of a row: the list begins behind it. Where a page takes longer than `seconds_max`
     to read, the list raises `TooSlow`.
     """
@@ -51,6 +51,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     mode: str | None = None
     incident: str | None = None
+    decision: str | None = None
     partition: str | None = None
     reason: str | None = None
     limit: int | None = None

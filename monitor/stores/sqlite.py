@@ -40,6 +40,7 @@ from monitor.stores import (
     tables,
 )
 from monitor.stores.acting import Acting
+from monitor.stores.appeals import Appeal, appeal, appeal_of, appeals_against
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter, nothing
 from monitor.stores.record import (
@@ -198,6 +199,18 @@ class SqliteStore(TakesBack):
     def decisions(self, query: Query = EVERYTHING) -> Iterator[Decision]:
         read = self._database.reading
         return reading.listed(read, tables.decisions, query, lambda row: document(Decision, row["document"]))
+
+    def appeals(self, query: Query = EVERYTHING) -> Iterator[Appeal]:
+        return reading.listed(self._database.reading, tables.appeals, query, appeal)
+
+    def appeal(self, key: str) -> Appeal | None:
+        with self._database.reading() as connection:
+            return appeal_of(connection, key)
+
+    def appeals_against(self, decision: str) -> Sequence[Appeal]:
+        """All appeals against a decision, the oldest first."""
+        with self._database.reading() as connection:
+            return appeals_against(connection, decision)
 
     def dead_letters(self, query: Query = EVERYTHING) -> Iterator[DeadLetterRow]:
         return reading.listed(self._database.reading, tables.dead_letters, query, reading.dead_letter)

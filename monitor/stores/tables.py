@@ -240,6 +240,19 @@ standings: Final = Table(
     *_whole("created", "expires", "begins"),
 )
 
+appeals: Final = Table(
+    "appeals",
+    metadata,
+    _key("id"),
+    *_text("decision", "scope", "value", "appellant", "statement", "actor", "state", "reason"),
+    *_whole("filed", "answer_by"),
+    *_maybe("reviewer", "answered_by"),
+    Column("answered", BigInteger, nullable=True),
+)
+Index(None, appeals.c.decision)
+Index(None, appeals.c.filed)
+Index(None, appeals.c.state, appeals.c.answer_by)
+
 rules_since: Final = Table("rules_since", metadata, _key("rule"), _key("version"), *_whole("since"))
 
 tokens: Final = Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from monitor.stores import gathering, undoing
+from monitor.stores.acting import Acting
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell
 from monitor.stores.gathering import Gathered
@@ -18,11 +19,13 @@ class TakesBack:
     _database: Database
     _tell: Tell
 
-    def undo(self, asked: UndoAsked, correct: Callable[[Gathered], Correction]) -> tuple[Undo, list[Undone]]:
+    def undo(
+        self, asked: UndoAsked, correct: Callable[[Gathered], Correction], then: Callable[[Acting], None] | None = None
+    ) -> tuple[Undo, list[Undone]]:
         """Carry out an undo, whole or not at all; `correct` says what must change in what was gathered.
 
         It is worked out beside all other writers. Where one of them has changed what it rests on meanwhile, it is worked out once
-        more while nobody else writes.
+        more while nobody else writes. `then` goes on in the same transaction.
         """
         gathered = self._gathered(asked)
         correction = correct(gathered)
@@ -31,6 +34,8 @@ class TakesBack:
                 gathered = gathering.gather(connection, asked)
                 correction = correct(gathered)
             undo = undoing.write_undo(connection, asked, gathered, correction, self._tell)
+            if then is not None:
+                then(Acting(connection, self._tell))
         return undo, undoing.fates(correction)
 
     def undo_foreseen(self, asked: UndoAsked, correct: Callable[[Gathered], Correction]) -> tuple[Undo, list[Undone]]:

@@ -39,6 +39,7 @@ _STATUS: Final = {
     No.NOT_WAITING: 409,
     No.NOT_LIVE: 409,
     No.TOO_LATE: 409,
+    No.TOO_MANY: 409,
     No.SECOND_PERSON: 403,
     No.NO_PERSON: 403,
 }

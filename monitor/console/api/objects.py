@@ -54,7 +54,13 @@ def _decision(api: Api, call: Call) -> Reply:
     row = api.store.decision(key)
     if row is None:
         raise Refused(404, f"there is no decision {key}")
-    return Reply({**wire(row), "enforcement": receipts_told(api.store.deliveries_about(key))})
+    return Reply(
+        {
+            **wire(row),
+            "enforcement": receipts_told(api.store.deliveries_about(key)),
+            "appeals": [wire(one) for one in api.store.appeals_against(key)],
+        }
+    )
 
 
 def _app(api: Api, call: Call) -> Reply:
@@ -115,7 +121,7 @@ OPERATIONS: Final = (
         "decision",
         _decision,
         shapes.DECISION_SHOWN,
-        "One decision, and which enforcers have been told of it since when.",
+        "One decision, which enforcers have been told of it since when, and the appeals against it.",
     ),
     _row(
         lists.DEAD_LETTERS,

@@ -11,6 +11,7 @@ from detectors.sigma import Rule
 from monitor.door import PeopleHash
 from monitor.listing.filters import Filter
 from monitor.stores import Standing
+from monitor.stores.appeals import AppealTerms
 from monitor.stores.sqlite import SqliteStore
 from monitor.tokens import Role, Token
 from playbooks.ladder import Playbook
@@ -57,6 +58,7 @@ class Api:
     playbook_files: Callable[[], Mapping[str, Path]]
     windows: Callable[[int], Sequence[Standing]]
     held: HeldConfig
+    appeals: AppealTerms
     policy: Callable[[], Policy]
     clock: Callable[[], int]
 

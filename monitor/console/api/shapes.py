@@ -12,6 +12,7 @@ from detectors.finding import Finding, Severity
 from monitor.listing.wire import TIMES
 from monitor.responding.refusals import No
 from monitor.stores import Standing
+from monitor.stores.appeals import Appeal
 from monitor.stores.record import DeadLetterRow
 from monitor.stores.undos import Undo
 from monitor.tokens import Role
@@ -23,6 +24,7 @@ FINDING: Final = Finding
 INCIDENT: Final = Incident
 DECISION: Final = Decision
 DEAD_LETTER: Final = DeadLetterRow
+APPEAL: Final = Appeal
 STANDING: Final = Standing
 
 
@@ -39,13 +41,14 @@ class Receipt(msgspec.Struct, kw_only=True):
 
 
 class DecisionShown(Decision, frozen=True, kw_only=True):
-    """A decision, and which enforcers have been told of it since when."""
+    """A decision, which enforcers have been told of it since when, and the appeals against it."""
 
     enforcement: tuple[Receipt, ...]
+    appeals: tuple[Appeal, ...]
 
 
 DECISION_SHOWN: Final = DecisionShown
-WIRED: Final = (Finding, Incident, Decision, DecisionShown, DeadLetterRow, Standing, Undo)
+WIRED: Final = (Finding, Incident, Decision, DecisionShown, DeadLetterRow, Standing, Undo, Appeal)
 """Structs that are told by `listing.wire`: times as text, sealed bytes left out."""
 
 

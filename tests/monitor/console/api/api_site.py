@@ -17,6 +17,7 @@ from monitor.in_force import playbook_folders, playbooks_of, rules_of
 from monitor.kept import Kept
 from monitor.playbook_files import files_of
 from monitor.rulings import Rulings, laid_down_windows
+from monitor.stores.appeals import AppealTerms
 from monitor.telemetry import Telemetry
 from monitor.tokens import Role, new_token
 from playbooks.waiting import HeldConfig
@@ -52,6 +53,7 @@ class ApiSite:
             playbook_files=lambda: files_of(playbook_folders(self.config)),
             windows=lambda now: laid_down_windows(self.config, now),
             held=HeldConfig(),
+            appeals=AppealTerms(),
             policy=Rulings(self.config, playbooks_of(self.config), self.store, lambda: self.now),
             clock=lambda: self.now,
         )

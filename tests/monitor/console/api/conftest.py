@@ -32,6 +32,22 @@ def _ran(tmp_path_factory) -> Path:
     line("exceptions", "add", "277df3d1", "--app", "wx1", "--reason", "a test server")
     last = line.rows("findings", "list")[-1]
     line("decisions", "undo", "--rule", last["rule"]["id"], "--since", "2026-01-01", "--reason", "Too broad")
+    added = [
+        "--app",
+        "wx77",
+        "--target",
+        "login",
+        "--limit",
+        "60",
+        "--per",
+        "1m",
+        "--for",
+        "30d",
+        "--reason",
+        "A storm",
+    ]
+    decision = line.rows("decisions", "add", "throttle", *added)[0]["id"]
+    line("appeals", "file", decision, "--by", "dev-7", "--statement", "We have fixed it")
     line("maintenance", "add", "--until", "30d", "--reason", "A new gateway")
     line("tokens", "add", "gateway", "--role", "ingest", "--role", "bouncer")
     return data

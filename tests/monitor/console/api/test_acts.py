@@ -28,7 +28,7 @@ def test_an_act_is_added_seen_and_lifted(fresh):
     made = _post(fresh, "decisions", ADDED, status=201)
     assert (made["changed"], made["decision"]["state"], made["decision"]["target"]) == (True, "active", "login")
     key = made["decision"]["id"]
-    assert fresh.get(f"decisions/{key}") == {**made["decision"], "enforcement": []}
+    assert fresh.get(f"decisions/{key}") == {**made["decision"], "enforcement": [], "appeals": []}
     lifted = _post(fresh, f"decisions/{key[:8]}/revoke", WHY)
     assert [one["state"] for one in lifted["decisions"]] == ["revoked"]
     assert "has ended already" in _post(fresh, f"decisions/{key}/revoke", WHY, status=409)["message"]
@@ -142,7 +142,7 @@ def test_a_window_of_maintenance_is_opened_and_closed(fresh):
 
 
 def test_what_a_rule_brought_about_is_undone_in_bulk_once(changeable):
-    rule = changeable.walk("decisions", state="active")[0]["rule"]
+    rule = changeable.walk("decisions", state="active", mode="replay")[0]["rule"]
     body = {"rule": rule[:8], "since": "2026-01-01", "reason": "It matches everything"}
     foreseen = _post(changeable, "undos", {**body, "dry_run": True})
     done = _post(changeable, "undos", body)
@@ -157,7 +157,7 @@ def test_what_a_rule_brought_about_is_undone_in_bulk_once(changeable):
 
 
 def test_a_finding_is_marked_as_false_and_again(changeable):
-    decision = changeable.walk("decisions", state="active")[0]
+    decision = changeable.walk("decisions", state="active", mode="replay")[0]
     body = {"findings": [decision["finding"]], "verdict": "false", "reason": "Our own test"}
     done = _post(changeable, "findings/mark", body)
     assert decision["id"] in [one["id"] for one in done["decisions"]]

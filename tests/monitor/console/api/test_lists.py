@@ -14,6 +14,7 @@ from monitor.cli.tree import app
 from monitor.console.api import lists, openapi, pages
 from monitor.responding import adding as responding
 from monitor.stores import Turn
+from monitor.stores.appeals import AppealTerms
 from playbooks.action import Ban
 from playbooks.waiting import HeldConfig
 
@@ -62,6 +63,7 @@ FILTERED = [
     ("decisions", {"state": "held"}),
     ("decisions", {"mode": "replay", "since": "2026-03-02T06:00:00Z"}),
     ("deadletters", {"reason": "broken-json"}),
+    ("appeals", {"state": "FILED", "app": "wx77"}),
     ("apps", {"category": "finance"}),
     ("rules", {"tag": "behaviour.8", "severity": "medium"}),
 ]
@@ -255,6 +257,7 @@ def _api(store):
         playbook_files=dict,
         windows=lambda _now: (),
         held=HeldConfig(),
+        appeals=AppealTerms(),
         policy=lambda: None,
         clock=lambda: 2_000_000,
     )
