@@ -1,7 +1,7 @@
 """Whatever comes, and whoever acts at the same time: never more acts than the budgets allow, none on what is protected, none for ever, no ban without a person.
 
 Storms go through the real record with two responders, which are interrupted by one another and by people between deciding and committing, and
-started again in the middle. Clocks jump. A hundred or so storms run with the other tests; ``MINIWATCH_STORMS=10000`` makes it ten thousand.
+started again in the middle. Clocks jump. A hundred or so storms run with the other tests; ``STORMS=10000`` makes it ten thousand.
 """
 
 import atexit
@@ -33,7 +33,7 @@ from playbooks.playbook import parse_playbooks
 from playbooks.surroundings import Active, Behind, Health
 from playbooks.testing import NOON, finding
 
-STORMS = int(os.environ.get("MINIWATCH_STORMS", "120"))
+STORMS = int(os.environ.get("STORMS", "120"))
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
 LADDER = """\

@@ -1,6 +1,6 @@
 """rsyslog and telemetrygen, as they are installed, ship into a real daemon; they are killed, and so is it.
 
-The programs are found on the path, or where MINIWATCH_RSYSLOGD (with MINIWATCH_RSYSLOG_MODULES) and MINIWATCH_TELEMETRYGEN say.
+The programs are found on the path, or where RSYSLOGD_PROGRAM (with RSYSLOG_MODULES) and TELEMETRYGEN_PROGRAM say.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from served import Served
 pytestmark = pytest.mark.live
 
 COUNT = 600
-RSYSLOGD = os.environ.get("MINIWATCH_RSYSLOGD") or shutil.which("rsyslogd", path="/usr/sbin:/usr/local/sbin")
-MODULES = Path(os.environ.get("MINIWATCH_RSYSLOG_MODULES", "/usr/lib/x86_64-linux-gnu/rsyslog"))
-TELEMETRYGEN = os.environ.get("MINIWATCH_TELEMETRYGEN") or shutil.which("telemetrygen")
+RSYSLOGD = os.environ.get("RSYSLOGD_PROGRAM") or shutil.which("rsyslogd", path="/usr/sbin:/usr/local/sbin")
+MODULES = Path(os.environ.get("RSYSLOG_MODULES", "/usr/lib/x86_64-linux-gnu/rsyslog"))
+TELEMETRYGEN = os.environ.get("TELEMETRYGEN_PROGRAM") or shutil.which("telemetrygen")
 
 CONFIGURATION = """
 global(workDirectory="{folder}/queue" maxMessageSize="8k")
