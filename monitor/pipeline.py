@@ -28,7 +28,6 @@ from detectors.event import (
     kind_of,
 )
 from detectors.finding import Finding, Sighting
-from monitor.acting import Acting
 from monitor.containment import TooManyFaults
 from monitor.control_log import ControlLog
 from monitor.duplicates import CONFLICT, Duplicates
@@ -47,6 +46,7 @@ from monitor.surroundings import Surroundings, surroundings_of
 from monitor.suspending import Suspensions
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.timeline import BEGINNING, label
+from monitor.turn_committing import TurnCommitter
 from monitor.turn_telling import Done, TurnTeller
 from monitor.watching import TooManyOverlooked, Watching
 from playbooks.guards.health import ailment
@@ -85,7 +85,7 @@ class Pipeline:
     failures: dict[str, str] = field(default_factory=dict)
     _duplicates: Duplicates = field(init=False)
     _teller: TurnTeller = field(init=False)
-    _acting: Acting = field(init=False)
+    _committer: TurnCommitter = field(init=False)
     _around: Surroundings = field(init=False)
     stages: dict[str, float] = field(default_factory=dict)
     snapshot_turn: int = -1
@@ -111,7 +111,7 @@ class Pipeline:
         if self.around is None:
             self.around = surroundings_of(self.settings, self.clock)
         self._around = self.around
-        self._acting = Acting(
+        self._committer = TurnCommitter(
             self.store, self.policy, self.settings, self.clock, self._retried, self._timed, self._around
         )
 
@@ -449,7 +449,7 @@ class Pipeline:
         progress = [self._counted(reached, frame) for reached in last.values()]
         number = self.turn_number + 1
         with self._timed("decide"):
-            findings, fresh = self._acting.told(sightings)
+            findings, fresh = self._committer.told(sightings)
         with self._timed("archive"):
             segments = self._retried(lambda: self.archive.write(number, watched)) if watched.height else ()
         turn = Turn(
@@ -463,7 +463,7 @@ class Pipeline:
             segments=segments,
             audit=tuple(self.suspensions.audit),
         )
-        turn = self._acting.commit(turn, fresh)
+        turn = self._committer.commit(turn, fresh)
         self._around.condition.committed()
         self.suspensions.audit.clear()
         self.turn_number, self.watermark, self._begun = number, watermark, self._positions()

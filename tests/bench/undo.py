@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from monitor.acting import Acting
 from monitor.audit import verify
 from monitor.responding.undoing import undo_rule
 from monitor.settings import Settings
 from monitor.stores import Turn
 from monitor.stores.undos import Span
 from monitor.testing import scratch_store
+from monitor.turn_committing import TurnCommitter
 from playbooks.playbook import parse_playbooks
 from playbooks.policy import BudgetConfig, Policy
 from playbooks.risk import MICROSECONDS
@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = scratch_store(Path(folder))
         now = [NOON]
-        acting = Acting(
+        committer = TurnCommitter(
             store,
             lambda: policy,
             Settings(),
@@ -82,7 +82,7 @@ def main() -> None:
                 for app in range(first, min(first + TURN, wanted))
                 for rule in (("bad", "other") if app % 3 == 0 else ("bad",))
             ]
-            acting.commit(Turn(number=number, findings=fresh), fresh)
+            committer.commit(Turn(number=number, findings=fresh), fresh)
         span = Span(rule="bad", since=0, until=now[0] + 1)
         said = {"reason": "a benchmark", "actor": "operator:bench", "now": now[0] + MICROSECONDS}
         begun = time.perf_counter()

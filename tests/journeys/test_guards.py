@@ -13,7 +13,6 @@ from journey import configured, daemon, refusing, watched
 from sqlalchemy import select
 
 from detectors.finding import Entity, Scope
-from monitor.acting import Acting
 from monitor.condition import ClockWatch
 from monitor.holding import in_shadow, pause, stopped, unshadow
 from monitor.kept import Kept
@@ -22,6 +21,7 @@ from monitor.responding.adding import add
 from monitor.responding.answering import approve
 from monitor.responding.refusals import ActRefused, No
 from monitor.stores import tables
+from monitor.turn_committing import TurnCommitter
 from playbooks.action import Ban
 from playbooks.decision import DecisionState, Mode, Reason, Tier
 
@@ -317,17 +317,17 @@ def test_while_acts_are_paused_none_begins_over_a_restart_too(platform):
 def test_a_pause_that_comes_while_a_turn_is_being_decided_holds(platform, monkeypatch):
     row("Something goes wrong that no guard knows")
     platform.rule("poison")
-    decided = Acting.decided
+    decided = TurnCommitter.decided
 
-    def decide_while_somebody_pauses(acting, fresh):
-        outcome = decided(acting, fresh)
+    def decide_while_somebody_pauses(committer, fresh):
+        outcome = decided(committer, fresh)
         if fresh and stopped(platform.store(), NOW) is None:
             writer = threading.Thread(target=pause, args=(platform.store(), "operator:ann", "Now", NOW))
             writer.start()
             writer.join()
         return outcome
 
-    monkeypatch.setattr(Acting, "decided", decide_while_somebody_pauses)
+    monkeypatch.setattr(TurnCommitter, "decided", decide_while_somebody_pauses)
     platform.run(apps(5))
     assert {one.reason for one in platform.decisions()} == {Reason.HELD_PAUSED}
 

@@ -30,7 +30,7 @@ def hostile(tmp_path: Path, lines: list[bytes], *, use_kernel: bool = True, **ke
             commit(turn)
 
         pipeline = opened.pipeline
-        pipeline._acting._store = _Noting(opened.kept.store, noted)
+        pipeline._committer._store = _Noting(opened.kept.store, noted)
         for intake in pipeline.intakes:
             intake.native = intake.native if use_kernel else None
         opened.run()

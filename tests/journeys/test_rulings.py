@@ -5,8 +5,8 @@ from pathlib import Path
 import journey
 from journey import configured, daemon
 
-from monitor.acting import Acting
 from monitor.stores import Standing, StandingKind
+from monitor.turn_committing import TurnCommitter
 from playbooks.decision import DecisionState, Reason
 
 
@@ -20,7 +20,7 @@ def test_an_exemption_that_comes_between_deciding_and_committing_holds(tmp_path:
     late = set()
     with daemon(configured(tmp_path / "late", [source])) as opened:
         store = opened.kept.store
-        decided = opened.pipeline._acting.decided
+        decided = opened.pipeline._committer.decided
 
         def decide_then_exempt(fresh):
             outcome = decided(fresh)
@@ -30,7 +30,7 @@ def test_an_exemption_that_comes_between_deciding_and_committing_holds(tmp_path:
                     store.add_standing(_exempting(decision))
             return outcome
 
-        monkeypatch.setattr(Acting, "decided", lambda _acting, fresh: decide_then_exempt(fresh))
+        monkeypatch.setattr(TurnCommitter, "decided", lambda _committer, fresh: decide_then_exempt(fresh))
         opened.run()
         found = list(store.decisions())
     assert late == acted

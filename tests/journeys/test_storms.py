@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from detectors.finding import Entity, Scope, Severity
-from monitor.acting import Acting
 from monitor.config import load_config
 from monitor.holding import AlreadySo, in_shadow, pause, resume, unshadow
 from monitor.registry import parse_registry
@@ -27,6 +26,7 @@ from monitor.rulings import Rulings
 from monitor.settings import Settings
 from monitor.stores import StaleTurn, Standing, StandingKind, Turn, tables
 from monitor.testing import scratch_store
+from monitor.turn_committing import TurnCommitter
 from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.decision import DecisionState, Mode, Reason, Tier
 from playbooks.playbook import parse_playbooks
@@ -114,10 +114,10 @@ class Storm:
         rulings = Rulings(CONFIG, _Loaded(), store, lambda: self.now, (), self.apps, self.owners)
         rulings._policy = msgspec.structs.replace(rulings._policy, budget=BUDGET, guards=GUARDS, playbooks=PLAYBOOKS)
         settings = Settings(until_end=False, deliver=False)
-        acting = Acting(
+        committer = TurnCommitter(
             store, rulings, settings, lambda: self.now, lambda step: step(), lambda _: nullcontext(), Around(self)
         )
-        decided = acting.decided
+        decided = committer.decided
 
         def interrupted(fresh):
             outcome = decided(fresh)
@@ -126,8 +126,8 @@ class Storm:
                 happening()
             return outcome
 
-        acting.decided = interrupted
-        return acting
+        committer.decided = interrupted
+        return committer
 
     def apps(self):
         return frozenset(Entity(Scope.APP, app) for app in self.registered())

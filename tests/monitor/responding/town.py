@@ -5,13 +5,13 @@ import contextlib
 import msgspec
 
 from detectors.finding import Entity, Scope
-from monitor.acting import Acting
 from monitor.responding.undoing import mark_findings, undo_rule
 from monitor.settings import Settings
 from monitor.stores import Standing, StandingKind, Turn
 from monitor.stores.record import AlreadyEnded, Query
 from monitor.stores.undos import Marking, Span, Verdict
 from monitor.testing import scratch_store
+from monitor.turn_committing import TurnCommitter
 from playbooks.decision import DecisionState, Mode, Reason
 from playbooks.history import slot
 from playbooks.known import began
@@ -99,7 +99,7 @@ class Town:
         fresh = [one for one in findings if one.rule.id not in self.without]
         self.number += 1
         settings = Settings(until_end=until_end)
-        acting = Acting(
+        committer = TurnCommitter(
             self.store,
             self.policy,
             settings,
@@ -109,7 +109,7 @@ class Town:
             Quiet(),
         )
         known = self.store.known_findings([one.id for one in fresh])
-        acting.commit(Turn(number=self.number, findings=fresh), [one for one in fresh if one.id not in known])
+        committer.commit(Turn(number=self.number, findings=fresh), [one for one in fresh if one.id not in known])
 
     def in_force(self, mode=Mode.LIVE):
         return {key_of(one): one for one in self.store.decisions_in_force(self.now, [mode])}

@@ -1,4 +1,4 @@
-"""What a turn does about what its detectors saw: findings told apart from those known, decided, and committed with the turn."""
+"""Commits a turn with what is done about what its detectors saw: findings told apart from those known, and decided."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from playbooks.policy import Policy
 HOUR_US: Final = 3_600_000_000
 
 
-class Acting:
+class TurnCommitter:
     """Decides with the policy as it stands, and commits what follows.
 
     `retried` asks a store that refuses again, `timed` counts the time that a stage takes, and `clock` is that of live runs.
@@ -64,7 +64,7 @@ class Acting:
             with self._timed("decide"):
                 rulings = self._retried(self._store.rulings_version) if fresh else None
                 outcome = self._retried(lambda: self.decided(fresh))
-            acting = msgspec.structs.replace(
+            whole = msgspec.structs.replace(
                 turn,
                 risks=outcome.risks,
                 incidents=outcome.incidents,
@@ -75,8 +75,8 @@ class Acting:
                 rulings=rulings,
             )
             with self._timed("commit"), suppress(Overtaken):
-                self._retried(partial(self._write, acting, time.monotonic()))
-                return acting
+                self._retried(partial(self._write, whole, time.monotonic()))
+                return whole
 
     def _write(self, turn: Turn, decided: float) -> None:
         """Commit, unless the record has refused for so long that what was decided is old: that is decided anew."""
