@@ -14,7 +14,7 @@ class Registered:
     def __init__(self, store: SqliteStore, telemetry: Telemetry) -> None:
         self._store = store
         self._telemetry = telemetry
-        self._version: tuple[int, int] = (-1, -1)
+        self._version = -1
         self._protected: frozenset[Entity] = frozenset()
         self._owners: frozenset[Entity] = frozenset()
         self._registry = Registry(())

@@ -8,6 +8,7 @@ from threading import Lock
 
 import msgspec
 
+from detectors.event import END_OF_TIME
 from detectors.finding import Entity, Scope, Severity
 from monitor.config import Config
 from monitor.playbook_files import LoadedPlaybooks
@@ -55,6 +56,7 @@ class Rulings:
         self._protected = protected
         self._owners_of_protected = owners_of_protected
         self._version: int | None = None  # None: to be read in any case
+        self._until = END_OF_TIME  # when the first rule in shadow acts again: their ends are not in the policy
         self._windows = configured_windows(config)
         self._lock = Lock()
         self._is_shadow = config.mode == "shadow"
@@ -80,7 +82,7 @@ class Rulings:
     def __call__(self) -> Policy:
         with self._lock:
             version = self._store.rulings_version()
-            if version != self._version:
+            if version != self._version or self._clock() >= self._until:
                 self._current = self._with_standings()
                 self._version = version
             return self._current
@@ -89,6 +91,8 @@ class Rulings:
         by_kind: dict[StandingKind, list[Standing]] = {kind: [] for kind in StandingKind}
         for standing in self._store.standings(self._clock()):
             by_kind[standing.kind].append(standing)
+        shadows = by_kind[StandingKind.SHADOW]
+        self._until = min((standing.expires for standing in shadows), default=END_OF_TIME)
         laid_down = [_window(standing) for standing in by_kind[StandingKind.MAINTENANCE]]
         return msgspec.structs.replace(
             self._policy,
@@ -96,7 +100,7 @@ class Rulings:
             exceptions=Exceptions([_exception(standing) for standing in by_kind[StandingKind.EXCEPTION]]),
             paused=_pause(by_kind[StandingKind.PAUSE]),
             maintenance=Maintenance([*self._windows, *laid_down]),
-            shadowed={standing.rule or "": standing.reason for standing in by_kind[StandingKind.SHADOW]},
+            shadowed={standing.rule or "": standing.reason for standing in shadows},
             protected=self._protected(),
             owners_of_protected=self._owners_of_protected(),
         )

@@ -23,6 +23,7 @@ NUMBER: Final = "decision_number"
 CHANGE: Final = "decision_change"
 FLOOR: Final = "decision_floor"
 RULINGS: Final = "rulings"
+IMPORTS: Final = "apps_imports"
 
 
 def nothing(_decisions: Sequence[Decision]) -> Sequence[Message]:
@@ -54,13 +55,18 @@ def put_decisions(connection: Connection, decisions: Sequence[Decision], tell: T
 
 
 def counter(connection: Connection, name: str) -> int:
-    """A count that only grows: `NUMBER`, `CHANGE`, `FLOOR` or `RULINGS`; 0 before the first."""
+    """A count that only grows: `NUMBER`, `CHANGE`, `FLOOR`, `RULINGS` or `IMPORTS`; 0 before the first."""
     return int(connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == name)).scalar() or 0)
 
 
 def raise_rulings(connection: Connection) -> None:
     """Say that what decisions rest on has changed otherwise than by a turn: a turn decided before must be decided again."""
-    put(connection, tables.meta, [{"key": RULINGS, "value": str(counter(connection, RULINGS) + 1)}])
+    raise_counter(connection, RULINGS)
+
+
+def raise_counter(connection: Connection, name: str) -> None:
+    """Count one more."""
+    put(connection, tables.meta, [{"key": name, "value": str(counter(connection, name) + 1)}])
 
 
 def decision_changes(connection: Connection, after: int, limit: int, modes: Collection[Mode]) -> list[NumberedDecision]:

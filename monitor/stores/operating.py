@@ -11,7 +11,7 @@ from sqlalchemy import Connection, exists, func, select, update
 from monitor.audit import AuditEntry
 from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, tables
 from monitor.stores.changes import imported, replayed
-from monitor.stores.deciding import Tell, put_decisions, raise_rulings
+from monitor.stores.deciding import IMPORTS, Tell, put_decisions, raise_counter, raise_rulings
 from monitor.stores.outgoing import put_messages
 from monitor.stores.reading import one_document
 from monitor.stores.record import (
@@ -195,6 +195,7 @@ def forget_requests(connection: Connection, before: int) -> None:
 def import_apps(connection: Connection, records: Sequence[AppRecord], actor: str, now: int) -> None:
     entry = imported(connection, records, actor, now)
     put(connection, tables.apps, [flat_row(record) for record in records])
+    raise_counter(connection, IMPORTS)
     raise_rulings(connection)
     append_audit(connection, [entry])
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from detectors.finding import Entity, Finding
 from monitor.audit import AuditEntry, ChainedEntry
@@ -485,14 +485,10 @@ class SqliteStore(TakesBack):
         with self._database.reading() as connection:
             return reading.app_lines(connection, app_id)
 
-    def apps_version(self) -> tuple[int, int]:
-        """How many registry lines there are and the newest one's time: changes with every import."""
-        columns = tables.apps.c
+    def apps_version(self) -> int:
+        """How often registry lines were imported."""
         with self._database.reading() as connection:
-            lines, newest = connection.execute(
-                select(func.count(), func.max(columns.as_of)).select_from(tables.apps)
-            ).one()
-            return int(lines), int(newest or 0)
+            return counter(connection, deciding.IMPORTS)
 
     def forget_findings(self, before: int, now: int) -> int:
         """Delete findings whose last event was before a time, and what became of them."""

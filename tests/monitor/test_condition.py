@@ -150,6 +150,12 @@ def test_a_rule_of_the_program_is_established(aged):
     assert ages.new() == {}
 
 
+def test_a_rule_of_a_folder_whose_name_begins_like_the_programs_is_new(aged):
+    ages, _clocks = aged
+    ages.take(in_force(Rule("a", path=f"{builtin_folder().path}-of-ours/storm.yml")))
+    assert ages.new() == {"a": NOON}
+
+
 def test_a_changed_rule_is_new_and_the_others_stay_as_old_as_they_are(aged):
     ages, clocks = aged
     ages.take(in_force(Rule("a"), Rule("b")))
