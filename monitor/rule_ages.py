@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.rules import builtin_folder
@@ -23,7 +24,7 @@ class RuleAges:
         self._store = store
         self._clock = clock
         self._new_us = int(new_s * 1_000_000)
-        self._own = str(builtin_folder().path)
+        self._own = builtin_folder().path
         self._since: dict[str, int] = {}
         self._owed: tuple[dict[str, list[str]], int] | None = None
 
@@ -56,4 +57,4 @@ class RuleAges:
         self._owed = None
 
     def _is_own(self, rule: Rule) -> bool:
-        return rule.path.startswith(self._own)
+        return Path(rule.path).is_relative_to(self._own)
