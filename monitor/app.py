@@ -173,7 +173,7 @@ def open_daemon(
             lineup = repeated.lineup(begun)
             found = repeated.in_force(begun, lineup)
         _tell_loaded(config, found, telemetry)
-        registry = Registered(kept.store, telemetry)
+        registry = Registered(kept.store, telemetry, clock)
         rulings = Rulings(
             config,
             found.playbooks,

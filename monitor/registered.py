@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from detectors.finding import Entity, Scope
 from monitor.registry import Registry
 from monitor.stores.sqlite import SqliteStore
@@ -11,9 +13,10 @@ from monitor.telemetry import Telemetry, upkeep
 class Registered:
     """The registry as it stands; read again when operators have imported apps."""
 
-    def __init__(self, store: SqliteStore, telemetry: Telemetry) -> None:
+    def __init__(self, store: SqliteStore, telemetry: Telemetry, clock: Callable[[], int]) -> None:
         self._store = store
         self._telemetry = telemetry
+        self._clock = clock
         self._version = -1
         self._protected: frozenset[Entity] = frozenset()
         self._owners: frozenset[Entity] = frozenset()
@@ -42,8 +45,8 @@ class Registered:
         version = self._store.apps_version()
         if version == self._version:
             return
-        registry = Registry(list(self._store.apps()))
-        self._protected = frozenset(Entity(Scope.APP, app) for app in registry.protected())
-        self._owners = frozenset(Entity(Scope.DEVELOPER, owner) for owner in registry.owners_of_protected())
+        registry, now = Registry(list(self._store.apps())), self._clock()
+        self._protected = frozenset(Entity(Scope.APP, app) for app in registry.protected(now))
+        self._owners = frozenset(Entity(Scope.DEVELOPER, owner) for owner in registry.owners_of_protected(now))
         self._registry, self._version = registry, version
         self._telemetry.emit(upkeep.RegistryLoaded(apps=len(registry)))

@@ -143,9 +143,11 @@ class Registry:
         self._table = _table(apps)
         self._versions = [app.versions for app in apps]
         self._known_spans: dict[int, list[_Span]] = {}
-        ids = pl.Series("app", [record.app_id for record in kept], dtype=pl.String)
+        self._apps = pl.Series("app", [record.app_id for record in kept], dtype=pl.String)
+        self._over = np.append(self._as_of[1:], _NEVER)[: len(kept)]  # when the app's next line comes
+        self._over[(self._apps != self._apps.shift(-1)).fill_null(value=True).to_numpy()] = _NEVER
         self._ranges = (
-            pl.DataFrame({"app": ids, "row": pl.int_range(len(kept), dtype=pl.Int64, eager=True)})
+            pl.DataFrame({"app": self._apps, "row": pl.int_range(len(kept), dtype=pl.Int64, eager=True)})
             .group_by("app", maintain_order=True)
             .agg(pl.col("row").min().alias("first"), (pl.col("row").max() + 1).alias("after"))
         )
@@ -154,17 +156,21 @@ class Registry:
         """How many apps are registered."""
         return self._ranges.height
 
-    def protected(self) -> list[str]:
-        """Apps whose newest line says that nothing may be done to them automatically."""
-        newest = self._ranges.select("app", (pl.col("after") - 1).alias("row"))
-        flags = self._table["app.protected"].gather(newest["row"])
-        return newest["app"].filter(flags.fill_null(value=False)).to_list()
+    def protected(self, at: int) -> list[str]:
+        """Apps to which nothing may be done automatically: the line that is true at a time says so, or a later one."""
+        return self._apps.filter(self._protecting(at)).unique().to_list()
 
-    def owners_of_protected(self) -> list[str]:
+    def owners_of_protected(self, at: int) -> list[str]:
         """Developers of such apps, where the registry names them."""
-        newest = self._ranges.select(row=pl.col("after") - 1)["row"]
-        flags = self._table["app.protected"].gather(newest).fill_null(value=False)
-        return self._table["app.developer_id"].gather(newest).filter(flags).drop_nulls().unique().to_list()
+        return self._lines("app.developer_id").filter(self._protecting(at)).drop_nulls().unique().to_list()
+
+    def _protecting(self, at: int) -> pl.Series:
+        """Lines that call their app protected and are not over."""
+        return self._lines("app.protected").fill_null(value=False) & pl.Series(self._over > at, dtype=pl.Boolean)
+
+    def _lines(self, name: str) -> pl.Series:
+        """A column of the lines, without what is true of an app that has none."""
+        return self._table[name].head(len(self._as_of))
 
     def released(self, app: str, at: int) -> str | None:
         """The version of an app that is released at a time, by the line that is true then."""

@@ -136,14 +136,17 @@ def rerun(
 
 def _pipeline(past: Past, detectors: Sequence[Detector], record: PastRecord, telemetry: Telemetry) -> Pipeline:
     config = past.config
-    protected = frozenset(Entity(Scope.APP, app) for app in past.registry.protected())
+    registry, now = past.registry, now_us()
+    protected = frozenset(Entity(Scope.APP, app) for app in registry.protected(now))
+    owners = frozenset(Entity(Scope.DEVELOPER, owner) for owner in registry.owners_of_protected(now))
     rulings = Rulings(
         config,
         playbooks_of(config),
         record,
         now_us,
         protected=lambda: protected,
-        released=past.registry.released,
+        owners_of_protected=lambda: owners,
+        released=registry.released,
     )
     kind = Pipeline if config.sources else ArchivedPipeline
     return kind(

@@ -175,7 +175,7 @@ def present_policy(opened: Opened) -> Policy:
     from monitor.rulings import Rulings
 
     def protected() -> frozenset[Entity]:
-        return frozenset(Entity(Scope.APP, app) for app in Registry(list(opened.store.apps())).protected())
+        return frozenset(Entity(Scope.APP, app) for app in Registry(list(opened.store.apps())).protected(now_us()))
 
     return Rulings(opened.config, playbooks_of(opened.config), opened.store, now_us, protected=protected)()
 

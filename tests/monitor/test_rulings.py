@@ -50,8 +50,18 @@ def test_a_rule_that_was_moved_to_shadow_for_a_time_acts_again_when_it_is_over(s
 
 
 def test_a_line_of_the_registry_that_is_written_anew_for_the_same_time_protects_at_once(store):
-    registry = Registered(store, Telemetry())
+    registry = Registered(store, Telemetry(), lambda: NOON)
     import_app(store, app_id="wx01", as_of="2026-01-01T00:00:00Z")
     assert registry.protected() == set()
     import_app(store, app_id="wx01", as_of="2026-01-01T00:00:00Z", protected=True)
     assert registry.protected() == {Entity(Scope.APP, "wx01")}
+
+
+def test_what_will_be_protected_is_and_what_will_be_free_is_not_before(store):
+    registry = Registered(store, Telemetry(), lambda: NOON)
+    import_app(store, app_id="wx01", developer_id="dev1", protected=True)
+    import_app(store, app_id="wx01", as_of="2027-01-01T00:00:00Z")
+    import_app(store, app_id="wx02", developer_id="dev2")
+    import_app(store, app_id="wx02", developer_id="dev2", as_of="2027-01-01T00:00:00Z", protected=True)
+    assert {one.value for one in registry.protected()} == {"wx01", "wx02"}
+    assert {one.value for one in registry.owners_of_protected()} == {"dev1", "dev2"}
