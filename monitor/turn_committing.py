@@ -87,17 +87,20 @@ class TurnCommitter:
 
     def decided(self, fresh: Sequence[Finding]) -> Outcome:
         """What is done about new findings; those of rules that are being tried are answered apart, and only for the record."""
-        outcome = self._acted([finding for finding in fresh if not finding.shadow])
+        if not fresh:
+            return Outcome()
+        policy = self._around.seen_by(self._policy())
+        outcome = self._acted([finding for finding in fresh if not finding.shadow], policy)
         for finding in fresh:
             if finding.shadow:
-                tried = decide_in_shadow(finding, self._policy(), now=self._now())
+                tried = decide_in_shadow(finding, policy, now=self._now())
                 outcome.decisions.extend(tried.decisions)
                 outcome.considered.extend(tried.considered)
         return outcome
 
-    def _acted(self, fresh: Sequence[Finding]) -> Outcome:
+    def _acted(self, fresh: Sequence[Finding], policy: Policy) -> Outcome:
         if not fresh:
-            return Outcome(risks=[], incidents=[], decisions=[], considered=[])
+            return Outcome()
         owners = {finding.owner for finding in fresh if finding.owner is not None}
         owners |= {finding.entity.value for finding in fresh if finding.entity.scope is Scope.DEVELOPER}
         entities = {finding.entity for finding in fresh} | {Entity(Scope.DEVELOPER, owner) for owner in owners}
@@ -112,7 +115,7 @@ class TurnCommitter:
             active=self._around.active(fresh),
             behind=self._around.behind(fresh),
         )
-        return decide(fresh, known, self._around.seen_by(self._policy()), now=now)
+        return decide(fresh, known, policy, now=now)
 
     def _messages(self, outcome: Outcome, fresh: Sequence[Finding]) -> list[Message]:
         channels = self._settings.channels if self._settings.deliver else ()

@@ -61,8 +61,6 @@ def decide_in_shadow(finding: Finding, policy: Policy, *, now: int | None) -> Ou
     alone = msgspec.structs.replace(policy, playbooks=trying, trial=(), shadowed={})
     outcome = decide([finding], Known(), alone, now=now)
     return Outcome(
-        risks=[],
-        incidents=[],
         decisions=[msgspec.structs.replace(decision, incident=None) for decision in outcome.decisions],
         considered=[msgspec.structs.replace(word, incident=None) for word in outcome.considered],
     )

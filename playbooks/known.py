@@ -47,10 +47,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     `trips` are the guards that spoke of something wrong with us.
     """
 
-    risks: list[Risk]
-    incidents: list[Incident]
-    decisions: list[Decision]
-    considered: list[Considered]
+    risks: list[Risk] = []
+    incidents: list[Incident] = []
+    decisions: list[Decision] = []
+    considered: list[Considered] = []
     trips: list[Trip] = []
 
 
