@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from monitor.responding.adding import check_actor, check_reason
-from monitor.responding.entries import moved
 from monitor.responding.persons import Person, person_of, short_name
 from monitor.responding.placing import Acted, put_in_force
 from monitor.responding.protection import check_unprotected
 from monitor.responding.refusals import ActRefused, No
 from monitor.responding.versions import with_version
 from monitor.stores.acting import Acting, ActingRecord
+from monitor.stores.entries import moved
 from playbooks.action import action_of
 from playbooks.decision import Decision, DecisionState, Mode, Reason, Tier
 from playbooks.risk import MICROSECONDS

@@ -13,11 +13,11 @@ import msgspec
 
 from monitor.audit import AuditEntry
 from monitor.responding.adding import check_actor, check_reason
-from monitor.responding.entries import moved
 from monitor.responding.persons import person_of
 from monitor.responding.refusals import ActRefused, No
 from monitor.responding.undoing import FINDINGS_MARKED_MAX, mark_findings
 from monitor.stores.appeals import OPEN, Appeal, AppealState, AppealTerms
+from monitor.stores.entries import moved
 from monitor.stores.record import NOT_ENDED, AlreadyEnded, NotFound, Query
 from monitor.stores.undos import Marking, Undo, Verdict
 from playbooks.decision import Decision, DecisionState, Mode, Tier

@@ -12,9 +12,9 @@ import msgspec
 
 from detectors.finding import Entity, Scope
 from monitor.audit import AuditEntry
-from monitor.responding.entries import moved
 from monitor.responding.placing import put_in_force
 from monitor.stores.acting import Acting, ActingRecord
+from monitor.stores.entries import moved
 from playbooks.decision import Decision, DecisionState
 from playbooks.known import Known
 from playbooks.policy import Policy

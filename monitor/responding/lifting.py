@@ -10,10 +10,10 @@ import msgspec
 from detectors.finding import Entity, Scope
 from monitor.audit import AuditEntry
 from monitor.responding.adding import check_actor, check_reason, checked_entity
-from monitor.responding.entries import moved
 from monitor.responding.refusals import ActRefused, No
 from monitor.stores import Standing, StandingKind
 from monitor.stores.acting import Acting, ActingRecord
+from monitor.stores.entries import moved
 from monitor.stores.record import NOT_ENDED, AlreadyEnded
 from playbooks.decision import Decision, DecisionState, Tier
 from playbooks.policy import Exemption, Exemptions

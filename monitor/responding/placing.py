@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from monitor.audit import AuditEntry
-from monitor.responding.entries import made, moved
 from monitor.stores.acting import Acting
+from monitor.stores.entries import made, moved
 from playbooks.decision import Decision, DecisionState, Tier
 from playbooks.history import outranks, slot
 from playbooks.incident import Incident

@@ -9,9 +9,9 @@ import msgspec
 from detectors.finding import Entity, Scope
 from monitor.audit import AuditEntry
 from monitor.registry import released_version
-from monitor.responding.entries import moved
 from monitor.responding.refusals import ActRefused, No
 from monitor.stores.acting import Acting, ActingRecord
+from monitor.stores.entries import moved
 from playbooks.action import Action, ForceUpdate
 from playbooks.decision import Act, Decision, DecisionState
 from playbooks.versions import LATEST, is_below, is_version

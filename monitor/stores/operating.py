@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-import msgspec
 from sqlalchemy import Connection, exists, func, select, update
 
 from monitor.audit import AuditEntry
 from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, tables
 from monitor.stores.changes import imported, replayed
 from monitor.stores.deciding import IMPORTS, Tell, put_decisions, raise_counter, raise_rulings
+from monitor.stores.entries import moved
 from monitor.stores.outgoing import put_messages
-from monitor.stores.reading import one_document
 from monitor.stores.record import (
     NOT_ENDED,
-    AlreadyEnded,
     NotFound,
     PackRow,
     PackState,
@@ -40,19 +38,6 @@ EXPIRY: str = "system:expiry"
 """The actor of what the passing of time brings about."""
 
 
-def revoke_decision(connection: Connection, key: str, actor: str, reason: str, now: int, tell: Tell) -> Decision:
-    decision = one_document(connection, Decision, tables.decisions, key)
-    if decision is None:
-        raise NotFound("decision", key)
-    if decision.state not in NOT_ENDED:
-        raise AlreadyEnded(decision)
-    ended, entry = revoked(decision, actor, reason, now)
-    put_decisions(connection, [ended], tell)
-    raise_rulings(connection)
-    append_audit(connection, [entry])
-    return ended
-
-
 def expire_decisions(connection: Connection, now: int, modes: Collection[Mode], tell: Tell) -> list[Decision]:
     table = tables.decisions
     due = select(table.c.document).where(
@@ -62,37 +47,13 @@ def expire_decisions(connection: Connection, now: int, modes: Collection[Mode], 
         document(Decision, text)
         for text in connection.execute(due.order_by(table.c.expires, table.c.id)).scalars().all()
     ]
-    after = [expired(decision, now) for decision in before]
+    why = "its time has passed"
+    after = [moved("expire", decision, DecisionState.EXPIRED, EXPIRY, why, now) for decision in before]
     if after:
         put_decisions(connection, [decision for decision, _ in after], tell)
         raise_rulings(connection)
     append_audit(connection, [entry for _, entry in after])
     return [decision for decision, _ in after]
-
-
-def revoked(decision: Decision, actor: str, reason: str, now: int) -> tuple[Decision, AuditEntry]:
-    """A decision as it stands once a person has lifted it, and the entry that says so."""
-    return _ended(decision, DecisionState.REVOKED, actor, "decision.revoke", reason, now)
-
-
-def expired(decision: Decision, now: int) -> tuple[Decision, AuditEntry]:
-    """A decision as it stands once its time has passed, and the entry that says so."""
-    return _ended(decision, DecisionState.EXPIRED, EXPIRY, "decision.expire", "its time has passed", now)
-
-
-def _ended(
-    decision: Decision, state: DecisionState, actor: str, action: str, reason: str, now: int
-) -> tuple[Decision, AuditEntry]:
-    entry = AuditEntry(
-        time=now,
-        actor=actor,
-        action=action,
-        subject=decision.id,
-        reason=reason,
-        before=decision.state.value,
-        after=state.value,
-    )
-    return msgspec.structs.replace(decision, state=state), entry
 
 
 def forget_marks(connection: Connection, before_turn: int) -> None:

@@ -423,10 +423,6 @@ class SqliteStore(TakesBack):
         with self._database.writing("retention") as connection:
             operating.forget_requests(connection, before)
 
-    def revoke_decision(self, key: str, actor: str, reason: str, now: int) -> Decision:
-        with self._database.writing("operator") as connection:
-            return operating.revoke_decision(connection, key, actor, reason, now, self._tell)
-
     @contextmanager
     def acting(self) -> Iterator[Acting]:
         """A transaction in which decisions are answered, made or lifted; committed at the end, undone by any error."""

@@ -33,7 +33,7 @@ from monitor.stores import (
     StoreError,
     Turn,
 )
-from monitor.stores.record import AlreadyEnded, DeliveryState, NotFound, Query, Record, UnknownFilter
+from monitor.stores.record import DeliveryState, NotFound, Query, Record, UnknownFilter
 from monitor.stores.sqlite import SqliteStore
 from playbooks.decision import Act, Considered, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.incident import Incident
@@ -346,11 +346,6 @@ def _check_expiry(store: Record) -> None:
 
 def _check_people(store: Record) -> None:
     store.commit(whole_turn(1))
-    lifted = store.revoke_decision("d1", "ann", "a mistake", 170)
-    assert lifted.state is DecisionState.REVOKED
-    assert store.decision("d1") == lifted
-    _refused(lambda: store.revoke_decision("d1", "ann", "again", 171), AlreadyEnded)
-    _refused(lambda: store.revoke_decision("absent", "ann", "", 171), NotFound)
     standing = Standing(
         id="s1", kind=StandingKind.EXEMPTION, scope="AppId", value="a", reason="ours", actor="bob", created=1, expires=9
     )

@@ -21,6 +21,7 @@ from monitor.config import load_config
 from monitor.holding import AlreadySo, in_shadow, pause, resume, unshadow
 from monitor.registry import parse_registry
 from monitor.responding.answering import approve
+from monitor.responding.lifting import revoke
 from monitor.responding.refusals import ActRefused
 from monitor.rulings import Rulings
 from monitor.settings import Settings
@@ -209,7 +210,7 @@ class Storm:
     def revoke(self):
         for one in list(self.store.decisions()):
             if one.state is DecisionState.ACTIVE:
-                self.store.revoke_decision(one.id, "operator:bob", "A mistake", self.now)
+                revoke(self.store, one.id, actor="operator:bob", reason="A mistake", now=self.now)
 
     def lift(self):
         for rule in in_shadow(self.store, self.now):

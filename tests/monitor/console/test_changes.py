@@ -13,6 +13,7 @@ from detectors.finding import Scope
 from monitor.audit import AuditEntry
 from monitor.console import changes as page
 from monitor.console import waiting
+from monitor.responding.lifting import revoke
 from monitor.stores import Turn
 from monitor.stores.backup import _begin_anew
 from monitor.stores.record import AlreadyEnded, NotFound
@@ -74,10 +75,10 @@ def test_a_decision_is_told_whole(site, token):
 
 def test_whoever_begins_is_told_only_what_is_in_force_and_then_what_ends(site, token):
     decided(site, made(site, "d1"), made(site, "d2", value="wx2"), made(site, "d3", value="wx3", lasts_s=0))
-    site.store.revoke_decision("d1", "operator:ann", "a mistake", site.now)
+    revoke(site.store, "d1", actor="operator:ann", reason="a mistake", now=site.now)
     first = asked(site, token, after=0)
     assert [change["id"] for change in first["changes"]] == ["d2"]
-    site.store.revoke_decision("d2", "operator:ann", "a mistake", site.now)
+    revoke(site.store, "d2", actor="operator:ann", reason="a mistake", now=site.now)
     then = asked(site, token, after=first["position"])
     assert [(one["id"], one["number"], one["in_force"], one["state"]) for one in then["changes"]] == [
         ("d2", 2, False, "revoked")
@@ -259,7 +260,7 @@ def test_however_one_asks_one_ends_with_what_is_in_force(tmp_path_factory, monke
                 store.commit(Turn(number=turn, decisions=[stored_decision(key, value=key, expires=expires)]))
             case "revoke":
                 with contextlib.suppress(NotFound, AlreadyEnded):
-                    store.revoke_decision(key, "operator:ann", "", clock[0])
+                    revoke(store, key, actor="operator:ann", reason="a mistake", now=clock[0])
             case "time":
                 clock[0] += number * SECOND
             case "expire":

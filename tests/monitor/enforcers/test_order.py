@@ -18,6 +18,7 @@ from monitor.enforcers.telling import telling
 from monitor.notifiers import NotifierError, Patience, Receipt
 from monitor.notifiers.alert import told_time
 from monitor.outbox import OutboxWorker
+from monitor.responding.lifting import revoke
 from monitor.stores import Message, Turn
 from monitor.stores.record import DeliveryState
 from monitor.stores.sqlite import SqliteStore
@@ -91,7 +92,7 @@ class Scene:
     def revoke(self, slot: int) -> None:
         for each in self.in_force():
             if each.value == f"wx{slot}":
-                self.store.revoke_decision(each.id, "operator:a", "b", self.now)
+                revoke(self.store, each.id, actor="operator:a", reason="b", now=self.now)
 
     def work(self) -> None:
         self.worker.work()

@@ -15,6 +15,7 @@ from monitor.enforcers.telling import telling
 from monitor.enforcers.undelivered import giving_up
 from monitor.notifiers import NotifierError, Patience, Receipt
 from monitor.outbox import OutboxWorker
+from monitor.responding.lifting import revoke
 from monitor.sealing import Seal
 from monitor.stores import Turn, enforcing
 from monitor.stores.sqlite import SqliteStore
@@ -125,7 +126,7 @@ def test_what_died_is_sent_again_and_only_the_latest_word_of_each(scene):
     scene.decide("lifted", "stays", "received")
     scene.work()
     scene.platform.refuses = None
-    scene.store.revoke_decision("lifted", "operator:a", "b", scene.now)
+    revoke(scene.store, "lifted", actor="operator:a", reason="b", now=scene.now)
     scene.work()
     assert scene.store.send_again(ENFORCER.channel, None, "operator:a", "it is back", scene.now) == 2
     scene.work()
@@ -141,7 +142,7 @@ def test_what_died_is_sent_again_and_only_the_latest_word_of_each(scene):
 def test_one_that_lost_its_memory_is_sent_all_that_is_in_force_under_new_keys(scene):
     scene.decide("d1", "d2")
     scene.work()
-    scene.store.revoke_decision("d1", "operator:a", "b", scene.now)
+    revoke(scene.store, "d1", actor="operator:a", reason="b", now=scene.now)
     scene.work()
     before = {each.message.key for each in scene.store.deliveries_about("d2")}
     assert scene.store.send_again(ENFORCER.channel, scene.tell, "operator:a", "b", scene.now) == 1
@@ -156,7 +157,7 @@ def _caught_up(scene, *enforcers: Enforcer) -> None:
 
 def test_a_new_enforcer_learns_what_is_in_force_once(scene):
     scene.decide("d1", "over")
-    scene.store.revoke_decision("over", "operator:a", "b", scene.now)
+    revoke(scene.store, "over", actor="operator:a", reason="b", now=scene.now)
     scene.store.commit(Turn(number=2, decisions=[stored_decision("shadow", mode=Mode.SHADOW)]))
     for scopes in (("AppId",), ("AppId",), ("AppId", "Ip")):
         _caught_up(scene, Enforcer(name="second", scopes=scopes))
@@ -169,7 +170,7 @@ def test_what_a_command_without_the_enforcer_changed_is_told_by_the_daemon(scene
     _caught_up(scene, ENFORCER)
     other = SqliteStore(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))  # its configuration names no enforcer
     other.commit(Turn(number=1, decisions=[stored_decision("d1"), stored_decision("d2", value="wx2")]))
-    other.revoke_decision("d2", "operator:a", "b", scene.now)
+    revoke(other, "d2", actor="operator:a", reason="b", now=scene.now)
     other.close()
     assert scene.states("d1") == []
     for _ in range(3):
@@ -194,7 +195,7 @@ def test_more_changes_than_are_gone_through_at_once_are_all_told(scene, tmp_path
 def test_receipts_of_what_is_in_force_outlive_retention(scene):
     scene.decide("d1", "d2")
     scene.work()
-    scene.store.revoke_decision("d2", "operator:a", "b", scene.now)
+    revoke(scene.store, "d2", actor="operator:a", reason="b", now=scene.now)
     scene.work()
     scene.store.forget_messages(scene.now + 1, scene.now)
     assert (scene.states("d1"), scene.states("d2")) == (["sent"], [])

@@ -4,6 +4,7 @@ from acting import BAN, DAY, HOUR, SLOW, added, held
 
 from detectors.finding import Entity, Scope, Severity
 from monitor.alerts import Channel
+from monitor.responding.lifting import revoke
 from monitor.responding.reminding import TOLD_MAX, Reminder
 from playbooks.decision import Reason
 from playbooks.testing import NOON
@@ -63,5 +64,5 @@ def test_what_has_been_answered_is_not_told(store):
     made = held(store)
     with store.acting() as acting:
         acting.write([], [])
-    store.revoke_decision(made.id, "operator:bob", "no", NOON + HOUR)
+    revoke(store, made.id, actor="operator:bob", reason="no", now=NOON + HOUR)
     assert told(store, NOON + DAY - HOUR) == []

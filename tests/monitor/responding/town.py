@@ -5,6 +5,7 @@ import contextlib
 import msgspec
 
 from detectors.finding import Entity, Scope
+from monitor.responding.lifting import revoke
 from monitor.responding.undoing import mark_findings, undo_rule
 from monitor.settings import Settings
 from monitor.stores import Standing, StandingKind, Turn
@@ -124,7 +125,7 @@ class Town:
         for one in self.store.decisions(Query(scope=decision.scope.value, value=decision.value)):
             if (slot(one), one.rule) == (slot(decision), decision.rule):
                 with contextlib.suppress(AlreadyEnded):
-                    self.store.revoke_decision(one.id, "operator:ann", "a mistake", self.now)
+                    revoke(self.store, one.id, actor="operator:ann", reason="a mistake", now=self.now)
         if self.store.decision(decision.id) is None:  # it was never decided here; the word stands all the same
             said = msgspec.structs.replace(decision, state=DecisionState.REVOKED)
             self.number += 1

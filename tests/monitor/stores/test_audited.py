@@ -116,9 +116,6 @@ AUDITED: dict[str, Case] = {
         [(WHO, "pack.live")],
         lambda store: store.add_pack(_pack(), b"", _entry("pack.offer")),
     ),
-    "revoke_decision": Case(
-        lambda store: store.revoke_decision("d1", WHO, "r", NOW), [(WHO, "decision.revoke")], _decided
-    ),
     "undo": Case(_undone, [(WHO, "finding.mark"), (WHO, "finding.undo")], _decided),
     "acting": Case(_acted, [(WHO, "decision.add")]),
     "expire_decisions": Case(

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.responding.lifting import revoke
 from monitor.stores import AppRecord, Message, Overtaken, Standing, StandingKind, StoreError, Turn
 from monitor.testing import failing_at, scratch_store, stored_decision
 from playbooks.decision import DecisionState, Mode
@@ -53,7 +54,7 @@ def test_who_asks_for_what_came_after_the_last_place_misses_nothing(tmp_path_fac
                     with failing_at("commit:turn"):
                         store.commit(Turn(number=turn, decisions=made))
             elif kind == "revoke":
-                store.revoke_decision(what, "ann", "", 0)
+                revoke(store, what, actor="operator:ann", reason="a mistake", now=0)
             else:
                 store.expire_decisions(what)
         except StoreError:  # what is refused changes nothing
@@ -83,8 +84,8 @@ def test_who_must_be_told_of_changes_is_told_in_the_same_transaction(tmp_path):
     shadow = stored_decision("shadow", mode=Mode.SHADOW)
     store.commit(Turn(number=1, decisions=[stored_decision("a"), stored_decision("b"), shadow]))
     with failing_at("commit:operator"), pytest.raises(Exception, match="No space"):
-        store.revoke_decision("a", "ann", "", 5)
-    store.revoke_decision("b", "ann", "", 5)
+        revoke(store, "a", actor="operator:ann", reason="a mistake", now=5)
+    revoke(store, "b", actor="operator:ann", reason="a mistake", now=5)
     store.expire_decisions(2000)
     told = {one.message.key for one in store.due_messages(2**60, 100)}
     assert told == {"a:active", "b:active", "b:revoked", "a:expired"}
@@ -97,7 +98,7 @@ def test_a_turn_that_was_overtaken_changes_nothing(store):
         lambda: store.add_standing(standing()),
         lambda: store.remove_standing("s1", "bob", "", 2),
         lambda: store.import_apps([AppRecord(app_id="a", as_of=1, document="{}")], "bob", 3),
-        lambda: store.revoke_decision("a", "ann", "", 4),
+        lambda: revoke(store, "a", actor="operator:ann", reason="a mistake", now=4),
         lambda: store.commit(Turn(number=2, decisions=[stored_decision("b")])),
         lambda: store.expire_decisions(5000),
     ):

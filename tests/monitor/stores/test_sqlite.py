@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from monitor import durable
+from monitor.responding.lifting import revoke
 from monitor.sealing import Seal, SealError
 from monitor.stores import StoreError, Turn
 from monitor.stores.sqlite import SqliteStore
@@ -219,7 +220,7 @@ def test_a_killed_commit_has_happened_or_not(tmp_path, boundary, last_turn):
 def test_other_writes_are_whole_or_nothing_too(store, write, number):
     store.commit(whole_turn(1))
     acts = {
-        "operator": lambda: store.revoke_decision("d1", "ann", "", 1),
+        "operator": lambda: revoke(store, "d1", actor="operator:ann", reason="a mistake", now=1),
         "expiry": lambda: store.expire_decisions(10_000),
         "outbox": lambda: store.message_sent("m1", "", 1),
         "segments": lambda: store.replace_segments(store.segments(), []),

@@ -3,6 +3,7 @@
 import pytest
 
 from detectors.finding import Scope
+from monitor.responding.lifting import revoke
 from monitor.stores import Turn
 from monitor.testing import stored_decision
 from monitor.tokens import Role
@@ -29,7 +30,7 @@ class Local:
         return decision.id
 
     def lift(self, key):
-        self.store.revoke_decision(key, "operator:ann", "a mistake", self.site.now)
+        revoke(self.store, key, actor="operator:ann", reason="a mistake", now=self.site.now)
 
     def ask(self, path, **options):
         headers = {"X-Api-Key": self.key, "User-Agent": "bouncer/1.0", **options.pop("headers", {})}

@@ -13,6 +13,7 @@ from monitor.console.crowdsec import stream as module
 from monitor.console.crowdsec.bouncers import Given
 from monitor.console.crowdsec.places import Client, Places
 from monitor.console.crowdsec.wanted import wanted
+from monitor.responding.lifting import revoke
 from monitor.stores import Turn
 from monitor.stores.record import AlreadyEnded, NotFound
 from monitor.testing import scratch_store, stored_decision
@@ -83,7 +84,7 @@ class World:
                 self.decide(what, number)
             case "revoke":
                 with contextlib.suppress(NotFound, AlreadyEnded):
-                    self.store.revoke_decision(what, "operator:ann", "", self.now)
+                    revoke(self.store, what, actor="operator:ann", reason="a mistake", now=self.now)
             case "time":
                 self.now += number * SECOND
             case "expire":
