@@ -1,4 +1,4 @@
-"""What people lay down against acts: the stop switch, windows of maintenance, and rules in shadow; each until it ends or is lifted."""
+"""What people lay down against acts: exemptions, the stop switch, windows of maintenance, rules in shadow; each until it ends or is lifted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import secrets
 from typing import Protocol
 
 from detectors.event import END_OF_TIME
+from detectors.finding import Entity
 from monitor.refusal import StoreError
+from monitor.responding.adding import named_entity
 from monitor.stores import Standing, StandingKind, Store
-from monitor.tripping import shadow_id
+from monitor.tripping import shadow_id, shadow_of
 
 PAUSE_ID = "pause"
 """There is one stop switch."""
@@ -48,8 +50,6 @@ def pause(store: Holding, actor: str, reason: str, now: int, until: int = END_OF
     added = Standing(
         id=PAUSE_ID,
         kind=StandingKind.PAUSE,
-        scope="",
-        value="",
         reason=reason,
         actor=actor,
         created=now,
@@ -94,6 +94,37 @@ def open_window(
     return added
 
 
+def spare(
+    store: Holding,
+    entity: Entity,
+    actor: str,
+    reason: str,
+    now: int,
+    *,
+    expires: int,
+    rule: str | None = None,
+    key: str | None = None,
+) -> Standing:
+    """Leave an entity alone until a time, or spare it one rule. What is in force on it stays. `key` is the word's id, where it has one.
+
+    Raises `ActRefused` for an exemption of what nothing is done to.
+    """
+    entity = named_entity(entity) if rule is None else entity
+    added = Standing(
+        id=key or secrets.token_hex(8),
+        kind=StandingKind.EXEMPTION if rule is None else StandingKind.EXCEPTION,
+        scope=entity.scope.value,
+        value=entity.value,
+        rule=rule,
+        reason=reason,
+        actor=actor,
+        created=now,
+        expires=expires,
+    )
+    store.add_standing(added)
+    return added
+
+
 def in_shadow(store: Store, now: int) -> dict[str, Standing]:
     """The rules whose findings are only recorded, with who moved them and why."""
     return {one.rule or "": one for one in store.standings(now) if one.kind is StandingKind.SHADOW}
@@ -103,17 +134,7 @@ def shadow(store: Holding, rule: str, actor: str, reason: str, now: int, until: 
     """Only record what a rule leads to, from now on; raises `AlreadySo` when that is so."""
     if rule in in_shadow(store, now):
         raise AlreadySo(f"rule {rule} is in shadow already")
-    added = Standing(
-        id=shadow_id(rule),
-        kind=StandingKind.SHADOW,
-        scope="",
-        value="",
-        rule=rule,
-        reason=reason,
-        actor=actor,
-        created=now,
-        expires=until,
-    )
+    added = shadow_of(rule, reason, actor, now, until)
     store.add_standing(added)
     return added
 

@@ -22,21 +22,20 @@ HOUR_US: Final = 3600 * MICROSECONDS
 
 def shadowing(trips: Sequence[Trip]) -> list[Standing]:
     """The words that keep rules in shadow until a person lifts them."""
-    return [
-        Standing(
-            id=shadow_id(trip.rule),
-            kind=StandingKind.SHADOW,
-            scope="",
-            value="",
-            rule=trip.rule,
-            reason=trip.because,
-            actor=GUARDS,
-            created=trip.at,
-            expires=END_OF_TIME,
-        )
-        for trip in trips
-        if trip.rule is not None
-    ]
+    return [shadow_of(trip.rule, trip.because, GUARDS, trip.at) for trip in trips if trip.rule is not None]
+
+
+def shadow_of(rule: str, reason: str, actor: str, now: int, until: int = END_OF_TIME) -> Standing:
+    """The word that keeps a rule in shadow."""
+    return Standing(
+        id=shadow_id(rule),
+        kind=StandingKind.SHADOW,
+        rule=rule,
+        reason=reason,
+        actor=actor,
+        created=now,
+        expires=until,
+    )
 
 
 def shadow_id(rule: str) -> str:

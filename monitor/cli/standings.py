@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -50,7 +49,7 @@ def add_exemption(
     data_dir: DataDir = None,
 ) -> None:
     """Exempt an entity: what would be done to it is held, with this as the reason."""
-    _add("exemption", None, reason, entity_given(app, scope, value), expires, (config, data_dir))
+    _add(None, reason, entity_given(app, scope, value), expires, (config, data_dir))
 
 
 @allowlists.command("list", epilog="Example: miniwatch allowlists list -o json")
@@ -84,7 +83,7 @@ def add_exception(
     from monitor.cli.opening import configuration
 
     whole = _rule(rule, configuration(config, data_dir))
-    _add("exception", whole, reason, entity_given(app, scope, value), expires, (config, data_dir))
+    _add(whole, reason, entity_given(app, scope, value), expires, (config, data_dir))
 
 
 @exceptions.command("list", epilog="Example: miniwatch exceptions list --expired")
@@ -120,34 +119,23 @@ def _rule(given: str, config: Config) -> str:
 
 
 def _add(
-    kind: str,
     rule: str | None,
     reason: str,
     entity: tuple[str, str],
     expires: int | None,
     where: tuple[Path | None, Path | None],
 ) -> None:
+    from detectors.finding import Entity, Scope
     from monitor.cli.opening import actor, record
-    from monitor.stores import Standing, StandingKind
+    from monitor.holding import spare
 
     if not reason.strip():
         raise typer.BadParameter("say why, in a few words", param_hint="--reason")
     with record(*where, make=True) as opened:
-        scope, value, now = entity[0], opened.value_of(*entity), now_us()
+        whom, now = Entity(Scope(entity[0]), str(opened.value_of(*entity))), now_us()
         until = now + EXPIRES_US_DEFAULT if expires is None else expires
-        added = Standing(
-            id=secrets.token_hex(8),
-            kind=StandingKind(kind),
-            scope=scope,
-            value=str(value),
-            rule=rule,
-            reason=reason,
-            actor=actor(),
-            created=now,
-            expires=until,
-        )
-        opened.store.add_standing(added)
-    say(f"Added {kind} {added.id}: {scope} {value}, until {short(until)} UTC.")
+        added = spare(opened.store, whom, actor(), reason, now, expires=until, rule=rule)
+    say(f"Added {added.kind} {added.id}: {added.scope} {added.value}, until {short(until)} UTC.")
 
 
 def _list(kind: str, expired: bool, output: Form, where: tuple[Path | None, Path | None]) -> None:

@@ -80,7 +80,18 @@ def check_actor(acting: Acting, actor: str, tier: Tier) -> None:
 
 
 def checked_entity(entity: Entity) -> Entity:
-    """The entity as decisions name it; raises `ActRefused` for what nothing can be done to."""
+    """The entity as decisions name it; raises `ActRefused` for what nothing can be done to, and for what is too wide."""
+    named = named_entity(entity)
+    if named.scope is Scope.RANGE:
+        network = ip_network(named.value)
+        if network.prefixlen < (least := PREFIX_BITS_MIN[network.version]):
+            told = f"{named.value} is wider than /{least}; write several narrower ranges"
+            raise ActRefused(No.BAD_ENTITY, told)
+    return named
+
+
+def named_entity(entity: Entity) -> Entity:
+    """The entity as exemptions name it, which harm nobody however wide they are; raises `ActRefused` for what nothing is done to."""
     scope, value = entity.scope, entity.value.strip()
     if scope not in ENFORCEABLE:
         words = ", ".join(each.value for each in ENFORCEABLE)
@@ -97,14 +108,11 @@ def _addresses(scope: Scope, value: str) -> str:
         network = ip_network(value, strict=False)
     except ValueError:
         raise ActRefused(No.BAD_ENTITY, f"{value!r} is no {'address' if scope is Scope.ADDRESS else 'range'}") from None
-    is_one = network.prefixlen == network.max_prefixlen
-    if scope is Scope.ADDRESS:
-        if not is_one:
-            raise ActRefused(No.BAD_ENTITY, f"{value} is a range; its scope is {Scope.RANGE.value}")
-        return str(network.network_address)
-    if network.prefixlen < (least := PREFIX_BITS_MIN[network.version]):
-        raise ActRefused(No.BAD_ENTITY, f"{value} is wider than /{least}; write several narrower ranges")
-    return str(network)
+    if scope is Scope.RANGE:
+        return str(network)
+    if network.prefixlen != network.max_prefixlen:
+        raise ActRefused(No.BAD_ENTITY, f"{value} is a range; its scope is {Scope.RANGE.value}")
+    return str(network.network_address)
 
 
 def _decision(

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from detectors.finding import Entity, Scope
+from detectors.finding import Entity
 from monitor.audit import AuditEntry
-from monitor.responding.adding import check_actor, check_reason, checked_entity
+from monitor.responding.adding import check_actor, check_reason, named_entity
 from monitor.responding.refusals import ActRefused, No
 from monitor.stores import Standing, StandingKind
 from monitor.stores.acting import Acting, ActingRecord
@@ -61,7 +61,7 @@ def exempt(
     the same key is the same exemption.
     """
     check_reason(reason)
-    entity = exemptible(entity)
+    entity = named_entity(entity)
     with store.acting() as acting:
         check_actor(acting, actor, Tier.OBSERVE)
         known = next((one for one in acting.standings(0) if one.id == key), None)
@@ -99,8 +99,3 @@ def _lifted(decision: Decision, actor: str, reason: str, now: int) -> tuple[Deci
     if decision.state in WAITING:
         return moved("reject", decision, DecisionState.REJECTED, actor, reason, now)
     return moved("revoke", decision, DecisionState.REVOKED, actor, reason, now)
-
-
-def exemptible(entity: Entity) -> Entity:
-    """An entity as an exemption names it; raises `ActRefused`. A range may be as wide as anyone likes: an exemption harms nobody."""
-    return entity if entity.scope is Scope.RANGE else checked_entity(entity)

@@ -171,8 +171,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     kind: StandingKind
-    scope: str
-    value: str
+    scope: str = ""
+    value: str = ""
     rule: str | None = None
     reason: str
     actor: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -24,12 +23,11 @@ from monitor.console.api.acting import (
 from monitor.console.api.acts import Exempting, Why
 from monitor.console.api.objects import rule_named, standing_named
 from monitor.console.api.operation import OBJECT_ERRORS, Api, Call, Operation, Reply
-from monitor.holding import open_window, pause, resume, shadow, stopped, unshadow
+from monitor.holding import open_window, pause, resume, shadow, spare, stopped, unshadow
 from monitor.listing import lists
 from monitor.listing.wire import wire
 from monitor.moments import MICROSECONDS
-from monitor.responding.lifting import exemptible
-from monitor.stores import Standing, StandingKind
+from monitor.responding.adding import named_entity
 from monitor.tokens import Role
 
 
@@ -61,38 +59,27 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def _add_exemption(api: Api, call: Call) -> Reply:
-    return _added(api, call, StandingKind.EXEMPTION, None)
+    return _added(api, call, "exemption", None)
 
 
 def _add_exception(api: Api, call: Call) -> Reply:
     rule = rule_named(api, call.body.rule, missing=422)
-    return _added(api, call, StandingKind.EXCEPTION, rule.id)
+    return _added(api, call, "exception", rule.id)
 
 
-def _added(api: Api, call: Call, kind: StandingKind, rule: str | None) -> Reply:
+def _added(api: Api, call: Call, kind: str, rule: str | None) -> Reply:
     asked: Exempting | Excepting = call.body
-    entity, now = entity_of(api, asked.scope, asked.value), api.clock()
-    if kind is StandingKind.EXEMPTION:
-        with refusals_told():
-            entity = exemptible(entity)
-    key = key_of(call, kind.value) or secrets.token_hex(8)
-    laid = Standing(
-        id=key,
-        kind=kind,
-        scope=entity.scope.value,
-        value=entity.value,
-        rule=rule,
-        reason=asked.reason,
-        actor=call.actor,
-        created=now,
-        expires=now + asked.for_s * MICROSECONDS,
-    )
+    entity, now, key = entity_of(api, asked.scope, asked.value), api.clock(), key_of(call, kind)
     there = next((one for one in api.store.standings(0) if one.id == key), None)
-    if there is None:
-        api.store.add_standing(laid)
-        return Reply(wire(laid))
-    if (there.kind, there.scope, there.value, there.rule) != (laid.kind, laid.scope, laid.value, laid.rule):
-        raise other_content(kind.value)
+    with refusals_told():
+        entity = named_entity(entity) if rule is None else entity
+        if there is None:
+            expires = now + asked.for_s * MICROSECONDS
+            return Reply(
+                wire(spare(api.store, entity, call.actor, asked.reason, now, expires=expires, rule=rule, key=key))
+            )
+    if (there.scope, there.value, there.rule) != (entity.scope.value, entity.value, rule):
+        raise other_content(kind)
     return Reply(wire(there), status=200)
 
 

@@ -164,6 +164,14 @@ def test_an_exemption_needs_a_reason_an_entity_and_an_end(fresh):
     )
 
 
+def test_an_exemption_of_what_is_no_address_protects_nobody_and_is_refused(fresh):
+    given = ("allowlists", "add", "--reason", "ours", "--scope")
+    assert "'10.0.0.300' is no address" in fresh.here(*given, "Ip", "--value", "10.0.0.300", code=1).stderr
+    assert fresh.rows("allowlists", "list") == []
+    fresh.here(*given, "Range", "--value", "10.0.0.7/8")
+    assert fresh.rows("allowlists", "list")[0]["value"] == "10.0.0.0/8"
+
+
 def test_an_exception_names_a_rule_that_there_is(fresh):
     fresh.here("exceptions", "add", "277df3d1", "--app", "wx1", "--reason", "a test server", "--expires", "12h")
     (row,) = fresh.rows("exceptions", "list")

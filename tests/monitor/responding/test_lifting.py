@@ -88,3 +88,14 @@ def test_machines_lift_nothing_here(store):
     with pytest.raises(ActRefused) as caught:
         revoke(store, waiting.id, actor="system:me", reason="x", now=NOON)
     assert caught.value.why is No.NO_PERSON
+
+
+@pytest.mark.parametrize(("scope", "value"), [(Scope.RANGE, "10.0.0.0/33"), (Scope.ADDRESS, "10.0.0.0/8")])
+def test_an_exemption_of_what_nobody_can_read_is_refused(store, scope, value):
+    with pytest.raises(ActRefused) as refused:
+        exempted(store, Entity(scope, value))
+    assert refused.value.why is No.BAD_ENTITY
+
+
+def test_a_range_may_be_exempt_however_wide_it_is(store):
+    assert exempted(store, Entity(Scope.RANGE, "::1/3")).exemption.value == "::/3"
