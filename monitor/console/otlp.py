@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import io
 from types import ModuleType
 from typing import Final
 
@@ -48,11 +49,8 @@ class OtlpPage:
         form = otlp_json if kind == JSON else _protobuf()
 
         def made(content: bytes) -> tuple[Given, tuple[int, str]]:
-            lines, rejected, why = self._lines(form, content)
-            return Given(b"".join(lines), request=request_digest(token.id, PATH, content), count=len(lines)), (
-                rejected,
-                why,
-            )
+            lines, count, rejected, why = self._lines(form, content)
+            return Given(lines, request=request_digest(token.id, PATH, content), count=count), (rejected, why)
 
         try:
             _, (rejected, why) = await self._door.receive(request, PATH, made, WORKED_BYTES)
@@ -61,30 +59,31 @@ class OtlpPage:
             return _told(content, kind, refused.status, refused.retry_after_s)
         return _told(form.answer(rejected, why), kind)
 
-    def _lines(self, form: ModuleType, content: bytes) -> tuple[list[bytes], int, str]:
-        """The records as lines; how many were rejected, and why the first of them.
+    def _lines(self, form: ModuleType, content: bytes) -> tuple[bytes, int, int, str]:
+        """The records as lines, and how many there are; how many were rejected, and why the first of them.
 
         What is said once for many records is written with each, so a small request may say very much: raises `Refused` then.
         """
-        writer, lines, reasons, size = Lines(), list[bytes](), list[str](), 0
-        for record, common in form.read(content):
+        writer, lines, count, rejected, why = Lines(), io.BytesIO(), 0, 0, ""
+        for record, common in form.read(content, self._line_bytes_max):
             line = record if isinstance(record, Unreadable) else self._line(writer, record, common)
             if isinstance(line, Unreadable):
-                reasons.append(str(line))
+                rejected += 1
+                why = why or str(line)
                 continue
-            size += len(line)
-            if size > self._door.bounds.unpacked_bytes_max:
+            count += 1
+            if lines.tell() + len(line) > self._door.bounds.unpacked_bytes_max:
                 raise Refused(
                     413, f"more than {self._door.bounds.unpacked_bytes_max} bytes of events; send it in parts"
                 )
-            lines.append(line)
-        return lines, len(reasons), reasons[0] if reasons else ""
+            lines.write(line)
+        return lines.getvalue(), count, rejected, why
 
     def _line(self, writer: Lines, record: Record, common: Values) -> bytes | Unreadable:
         try:
             line = writer.line(record, common)
         except Unreadable as unreadable:
-            return unreadable
+            return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
         except UnicodeError:
             return Unreadable("a record with half a surrogate pair")
         return line if len(line) <= self._line_bytes_max else Unreadable(f"more than {self._line_bytes_max} bytes")

@@ -85,8 +85,8 @@ class _Request(_Struct):
 _decode: Final = msgspec.json.Decoder(_Request).decode
 
 
-def read(content: bytes) -> Iterator[tuple[Record | Unreadable, Values]]:
-    """The records, each with what its scope and resource say. Raises `Refused`."""
+def read(content: bytes, _record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Values]]:
+    """The records, each with what its scope and resource say. Raises `Refused`. A record takes less as a line than here."""
     if content.count(b"{") + content.count(b"[") > PARTS_MAX:
         raise Refused(413, f"more than {PARTS_MAX} objects and lists; send them in parts")
     try:
@@ -96,11 +96,22 @@ def read(content: bytes) -> Iterator[tuple[Record | Unreadable, Values]]:
     except RecursionError:
         raise Refused(400, "this is nested too deep") from None
     for of_resource in request.resource_logs:
-        said = _pairs(of_resource.resource.attributes if of_resource.resource is not None else [])
+        said = _said(of_resource.resource)
         for of_scope in of_resource.scope_logs:
+            if isinstance(said, Unreadable):
+                yield from ((said, []) for _ in of_scope.log_records)
+                continue
             common = common_values(*said, of_scope.scope.name if of_scope.scope is not None else "")
             for record in of_scope.log_records:
                 yield _record(record), common
+
+
+def _said(resource: _Resource | None) -> tuple[tuple[str, ...], list[Any]] | Unreadable:
+    """What a resource says of all its records; one that cannot be read spoils them, and no others."""
+    try:
+        return _pairs(resource.attributes if resource is not None else [])
+    except Unreadable as unreadable:
+        return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
 
 
 def answer(rejected: int, why: str) -> bytes:
@@ -129,7 +140,7 @@ def _record(record: _Record) -> Record | Unreadable:
             record.dropped_attributes_count,
         )
     except Unreadable as unreadable:
-        return unreadable
+        return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
 
 
 def _nanoseconds(number: int | str) -> int:

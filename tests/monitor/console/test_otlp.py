@@ -16,6 +16,7 @@ from monitor.console.otlp_fields import Lines, Record, Unreadable
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
+LINE = 1 << 20
 SECOND = 1_772_445_600_000_000_000
 TRACE = "5b8efff798038103d269b633813fc60c"
 
@@ -66,7 +67,7 @@ def protobuf(request):
 
 def lines_of(form, content):
     writer, found = Lines(), []
-    for one, common in form.read(content):
+    for one, common in form.read(content, LINE):
         try:
             found.append(one if isinstance(one, Unreadable) else writer.line(one, common))
         except Unreadable as unreadable:
@@ -244,11 +245,11 @@ def test_little_that_would_take_much_memory_is_refused():
     ]
     for content in hostile:
         with pytest.raises(Refused, match="more than 400000"):
-            list(otlp_protobuf.read(content))
+            list(otlp_protobuf.read(content, LINE))
     with pytest.raises(Refused, match="more than 400000"):
-        list(otlp_json.read(b'{"resourceLogs":[' + b"{}," * many + b"{}]}"))
+        list(otlp_json.read(b'{"resourceLogs":[' + b"{}," * many + b"{}]}", LINE))
     ordinary = protobuf(request_of(*[record("x" * 20, a=1, b=True, c="y") for _ in range(8192)]))
-    assert len(list(otlp_protobuf.read(ordinary))) == 8192
+    assert len(list(otlp_protobuf.read(ordinary, LINE))) == 8192
 
 
 def test_what_is_said_once_for_many_records_is_bounded_too(make_door):
@@ -256,6 +257,40 @@ def test_what_is_said_once_for_many_records_is_bounded_too(make_door):
     request = request_of(*[record("x")] * 200, resource={"a": "y" * 10_000})
     assert door.post(protobuf(request), Content_Type=PROTOBUF).status_code == 413
     assert door.post(protobuf(request_of(record("x" * 1_048_576))), Content_Type=PROTOBUF).status_code in {200, 413}
+
+
+def test_a_resource_that_cannot_be_read_spoils_its_own_records_alone(door):
+    deep = "x"
+    for _ in range(40):
+        deep = [deep]
+    request = {"resourceLogs": [*request_of(record("a"), record("b"), resource={"a": deep})["resourceLogs"]]}
+    request["resourceLogs"] += request_of(record("good"))["resourceLogs"]
+    answer = ExportLogsServiceResponse.FromString(door.post(protobuf(request), Content_Type=PROTOBUF).content)
+    told = door.post(json.dumps(request).encode(), Content_Type=JSON).json()["partialSuccess"]
+    assert (answer.partial_success.rejected_log_records, told["rejectedLogRecords"]) == (2, "2")
+    assert door.kept.count(b"good") == door.kept.count(b"\n") == 2
+
+
+def test_a_rejected_record_holds_on_to_nothing():
+    deep = "x"
+    for _ in range(40):
+        deep = [deep]
+    request = request_of(record(deep), record("x"), resource={"a": 1})
+    spoiled = request_of(record("x"), resource={"a": deep})
+    for form, content in ((otlp_protobuf, protobuf), (otlp_json, lambda one: json.dumps(one).encode())):
+        found = [one for part in (request, spoiled) for one, _ in form.read(content(part), LINE)]
+        rejected = [one for one in found if isinstance(one, Unreadable)]
+        assert [one.__traceback__ for one in rejected] == [None, None]
+
+
+def test_a_record_that_fits_into_no_line_is_rejected_without_being_read():
+    request = protobuf(request_of(record("a"), record("x" * 5000), record("b"), resource={}))
+    found = [one for one, _ in otlp_protobuf.read(request, 1000)]
+    assert [str(one) if isinstance(one, Unreadable) else one.body for one in found] == [
+        "a",
+        "more than 1000 bytes",
+        "b",
+    ]
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
