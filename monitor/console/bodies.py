@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import zlib
 from collections.abc import Iterator
 from typing import Final
@@ -22,6 +23,8 @@ _PIECE_BYTES: Final = 4 << 10  # zlib copies what is left of a piece behind each
 _ZSTD_WINDOW_BYTES_MAX: Final = 8 << 20
 _GZIP: Final = 31  # window bits with which zlib expects gzip's head
 
+Body = bytes | memoryview
+
 ENCODINGS: Final = ("identity", "gzip", "zstd")
 
 
@@ -37,6 +40,20 @@ async def read_body(request: Request, bounds: RequestBounds) -> bytes:
     return b"".join(blocks)
 
 
+async def read_aside(request: Request, bounds: RequestBounds) -> memoryview:
+    """A large body as it came, in memory of its own, as it may wait for its turn. Raises `Refused` as soon as it is too large.
+
+    What is asked of the system for it alone goes back as soon as nobody has it; among all else, large bodies leave holes into which
+    the next ones do not fit.
+    """
+    whole = mmap.mmap(-1, bounds.body_bytes_max)  # pages that nothing is written to cost nothing
+    async for block in request.stream():
+        if whole.tell() + len(block) > bounds.body_bytes_max:
+            raise Refused(413, f"a body of more than {bounds.body_bytes_max} bytes; send it in parts")
+        whole.write(block)
+    return memoryview(whole)[: whole.tell()]
+
+
 def encoding_of(request: Request) -> str:
     """How the body is packed. Raises `Refused` for a way that is not known here."""
     named = request.headers.get("content-encoding", "identity").strip().lower()
@@ -45,7 +62,7 @@ def encoding_of(request: Request) -> str:
     return named
 
 
-def unpacked(body: bytes, encoding: str, bounds: RequestBounds) -> bytes:
+def unpacked(body: Body, encoding: str, bounds: RequestBounds) -> bytes:
     """The body as it was before it was packed. Raises `Refused` when it is broken, or grows too large."""
     most = unpacked_most(body, encoding, bounds)
     content = unpacked_within(body, encoding, most)
@@ -54,17 +71,17 @@ def unpacked(body: bytes, encoding: str, bounds: RequestBounds) -> bytes:
     return content
 
 
-def unpacked_most(body: bytes, encoding: str, bounds: RequestBounds) -> int:
+def unpacked_most(body: Body, encoding: str, bounds: RequestBounds) -> int:
     """How large the body may be once it is unpacked."""
     if encoding == "identity":
         return len(body)
     return min(bounds.unpacked_bytes_max, max(FREE_BYTES, RATIO_MAX * len(body)))
 
 
-def unpacked_within(body: bytes, encoding: str, most: int) -> bytes | None:
+def unpacked_within(body: Body, encoding: str, most: int) -> bytes | None:
     """The body unpacked, where it is of so many bytes at most. Raises `Refused` when it is broken."""
     if encoding == "identity":
-        return body if len(body) <= most else None
+        return bytes(body) if len(body) <= most else None
     whole = io.BytesIO()
     try:
         for block in _gunzipped(body) if encoding == "gzip" else _unzstandard(body):
@@ -76,7 +93,7 @@ def unpacked_within(body: bytes, encoding: str, most: int) -> bytes | None:
     return whole.getvalue()
 
 
-def _gunzipped(body: bytes) -> Iterator[bytes]:
+def _gunzipped(body: Body) -> Iterator[bytes]:
     """In blocks; members may follow one another. Raises `EOFError` when the last one is cut off."""
     left = memoryview(body)
     while left:
@@ -91,9 +108,9 @@ def _gunzipped(body: bytes) -> Iterator[bytes]:
                 raise EOFError("it ends too early")
 
 
-def _unzstandard(body: bytes) -> Iterator[bytes]:
+def _unzstandard(body: Body) -> Iterator[bytes]:
     """In blocks; frames may follow one another. Raises `EOFError` when the last one is cut off."""
     unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES_MAX)
-    with unpacker.stream_reader(io.BytesIO(body), read_across_frames=True) as stream:
+    with unpacker.stream_reader(body, read_across_frames=True) as stream:
         while block := stream.read(_BLOCK_BYTES):
             yield block

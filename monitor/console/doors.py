@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from monitor.console.access import Refused
-from monitor.console.bodies import encoding_of, read_body, unpacked, unpacked_most, unpacked_within
+from monitor.console.bodies import Body, encoding_of, read_aside, read_body, unpacked, unpacked_most, unpacked_within
 from monitor.console.bounds import RequestBounds
 from monitor.console.budget import Budget
 from monitor.console.repeats import Repeats
@@ -42,7 +41,7 @@ class Door:
         self._repeats = repeats
         self._reading = Budget(bounds.in_flight_max * bounds.body_bytes_max // 2)
         self._budget = Budget(bounds.unpacked_bytes_max)
-        self._making = asyncio.Semaphore(1)
+        self._maker = ThreadPoolExecutor(1, "bodies")  # every thread keeps what memory it once needed
 
     async def receive(
         self, request: Request, page: str, make: Callable[[bytes], tuple[Given, Made]], small_bytes: int = SMALL_BYTES
@@ -51,32 +50,32 @@ class Door:
 
         `make` may run in another thread, one at a time.
         """
-        async with self._reading.spent(self._length(request)):
+        length = self._length(request)
+        async with self._reading.spent(length if length > WORKED_BYTES else 0):
             return await self._received(request, page, make, small_bytes)
 
     def _length(self, request: Request) -> int:
-        """How long a body may be that is not so short that it does not matter."""
+        """How long a body may be."""
         told = request.headers.get("content-length")
-        length = int(told) if told is not None else self.bounds.body_bytes_max  # it is a number, and within bounds
-        return length if length > WORKED_BYTES else 0
+        return int(told) if told is not None else self.bounds.body_bytes_max  # it is a number, and within bounds
 
     async def _received(
         self, request: Request, page: str, make: Callable[[bytes], tuple[Given, Made]], small_bytes: int
     ) -> tuple[Taken, Made]:
         encoding = encoding_of(request)
-        body = await read_body(request, self.bounds)
+        read = read_aside if self._length(request) > SMALL_BYTES else read_body
+        body: Body = await read(request, self.bounds)
         content = unpacked_within(body, encoding, SMALL_BYTES)
         if content is not None and len(content) <= small_bytes:
             given, made = make(content)
             return await self._keep(request, page, given), made
         most = len(content) if content is not None else unpacked_most(body, encoding, self.bounds)
         async with self._budget.spent(most):
-            async with self._making:
-                whole = content if content is not None else body
-                packed_as = "identity" if content is not None else encoding
-                found = await run_in_threadpool(
-                    lambda: _or_refused(lambda: make(unpacked(whole, packed_as, self.bounds)))
-                )
+            whole = content if content is not None else body
+            packed_as = "identity" if content is not None else encoding
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._maker, lambda: _or_refused(lambda: make(unpacked(whole, packed_as, self.bounds)))
+            )
             if isinstance(found, Refused):
                 body = content = whole = b""  # the error remembers where it was raised
                 raise found

@@ -213,3 +213,28 @@ def test_memory_does_not_grow_beyond_its_bounds(tmp_path, name):
         assert is_unharmed(server)
     finally:
         server.close()
+
+
+def test_few_bytes_that_unpack_to_millions_of_records_cost_no_more_than_any_others(tmp_path):
+    server = Server(tmp_path)
+    records = (b"\x12\x09\x09" + b"\x01" * 8) * (31 * MIB // 11)
+    try:
+        before = server.most_bytes()
+        assert server.post("/v1/logs", gzip.compress(framed(records, 2, 1), 1), {**PROTOBUF, **GZIP}) == 413
+        assert server.most_bytes() - before < 256 * MIB  # 131 are taken; parsed at once they took 499
+        assert is_unharmed(server)
+    finally:
+        server.close()
+
+
+@pytest.mark.slow
+def test_bodies_whose_records_are_all_rejected_are_let_go_as_they_are_answered(tmp_path):
+    server = Server(tmp_path)
+    rejected = b"\x12\x12\x32\x10\x0a\x01a\x12\x0b\x0a\x09" + b"x" * 9
+    try:
+        before = server.most_bytes()
+        body = framed(rejected * (7 * MIB // len(rejected)), 2, 1)
+        assert server.posted_at_once([("/v1/logs", body, PROTOBUF)] * 32) <= {200, 408}
+        assert server.most_bytes() - before < 32 * 8 * MIB
+    finally:
+        server.close()
