@@ -9,7 +9,7 @@ import msgspec
 
 from detectors.finding import Entity, Scope
 from playbooks.again import World, course
-from playbooks.decision import RELEASED, Considered, Decision, DecisionState, Mode, Reason, Tier
+from playbooks.decision import RELEASED, UNCOUNTED, Considered, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.history import outranks, slot
 from playbooks.incident import Incident, IncidentState
 from playbooks.known import began
@@ -31,8 +31,8 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
     `lifted` are decisions taken back: those of the findings themselves, and (labelled as released) those that rested on them. `added`
     would be in force or wait, and are not in the record; live ones wait for a person, whatever the guards say. `kept` are a
-    person's, left as they are though the finding no longer counts. `unblocked` were lifted with a finding that counts again: they no
-    longer speak against the same act.
+    person's, left as they are though the finding no longer counts. `relabelled` are over: those whose finding no longer counts are no earlier
+    offences, and what was lifted with a finding that counts again no longer speaks against the same act.
     """
 
     risks: list[Risk] = msgspec.field(default_factory=list)
@@ -41,7 +41,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     lifted: list[Decision] = msgspec.field(default_factory=list)
     added: list[Decision] = msgspec.field(default_factory=list)
     kept: list[Decision] = msgspec.field(default_factory=list)
-    unblocked: list[Decision] = msgspec.field(default_factory=list)
+    relabelled: list[Decision] = msgspec.field(default_factory=list)
     considered: list[Considered] = msgspec.field(default_factory=list)
 
 
@@ -83,7 +83,7 @@ def correct(
         lifted=list(comparison.lifted.values()),
         added=list(comparison.added.values()),
         kept=comparison.kept,
-        unblocked=comparison.unblocked,
+        relabelled=comparison.relabelled,
         considered=comparison.considered(begin),
     )
 
@@ -97,7 +97,7 @@ class _Comparison:
         self.lifted: dict[str, Decision] = {}
         self.added: dict[str, Decision] = {}  # by the id that the course of things gave them
         self.kept: list[Decision] = []
-        self.unblocked: list[Decision] = []
+        self.relabelled: list[Decision] = []
 
     def decisions(self) -> None:
         """What is lifted, and what comes in its place."""
@@ -109,7 +109,7 @@ class _Comparison:
             if decision.entity not in self.past.entities:
                 continue
             if decision.state is not DecisionState.ACTIVE and decision.state not in _WAITING:
-                self._counts_again(decision)
+                self._over(decision)
                 continue
             key = key_of(decision)
             is_own = decision.finding in newly_out
@@ -137,12 +137,22 @@ class _Comparison:
         labels = decision.labels if is_own else (*decision.labels, RELEASED)
         self.lifted[decision.id] = msgspec.structs.replace(decision, state=DecisionState.REVOKED, labels=labels)
 
+    def _over(self, decision: Decision) -> None:
+        """What has ended counts as its finding does; what was lifted with one that counts again speaks against nothing any more."""
+        labels = tuple(label for label in decision.labels if label != UNCOUNTED)
+        if is_persons(decision) or decision.state not in {DecisionState.EXPIRED, DecisionState.SUPERSEDED}:
+            self._counts_again(decision)
+        elif decision.finding in self.asked.after - self.asked.before and began(decision):
+            self.relabelled.append(msgspec.structs.replace(decision, labels=(*labels, UNCOUNTED)))
+        elif decision.finding in self.asked.before - self.asked.after and labels != decision.labels:
+            self.relabelled.append(msgspec.structs.replace(decision, labels=labels))
+
     def _counts_again(self, decision: Decision) -> None:
-        """What was lifted with a finding that counts again speaks against nothing any more."""
+        """A lift with a finding that counts again speaks against nothing any more."""
         counts = decision.finding in self.asked.before and decision.finding not in self.asked.after
         word = self.past.words.get(decision.id)
         if counts and word is not None and not word.of_person and RELEASED not in decision.labels:
-            self.unblocked.append(msgspec.structs.replace(decision, labels=(*decision.labels, RELEASED)))
+            self.relabelled.append(msgspec.structs.replace(decision, labels=(*decision.labels, RELEASED)))
 
     def _add(
         self, wanted: Mapping[Key, Decision], had: Mapping[Key, Decision], open_keys: set[Key], *, in_force: bool
@@ -222,7 +232,8 @@ class _Comparison:
     def _tiers(self) -> dict[str, Tier]:
         """The highest rung that is, or was rightly, put in force for each incident."""
         tiers: dict[str, Tier] = {}
-        for row in (self.lifted.get(one.id, one) for one in self.past.decisions):
+        changed = {**self.lifted, **{one.id: one for one in self.relabelled}}
+        for row in (changed.get(one.id, one) for one in self.past.decisions):
             if row.incident is not None and began(row):
                 tiers[row.incident] = max(tiers.get(row.incident, Tier.OBSERVE), row.tier, key=lambda tier: tier.rank)
         return tiers

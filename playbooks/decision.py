@@ -135,6 +135,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 RELEASED: Final = "released"
 """The label of a decision that was lifted because of what it rested on, not for what its own rule had said."""
 
+UNCOUNTED: Final = "uncounted"
+"""The label of a decision that was over when its finding ceased to count: it is no earlier offence."""
+
 
 def decision_id(incident: str, act: Act, target: str | None, finding: str) -> str:
     """The id of a decision: the same finding in the same incident always proposes the same one."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from playbooks.decision import Considered, Decision, DecisionState, Reason
+from playbooks.decision import UNCOUNTED, Considered, Decision, DecisionState, Reason
 from playbooks.risk import MICROSECONDS, Risk
 from playbooks.surroundings import Active, Behind
 from playbooks.trip import Trip
@@ -60,7 +60,7 @@ _IN_FORCE: Final = frozenset({Reason.PLAYBOOK, Reason.OPERATOR})
 
 def began(decision: Decision) -> bool:
     """Whether a decision was ever put in force, and not taken back as a mistake: it counts as an earlier act."""
-    return decision.state in _BEGUN and decision.reason in _IN_FORCE
+    return decision.state in _BEGUN and decision.reason in _IN_FORCE and UNCOUNTED not in decision.labels
 
 
 def carry(known: Known, outcome: Outcome) -> Known:

@@ -76,7 +76,7 @@ def write_undo(
     append_audit(connection, audit)
     if not gathered.changing:
         return undo
-    put_decisions(connection, [*correction.lifted, *correction.unblocked, *correction.added], tell)
+    put_decisions(connection, [*correction.lifted, *correction.relabelled, *correction.added], tell)
     put(connection, tables.risks, [risk_row(risk) for risk in correction.risks])
     for entity in correction.gone:
         columns = tables.risks.c

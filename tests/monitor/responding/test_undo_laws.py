@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from town import LADDER, Town, alike
@@ -228,3 +229,30 @@ def test_a_mark_taken_back_asks_for_what_it_had_lifted(life, playbooks):
     assert town.risks(ENTITIES) == risks
     assert town.store.finding_marks(false) == {}
     town.close()
+
+
+@pytest.mark.parametrize("way", ["undo", "mark", "mark and take back"])
+def test_an_act_that_was_over_when_its_rule_was_undone_counts_as_no_earlier_offence(way):
+    town, without = two("ladder")
+    for each in (town, without):
+        each.turn([finding(rule="bad", severity="high", app="wx0")])
+        each.now_s = 30 * 3_600
+        each.expire()
+    if way == "undo":
+        undone(town)
+    else:
+        false = [one.id for one in town.store.findings()]
+        town.mark(false)
+        if way == "mark and take back":
+            town.mark(false, verdict=None)
+            without.without = frozenset()
+            without.now_s = 0
+            without.turn([finding(rule="bad", severity="high", app="wx0")])
+            without.now_s = 30 * 3_600
+            without.expire()
+    for each in (town, without):
+        each.now_s += 60
+        each.turn([finding(rule="good", severity="high", app="wx0", after_s=each.now_s)])
+    assert town.in_force().keys() == without.in_force().keys()
+    town.close()
+    without.close()
