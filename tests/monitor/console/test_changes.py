@@ -85,6 +85,15 @@ def test_whoever_begins_is_told_only_what_is_in_force_and_then_what_ends(site, t
     ]
 
 
+def test_the_end_of_a_decision_that_ran_out_is_told(site, token):
+    decided(site, made(site, lasts_s=1))
+    position = asked(site, token)["position"]
+    site.now += 2 * SECOND
+    site.store.expire_decisions(site.now)
+    then = asked(site, token, after=position)["changes"]
+    assert [(one["id"], one["in_force"], one["state"]) for one in then] == [("d1", False, "expired")]
+
+
 @pytest.mark.parametrize(
     "never",
     [
@@ -155,7 +164,8 @@ def test_it_is_for_bouncers(site):
     assert site.get(PATH, site.token(Role.VIEWER)).status_code == 403
 
 
-def test_who_waits_is_told_as_soon_as_it_is_committed(site, token):
+def test_who_waits_is_told_as_soon_as_it_is_committed(site, token, monkeypatch):
+    monkeypatch.setattr(waiting, "LOOK_S", 30)  # else the next look would tell in place of the commit
     told = []
 
     def wait():
