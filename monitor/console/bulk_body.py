@@ -70,19 +70,26 @@ class BulkBody(msgspec.Struct, frozen=True):
         """The items, each with what became of it, as JSON."""
         repeated = taken.repeated
         answers: list[bytes] = []
-        alike: dict[tuple[str, str], bytes] = {}
+        alike: dict[tuple[str, str], tuple[bytes, bytes]] = {}
         has_errors = False
         for item in self.items:
-            if item.line is not None and item.line not in repeated and item.id is None:
+            if item.line is not None and item.line not in repeated:
                 key = (item.operation, item.index)
-                if key not in alike:
-                    alike[key] = _answered(item, is_repeated=False)
-                answers.append(alike[key])
+                before, behind = alike.get(key) or alike.setdefault(key, _created(*key))
+                name = b"" if item.id is None else b'"_id":%b,' % _encode(item.id)
+                answers.append(before + name + behind)
                 continue
             is_repeated = item.line in repeated
             has_errors |= item.line is None or (is_repeated and item.operation == "create")
             answers.append(_answered(item, is_repeated=is_repeated))
         return b'{"took":0,"errors":%b,"items":[%b]}' % (b"true" if has_errors else b"false", b",".join(answers))
+
+
+def _created(operation: str, index: str) -> tuple[bytes, bytes]:
+    """What is answered for an item that was taken, before and behind its id."""
+    whole = _answered(Item(operation, index, None, 0), is_repeated=False)
+    begin = whole.index(b'"result":')
+    return whole[:begin], whole[begin:]
 
 
 def _answered(item: Item, *, is_repeated: bool) -> bytes:
@@ -178,6 +185,8 @@ def _action_of(line: bytes, number: int) -> tuple[str, _Named]:
         action = _action(line) if len(line) <= ACTION_BYTES_MAX else _Action()
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         action = _Action()
+    if action.create is not None and action.index is action.update is action.delete is None:
+        return "create", action.create
     found = [(name, named) for name in OPERATIONS if (named := getattr(action, name)) is not None]
     if len(found) != 1:
         raise Refused(400, f"item {number}: an action is expected, one of {', '.join(OPERATIONS)}")

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from monitor.console import otlp_json
 from monitor.console.access import Refused
 from monitor.console.doors import WORKED_BYTES, Door
-from monitor.console.otlp_fields import Lines, Record, Unreadable, Values
+from monitor.console.otlp_fields import Common, Lines, Plans, Record, Unreadable
 from monitor.console.pages import HEADERS, Page
 from monitor.spool.given import Given
 from monitor.spool.window import request_digest
@@ -37,6 +37,7 @@ class OtlpPage:
     def __init__(self, door: Door, line_bytes_max: int) -> None:
         self._door = door
         self._line_bytes_max = line_bytes_max
+        self._plans = Plans()
 
     def pages(self) -> list[Page]:
         return [Page(PATH, ("POST",), self._answer, Role.INGEST, takes_body=True)]
@@ -64,7 +65,7 @@ class OtlpPage:
 
         What is said once for many records is written with each, so a small request may say very much: raises `Refused` then.
         """
-        writer, lines, count, rejected, why = Lines(), io.BytesIO(), 0, 0, ""
+        writer, lines, count, rejected, why = Lines(self._plans), io.BytesIO(), 0, 0, ""
         for record, common in form.read(content, self._line_bytes_max):
             line = record if isinstance(record, Unreadable) else self._line(writer, record, common)
             if isinstance(line, Unreadable):
@@ -79,7 +80,7 @@ class OtlpPage:
             lines.write(line)
         return lines.getvalue(), count, rejected, why
 
-    def _line(self, writer: Lines, record: Record, common: Values) -> bytes | Unreadable:
+    def _line(self, writer: Lines, record: Record, common: Common) -> bytes | Unreadable:
         try:
             line = writer.line(record, common)
         except Unreadable as unreadable:

@@ -7,7 +7,9 @@ beside them, its scope, its resource.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -70,9 +72,10 @@ DEPTH_MAX: Final = 32
 PARTS_MAX: Final = 16
 """A name of more parts stays one key."""
 
-PLANS_MAX: Final = 1024
+PLANS_MAX: Final = 512
 PLAN_KEYS_MAX: Final = 128
-"""Forms that are remembered, of events with as many fields at most."""
+PLAN_CHARACTERS_MAX: Final = 8192
+"""Forms that are remembered from one request to the next, of events with so many fields, and names of so many characters, at most."""
 
 Values = list[tuple[str, Any]]
 Names = tuple[tuple[str, ...], tuple[str, ...]]
@@ -81,6 +84,19 @@ Names = tuple[tuple[str, ...], tuple[str, ...]]
 _UNPLAIN: Final = frozenset({dict, type(None)})
 
 _encode: Final = msgspec.json.encode
+
+
+Groups = Sequence[tuple[tuple[str, ...], list[Any], str, Sequence[tuple[Any, ...]]]]
+
+
+class Common(msgspec.Struct, frozen=True, gc=False):
+    """What is said once for many records: names of fields, and their values."""
+
+    names: tuple[str, ...]
+    values: list[Any]
+
+
+NOTHING: Final = Common((), [])
 
 
 class Record(msgspec.Struct, gc=False):
@@ -100,14 +116,37 @@ class Record(msgspec.Struct, gc=False):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """How events with the same names are written: a form, and which of the values fill it.
+    """How events with the same names are written: a form, and those of the values that fill it.
 
     `is_plain`: the values stand as they came, unless one of them is a map or is none.
     """
 
     form: bytes
-    order: tuple[int, ...]
+    chosen: Callable[[list[Any]], tuple[Any, ...]]
     is_plain: bool
+
+    def line(self, values: list[Any]) -> bytes:
+        return self.form % tuple(map(_encode, self.chosen(values)))
+
+
+class Plans:
+    """Remembers plans. Threads may share it: at worst one of them makes a plan that another has made."""
+
+    def __init__(self) -> None:
+        self._known: dict[Names, Plan] = {}
+
+    def of(self, names: Names) -> Plan:
+        """How events with these names are written."""
+        plan = self._known.get(names)
+        if plan is None:
+            plan = _plan_of(*names)
+            attributes, beside = names
+            count = len(attributes) + len(beside)
+            if count <= PLAN_KEYS_MAX and sum(map(len, attributes + beside)) <= PLAN_CHARACTERS_MAX:
+                if len(self._known) >= PLANS_MAX:
+                    self._known.clear()
+                self._known[names] = plan
+        return plan
 
 
 class Unreadable(Exception):
@@ -117,38 +156,34 @@ class Unreadable(Exception):
 class Lines:
     """Writes records as lines of nested JSON. Records with the same names are filled into the same form."""
 
-    def __init__(self) -> None:
-        self._plans: dict[Names, Plan] = {}
+    def __init__(self, plans: Plans) -> None:
+        self._plans = plans
         self._second = -1
         self._until_second = ""
 
-    def line(self, record: Record, common: Values) -> bytes:
-        """One record as a line with its end; `common` is what scope and resource say. Raises `Unreadable`."""
-        beside: Values = []
-        if isinstance(record.body, dict):
-            for name, value in record.body.items():
-                _add(beside, name, value)
-        elif record.body is not None:
-            beside.append(("message", record.body if isinstance(record.body, str) else _encode(record.body).decode()))
-        self._add_own(beside, record)
-        beside += common
-        known = (record.names, tuple([name for name, _ in beside]))
-        plan = self._plans.get(known) or self._planned(known)
-        if not plan.is_plain or not _UNPLAIN.isdisjoint(map(type, record.values)):
-            return self._unplain(record, beside)
-        values = record.values + [value for _, value in beside]
-        return plan.form % tuple([_encode(values[place]) for place in plan.order])
-
-    def _unplain(self, record: Record, beside: Values) -> bytes:
-        """A record with attributes that are more than a value of a field."""
-        values: Values = []
+    def line(self, record: Record, common: Common) -> bytes:
+        """One record as a line with its end. Raises `Unreadable`."""
+        beside = self._beside(record)
+        names = (*[name for name, _ in beside], *common.names)
+        values = [*record.values, *[value for _, value in beside], *common.values]
+        plan = self._plans.of((record.names, names))
+        if plan.is_plain and _UNPLAIN.isdisjoint(map(type, record.values)):
+            return plan.line(values)
+        own: Values = []
         for name, value in zip(record.names, record.values, strict=True):
-            _add(values, name, value)
-        values += beside
-        plan = self._planned(((), tuple([name for name, _ in values])))
-        return plan.form % tuple([_encode(values[place][1]) for place in plan.order])
+            _add(own, name, value)
+        plan = self._plans.of(((), (*[name for name, _ in own], *names)))
+        return plan.line([value for _, value in own] + values[len(record.values) :])
 
-    def _add_own(self, values: Values, record: Record) -> None:
+    def _beside(self, record: Record) -> Values:
+        """What a record says beside its attributes."""
+        values: Values = []
+        body = record.body
+        if isinstance(body, dict):
+            for name, value in body.items():
+                _add(values, name, value)
+        elif body is not None:
+            values.append(("message", body if isinstance(body, str) else _encode(body).decode()))
         time = record.time or record.observed
         if not time:
             raise Unreadable("a record with neither time_unix_nano nor observed_time_unix_nano")
@@ -159,11 +194,15 @@ class Lines:
             values.append(("event.severity", record.severity))
         if record.level or 0 < record.severity <= 4 * len(LEVELS):
             values.append(("log.level", record.level or LEVELS[(record.severity - 1) // 4]))
-        for name, text in (("trace.id", record.trace), ("span.id", record.span), ("event.action", record.name)):
-            if text:
-                values.append((name, text))
+        if record.trace:
+            values.append(("trace.id", record.trace))
+        if record.span:
+            values.append(("span.id", record.span))
+        if record.name:
+            values.append(("event.action", record.name))
         if record.dropped:
             values.append(("otel.dropped_attributes_count", record.dropped))
+        return values
 
     def _instant(self, nanoseconds: int) -> str:
         second, rest = divmod(nanoseconds, 1_000_000_000)
@@ -172,23 +211,21 @@ class Lines:
             self._second = second
         return f"{self._until_second}.{rest:09d}Z"
 
-    def _planned(self, known: Names) -> Plan:
-        plan = self._plans.get(known)
-        if plan is None:
-            plan = _plan_of(*known)
-            if sum(map(len, known)) <= PLAN_KEYS_MAX:
-                if len(self._plans) >= PLANS_MAX:
-                    self._plans.clear()
-                self._plans[known] = plan
-        return plan
+
+def read_groups(groups: Groups) -> Iterator[tuple[Record, Common]]:
+    """What the kernel has read, for whom records and what is said for many are the arguments of these."""
+    for names, values, scope, records in groups:
+        common = common_of(names, values, scope)
+        for record in records:
+            yield Record(*record), common
 
 
-def common_values(names: tuple[str, ...], said: list[Any], scope: str) -> Values:
-    """What is said once for many records: the attributes of a resource, and the name of a scope."""
+def common_of(names: tuple[str, ...], said: list[Any], scope: str) -> Common:
+    """The attributes of a resource, and the name of a scope."""
     values: Values = [("log.logger", scope)] if scope else []
     for name, value in zip(names, said, strict=True):
         _add(values, name, value)
-    return values
+    return Common(tuple([name for name, _ in values]), [value for _, value in values])
 
 
 def _add(values: Values, name: str, value: Any) -> None:
@@ -227,7 +264,13 @@ def _plan_of(attributes: tuple[str, ...], beside: tuple[str, ...]) -> Plan:
         _grow(tree, parts if len(parts) <= PARTS_MAX else [name], place)
     order: list[int] = []
     is_plain = not any(name in ADDRESSES or name.startswith(tuple(HEADERS)) for name in attributes)
-    return Plan(_form(tree, order) + b"\n", tuple(order), is_plain)
+    return Plan(_form(tree, order) + b"\n", _choice_of(order), is_plain)
+
+
+def _choice_of(order: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    if len(order) == 1:
+        return lambda values: (values[order[0]],)
+    return itemgetter(*order)
 
 
 def _grow(tree: dict[str, Any], parts: list[str], place: int) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
+import numpy as np
 
+from detectors import kernel
 from monitor.console.access import Refused
-from monitor.console.otlp_fields import DEPTH_MAX, Record, Unreadable, Values, common_values
+from monitor.console.otlp_fields import DEPTH_MAX, NOTHING, Common, Record, Unreadable, common_of, read_groups
 
 PARTS_MAX: Final = 400_000
 """Objects and lists of one request."""
 
+_BLOCK_BYTES: Final = 64 << 10
 _UINT64_MAX: Final = 2**64 - 1
 _INT64_MAX: Final = 2**63
 
@@ -82,13 +87,22 @@ class _Request(_Struct):
     resource_logs: list[_OfResource] = []
 
 
+_key_of: Final = attrgetter("key")
+_text_of: Final = attrgetter("value.string_value")
 _decode: Final = msgspec.json.Decoder(_Request).decode
 
 
-def read(content: bytes, _record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Values]]:
-    """The records, each with what its scope and resource say. Raises `Refused`. A record takes less as a line than here."""
-    if content.count(b"{") + content.count(b"[") > PARTS_MAX:
+def read(content: bytes, record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
+    """The records, each with what its scope and resource say. Raises `Refused`. A record takes less as a line than here.
+
+    The kernel reads requests that are ordinary, and no longer than a record may be: it answers None for the others.
+    """
+    if parts_of(content) > PARTS_MAX:
         raise Refused(413, f"more than {PARTS_MAX} objects and lists; send them in parts")
+    groups = kernel.module.read_otlp_json(content) if len(content) <= record_bytes_max and kernel.available() else None
+    if groups is not None:
+        yield from read_groups(groups)
+        return
     try:
         request = _decode(content)
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -99,9 +113,9 @@ def read(content: bytes, _record_bytes_max: int) -> Iterator[tuple[Record | Unre
         said = _said(of_resource.resource)
         for of_scope in of_resource.scope_logs:
             if isinstance(said, Unreadable):
-                yield from ((said, []) for _ in of_scope.log_records)
+                yield from ((said, NOTHING) for _ in of_scope.log_records)
                 continue
-            common = common_values(*said, of_scope.scope.name if of_scope.scope is not None else "")
+            common = common_of(*said, of_scope.scope.name if of_scope.scope is not None else "")
             for record in of_scope.log_records:
                 yield _record(record), common
 
@@ -112,6 +126,15 @@ def _said(resource: _Resource | None) -> tuple[tuple[str, ...], list[Any]] | Unr
         return _pairs(resource.attributes if resource is not None else [])
     except Unreadable as unreadable:
         return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
+
+
+def parts_of(content: bytes) -> int:
+    """How many objects and lists there are in it at most."""
+    octets, count = np.frombuffer(content, np.uint8), 0
+    for at in range(0, len(octets), _BLOCK_BYTES):
+        block = octets[at : at + _BLOCK_BYTES]
+        count += int(np.count_nonzero(block == ord("{"))) + int(np.count_nonzero(block == ord("[")))
+    return count
 
 
 def answer(rejected: int, why: str) -> bytes:
@@ -151,11 +174,13 @@ def _nanoseconds(number: int | str) -> int:
 
 
 def _pairs(pairs: list[_Pair], depth: int = 0) -> tuple[tuple[str, ...], list[Any]]:
-    """Names and values."""
-    return tuple([pair.key for pair in pairs]), [
-        _value(value, depth) if value is None or value.string_value is None else value.string_value
-        for value in [pair.value for pair in pairs]
-    ]
+    """Names and values. Most of these are texts."""
+    names = tuple(map(_key_of, pairs))
+    with suppress(AttributeError):  # where one has no value
+        values = list(map(_text_of, pairs))
+        if None not in values:
+            return names, values
+    return names, [_value(pair.value, depth) for pair in pairs]
 
 
 def _value(value: _Any | None, depth: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -11,8 +12,9 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 
+from detectors import kernel
 from monitor.console.access import Refused
-from monitor.console.otlp_fields import DEPTH_MAX, Record, Unreadable, Values, common_values
+from monitor.console.otlp_fields import DEPTH_MAX, NOTHING, Common, Record, Unreadable, common_of, read_groups
 
 PARTS_MAX: Final = 400_000
 """Records, attributes and values of one request: each takes up to 135 bytes of memory, and may have come in two."""
@@ -21,6 +23,9 @@ RUN_BYTES: Final = 64 << 10
 """Records that are in memory as messages at a time; one that is larger is alone."""
 
 NUMBER_BYTES_MAX: Final = 10
+
+_key_of: Final = attrgetter("key")
+_text_of: Final = attrgetter("value.string_value")
 
 _SHORT: Final = 8
 _LENGTH_DELIMITED: Final = 2
@@ -31,13 +36,20 @@ Span = tuple[int, int]
 """Where a message begins in a request, and where it ends."""
 
 
-def read(content: bytes, record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Values]]:
+def read(content: bytes, record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
     """The records, each with what its scope and resource say. Raises `Refused`, at the latest behind the last record.
 
     A message in memory takes many times its bytes, so the parts of a request are found by hand, and parsed a run of records at a time.
+    The kernel reads requests that are ordinary, and no longer than a record may be: it answers None for the others.
     """
     if parts_of(content) > PARTS_MAX:
         raise Refused(413, f"more than {PARTS_MAX} records, attributes and values; send them in parts")
+    groups = (
+        kernel.module.read_otlp_protobuf(content) if len(content) <= record_bytes_max and kernel.available() else None
+    )
+    if groups is not None:
+        yield from read_groups(groups)
+        return
     try:
         for of_resource in _inner(content, (0, len(content)), _RESOURCES):
             resource = ResourceLogs.FromString(_own(content, of_resource, record_bytes_max)).resource
@@ -46,9 +58,9 @@ def read(content: bytes, record_bytes_max: int) -> Iterator[tuple[Record | Unrea
                 scope = ScopeLogs.FromString(_own(content, of_scope, record_bytes_max)).scope
                 records = _records(content, of_scope, record_bytes_max)
                 if isinstance(said, Unreadable):
-                    yield from ((said, []) for _ in records)
+                    yield from ((said, NOTHING) for _ in records)
                     continue
-                common = common_values(*said, scope.name)
+                common = common_of(*said, scope.name)
                 for record in records:
                     yield record if isinstance(record, Unreadable) else _record(record), common
     except DecodeError:
@@ -178,8 +190,10 @@ def _record(record: Any) -> Record | Unreadable:
 def _pairs(attributes: Any, depth: int = 0) -> tuple[tuple[str, ...], list[Any]]:
     """Names and values. Most of these are texts, which have no other kind when they are not empty."""
     pairs = list(attributes)
-    values = [pair.value for pair in pairs]
-    return tuple([pair.key for pair in pairs]), [value.string_value or _value(value, depth) for value in values]
+    values: list[Any] = list(map(_text_of, pairs))
+    if "" in values:
+        values = [value or _value(pair.value, depth) for pair, value in zip(pairs, values, strict=True)]
+    return tuple(map(_key_of, pairs)), values
 
 
 def _value(value: Any, depth: int) -> Any:

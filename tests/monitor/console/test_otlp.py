@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from monitor.console import otlp_json, otlp_protobuf
 from monitor.console.access import Refused
-from monitor.console.otlp_fields import Lines, Record, Unreadable
+from monitor.console.otlp_fields import Common, Lines, Plans, Record, Unreadable
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -66,7 +66,7 @@ def protobuf(request):
 
 
 def lines_of(form, content):
-    writer, found = Lines(), []
+    writer, found = Lines(Plans()), []
     for one, common in form.read(content, LINE):
         try:
             found.append(one if isinstance(one, Unreadable) else writer.line(one, common))
@@ -326,7 +326,10 @@ def test_both_forms_say_the_same_and_every_line_is_one_object_with_no_key_twice(
 
 def test_forms_are_remembered_within_bounds(monkeypatch):
     monkeypatch.setattr("monitor.console.otlp_fields.PLANS_MAX", 3)
-    writer = Lines()
+    plans = Plans()
+    writer = Lines(plans)
     for number in range(10):
-        writer.line(Record(SECOND, 0, 0, "", None, (f"a{number}",), [1]), [])
-    assert len(writer._plans) <= 3
+        writer.line(Record(SECOND, 0, 0, "", None, (f"a{number}",), [1]), Common((), []))
+    assert len(plans._known) <= 3
+    writer.line(Record(SECOND, 0, 0, "", None, ("a" * 10_000,), [1]), Common((), []))
+    assert not any("a" * 10_000 in attributes for attributes, _ in plans._known)
