@@ -13,7 +13,7 @@ from playbooks.decision import RELEASED, UNCOUNTED, Considered, Decision, Decisi
 from playbooks.history import outranks, slot
 from playbooks.incident import Incident, IncidentState
 from playbooks.known import began
-from playbooks.past import AFTER_UNDO, LASTING, Key, Past, Weighed, is_persons, key_of
+from playbooks.past import AFTER_UNDO, INSTEAD_OF, LASTING, Key, Past, Weighed, is_persons, key_of
 from playbooks.risk import MICROSECONDS, Risk
 from playbooks.waiting import asked, until
 
@@ -174,6 +174,7 @@ class _Comparison:
         labels = (*decision.labels, f"{AFTER_UNDO}{self.asked.name}", f"{LASTING}{decision.duration_s}")
         key = decision.id
         if key in self.rows:
+            labels = (*labels, f"{INSTEAD_OF}{key_of(decision)[0]}")
             key = hashlib.sha256(f"{key}\x1f{self.asked.name}".encode()).hexdigest()[:32]
         return msgspec.structs.replace(decision, id=key, labels=labels)
 

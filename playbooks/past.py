@@ -24,6 +24,10 @@ LASTING: Final = "lasting:"
 """How the label begins that says how many seconds such a decision was meant to last from its beginning on."""
 
 
+INSTEAD_OF: Final = "instead-of:"
+"""How the label begins that says for which decision without a finding, a person's, such a one stands; its id follows."""
+
+
 class Weighed(msgspec.Struct, frozen=True, kw_only=True):
     """A finding as it was weighed: in which turn, as which of its findings, by which clock, and whether it counted then."""
 
@@ -62,11 +66,16 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key_of(decision: Decision) -> Key:
-    """By what a decision is known in another world; one without a finding by itself."""
-    lasting = next((label for label in decision.labels if label.startswith(LASTING)), None)
-    duration_s = decision.duration_s if lasting is None else int(lasting.removeprefix(LASTING))
-    name = decision.finding or decision.id
+    """By what a decision is known in another world; one without a finding by itself, or by that for which it stands."""
+    lasting = _said(decision, LASTING)
+    duration_s = decision.duration_s if lasting is None else int(lasting)
+    name = decision.finding or _said(decision, INSTEAD_OF) or decision.id
     return name, decision.type, decision.target, decision.mode, duration_s, tuple(sorted(decision.parameters.items()))
+
+
+def _said(decision: Decision, beginning: str) -> str | None:
+    """What a label says that begins like that."""
+    return next((label.removeprefix(beginning) for label in decision.labels if label.startswith(beginning)), None)
 
 
 def is_persons(decision: Decision) -> bool:

@@ -256,3 +256,21 @@ def test_an_act_that_was_over_when_its_rule_was_undone_counts_as_no_earlier_offe
     assert town.in_force().keys() == without.in_force().keys()
     town.close()
     without.close()
+
+
+def test_a_persons_act_that_a_rule_had_replaced_is_asked_for_once():
+    town, without = two("ladder")
+    address = ENTITIES[3]
+    for each in (town, without):
+        lived(each, ([(1, "add", (address, ACTS[0]))], 60))
+        each.turn([finding(rule="bad", severity="critical", entity=address, after_s=60)])
+        each.now_s = 120
+        each.turn([finding(rule="bad", severity="critical", entity=address, after_s=120)])
+        each.now_s = 180
+    assert "added-1" not in {key[0] for key in town.in_force()}
+    undone(town)
+    assert [key[0] for key in town.waiting(Reason.HELD_UNDO)] == ["added-1"]
+    check_same(town, without)
+    assert undone(town) == []
+    town.close()
+    without.close()
