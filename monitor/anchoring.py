@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from monitor.anchors import Anchor, append_anchor
+from monitor.audit.anchors import Anchor, append_anchor
 from monitor.config import Config
 from monitor.notifiers.alert import told_time
 from monitor.signing import SigningKey, read_key

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from monitor import __version__
-from monitor.again import Again
 from monitor.anchoring import anchoring_of
 from monitor.clock import now_us
 from monitor.config import Config
@@ -21,6 +20,11 @@ from monitor.console.api.operation import Api
 from monitor.console.api.pages import ApiPages
 from monitor.console.crowdsec.machines import MachinePages
 from monitor.console.health import Health
+from monitor.content.again import Again
+from monitor.content.ages import RuleAges
+from monitor.content.in_force import InForce, Installed, as_asked, playbook_folders
+from monitor.content.pack_changing import ACTIVATE, ROLLBACK, PackChanger
+from monitor.content.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.counting import counted
 from monitor.enforcers import CHANNEL
 from monitor.enforcers.catching_up import CatchingUp
@@ -29,24 +33,20 @@ from monitor.enforcers.undelivered import giving_up
 from monitor.first_token import ensure_first_token
 from monitor.front import Front, bounds_of, front_of
 from monitor.holding import held_words
-from monitor.in_force import InForce, Installed, as_asked, playbook_folders
-from monitor.intakes import intakes_of
+from monitor.intake.opening import intakes_of
 from monitor.jobs import Jobs
 from monitor.kept import Kept, only_one
-from monitor.lineup import Due, Lineup
 from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
-from monitor.pack_changing import ACTIVATE, ROLLBACK, PackChanger
 from monitor.packs.shelf import Shelf
 from monitor.pipeline import Pipeline
 from monitor.playbook_files import LoadedPlaybooks, files_of
 from monitor.registered import Registered
-from monitor.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.requests import RELOAD, Answer, Requests
-from monitor.rule_ages import RuleAges
-from monitor.rule_cache import RuleCache
 from monitor.rules import LoadedRules
+from monitor.rules.cache import RuleCache
+from monitor.rules.lineup import Due, Lineup
 from monitor.rulings import Rulings, appeal_terms, held_config, laid_down_windows
 from monitor.schedule import Schedule
 from monitor.settings import channels_of, settings_of

@@ -9,16 +9,16 @@ from typing import Final
 from monitor.anchoring import LOOK_S as ANCHOR_S
 from monitor.anchoring import Anchoring
 from monitor.config import Config
+from monitor.content.folder_watch import FolderWatch
+from monitor.content.pack_changing import PACKS_S, PackChanger
+from monitor.content.reload import Reloader
 from monitor.dropped import DroppedWatch
 from monitor.enforcers.catching_up import LOOK_S as CATCH_UP_S
 from monitor.enforcers.catching_up import CatchingUp
-from monitor.folder_watch import FolderWatch
+from monitor.intake.misread import MisreadWatch
 from monitor.kept import Kept
-from monitor.misread import MisreadWatch
-from monitor.pack_changing import PACKS_S, PackChanger
 from monitor.pipeline import Pipeline
 from monitor.registered import Registered
-from monitor.reload import Reloader
 from monitor.requests import LOOK_S, Requests
 from monitor.responding.appeals_told import AppealReminder
 from monitor.responding.lapsing import settle

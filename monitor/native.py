@@ -23,8 +23,8 @@ from monitor.decoders.blank import blank_runs
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of, spellings
 from monitor.door import FREE_TEXT, Door, PeopleHash, holding
+from monitor.door.telltales import PIECES, WORDS
 from monitor.sources import RawBatch
-from monitor.telltales import PIECES, WORDS
 
 _REDACTED: Final = "redaction.kinds"
 

@@ -29,26 +29,26 @@ from detectors.event import (
 )
 from detectors.finding import Finding, Sighting
 from monitor.containment import TooManyFaults
-from monitor.control_log import ControlLog
-from monitor.duplicates import CONFLICT, Duplicates
+from monitor.content.control_log import ControlLog
 from monitor.intake import Intake, Piece, merge_ready, merged
-from monitor.lineup import Due, History, Lineup, Offer, Taken
-from monitor.own_refusals import without_refusals
+from monitor.intake.timeline import BEGINNING, label
 from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
-from monitor.resting import Rests
+from monitor.rules.lineup import Due, History, Lineup, Offer, Taken
+from monitor.rules.suspending import Suspensions
 from monitor.settings import Settings
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import RawBatch, SourceError
 from monitor.stores import Control, Mark, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
+from monitor.stream.committing import TurnCommitter
+from monitor.stream.duplicates import CONFLICT, Duplicates
+from monitor.stream.own_refusals import without_refusals
+from monitor.stream.resting import Rests
+from monitor.stream.telling import Done, TurnTeller
+from monitor.stream.watching import TooManyOverlooked, Watching
 from monitor.surroundings import Surroundings, surroundings_of
-from monitor.suspending import Suspensions
 from monitor.telemetry import Telemetry, happenings, upkeep
-from monitor.timeline import BEGINNING, label
-from monitor.turn_committing import TurnCommitter
-from monitor.turn_telling import Done, TurnTeller
-from monitor.watching import TooManyOverlooked, Watching
 from playbooks.guards.health import ailment
 from playbooks.policy import Policy
 

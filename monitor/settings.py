@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from detectors.finding import Severity
 from monitor.alerts import Channel
 from monitor.config import Config
-from monitor.timeline import Bounds
+from monitor.intake.timeline import Bounds
 
 
 @dataclass(frozen=True, slots=True)

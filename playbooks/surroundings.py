@@ -31,7 +31,7 @@ CROWDS: Final = {
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True):
-    """How many different apps and people were seen in an hour, about (`monitor.activity`); 0 is unknown."""
+    """How many different apps and people were seen in an hour, about (`monitor.surroundings.activity`); 0 is unknown."""
 
     apps: int = 0
     people: int = 0

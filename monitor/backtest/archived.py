@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from detectors.event import TIME, WATERMARK
-from monitor.duplicates import CONFLICT
 from monitor.intake import Intake, Lot, Piece, Place, Stand, merged
+from monitor.intake.timeline import AHEAD, CLOCK, ClockState
 from monitor.pipeline import Pipeline
 from monitor.recall import recalled
 from monitor.sources import LINES_MAX, Position, RawBatch
 from monitor.stores import Segment
 from monitor.stores.archive import Archive
-from monitor.timeline import AHEAD, CLOCK, ClockState
+from monitor.stream.duplicates import CONFLICT
 
 PARTITION: str = "archive"
 

@@ -18,15 +18,16 @@ from monitor.backtest.nothing import NoArchive, NoSnapshots
 from monitor.backtest.record import PastRecord
 from monitor.clock import now_us
 from monitor.config import Config
+from monitor.content.in_force import playbooks_of
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
-from monitor.in_force import playbooks_of
 from monitor.intake import Intake
-from monitor.intakes import intakes_of, sources_of
-from monitor.lineup import Lineup
+from monitor.intake.opening import intakes_of, sources_of
+from monitor.intake.timeline import Bounds
 from monitor.pipeline import Pipeline
 from monitor.recall import KEPT
 from monitor.registry import Registry
+from monitor.rules.lineup import Lineup
 from monitor.rulings import Rulings
 from monitor.sealing import Seal, key_at
 from monitor.settings import settings_of
@@ -35,7 +36,6 @@ from monitor.stores.archive import Archive
 from monitor.stores.places import Places
 from monitor.stores.sqlite import SqliteStore
 from monitor.telemetry import Telemetry
-from monitor.timeline import Bounds
 
 DATASET: Final = "event.dataset"
 

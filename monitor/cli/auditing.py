@@ -17,8 +17,8 @@ from monitor.cli.printing import Column, limit_of, write_one, write_rows
 from monitor.counting import counted
 
 if TYPE_CHECKING:
-    from monitor.anchors import AnchorVerdict
     from monitor.audit import AuditVerdict, ChainedEntry
+    from monitor.audit.anchors import AnchorVerdict
 
 PROBLEMS_SHOWN_MAX: Final = 20
 """Anchors that do not hold which are named one by one."""
@@ -66,7 +66,7 @@ def export_audit(
     data_dir: DataDir = None,
 ) -> None:
     """Write the whole chain, a JSON object a line, so that it can be verified elsewhere (`miniwatch audit verify FILE`)."""
-    from monitor.audit_files import exported
+    from monitor.audit.files import exported
     from monitor.cli.opening import record
 
     written = 0
@@ -132,9 +132,9 @@ def _record_file(config: Path | None, data_dir: Path | None) -> Path:
 
 
 def _verified(path: Path, anchors: Path | None, public: str | None) -> tuple[AuditVerdict, AnchorVerdict | None]:
-    from monitor.anchors import read_anchors, verify_anchored
     from monitor.audit import verify
-    from monitor.audit_files import chain_in, installation_in
+    from monitor.audit.anchors import read_anchors, verify_anchored
+    from monitor.audit.files import chain_in, installation_in
 
     with chain_in(path) as entries:
         if anchors is None:
@@ -158,7 +158,7 @@ def _told(verdict: AuditVerdict, held: AnchorVerdict | None) -> dict[str, Any]:
 
 
 def _lines(verdict: AuditVerdict, held: AnchorVerdict | None) -> list[tuple[str, object]]:
-    from monitor.anchors import names_of
+    from monitor.audit.anchors import names_of
 
     breach = verdict.breach
     state = "unbroken" if breach is None else f"broken at entry {breach.seq} ({breach.difference}): {breach.detail}"

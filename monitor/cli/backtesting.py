@@ -106,8 +106,8 @@ def rule_set(paths: Sequence[Path] | None, config: Config) -> tuple[Rule, ...]:
     from detectors.sigma import parse_rules
     from monitor.cli.rule_check import read_rules
     from monitor.cli.telling import problem_text
-    from monitor.in_force import rules_of
-    from monitor.rule_cache import cache_beside
+    from monitor.content.in_force import rules_of
+    from monitor.rules.cache import cache_beside
 
     cache = cache_beside(config.data_dir)
     if paths:

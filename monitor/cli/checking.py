@@ -105,7 +105,7 @@ def _sources(config: Config) -> Iterator[Problem]:
 
 def _rules(config: Config) -> Iterator[Problem | RuleFault]:
     from monitor.config import Problem
-    from monitor.in_force import rules_of
+    from monitor.content.in_force import rules_of
 
     loaded = rules_of(config)
     for problem in loaded.problems:
@@ -132,7 +132,7 @@ def _folders(config: Config) -> Iterator[Problem]:
 
 def _counts(config: Config) -> str:
     """How many rules and playbooks are there, and whose they are."""
-    from monitor.in_force import playbooks_of, rules_of
+    from monitor.content.in_force import playbooks_of, rules_of
     from monitor.rules import builtin_folder
 
     loaded = rules_of(config).rules
@@ -143,7 +143,7 @@ def _counts(config: Config) -> str:
 
 def _playbooks(config: Config) -> Iterator[Problem]:
     from monitor.config import Problem
-    from monitor.in_force import playbooks_of
+    from monitor.content.in_force import playbooks_of
 
     yield from _folders(config)
     for problem in playbooks_of(config).problems:
@@ -186,7 +186,7 @@ def _listening(config: Config) -> Iterator[Problem]:
     """Whether the address for probes is free; a running daemon of ours may well hold it."""
     from monitor.cli.opening import is_running
     from monitor.config import Problem
-    from monitor.config_keys import split_listen
+    from monitor.config.keys import split_listen
 
     if not config.http.listen or is_running(config.data_dir):
         return

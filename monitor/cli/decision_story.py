@@ -160,7 +160,7 @@ def _findings(opened: Opened, row: Decision, finding: Finding) -> list[Finding]:
 
 
 def _policy(opened: Opened) -> Policy:
-    from monitor.in_force import playbooks_of
+    from monitor.content.in_force import playbooks_of
     from monitor.registry import Registry
     from monitor.rulings import Rulings
 

@@ -318,8 +318,8 @@ def _no_snapshot(folder: Path, last: int, patience: float) -> Sign:
 
 def _suspended(opened: Opened, *, running: bool) -> Iterator[Sign]:
     """Rules that the running daemon leaves out: each brought out a fault since it began, and has not been read anew."""
-    from monitor.lineup import RULES, rules_in
-    from monitor.suspending import SUSPENDED, suspended
+    from monitor.rules.lineup import RULES, rules_in
+    from monitor.rules.suspending import SUSPENDED, suspended
 
     controls = opened.store.controls(RULES)
     if not (running and controls):
@@ -378,7 +378,7 @@ def _clocks(opened: Opened) -> Iterator[Sign]:
 
 
 def _audit(database: Path) -> Iterator[Sign]:
-    from monitor.audit_files import verify_file
+    from monitor.audit.files import verify_file
 
     verdict = verify_file(database)
     if verdict.broken is not None:

@@ -27,8 +27,8 @@ def rule_history(output: Output = Form.TABLE, config: ConfigFile = None, data_di
     import msgspec
 
     from monitor.cli.opening import record
-    from monitor.control_log import PLAYBOOKS
-    from monitor.lineup import RULES
+    from monitor.content.control_log import PLAYBOOKS
+    from monitor.rules.lineup import RULES
 
     with record(config, data_dir) as opened:
         found = [one for subject in (RULES, PLAYBOOKS) for one in opened.store.controls(subject)]

@@ -78,7 +78,7 @@ def errors_told() -> Iterator[None]:
 
 def _code_of(error: Exception) -> int | None:
     names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
-    if "monitor.config_problems.ConfigError" in names:
+    if "monitor.config.problems.ConfigError" in names:
         problems = getattr(error, "problems", ())
         typed = bool(problems) and all(problem.place.startswith(_ON_THE_COMMAND_LINE) for problem in problems)
         return USAGE if typed else COULD_NOT_RUN

@@ -86,8 +86,8 @@ def pack_folder(
 ) -> None:
     """Make a signed pack of a folder of rules, twins and playbooks. Their twins are run: a pack that fails is not made."""
     from monitor.cli.opening import configuration
+    from monitor.content.in_force import rule_settings
     from monitor.durable import write_file
-    from monitor.in_force import rule_settings
     from monitor.packs.building import left_out, packed_folder
     from monitor.packs.manifest import Bounds, PackRefused
     from monitor.signing import KeyRefused, read_key
@@ -154,7 +154,7 @@ def activate_pack(
     from monitor.audit import AuditEntry
     from monitor.cli.filters import word
     from monitor.cli.opening import actor, record
-    from monitor.pack_changing import ACTIVATE
+    from monitor.content.pack_changing import ACTIVATE
     from monitor.packs.shelf import Stage
     from monitor.stores.record import PackRow, PackState
 
@@ -180,7 +180,7 @@ def activate_pack(
 def roll_pack_back(reason: ReasonText, config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Go one step back: a pack that is tried goes; else that in force makes room for the one before it."""
     from monitor.cli.opening import record
-    from monitor.pack_changing import ROLLBACK
+    from monitor.content.pack_changing import ROLLBACK
 
     with record(config, data_dir) as opened:
         _ask_or_do(opened, ROLLBACK, "packs", reason)
@@ -199,7 +199,7 @@ def list_packs(output: Output = Form.TABLE, config: ConfigFile = None, data_dir:
 
 def _verified(path: Path, config: Config) -> Pack:
     """The pack of a file, if a trusted key signed it and all in it could be loaded; leaves with 1 otherwise."""
-    from monitor.in_force import rule_settings
+    from monitor.content.in_force import rule_settings
     from monitor.packs.archive import PACK_BYTES_MAX, opened
     from monitor.packs.building import problems_in
     from monitor.packs.manifest import PackRefused
@@ -240,7 +240,7 @@ def _say_refused(*problems: str) -> NoReturn:
 def _ask_or_do(opened: Opened, kind: str, subject: str, reason: str) -> None:
     """Have the running daemon do it; where none runs, change the record, which counts from the next start on."""
     from monitor.cli.opening import actor, is_running
-    from monitor.pack_changing import change_of
+    from monitor.content.pack_changing import change_of
     from monitor.packs.manifest import PackRefused
     from monitor.packs.shelf import Shelf
 

@@ -38,7 +38,7 @@ COLUMNS: Final[list[Column[Row]]] = [
 def list_playbooks(output: Output = Form.TABLE, config: ConfigFile = None) -> None:
     """List the playbooks in force, in the order in which they are asked; what is wrong with others is counted on standard error."""
     from monitor.cli.opening import configuration
-    from monitor.in_force import as_asked, playbooks_of
+    from monitor.content.in_force import as_asked, playbooks_of
     from monitor.listing.in_force import playbook_told
 
     given = configuration(config)
@@ -58,7 +58,7 @@ def show_playbook(
 ) -> None:
     """Show one playbook: which findings it is for, what it answers and when, and its text."""
     from monitor.cli.opening import configuration
-    from monitor.in_force import as_asked, playbooks_of
+    from monitor.content.in_force import as_asked, playbooks_of
     from monitor.listing.in_force import playbook_told
 
     given = configuration(config)
@@ -75,7 +75,7 @@ def show_playbook(
 
 
 def _files(config: Config) -> dict[str, Path]:
-    from monitor.in_force import playbook_folders
+    from monitor.content.in_force import playbook_folders
     from monitor.playbook_files import files_of
 
     return files_of(playbook_folders(config))

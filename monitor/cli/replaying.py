@@ -13,10 +13,10 @@ from monitor.app import open_daemon
 from monitor.cli.opening import actor
 from monitor.clock import now_us
 from monitor.containment import FaultWatch, contained
+from monitor.content.in_force import rules_of
 from monitor.decoders.combined import CombinedDecoder
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.door import Door
-from monitor.in_force import rules_of
 from monitor.pipeline import decoded_fields
 from monitor.sources import LINES_MAX, Position, RawBatch
 from monitor.telemetry import Telemetry

@@ -18,9 +18,9 @@ from monitor.backtest.survey import Survey
 from monitor.cli.past import go
 from monitor.cli.rule_files import texts_in
 from monitor.cli.telling import problem_text
-from monitor.in_force import rule_settings, rules_of
+from monitor.content.in_force import rule_settings, rules_of
 from monitor.rules import builtin_folder, reading_of, whole_files
-from monitor.twins import HIT, missing
+from monitor.rules.twins import HIT, missing
 
 if TYPE_CHECKING:
     from detectors.sigma import Rule, RuleProblem

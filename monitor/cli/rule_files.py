@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from detectors.sigma import Rule, RuleProblem
 from monitor.cli.leaving import USAGE, Refused
-from monitor.in_force import rules_of
-from monitor.rule_reading import read_text, rule_texts
+from monitor.content.in_force import rules_of
+from monitor.rules.reading import read_text, rule_texts
 
 if TYPE_CHECKING:
     from monitor.config import Config

@@ -9,7 +9,7 @@ from detectors.sigma import Rule
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.rule_check import read_rules
 from monitor.cli.rule_files import rule_starting
-from monitor.in_force import rules_of
+from monitor.content.in_force import rules_of
 from monitor.rules import closure
 
 if TYPE_CHECKING:

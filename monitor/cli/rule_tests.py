@@ -11,7 +11,7 @@ from monitor.cli.junit import Case, Failure
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.rule_check import read_rules
 from monitor.rules import TWINS, builtin_folder, closure, whole_files
-from monitor.twins import TwinFailure, run_twin
+from monitor.rules.twins import TwinFailure, run_twin
 
 if TYPE_CHECKING:
     from monitor.config import Config

@@ -66,7 +66,7 @@ def list_rules(
     from monitor.cli.filters import filters_told
     from monitor.cli.opening import configuration
     from monitor.cli.rule_files import handles
-    from monitor.in_force import rules_of
+    from monitor.content.in_force import rules_of
     from monitor.listing.in_force import chosen_rules, rule_told
 
     loaded = rules_of(configuration(config, data_dir))

@@ -104,11 +104,11 @@ def _run_daemon(config: Config) -> None:
 
 
 def _run_until_end(config: Config, *, deliver: bool, given: str, as_in: Path | None) -> None:
-    from monitor.again import CannotRepeat, again
     from monitor.app import open_daemon
     from monitor.cli.brought import before
     from monitor.cli.sections import write_sections
     from monitor.cli.summary import summary
+    from monitor.content.again import CannotRepeat, again
     from monitor.telemetry import Telemetry
 
     with bar("reading") as shown:

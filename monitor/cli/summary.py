@@ -12,7 +12,7 @@ from monitor.cli.moments import short, span
 from monitor.cli.printing import CELL_CHARACTERS_MAX
 from monitor.cli.sections import Section
 from monitor.counting import counted
-from monitor.misread import MISTAKES, misread
+from monitor.intake.misread import MISTAKES, misread
 from monitor.stores.record import Query
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from monitor.counting import counted
 if TYPE_CHECKING:
     from detectors.finding import Finding
     from detectors.sigma import RuleProblem
+    from monitor.rules.twins import TwinFailure
     from monitor.stores.appeals import Appeal
-    from monitor.twins import TwinFailure
     from playbooks.decision import Decision
     from playbooks.incident import Incident
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from detectors.event import END_OF_TIME, LATE, TIME, Batch
 from detectors.sigma import Rule, SigmaDetector
 from monitor.cli.judging import given_of, rows_of
-from monitor.in_force import rules_of
+from monitor.content.in_force import rules_of
 
 if TYPE_CHECKING:
     import polars as pl

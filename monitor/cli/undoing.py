@@ -170,7 +170,7 @@ def mark_lines(opened: Opened, row: Finding) -> list[tuple[str, object]]:
 def present_policy(opened: Opened) -> Policy:
     """The present policy."""
     from detectors.finding import Entity, Scope
-    from monitor.in_force import playbooks_of
+    from monitor.content.in_force import playbooks_of
     from monitor.registry import Registry
     from monitor.rulings import Rulings
 

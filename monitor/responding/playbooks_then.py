@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from detectors.finding import Scope
-from monitor.control_log import PLAYBOOKS, Answering
-from monitor.lineup import ForeignContent
+from monitor.content.control_log import PLAYBOOKS, Answering
+from monitor.rules.lineup import ForeignContent
 from monitor.stores import StandingKind
 from playbooks.policy import Exemption, Exemptions, Policy
 

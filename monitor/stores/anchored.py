@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, select
 
-from monitor.audit_files import INSTALLATION
+from monitor.audit.files import INSTALLATION
 from monitor.stores import Anchored, Message, tables
 from monitor.stores.outgoing import put_messages
 from monitor.stores.rows import put, put_new

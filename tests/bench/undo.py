@@ -20,8 +20,8 @@ from monitor.responding.undoing import undo_rule
 from monitor.settings import Settings
 from monitor.stores import Turn
 from monitor.stores.undos import Span
+from monitor.stream.committing import TurnCommitter
 from monitor.testing import scratch_store
-from monitor.turn_committing import TurnCommitter
 from playbooks.playbook import parse_playbooks
 from playbooks.policy import BudgetConfig, Policy
 from playbooks.risk import MICROSECONDS

@@ -26,9 +26,9 @@ from detectors import kernel
 from detectors.sigma import Rule, parse_rules
 from monitor import app
 from monitor.config import load_config
-from monitor.lineup import Lineup
 from monitor.registry import Registry, parse_registry
 from monitor.rules import builtin_folder, load_rules
+from monitor.rules.lineup import Lineup
 from monitor.simulate import bad_lines as with_bad_lines
 from monitor.simulate import registry, simulation
 from monitor.telemetry import Telemetry

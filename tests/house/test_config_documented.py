@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 
 from monitor.config import load_config
-from monitor.config_lines import key_lines
-from monitor.config_problems import all_keys, field_at, holds_secret
+from monitor.config.lines import key_lines
+from monitor.config.problems import all_keys, field_at, holds_secret
 
 FILE = Path(__file__).parents[2] / "config.toml"
 

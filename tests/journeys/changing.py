@@ -14,7 +14,7 @@ from journey import configured, daemon
 
 from detectors.sigma import parse_rules
 from monitor.app import Daemon
-from monitor.lineup import Lineup, Offer
+from monitor.rules.lineup import Lineup, Offer
 
 EVENTS: Final = 600
 CHANGED_AT: Final = 300

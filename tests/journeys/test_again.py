@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from journey import configured, daemon, differences, outcome, remember_every_turn
 
-from monitor.again import CannotRepeat, Point, again, points_of
 from monitor.app import Daemon
-from monitor.lineup import Offer
+from monitor.content.again import CannotRepeat, Point, again, points_of
 from monitor.playbook_files import builtin_playbooks, load_playbooks
+from monitor.rules.lineup import Offer
 from monitor.stores.places import Places
 from playbooks.ladder import Playbook
 
@@ -227,7 +227,7 @@ def test_what_cannot_be_gone_through_again_is_refused(
     third.go(100, 1 << 22, [300])
     with pytest.raises(CannotRepeat, match="has gone by other rules or positions"):
         third.go(100, 1 << 22, like=first)
-    monkeypatch.setattr("monitor.lineup.engine_digest", lambda: "newer")
+    monkeypatch.setattr("monitor.rules.lineup.engine_digest", lambda: "newer")
     with pytest.raises(CannotRepeat, match="compiled by another version"):
         made().go(100, 1 << 22, like=first)
     assert Places(first.data).database.is_file()

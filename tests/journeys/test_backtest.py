@@ -10,7 +10,7 @@ from detectors.finding import Finding
 from detectors.sigma import SigmaDetector
 from monitor.backtest.record import PastRecord
 from monitor.backtest.rerun import past_of, rerun
-from monitor.in_force import rules_of
+from monitor.content.in_force import rules_of
 
 
 def gone_through(config, **held):

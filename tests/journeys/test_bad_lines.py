@@ -141,7 +141,7 @@ def test_a_source_of_which_every_line_brings_out_a_fault_is_left_alone_and_loses
 ) -> None:
     data, expected = clean
     monkeypatch.setattr("monitor.containment.LINES_WATCHED", 50)
-    monkeypatch.setattr("monitor.resting.REST_S", (0.05, 0.1))
+    monkeypatch.setattr("monitor.stream.resting.REST_S", (0.05, 0.1))
     (tmp_path / "events.ndjson").write_bytes(data)
     log = io.StringIO()
     config = configured(tmp_path / "data", [f"file:{tmp_path / 'events.ndjson'}?follow"])

@@ -13,7 +13,6 @@ from journey import configured, daemon, refusing, watched
 from sqlalchemy import select
 
 from detectors.finding import Entity, Scope
-from monitor.condition import ClockWatch
 from monitor.holding import in_shadow, pause, stopped, unshadow
 from monitor.kept import Kept
 from monitor.registry import parse_registry
@@ -21,7 +20,8 @@ from monitor.responding.adding import add
 from monitor.responding.answering import approve
 from monitor.responding.refusals import ActRefused, No
 from monitor.stores import tables
-from monitor.turn_committing import TurnCommitter
+from monitor.stream.committing import TurnCommitter
+from monitor.surroundings.condition import ClockWatch
 from playbooks.action import Ban
 from playbooks.decision import DecisionState, Mode, Reason, Tier
 

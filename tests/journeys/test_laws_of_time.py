@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from journey import Outcome, configured, differences, outcome, run
 
-from monitor.timeline import ALONE
+from monitor.intake.timeline import ALONE
 
 few = settings(
     max_examples=4,

@@ -12,16 +12,16 @@ import pytest
 from changing import EVENTS, ID, SINGLE, Killed, event
 from journey import configured, daemon, differences, outcome
 
-from monitor.again import again
 from monitor.app import Daemon
 from monitor.audit import AuditEntry
 from monitor.config import Config
-from monitor.control_log import PLAYBOOKS, Answering
+from monitor.content.again import again
+from monitor.content.control_log import PLAYBOOKS, Answering
+from monitor.content.pack_changing import ACTIVATE
 from monitor.kept import Kept
-from monitor.lineup import RULES
-from monitor.pack_changing import ACTIVATE
 from monitor.packs.archive import described, opened, sealed
 from monitor.packs.manifest import FORMAT, Manifest
+from monitor.rules.lineup import RULES
 from monitor.signing import SigningKey, fingerprint
 from monitor.stores.record import PackRow, PackState, Request
 from playbooks.decision import Mode

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from journey import Outcome, daemon, differences, outcome
 
-from monitor.lineup import Offer
 from monitor.pipeline import Pipeline
+from monitor.rules.lineup import Offer
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_what_another_version_of_the_program_wrote_down_is_recorded_anew(
 ) -> None:
     run = Run(tmp_path, batch__rows_max=50)
     run.go(stop_at=200)
-    monkeypatch.setattr("monitor.lineup.engine_digest", lambda: "newer")
+    monkeypatch.setattr("monitor.rules.lineup.engine_digest", lambda: "newer")
     run.go(stop_at=250)
     assert _turns_with_controls(run) == [1, 5]
     run.killed(400, every_turn=False)

@@ -6,7 +6,7 @@ import journey
 from journey import configured, daemon
 
 from monitor.stores import Standing, StandingKind
-from monitor.turn_committing import TurnCommitter
+from monitor.stream.committing import TurnCommitter
 from playbooks.decision import DecisionState, Reason
 
 

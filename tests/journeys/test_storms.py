@@ -26,8 +26,8 @@ from monitor.responding.refusals import ActRefused
 from monitor.rulings import Rulings
 from monitor.settings import Settings
 from monitor.stores import StaleTurn, Standing, StandingKind, Turn, tables
+from monitor.stream.committing import TurnCommitter
 from monitor.testing import scratch_store
-from monitor.turn_committing import TurnCommitter
 from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.decision import DecisionState, Mode, Reason, Tier
 from playbooks.playbook import parse_playbooks

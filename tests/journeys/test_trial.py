@@ -18,7 +18,7 @@ from detectors.finding import in_share
 from detectors.sigma import Trial, parse_rules
 from detectors.sigma.match import Matcher
 from monitor.app import health_of
-from monitor.lineup import Lineup
+from monitor.rules.lineup import Lineup
 from playbooks.decision import Mode
 
 SHARE = 0.4

@@ -4,7 +4,7 @@ import json
 
 from hypothesis import strategies as st
 
-from monitor.telltales import WORDS
+from monitor.door.telltales import WORDS
 
 SECRET = "Zx9Kq7Lm3Np5Rt2Vw8"
 OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"

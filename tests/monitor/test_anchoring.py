@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitor.anchoring import HOUR_US, Anchoring
-from monitor.anchors import read_anchors, verify_anchored
 from monitor.audit import AuditEntry
+from monitor.audit.anchors import read_anchors, verify_anchored
 from monitor.signing import SigningKey
 from monitor.telemetry import Telemetry
 from monitor.testing import failing_at, scratch_store

@@ -15,9 +15,9 @@ from monitor import native
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.decoders.shape import spellings
 from monitor.door import Door, PeopleHash
+from monitor.door.telltales import WORDS
 from monitor.simulate import bad_lines, simulate
 from monitor.sources import Oversized, RawBatch
-from monitor.telltales import WORDS
 
 pytestmark = pytest.mark.skipif(native.kernel is None, reason="the kernel is not installed: make native")
 

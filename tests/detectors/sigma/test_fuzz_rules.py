@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from detectors.sigma import Reading, RuleSet, SigmaDetector, explain, parse_rules, read_pipelines
 from detectors.sigma.pipeline import REFUSED, TRANSFORMATIONS
 from detectors.testing import batch
-from monitor.rule_cache import encoded
 from monitor.rules import builtin_folder
+from monitor.rules.cache import encoded
 
 CPU_S_MAX = 20
 """One text takes a small part of a second; what takes this long never ends."""

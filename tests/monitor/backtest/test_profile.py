@@ -7,7 +7,7 @@ from detectors.sigma.match import Matcher
 from detectors.testing import batch
 from monitor.backtest.profile import Spent, TimedMatcher, profile
 from monitor.cli.opening import configuration
-from monitor.in_force import rules_of
+from monitor.content.in_force import rules_of
 
 TEXT = """title: rule {0}
 id: 5d2b1c1e-0000-4000-8000-0000000000{0:02}

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from detectors.sigma import parse_rules
-from monitor import rule_cache
 from monitor.cli.opening import configuration
-from monitor.in_force import rules_of
+from monitor.content.in_force import rules_of
+from monitor.rules import cache as rule_cache
 
 RULE = """title: Call of evil
 id: 0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.cli.opening import configuration
 from monitor.cli.rule_files import rule_starting, unique_digits
-from monitor.in_force import rules_of
+from monitor.content.in_force import rules_of
 
 RULE = """title: Call of evil
 id: 0b7a6a53-6ff2-4f8c-a4a8-1f0f2f6d3c11

@@ -11,8 +11,8 @@ from monitor.settings import Settings
 from monitor.stores import Standing, StandingKind, Turn
 from monitor.stores.record import AlreadyEnded, Query
 from monitor.stores.undos import Marking, Span, Verdict
+from monitor.stream.committing import TurnCommitter
 from monitor.testing import scratch_store
-from monitor.turn_committing import TurnCommitter
 from playbooks.decision import DecisionState, Mode, Reason
 from playbooks.history import slot
 from playbooks.known import began

@@ -12,8 +12,8 @@ from monitor.config import load_config
 from monitor.console.api.operation import Api
 from monitor.console.api.pages import ApiPages
 from monitor.console.health import Health
+from monitor.content.in_force import playbook_folders, playbooks_of, rules_of
 from monitor.front import front_of
-from monitor.in_force import playbook_folders, playbooks_of, rules_of
 from monitor.kept import Kept
 from monitor.playbook_files import files_of
 from monitor.rulings import Rulings, laid_down_windows

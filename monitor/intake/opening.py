@@ -1,0 +1,74 @@
+"""From the sources that a configuration names to all that turns their lines into events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from functools import partial
+
+from detectors import kernel
+from monitor import native
+from monitor.config import Config
+from monitor.containment import Fault, FaultWatch
+from monitor.decoders import Decoder
+from monitor.decoders.combined import CombinedDecoder
+from monitor.decoders.ndjson import NdjsonDecoder
+from monitor.door import Door, PeopleHash
+from monitor.intake import Intake
+from monitor.intake.timeline import Bounds
+from monitor.sources import Source
+from monitor.sources.spooled import PARTITION, SpoolSource
+from monitor.sources.uri import parse_source
+from monitor.spool.spool import Spool
+from monitor.stores import Progress
+from monitor.telemetry import Telemetry, happenings
+
+
+def sources_of(config: Config, run: str, spool: Spool | None = None) -> list[tuple[Source, bool]]:
+    """The sources that a configuration names, and whether people are hashed in them already; raises `SourceError`.
+
+    Without a spool, ``http:`` is none of them.
+    """
+    found: list[tuple[Source, bool]] = []
+    for named in config.sources:
+        limit = config.decode.line_bytes_max
+        if named.uri == PARTITION:
+            found += [(SpoolSource(spool, line_bytes_max=limit), named.hashed)] if spool is not None else []
+            continue
+        parsed = parse_source(named.uri, run=run, format=named.format, line_bytes_max=limit)
+        found += [(source, named.hashed) for source in parsed]
+    return found
+
+
+def intakes_of(
+    config: Config,
+    people: PeopleHash,
+    sources: Sequence[tuple[Source, bool]] | None,
+    telemetry: Telemetry,
+    spool: Spool | None = None,
+) -> Sequence[Intake]:
+    """Sources with all that turns their lines into events; `sources`, as for `open_daemon`, in place of the configuration's."""
+    bounds = Bounds(config.clock.lateness_s_max, config.clock.skew_s_max, config.clock.step_s_max)
+    limit = config.dead_letters.bytes_max
+    intakes = []
+    found = sources_of(config, uuid.uuid4().hex[:12], spool) if sources is None else sources
+    for source, hashed in found:
+        ndjson = NdjsonDecoder(dead_letter_bytes_max=limit)
+        decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
+        door = Door(people, ndjson, hashed=hashed, dead_letter_bytes_max=limit)
+        intake = Intake(source, decoder, door, bounds, Progress(partition=source.partition, end=0))
+        intake.watch = FaultWatch(partial(_line_faulted, telemetry, source.partition))
+        intake.dead_letter_bytes_max = limit
+        if source.format == "ndjson" and kernel.available():
+            failed = partial(_kernel_failed, telemetry, source.partition)
+            intake.native = native.NativeNdjson(people, hashed=hashed, dead_letter_bytes_max=limit, failed=failed)
+        intakes.append(intake)
+    return intakes
+
+
+def _kernel_failed(telemetry: Telemetry, source: str, error: str) -> None:
+    telemetry.emit(happenings.KernelFailed(source=source, error=error))
+
+
+def _line_faulted(telemetry: Telemetry, source: str, fault: Fault) -> None:
+    telemetry.emit(happenings.LineFaulted(source=source, error=fault.error, place=fault.place, position=fault.position))

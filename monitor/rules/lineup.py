@@ -1,0 +1,185 @@
+"""Who watches the stream from some turn on: the detectors, and the content from which they can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from detectors.detector import Detector, State
+from detectors.sigma import Rule, SigmaDetector, Trial, TrialDetector, YieldingDetector
+from detectors.sigma.trial import NAME as TRIAL
+from monitor.rules.cache import encoded, engine_digest, placeless
+from monitor.stores import Store
+
+SIGMA: Final = "sigma"
+
+RULES: Final = "rules"
+"""What the control log calls it."""
+
+CONTENT_BYTES_MAX: Final = 256 << 20
+"""Of the rules of one lineup, unpacked."""
+
+
+class ForeignContent(ValueError):
+    """A lineup's content cannot be used by this version of the program."""
+
+
+class _Content(msgspec.Struct, frozen=True):
+    """All that a lineup is made of."""
+
+    rules: tuple[Rule, ...]
+    trial: Trial | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """The detectors of a stretch of turns. `digest` is the same whenever they would see the same."""
+
+    rules: tuple[Rule, ...]
+    trial: Trial | None
+    window_events_max: int
+    detectors: tuple[Detector, ...]
+    digest: str
+
+    @staticmethod
+    def of(rules: Sequence[Rule], window_events_max: int, trial: Trial | None = None) -> Lineup:
+        """Compile rules; this may take seconds for thousands of them, and touches nothing that is in use."""
+        bare = None if trial is None else msgspec.structs.replace(trial, rules=tuple(placeless(trial.rules)))
+        digest = hashlib.sha256(encoded(_Content(tuple(placeless(rules)), bare))).hexdigest()
+        if trial is None:
+            detectors: tuple[Detector, ...] = (SigmaDetector(rules, window_events_max),)
+        else:
+            in_force = YieldingDetector(rules, window_events_max, trial)
+            detectors = (TrialDetector(trial, window_events_max), in_force)  # who ends in a fault ends first
+        return Lineup(tuple(rules), trial, window_events_max, detectors, digest)
+
+    @staticmethod
+    def unrecorded(detectors: Sequence[Detector]) -> Lineup:
+        """Detectors for a run that keeps no record of who watched."""
+        return Lineup((), None, 0, tuple(detectors), "")
+
+    @staticmethod
+    def made_of(content: bytes, window_events_max: int) -> Lineup:
+        """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it."""
+        made = _decoded(content)
+        return Lineup.of(made.rules, window_events_max, made.trial)
+
+    @property
+    def content(self) -> bytes:
+        """All that it takes to make it again."""
+        return engine_digest().encode() + b"\n" + zlib.compress(encoded(_Content(self.rules, self.trial)), 1)
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Every column that detectors ask for, the registry's included."""
+        return frozenset[str]().union(*(detector.needs for detector in self.detectors))
+
+    def restore(self, states: Mapping[str, State]) -> None:
+        """Take up a snapshot's memory, each detector its own."""
+        for detector in self.detectors:
+            if detector.name in states:
+                detector.restore(states[detector.name])
+
+    def take_over(self, before: Lineup) -> None:
+        """Remember what those before remember of rules that have not changed, tried ones that are in force now included."""
+        states = {detector.name: dict(detector.snapshot()) for detector in before.detectors}
+        if before.trial is not None and self.trial is None:
+            tried = pl.col("rule").is_in(sorted(before.trial.tried))  # what those merely count has windows of its own
+            windows = states[SIGMA]["windows"], states[TRIAL]["windows"].filter(tried)
+            states[SIGMA]["windows"] = pl.concat(windows)
+        self.restore(states)
+
+
+def _decoded(content: bytes) -> _Content:
+    made_by, _, body = content.partition(b"\n")
+    if made_by.decode(errors="replace") != engine_digest():
+        raise ForeignContent("it was compiled by another version of the program")
+    inflating = zlib.decompressobj()
+    try:
+        return msgspec.msgpack.decode(inflating.decompress(body, CONTENT_BYTES_MAX), type=_Content)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise ForeignContent(f"it is damaged ({error})") from error
+
+
+def rules_in(content: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """The ids of a lineup's rules, and of those that it tries, by its content; none where another version wrote it."""
+    try:
+        made = _decoded(content)
+    except ForeignContent:
+        return frozenset(), frozenset()
+    return frozenset(rule.id for rule in made.rules), made.trial.tried if made.trial else frozenset()
+
+
+class History:
+    """Which lineup the record says was in force at a turn. One that cannot be made again is told, and `present` stands for it."""
+
+    def __init__(self, store: Store, present: Lineup, lost: Callable[[str, str], None]) -> None:
+        self._store = store
+        self._present = present
+        self._lost = lost
+        self._controls = [(one.turn, one.digest) for one in store.controls(RULES)]
+        self._made: tuple[str, Lineup] = (present.digest, present)
+
+    @property
+    def last(self) -> str:
+        """The digest of what was in force last; none before the first turn, or where another version of the program wrote it down.
+
+        What is in force is recorded anew then, so that this version can make it again.
+        """
+        last = self._controls[-1][1] if self._controls else ""
+        content = self._store.content(last) if last else None
+        return last if content is not None and content.startswith(engine_digest().encode() + b"\n") else ""
+
+    def at(self, turn: int) -> Lineup:
+        """The lineup of a turn, made once for all turns of its stretch; ask for turns in their order."""
+        earliest = self._controls[0][1] if self._controls else self._present.digest
+        digest = next((digest for first, digest in reversed(self._controls) if first <= turn), earliest)
+        if digest == self._present.digest:
+            return self._present
+        if digest != self._made[0]:
+            self._made = digest, self._again(digest)
+        return self._made[1]
+
+    def _again(self, digest: str) -> Lineup:
+        content = self._store.content(digest)
+        try:
+            if content is None:
+                raise ForeignContent("it is not in the record")  # noqa: TRY301 - told like the others
+            return Lineup.made_of(content, self._present.window_events_max)
+        except ForeignContent as error:
+            self._lost(digest, str(error))
+            return self._present
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """When a lineup came into force: the first turn under it, and of each partition the position of the first line."""
+
+    turn: int
+    positions: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Offer:
+    """A lineup for the pipeline to take up between two turns. Unless the claim fails, `taken` or `refused` is called then."""
+
+    lineup: Lineup
+    claim: Callable[[], bool]  # whether it is still wanted
+    taken: Callable[[Taken], None]  # once the record says that it is in force
+    refused: Callable[[str], None]  # with the reason; all stays as it was
+    # once it watches, before the record says so: what comes into force with it
+    enter: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What comes into force when every partition is at its position; of one that is not named, before its first line."""
+
+    positions: Mapping[str, int]
+    lineup: Callable[[], Lineup]
+    enter: Callable[[], None]

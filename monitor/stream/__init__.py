@@ -1,0 +1,1 @@
+"""What the pipeline does in a turn: events once, detectors at work, the turn committed, and told."""

@@ -1,0 +1,147 @@
+"""Tells what a committed turn has brought: log lines and metrics, after it is on disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from detectors.detector import Detector
+from detectors.event import DUPLICATE, FUTURE, LATE, PARTITION
+from detectors.finding import Finding
+from monitor.decoders import DeadLetter, lines_of
+from monitor.intake import Piece
+from monitor.intake.timeline import BEGINNING
+from monitor.stores import Turn
+from monitor.stream.own_refusals import IS_REFUSAL
+from monitor.telemetry import Telemetry, happenings, upkeep
+from playbooks.decision import Decision, DecisionState
+from playbooks.incident import Incident
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A turn that is committed, and what it was made of: its events in `frame`, its new findings in `fresh`."""
+
+    turn: Turn
+    pieces: Sequence[Piece]
+    frame: pl.DataFrame
+    fresh: Sequence[Finding]
+    detectors: Sequence[Detector]
+    stages_s: dict[str, float]
+    watermark: int
+    lag_bytes: Mapping[str, int | None]
+
+
+class TurnTeller:
+    """Tells of turns, one after the other."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._forgotten: dict[str, int] = {}
+
+    def tell(self, done: Done) -> None:
+        """All of it, each of its own kind."""
+        emit, turn = self._telemetry.emit, done.turn
+        for piece in done.pieces:
+            self._tell_piece(done, piece)
+        self._tell_labels(done.frame)
+        for finding in done.fresh:
+            emit(
+                happenings.FindingMade(
+                    finding=finding.id,
+                    rule=finding.rule.id,
+                    kind=finding.kind,
+                    severity=finding.severity,
+                    scope=finding.entity.scope,
+                    value=finding.entity.value,
+                    title=finding.title,
+                    shadow=finding.shadow,
+                )
+            )
+        for word in turn.considered:
+            emit(happenings.FindingConsidered(finding=word.finding, reason=word.reason))
+        for incident in _opened(turn):
+            emit(
+                happenings.IncidentOpened(
+                    incident=incident.id,
+                    severity=incident.severity,
+                    scope=incident.entity.scope,
+                    value=incident.entity.value,
+                    title=incident.title,
+                )
+            )
+        for decision in turn.decisions:
+            self._tell_decision(decision)
+        for standing in turn.standings:
+            emit(upkeep.RuleShadowed(rule=standing.rule or "", reason=standing.reason))
+        for detector in done.detectors:
+            forgotten = detector.forgotten - self._forgotten.get(detector.name, 0)
+            if forgotten:
+                emit(happenings.DetectorForgot(detector=detector.name, things=forgotten))
+            self._forgotten[detector.name] = detector.forgotten
+
+    def _tell_piece(self, done: Done, piece: Piece) -> None:
+        source = piece.progress.partition
+        self._telemetry.emit(
+            happenings.TurnCommitted(
+                turn=done.turn.number,
+                source=source,
+                received=piece.lines,
+                processed=piece.frame.height,
+                bytes=piece.bytes,
+                stages_s=done.stages_s,
+                watermark=done.watermark if done.watermark > BEGINNING else None,
+                lag_bytes=done.lag_bytes.get(source),
+            )
+        )
+        letters: dict[str, list[DeadLetter]] = {}
+        for letter in piece.letters:
+            letters.setdefault(letter.reason, []).append(letter)
+        for reason, alike in letters.items():
+            self._telemetry.emit(
+                happenings.DeadLettered(source=source, reason=reason, lines=lines_of(alike), position=alike[0].position)
+            )
+
+    def _tell_labels(self, frame: pl.DataFrame) -> None:
+        """How many events of each source came late, claimed a time far ahead, or were seen before."""
+        labels = pl.col(LATE, FUTURE, DUPLICATE).sum()
+        labelled = frame.group_by(PARTITION, maintain_order=True).agg(labels, refused=IS_REFUSAL.sum())
+        for source, late, future, duplicate, refused in labelled.iter_rows():
+            if refused:
+                self._telemetry.emit(happenings.OwnRefusals(source=source, events=refused))
+            if late:
+                self._telemetry.emit(happenings.LateEvents(source=source, events=late))
+            if future:
+                self._telemetry.emit(happenings.FutureEvents(source=source, events=future))
+            if duplicate:
+                self._telemetry.emit(happenings.DuplicateEvents(source=source, events=duplicate))
+
+    def _tell_decision(self, decision: Decision) -> None:
+        self._telemetry.emit(
+            happenings.DecisionMade(
+                decision=decision.id,
+                type=decision.type,
+                tier=decision.tier,
+                mode=decision.mode,
+                state=decision.state,
+                reason=decision.reason,
+                scope=decision.scope,
+                value=decision.value,
+                rule=decision.rule,
+            )
+        )
+        if decision.state in (DecisionState.HELD, DecisionState.AWAITING_APPROVAL):
+            self._telemetry.emit(
+                happenings.Held(
+                    decision=decision.id, type=decision.type, reason=decision.reason, explanation=decision.explanation
+                )
+            )
+
+
+def _opened(turn: Turn) -> list[Incident]:
+    """Incidents all of whose findings are of this turn."""
+    counted = Counter(word.incident for word in turn.considered)
+    return [incident for incident in turn.incidents if incident.findings == counted[incident.id]]
