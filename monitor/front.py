@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monitor.config import Config
-from monitor.config.keys import HttpKeys, is_loopback, split_listen
+from monitor.config.listening import HttpKeys, is_loopback, split_listen
 from monitor.console.access import Guard
 from monitor.console.bounds import RequestBounds
 from monitor.console.bulk import BulkPages

@@ -186,7 +186,7 @@ def _listening(config: Config) -> Iterator[Problem]:
     """Whether the address for probes is free; a running daemon of ours may well hold it."""
     from monitor.cli.opening import is_running
     from monitor.config import Problem
-    from monitor.config.keys import split_listen
+    from monitor.config.listening import split_listen
 
     if not config.http.listen or is_running(config.data_dir):
         return

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 from pydantic import PrivateAttr, SecretStr, ValidationError
 
-from monitor.config.keys import AllKeys, Keys
+from monitor.config.keys import AllKeys
 from monitor.config.layers import Layers, Origin
 from monitor.config.lines import KeyPath
 from monitor.config.problems import SECRET, ConfigError, Problem, dotted, from_pydantic, shown
+from monitor.config.values import Keys
 
 __all__ = ["Config", "ConfigError", "Problem", "Setting", "load_config", "sound_part"]
 

@@ -2,67 +2,32 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from monitor.config.listening import HttpKeys
+from monitor.config.receivers import AuditKeys, EnforcerKeys, ReceiverKeys, WebhookKeys
+from monitor.config.values import (
+    GIB,
+    KIB,
+    MIB,
+    Count,
+    Days,
+    File,
+    Folder,
+    Hours,
+    Keys,
+    PlaceholderName,
+    PlaceholderValues,
+    RefusedValueError,
+    named,
 )
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
-GIB: Final = 1024 * MIB
 LEGAL_FLOOR_DAYS: Final = 180
 """Network logs are kept six months by law; retention goes no lower."""
-
-
-class RefusedValueError(ValueError):
-    """A value of the right type that cannot be accepted: what is expected instead, and what to do."""
-
-    def __init__(self, expected: str, remedy: str) -> None:
-        super().__init__(expected)
-        self.expected = expected
-        self.remedy = remedy
-
-
-class Keys(BaseModel):
-    """One table of the configuration. Unknown keys are refused and nothing changes after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=False)
-
-
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise RefusedValueError("a folder that exists", f"create it or correct the path (seen from {Path.cwd()})")
-    return path
-
-
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise RefusedValueError("a file that exists", f"create it or correct the path (seen from {Path.cwd()})")
-    return path
-
-
-def _placeholder_name(name: str) -> str:
-    if not name or "%" in name or "\\" in name:
-        raise RefusedValueError("a name without % and backslash", "write it without the percent signs around it")
-    return name
-
-
-def _named(text: object) -> object:
-    if text == "":
-        raise RefusedValueError("the path of a folder", 'write, say, "var/miniwatch"')
-    return text
 
 
 def _meant(scheme: str) -> str:
@@ -79,38 +44,6 @@ def _source_uri(text: str) -> str:
     raise RefusedValueError(
         "file:PATH, file:PATH?follow, stdin: or http:", f"write file:{text}" if not colon else _meant(scheme)
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host can be reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def split_listen(text: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[v6]:port``; raises `ValueError` when it is neither."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(text)
-    bare = host.removeprefix("[").removesuffix("]")
-    if not bare or (":" in bare and host == bare):
-        raise ValueError(text)
-    return bare, int(port)
-
-
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Days = Annotated[int, Field(ge=1, le=36_500)]
-Hours = Annotated[float, Field(gt=0, le=24 * 365)]
-Folder = Annotated[Path, BeforeValidator(_named), AfterValidator(_folder)]
-File = Annotated[Path, AfterValidator(_file)]
-PlaceholderName = Annotated[str, AfterValidator(_placeholder_name), Field(max_length=100)]
-PlaceholderValues = Annotated[
-    tuple[Annotated[str, Field(max_length=10_000)], ...], Field(min_length=1, max_length=10_000)
-]
 
 
 class SourceKeys(Keys):
@@ -149,7 +82,7 @@ class RuleKeys(Keys):
     builtin: bool = True
     folders: tuple[Folder, ...] = ()
     pipelines: tuple[File, ...] = ()
-    placeholders: Annotated[dict[PlaceholderName, PlaceholderValues], Field(max_length=1000)] = {}
+    placeholders: Annotated[dict[PlaceholderName, PlaceholderValues], Field(max_length=1000)] = {}  # noqa: RUF012 - nothing changes after loading
     window_events_max: Annotated[int, Field(ge=1000, le=100_000_000)] = 2_000_000
     watch_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
 
@@ -322,170 +255,6 @@ class SnapshotKeys(Keys):
     every_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
 
 
-def _file_if_any(text: str) -> str:
-    return str(_file(Path(text))) if text else text
-
-
-FileIfAny = Annotated[str, AfterValidator(_file_if_any)]
-
-
-class HttpKeys(Keys):
-    listen_anywhere: bool = False
-    tls_certificate: FileIfAny = ""
-    tls_key: FileIfAny = ""
-    tls_client_ca: FileIfAny = ""
-    listen: str = "127.0.0.1:9464"
-    body_bytes_max: Annotated[int, Field(ge=KIB, le=64 * MIB)] = 8 * MIB
-    unpacked_bytes_max: Annotated[int, Field(ge=KIB, le=64 * MIB)] = 32 * MIB
-    in_flight_max: Annotated[int, Field(ge=1, le=128)] = 32
-    spool_bytes_max: Annotated[int, Field(ge=256 * MIB, le=16_384 * GIB)] = 4 * GIB
-    requests_per_s_max: Annotated[float, Field(gt=0, le=100_000)] = 500.0
-    failures_max: Annotated[int, Field(ge=1, le=1000)] = 10
-    lockout_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
-    alive_s_max: Annotated[float, Field(ge=1, le=3600)] = 30.0
-    ready_lag_bytes_max: Annotated[int, Field(ge=0)] = GIB
-
-    @field_validator("listen")
-    @classmethod
-    def _safe(cls, value: str, info: ValidationInfo) -> str:
-        if not value:
-            return value
-        try:
-            host, _port = split_listen(value)
-        except ValueError:
-            raise RefusedValueError("host:port", 'write, say, "127.0.0.1:9464", or "" for no server') from None
-        is_plain = not info.data.get("tls_certificate", "?")
-        if not is_loopback(host) and is_plain and info.data.get("listen_anywhere") is False:
-            raise RefusedValueError(
-                "an address of this machine alone (127.0.0.1, [::1], localhost), or TLS",
-                "set http.tls_certificate and http.tls_key; or listen on 127.0.0.1; or, where nobody else can listen in, set "
-                "http.listen_anywhere = true",
-            )
-        return value
-
-    @field_validator("tls_key")
-    @classmethod
-    def _belongs(cls, value: str, info: ValidationInfo) -> str:
-        certificate = info.data.get("tls_certificate")
-        if certificate is not None and bool(certificate) != bool(value):
-            raise RefusedValueError("tls_certificate and tls_key together", "name both files, or neither")
-        if certificate and value:
-            _load_pair(certificate, value)
-        return value
-
-    @field_validator("tls_client_ca")
-    @classmethod
-    def _needs_tls(cls, value: str, info: ValidationInfo) -> str:
-        if value and info.data.get("tls_certificate") == "":
-            raise RefusedValueError("a certificate of our own beside it", "set http.tls_certificate and http.tls_key")
-        return value
-
-
-def _load_pair(certificate: str, key: str) -> None:
-    import ssl  # noqa: PLC0415 - most commands have no use for it
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: b"")
-    except (OSError, ValueError):
-        raise RefusedValueError(
-            "a certificate and the key that belongs to it, in PEM, the key without a password", "correct one of the two"
-        ) from None
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-Attempts = Annotated[int, Field(ge=1, le=1000)]
-Wait = Annotated[float, Field(gt=0, le=86_400)]
-
-
-class ReceiverKeys(Keys):
-    """Where something is posted, and how patiently."""
-
-    name: Name
-    url: str
-    secret_file: str = ""
-    secret: SecretStr | None = None  # from `secret_file` or the environment, never from the file itself
-    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
-    backoff_s_min: Annotated[float, Field(gt=0, le=3600)] = 1.0
-
-    @field_validator("url")
-    @classmethod
-    def _safe(cls, value: str) -> str:
-        try:
-            url = urlsplit(value)
-            host, _port = url.hostname, url.port
-        except ValueError:
-            raise RefusedValueError("a URL", "write https://host/path") from None
-        if url.scheme not in {"http", "https"} or not host:
-            raise RefusedValueError("a URL", "write https://host/path")
-        if url.scheme == "http" and not is_loopback(host):
-            raise RefusedValueError("https, because it is told of apps and people", "use https (http only to loopback)")
-        if url.username or url.password:
-            raise RefusedValueError(
-                "a URL without user and password", "the signature proves who sends: use secret_file"
-            )
-        return value
-
-    @field_validator("backoff_s_max", check_fields=False)
-    @classmethod
-    def _not_below_the_first(cls, value: float, info: ValidationInfo) -> float:
-        first = info.data.get("backoff_s_min", 0.0)
-        if value < first:
-            raise RefusedValueError(f"at least backoff_s_min ({first:g})", "raise it, or lower backoff_s_min")
-        return value
-
-
-class WebhookKeys(ReceiverKeys):
-    min_severity: Literal["informational", "low", "medium", "high", "critical"] = "medium"
-    attempts_max: Attempts = 12
-    backoff_s_max: Wait = 900.0
-
-
-ScopeWord = Literal["AppId", "DeveloperId", "OpenId", "DeviceId", "Ip", "Range", "Domain"]
-ActWord = Literal["warn", "throttle", "captcha", "function-ban", "force-update", "remove", "ban"]
-TierWord = Literal["warn", "throttle", "remove", "ban"]
-
-
-class EnforcerKeys(ReceiverKeys):
-    kind: Literal["webhook"] = "webhook"
-    scopes: Annotated[tuple[ScopeWord, ...], Field(min_length=1)] = ("AppId",)
-    types: tuple[ActWord, ...] = ()
-    tiers: tuple[TierWord, ...] = ()
-    labels: tuple[str, ...] = ()
-    rule_url: str = ""
-    guide_url: str = ""
-    at_once: Annotated[int, Field(ge=1, le=16)] = 4
-    attempts_max: Attempts = 60
-    backoff_s_max: Wait = 300.0
-
-
-class AuditKeys(Keys):
-    anchor_file: str = ""
-    anchor_webhooks: tuple[str, ...] = ()
-    anchor_every_h: Annotated[float, Field(ge=0.01, le=24 * 31)] = 24.0
-    anchor_key_file: FileIfAny = ""
-
-    @field_validator("anchor_file")
-    @classmethod
-    def _has_a_folder(cls, value: str) -> str:
-        if value and not Path(value).parent.is_dir():
-            raise RefusedValueError(
-                "a file in a folder that exists", f"create {Path(value).parent}, or correct the path"
-            )
-        return value
-
-    @field_validator("anchor_key_file")
-    @classmethod
-    def _signs(cls, value: str) -> str:
-        if value:
-            from monitor.signing import KeyRefused, read_key  # noqa: PLC0415 - most commands have no use for it
-
-            try:
-                read_key(Path(value))
-            except (KeyRefused, OSError) as error:
-                raise RefusedValueError(f"a key that signs: {error}", "make one: miniwatch rules keygen FILE") from None
-        return value
-
-
 class PeopleKeys(Keys):
     key_file: str = ""
     key: SecretStr | None = None  # from `key_file` or the environment
@@ -510,7 +279,7 @@ class LogKeys(Keys):
 class AllKeys(Keys):
     """The whole file, in its order."""
 
-    data_dir: Annotated[Path, BeforeValidator(_named)] = Path("var/miniwatch")
+    data_dir: Annotated[Path, BeforeValidator(named)] = Path("var/miniwatch")
     mode: Literal["live", "shadow"] = "live"
     sources: tuple[SourceKeys, ...] = ()
     batch: BatchKeys = BatchKeys()

@@ -13,8 +13,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from monitor.config.keys import AllKeys, Keys, RefusedValueError
+from monitor.config.keys import AllKeys
 from monitor.config.lines import KeyPath
+from monitor.config.values import Keys, RefusedValueError
 
 SECRET: Final = "<secret>"  # noqa: S105 - what is printed instead of one
 _SHOWN_CHARACTERS_MAX: Final = 60

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
-from monitor.config.keys import split_listen
+from monitor.config.listening import split_listen
 from monitor.console.access import Asked, Guard, Refused
 from monitor.console.bounds import HEADER_BYTES_MAX, Bounded, RequestBounds
 from monitor.console.certificates import Certificates

@@ -1,0 +1,105 @@
+"""Keys of those who are told something over HTTP: people's webhooks, enforcers, and who keeps the anchors of the audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from monitor.config.listening import is_loopback
+from monitor.config.values import FileIfAny, Keys, RefusedValueError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+Attempts = Annotated[int, Field(ge=1, le=1000)]
+Wait = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class ReceiverKeys(Keys):
+    """Where something is posted, and how patiently."""
+
+    name: Name
+    url: str
+    secret_file: str = ""
+    secret: SecretStr | None = None  # from `secret_file` or the environment, never from the file itself
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    backoff_s_min: Annotated[float, Field(gt=0, le=3600)] = 1.0
+
+    @field_validator("url")
+    @classmethod
+    def _safe(cls, value: str) -> str:
+        try:
+            url = urlsplit(value)
+            host, _port = url.hostname, url.port
+        except ValueError:
+            raise RefusedValueError("a URL", "write https://host/path") from None
+        if url.scheme not in {"http", "https"} or not host:
+            raise RefusedValueError("a URL", "write https://host/path")
+        if url.scheme == "http" and not is_loopback(host):
+            raise RefusedValueError("https, because it is told of apps and people", "use https (http only to loopback)")
+        if url.username or url.password:
+            raise RefusedValueError(
+                "a URL without user and password", "the signature proves who sends: use secret_file"
+            )
+        return value
+
+    @field_validator("backoff_s_max", check_fields=False)
+    @classmethod
+    def _not_below_the_first(cls, value: float, info: ValidationInfo) -> float:
+        first = info.data.get("backoff_s_min", 0.0)
+        if value < first:
+            raise RefusedValueError(f"at least backoff_s_min ({first:g})", "raise it, or lower backoff_s_min")
+        return value
+
+
+class WebhookKeys(ReceiverKeys):
+    min_severity: Literal["informational", "low", "medium", "high", "critical"] = "medium"
+    attempts_max: Attempts = 12
+    backoff_s_max: Wait = 900.0
+
+
+ScopeWord = Literal["AppId", "DeveloperId", "OpenId", "DeviceId", "Ip", "Range", "Domain"]
+ActWord = Literal["warn", "throttle", "captcha", "function-ban", "force-update", "remove", "ban"]
+TierWord = Literal["warn", "throttle", "remove", "ban"]
+
+
+class EnforcerKeys(ReceiverKeys):
+    kind: Literal["webhook"] = "webhook"
+    scopes: Annotated[tuple[ScopeWord, ...], Field(min_length=1)] = ("AppId",)
+    types: tuple[ActWord, ...] = ()
+    tiers: tuple[TierWord, ...] = ()
+    labels: tuple[str, ...] = ()
+    rule_url: str = ""
+    guide_url: str = ""
+    at_once: Annotated[int, Field(ge=1, le=16)] = 4
+    attempts_max: Attempts = 60
+    backoff_s_max: Wait = 300.0
+
+
+class AuditKeys(Keys):
+    anchor_file: str = ""
+    anchor_webhooks: tuple[str, ...] = ()
+    anchor_every_h: Annotated[float, Field(ge=0.01, le=24 * 31)] = 24.0
+    anchor_key_file: FileIfAny = ""
+
+    @field_validator("anchor_file")
+    @classmethod
+    def _has_a_folder(cls, value: str) -> str:
+        if value and not Path(value).parent.is_dir():
+            raise RefusedValueError(
+                "a file in a folder that exists", f"create {Path(value).parent}, or correct the path"
+            )
+        return value
+
+    @field_validator("anchor_key_file")
+    @classmethod
+    def _signs(cls, value: str) -> str:
+        if value:
+            from monitor.signing import KeyRefused, read_key  # noqa: PLC0415 - most commands have no use for it
+
+            try:
+                read_key(Path(value))
+            except (KeyRefused, OSError) as error:
+                raise RefusedValueError(f"a key that signs: {error}", "make one: miniwatch rules keygen FILE") from None
+        return value
