@@ -168,16 +168,25 @@ def mark_lines(opened: Opened, row: Finding) -> list[tuple[str, object]]:
 
 
 def present_policy(opened: Opened) -> Policy:
-    """The present policy."""
+    """The policy as a running daemon has it now."""
     from detectors.finding import Entity, Scope
     from monitor.content.in_force import playbooks_of
     from monitor.registry import Registry
     from monitor.rulings import Rulings
 
-    def protected() -> frozenset[Entity]:
-        return frozenset(Entity(Scope.APP, app) for app in Registry(list(opened.store.apps())).protected(now_us()))
-
-    return Rulings(opened.config, playbooks_of(opened.config), opened.store, now_us, protected=protected)()
+    registry, now = Registry(list(opened.store.apps())), now_us()
+    apps = frozenset(Entity(Scope.APP, app) for app in registry.protected(now))
+    owners = frozenset(Entity(Scope.DEVELOPER, owner) for owner in registry.owners_of_protected(now))
+    rulings = Rulings(
+        opened.config,
+        playbooks_of(opened.config),
+        opened.store,
+        now_us,
+        protected=lambda: apps,
+        owners_of_protected=lambda: owners,
+        released=registry.released,
+    )
+    return rulings()
 
 
 def _write(undo: Undo, undone: Sequence[Undone], output: Form, *, dry_run: bool) -> None:

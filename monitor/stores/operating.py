@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, exists, func, select, update
+from sqlalchemy import Connection, Select, exists, func, select, update
 
 from monitor.audit import AuditEntry
 from monitor.stores import CONTROLS_KEPT, AppRecord, Message, Segment, tables
@@ -38,14 +38,22 @@ EXPIRY: str = "system:expiry"
 """The actor of what the passing of time brings about."""
 
 
+def has_due(connection: Connection, now: int, modes: Collection[Mode]) -> bool:
+    """Whether the time of any decision has passed that has not ended."""
+    return connection.execute(_due(now, modes).limit(1)).first() is not None
+
+
+def _due(now: int, modes: Collection[Mode]) -> Select[Any]:
+    table = tables.decisions
+    is_over = (table.c.expires <= now) & table.c.state.in_([*NOT_ENDED])
+    return select(table.c.document).where(is_over, table.c.mode.in_([*modes]))
+
+
 def expire_decisions(connection: Connection, now: int, modes: Collection[Mode], tell: Tell) -> list[Decision]:
     table = tables.decisions
-    due = select(table.c.document).where(
-        table.c.state.in_([*NOT_ENDED]), table.c.expires <= now, table.c.mode.in_([*modes])
-    )
     before = [
         document(Decision, text)
-        for text in connection.execute(due.order_by(table.c.expires, table.c.id)).scalars().all()
+        for text in connection.execute(_due(now, modes).order_by(table.c.expires, table.c.id)).scalars().all()
     ]
     why = "its time has passed"
     after = [moved("expire", decision, DecisionState.EXPIRED, EXPIRY, why, now) for decision in before]

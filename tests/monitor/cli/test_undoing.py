@@ -1,8 +1,12 @@
+import json
 import shutil
 
 import pytest
 
-from monitor.cli.undoing import SHOWN_MAX
+from detectors.finding import Entity, Scope
+from monitor.cli.opening import record
+from monitor.cli.undoing import SHOWN_MAX, present_policy
+from monitor.clock import now_us
 
 
 @pytest.fixture
@@ -72,3 +76,15 @@ def test_a_long_undo_shows_the_first_decisions(town):
     )
     assert len(told.stdout.splitlines()) <= SHOWN_MAX + 1
     assert "Would be undone" in told.stderr
+
+
+def test_what_is_asked_for_after_an_undo_goes_by_the_registry_as_it_is_now(fresh):
+    app = {"app_id": "wx1", "as_of": "2020-01-01T00:00:00Z", "developer_id": "d1", "protected": True}
+    version = {"version": "1.2", "status": "released", "release": "2020-01-01T00:00:00Z"}
+    line = json.dumps({**app, "versions": [version]}).encode()
+    fresh.here("apps", "import", "-", stdin=line)
+    with record(None, fresh.folder / "data") as opened:
+        policy = present_policy(opened)
+    assert policy.protected == {Entity(Scope.APP, "wx1")}
+    assert policy.owners_of_protected == {Entity(Scope.DEVELOPER, "d1")}
+    assert policy.released("wx1", now_us()) == "1.2"
