@@ -2,6 +2,7 @@
 
 Subject maps (`SUBJECTS`) lead from what a request says of itself to a subject's name (``AppId:wx01``); ``decisions`` has what
 is decided of a subject, as a whole or (``AppId:wx01/getLocation``) for one API. The form of its values is in ``miniwatch.lua``.
+``people`` says which of `PEOPLE` have any line: in one that has none nobody is looked for, so nobody's id has to be hashed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ SUBJECTS: Final = {
 }
 """The map in which a request finds a subject of each scope."""
 
-MAPS: Final = (*dict.fromkeys(SUBJECTS.values()), "decisions")
+PEOPLE: Final = ("users", "devices")
+"""Subject maps whose keys are hashes."""
+
+MAPS: Final = (*dict.fromkeys(SUBJECTS.values()), "people", "decisions")
 
 DECISIONS_MAX: Final = 100_000
 """Decisions that are made ready once; of more, some are made ready again at every change."""
@@ -108,6 +112,7 @@ def tables(
         else:
             found[SUBJECTS[decision.scope]][key(decision)] = made.name
     found["addresses"] = {str(network): name for name, network in networks.items()}
+    found["people"] = {name: name for name in PEOPLE if found[name]}
     for name in rulings:
         of_all = [one for each in (name, *_around(name, networks)) for one in rulings[each]]
         _write(found["decisions"], name, of_all)

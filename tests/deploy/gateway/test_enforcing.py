@@ -175,6 +175,18 @@ def test_with_the_key_the_gateway_makes_the_hashes_itself(haproxy, tmp_path):
         assert {event["user"]["id"] for event in gateway.logged(3)} == {"oABC", "oABD", hashed}
 
 
+def test_whom_hashes_are_made_of_follows_the_decisions_at_once(haproxy, tmp_path):
+    hashed = hmac.new(PEOPLE_KEY, b"oABC", hashlib.sha256).hexdigest()[:32]
+    person, device = decided("ban", "OpenId", hashed), decided("captcha", "DeviceId", hashed, number=2)
+    as_person, as_device = {"X_Miniprogram_User": "oABC"}, {"X_Miniprogram_Device": "oABC"}
+    with Platform() as platform, Gateway(haproxy, tmp_path, platform.port, with_key=True) as gateway:
+        for standing in ([], [person], [device], [person, device], [device], [decided("ban", value="wx09")], [person]):
+            gateway.decide(*standing)
+            assert _status(gateway, **as_person) == (403 if person in standing else 200)
+            assert _status(gateway, **as_device) == (428 if device in standing else 200)
+            assert _status(gateway, X_Miniprogram_User="users", X_Miniprogram_Device="devices") == 200
+
+
 def test_a_decision_ends_by_itself_also_when_nobody_says_so(gateway):
     gateway.decide(decided("ban", lasts_s=0.6))
     assert _status(gateway) == 403

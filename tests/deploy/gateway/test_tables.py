@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from miniwatch_gateway.decisions import Decision, InForce, UnreadableAnswer, read_answer
 from miniwatch_gateway.functions import FUNCTIONS, PRIVACY
-from miniwatch_gateway.tables import DECISIONS_PER_KEY_MAX, MAPS, tables
+from miniwatch_gateway.tables import DECISIONS_PER_KEY_MAX, PEOPLE, SUBJECTS, tables
 from standing import changed, decided
 
 from detectors.catalogue import parse_catalogue
@@ -80,9 +80,15 @@ def test_every_line_has_a_form_that_haproxy_reads(found):
 
 
 @given(found=decisions())
+def test_hashes_are_asked_for_exactly_where_somebody_is_known_by_one(found):
+    made, _ = tables(found, APPS, "x")
+    assert set(made["people"]) == {name for name in PEOPLE if made[name]}
+
+
+@given(found=decisions())
 def test_who_is_in_a_subject_map_has_a_decision_and_the_other_way_round(found):
     made, missed = tables(found, APPS, "x")
-    subjects = {name for table in MAPS if table != "decisions" for name in made[table].values()}
+    subjects = {name for table in SUBJECTS.values() for name in made[table].values()}
     assert subjects <= {place.split("/")[0] for place in made["decisions"]} | {
         "/".join(place.split("/")[:2]) for place in made["decisions"]
     }
