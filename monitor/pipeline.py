@@ -518,6 +518,7 @@ class Pipeline:
     def _retried(self, step: Callable[[], Any]) -> Any:
         """Do it, however long the store refuses; says so once, and again when it is over. A stop ends the waiting."""
         pause_s = RETRY_S[0]
+        begun = time.monotonic()
         while True:
             try:
                 result = step()
@@ -525,7 +526,7 @@ class Pipeline:
                 if not error.retryable or self.stopping():
                     raise
                 if self.stalled is None:
-                    self._stalled_at = time.monotonic()
+                    self._stalled_at = begun
                     self.telemetry.emit(happenings.StoreStalled(error=str(error), retry_s=pause_s))
                 self.stalled = str(error)
                 time.sleep(pause_s)

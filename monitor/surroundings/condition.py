@@ -101,7 +101,7 @@ class Condition:
         self._watch = ClockWatch(clock(), running_s(), clock_off_s, last_written)
         self._letters = LetterShare(lines_min)
         self._arrived: int | None = None
-        self._stall: tuple[float, float] | None = None
+        self._stalls: list[tuple[float, float]] = []
 
     def arrived(self, arrivals: Array) -> None:
         """Events of a turn, by when they arrived: the middle one counts, so that single forged ones do not."""
@@ -113,8 +113,14 @@ class Condition:
         self._letters.add(lines, letters, self._running_s())
 
     def stalled(self, seconds: float) -> None:
-        """The record has answered again, after so long."""
-        self._stall = (seconds, self._running_s())
+        """The record has answered again, after so long. A short stall does not hide a longer one just before it."""
+        longer = [one for one in self._lasting() if one[0] > seconds]
+        self._stalls = [*longer, (seconds, self._running_s())]
+
+    def _lasting(self) -> list[tuple[float, float]]:
+        """The stalls that still count, the longest first: seconds, and when each ended."""
+        now = self._running_s()
+        return [one for one in self._stalls if now - one[1] < STALL_TOLD_S]
 
     def committed(self) -> None:
         """A turn was written by the clock of the wall."""
@@ -124,11 +130,10 @@ class Condition:
         """How it is now."""
         now, running_s = self._clock(), self._running_s()
         ahead_s = 0.0 if self._arrived is None else (self._arrived - now) / MICROSECONDS
-        stall_s, ended = self._stall or (0.0, running_s)
         return Health(
             input_late_s=max(0.0, -ahead_s),
             clock_off_s=max(self._watch.off_s(now, running_s), ahead_s, 0.0),
-            store_stalled_s=stall_s if running_s - ended < STALL_TOLD_S else 0.0,
+            store_stalled_s=max((seconds for seconds, _ended in self._lasting()), default=0.0),
             dead_letter_share=self._letters.at(running_s),
             new_rules=self._new_rules(),
         )

@@ -102,6 +102,16 @@ def test_the_part_of_lines_that_could_not_be_read_is_that_of_the_latest_minutes(
     assert condition.health().dead_letter_share == pytest.approx(0.01)
 
 
+def test_a_short_stall_neither_hides_a_long_one_before_it_nor_keeps_it_alive(clocks):
+    condition = clocks.condition()
+    condition.stalled(40.0)
+    clocks.go(STALL_TOLD_S - 1)
+    condition.stalled(0.2)
+    assert condition.health().store_stalled_s == 40.0
+    clocks.go(1)
+    assert condition.health().store_stalled_s == 0.2
+
+
 def test_a_stall_counts_for_a_while_after_it_is_over(clocks):
     condition = clocks.condition()
     condition.stalled(40.0)
