@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import io
 from types import ModuleType
 from typing import Final
 
@@ -17,7 +16,7 @@ from starlette.responses import Response
 from monitor.console import otlp_json
 from monitor.console.access import Refused
 from monitor.console.doors import WORKED_BYTES, Door
-from monitor.console.otlp_fields import Common, Lines, Plans, Record, Unreadable
+from monitor.console.otlp_lines import Body, Forms, Plans
 from monitor.console.pages import HEADERS, Page
 from monitor.spool.given import Given
 from monitor.spool.window import request_digest
@@ -38,6 +37,7 @@ class OtlpPage:
         self._door = door
         self._line_bytes_max = line_bytes_max
         self._plans = Plans()
+        self._forms = Forms()
 
     def pages(self) -> list[Page]:
         return [Page(PATH, ("POST",), self._answer, Role.INGEST, takes_body=True)]
@@ -50,8 +50,9 @@ class OtlpPage:
         form = otlp_json if kind == JSON else _protobuf()
 
         def made(content: bytes) -> tuple[Given, tuple[int, str]]:
-            lines, count, rejected, why = self._lines(form, content)
-            return Given(lines, request=request_digest(token.id, PATH, content), count=count), (rejected, why)
+            body = self._body(form, content)
+            digest = request_digest(token.id, PATH, content)
+            return Given(body.lines.getvalue(), request=digest, count=body.count), (body.rejected, body.why)
 
         try:
             _, (rejected, why) = await self._door.receive(request, PATH, made, WORKED_BYTES)
@@ -60,34 +61,18 @@ class OtlpPage:
             return _told(content, kind, refused.status, refused.retry_after_s)
         return _told(form.answer(rejected, why), kind)
 
-    def _lines(self, form: ModuleType, content: bytes) -> tuple[bytes, int, int, str]:
-        """The records as lines, and how many there are; how many were rejected, and why the first of them.
+    def _body(self, form: ModuleType, content: bytes) -> Body:
+        """The records as lines. Raises `Refused` where they are too many, or no request."""
+        form.check(content)
+        body = self._new_body()
+        if not self._forms.read(form.NAME, content, body):
+            body = self._new_body()
+            for record, common in form.read(content, self._line_bytes_max):
+                body.add(record, common)
+        return body
 
-        What is said once for many records is written with each, so a small request may say very much: raises `Refused` then.
-        """
-        writer, lines, count, rejected, why = Lines(self._plans), io.BytesIO(), 0, 0, ""
-        for record, common in form.read(content, self._line_bytes_max):
-            line = record if isinstance(record, Unreadable) else self._line(writer, record, common)
-            if isinstance(line, Unreadable):
-                rejected += 1
-                why = why or str(line)
-                continue
-            count += 1
-            if lines.tell() + len(line) > self._door.bounds.unpacked_bytes_max:
-                raise Refused(
-                    413, f"more than {self._door.bounds.unpacked_bytes_max} bytes of events; send it in parts"
-                )
-            lines.write(line)
-        return lines.getvalue(), count, rejected, why
-
-    def _line(self, writer: Lines, record: Record, common: Common) -> bytes | Unreadable:
-        try:
-            line = writer.line(record, common)
-        except Unreadable as unreadable:
-            return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
-        except UnicodeError:
-            return Unreadable("a record with half a surrogate pair")
-        return line if len(line) <= self._line_bytes_max else Unreadable(f"more than {self._line_bytes_max} bytes")
+    def _new_body(self) -> Body:
+        return Body(self._plans, self._line_bytes_max, self._door.bounds.unpacked_bytes_max)
 
 
 def _protobuf() -> ModuleType:

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final
 import msgspec
 import numpy as np
 
-from detectors import kernel
 from monitor.console.access import Refused
-from monitor.console.otlp_fields import DEPTH_MAX, NOTHING, Common, Record, Unreadable, common_of, read_groups
+from monitor.console.otlp_fields import DEPTH_MAX, NOTHING, Common, Record, Unreadable, common_of
+
+NAME: Final = "json"
 
 PARTS_MAX: Final = 400_000
 """Objects and lists of one request."""
@@ -92,17 +93,14 @@ _text_of: Final = attrgetter("value.string_value")
 _decode: Final = msgspec.json.Decoder(_Request).decode
 
 
-def read(content: bytes, record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
-    """The records, each with what its scope and resource say. Raises `Refused`. A record takes less as a line than here.
-
-    The kernel reads requests that are ordinary, and no longer than a record may be: it answers None for the others.
-    """
+def check(content: bytes) -> None:
+    """Raises `Refused` where there is more in it than is read."""
     if parts_of(content) > PARTS_MAX:
         raise Refused(413, f"more than {PARTS_MAX} objects and lists; send them in parts")
-    groups = kernel.module.read_otlp_json(content) if len(content) <= record_bytes_max and kernel.available() else None
-    if groups is not None:
-        yield from read_groups(groups)
-        return
+
+
+def read(content: bytes, _record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
+    """The records, each with what its scope and resource say. Raises `Refused`. A record takes less as a line than here."""
     try:
         request = _decode(content)
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -110,20 +108,20 @@ def read(content: bytes, record_bytes_max: int) -> Iterator[tuple[Record | Unrea
     except RecursionError:
         raise Refused(400, "this is nested too deep") from None
     for of_resource in request.resource_logs:
-        said = _said(of_resource.resource)
+        common = _common(of_resource.resource)
         for of_scope in of_resource.scope_logs:
-            if isinstance(said, Unreadable):
-                yield from ((said, NOTHING) for _ in of_scope.log_records)
+            if isinstance(common, Unreadable):
+                yield from ((common, NOTHING) for _ in of_scope.log_records)
                 continue
-            common = common_of(*said, of_scope.scope.name if of_scope.scope is not None else "")
+            scope = of_scope.scope.name if of_scope.scope is not None else ""
             for record in of_scope.log_records:
-                yield _record(record), common
+                yield _record(record, scope), common
 
 
-def _said(resource: _Resource | None) -> tuple[tuple[str, ...], list[Any]] | Unreadable:
+def _common(resource: _Resource | None) -> Common | Unreadable:
     """What a resource says of all its records; one that cannot be read spoils them, and no others."""
     try:
-        return _pairs(resource.attributes if resource is not None else [])
+        return common_of(*_pairs(resource.attributes)) if resource is not None else NOTHING
     except Unreadable as unreadable:
         return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
 
@@ -148,7 +146,7 @@ def status(code: int, message: str) -> bytes:
     return msgspec.json.encode({"code": code, "message": message})
 
 
-def _record(record: _Record) -> Record | Unreadable:
+def _record(record: _Record, scope: str) -> Record | Unreadable:
     try:
         return Record(
             _nanoseconds(record.time_unix_nano),
@@ -161,6 +159,7 @@ def _record(record: _Record) -> Record | Unreadable:
             record.span_id,
             record.event_name,
             record.dropped_attributes_count,
+            scope,
         )
     except Unreadable as unreadable:
         return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up

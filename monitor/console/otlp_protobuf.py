@@ -12,9 +12,10 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 
-from detectors import kernel
 from monitor.console.access import Refused
-from monitor.console.otlp_fields import DEPTH_MAX, NOTHING, Common, Record, Unreadable, common_of, read_groups
+from monitor.console.otlp_fields import DEPTH_MAX, NOTHING, Common, Record, Unreadable, common_of
+
+NAME: Final = "protobuf"
 
 PARTS_MAX: Final = 400_000
 """Records, attributes and values of one request: each takes up to 135 bytes of memory, and may have come in two."""
@@ -36,41 +37,37 @@ Span = tuple[int, int]
 """Where a message begins in a request, and where it ends."""
 
 
+def check(content: bytes) -> None:
+    """Raises `Refused` where there is more in it than is read."""
+    if parts_of(content) > PARTS_MAX:
+        raise Refused(413, f"more than {PARTS_MAX} records, attributes and values; send them in parts")
+
+
 def read(content: bytes, record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
     """The records, each with what its scope and resource say. Raises `Refused`, at the latest behind the last record.
 
     A message in memory takes many times its bytes, so the parts of a request are found by hand, and parsed a run of records at a time.
-    The kernel reads requests that are ordinary, and no longer than a record may be: it answers None for the others.
     """
-    if parts_of(content) > PARTS_MAX:
-        raise Refused(413, f"more than {PARTS_MAX} records, attributes and values; send them in parts")
-    groups = (
-        kernel.module.read_otlp_protobuf(content) if len(content) <= record_bytes_max and kernel.available() else None
-    )
-    if groups is not None:
-        yield from read_groups(groups)
-        return
     try:
         for of_resource in _inner(content, (0, len(content)), _RESOURCES):
             resource = ResourceLogs.FromString(_own(content, of_resource, record_bytes_max)).resource
-            said = _said(resource)
+            common = _common(resource)
             for of_scope in _inner(content, of_resource, _CHILDREN):
                 scope = ScopeLogs.FromString(_own(content, of_scope, record_bytes_max)).scope
                 records = _records(content, of_scope, record_bytes_max)
-                if isinstance(said, Unreadable):
-                    yield from ((said, NOTHING) for _ in records)
+                if isinstance(common, Unreadable):
+                    yield from ((common, NOTHING) for _ in records)
                     continue
-                common = common_of(*said, scope.name)
                 for record in records:
-                    yield record if isinstance(record, Unreadable) else _record(record), common
+                    yield record if isinstance(record, Unreadable) else _record(record, scope.name), common
     except DecodeError:
         raise Refused(400, "this is no ExportLogsServiceRequest") from None
 
 
-def _said(resource: Any) -> tuple[tuple[str, ...], list[Any]] | Unreadable:
+def _common(resource: Any) -> Common | Unreadable:
     """What a resource says of all its records; one that cannot be read spoils them, and no others."""
     try:
-        return _pairs(resource.attributes)
+        return common_of(*_pairs(resource.attributes))
     except Unreadable as unreadable:
         return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
 
@@ -169,7 +166,7 @@ def status(code: int, message: str) -> bytes:
     return bytes([0x08, code, 0x12, len(text)]) + text
 
 
-def _record(record: Any) -> Record | Unreadable:
+def _record(record: Any, scope: str) -> Record | Unreadable:
     try:
         return Record(
             record.time_unix_nano,
@@ -182,6 +179,7 @@ def _record(record: Any) -> Record | Unreadable:
             record.span_id.hex(),
             record.event_name,
             record.dropped_attributes_count,
+            scope,
         )
     except Unreadable as unreadable:
         return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up

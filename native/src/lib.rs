@@ -13,6 +13,7 @@ mod literals;
 mod members;
 mod otlp;
 mod otlp_json;
+mod otlp_lines;
 mod otlp_protobuf;
 mod people;
 mod required;
@@ -446,30 +447,15 @@ fn required_literals(pattern: &str) -> Option<Vec<String>> {
     required::required(pattern)
 }
 
-/// All that a request of OTLP in protobuf says; None where something in it is not ordinary, and has to be read in Python.
-#[pyfunction]
-fn read_otlp_protobuf<'py>(py: Python<'py>, content: &[u8]) -> Option<Vec<otlp::Group<'py>>> {
-    let read = || otlp_protobuf::read(py, content);
-    catch_unwind(AssertUnwindSafe(read)).ok().flatten()
-}
-
-/// The same of one in JSON.
-#[pyfunction]
-fn read_otlp_json<'py>(py: Python<'py>, content: &[u8]) -> Option<Vec<otlp::Group<'py>>> {
-    let read = || otlp_json::read(py, content);
-    catch_unwind(AssertUnwindSafe(read)).ok().flatten()
-}
-
 #[pymodule]
 fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SOURCES", SOURCES.trim_ascii())?;
     module.add("Unread", module.py().get_type::<Unread>())?;
     module.add_function(wrap_pyfunction!(distinct_texts, module)?)?;
     module.add_function(wrap_pyfunction!(required_literals, module)?)?;
-    module.add_function(wrap_pyfunction!(read_otlp_json, module)?)?;
-    module.add_function(wrap_pyfunction!(read_otlp_protobuf, module)?)?;
     module.add_class::<Literals>()?;
     module.add_class::<Members>()?;
+    module.add_class::<otlp_lines::OtlpForms>()?;
     module.add_class::<People>()?;
     module.add_class::<Reader>()
 }

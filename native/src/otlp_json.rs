@@ -1,33 +1,36 @@
 //! Log records of OTLP in JSON, as `monitor.console.otlp_json` reads them. What senders do not do (members that come twice, that are
-//! not known or null, numbers that do not fit, halves of surrogate pairs) is not read here.
+//! not known or null, numbers that do not fit, halves of surrogate pairs, records before what is said of all of them) is not
+//! read here.
 
 use std::borrow::Cow;
 
-use pyo3::prelude::*;
+use crate::otlp::{DEPTH_MAX, Pairs, Record, Value};
+use crate::otlp_lines::Lines;
 
-use crate::otlp::{DEPTH_MAX, Found, Group, Pairs, Record, Value};
+/// Room for attributes of a record; of those in them there may be very many.
+const PAIRS_USUAL: usize = 16;
 
-/// All that a request says; None where something in it is not ordinary.
-pub fn read<'py>(py: Python<'py>, octets: &[u8]) -> Option<Vec<Group<'py>>> {
-    let mut found = Found::new(py);
+/// All that a request says, as lines; None where something in it is not ordinary.
+pub fn read(lines: &mut Lines, octets: &[u8]) -> Option<()> {
     let mut json = Json {
         text: std::str::from_utf8(octets).ok()?,
         at: 0,
     };
     let mut names = Once::default();
     json.members(|json, name| match name {
-        "resourceLogs" if names.first(0) => json.elements(|json| of_resource(&mut found, json)),
+        "resourceLogs" if names.first(0) => json.elements(|json| of_resource(lines, json)),
         _ => None,
     })?;
     json.gap();
-    (json.at == octets.len()).then(|| found.groups())
+    (json.at == octets.len()).then_some(())
 }
 
-fn of_resource(found: &mut Found, json: &mut Json) -> Option<()> {
+/// What a resource says stands before its records.
+fn of_resource(lines: &mut Lines, json: &mut Json) -> Option<()> {
     let mut attributes = Pairs::new();
     let mut names = Once::default();
     json.members(|json, name| match name {
-        "resource" if names.first(0) => {
+        "resource" if names.first(0) && !names.has(1) => {
             let mut names = Once::default();
             json.members(|json, name| match name {
                 "attributes" if names.first(0) => {
@@ -38,18 +41,21 @@ fn of_resource(found: &mut Found, json: &mut Json) -> Option<()> {
                 _ => None,
             })
         }
-        "scopeLogs" if names.first(1) => json.elements(|json| of_scope(found, json)),
+        "scopeLogs" if names.first(1) => {
+            lines.resource(&attributes)?;
+            json.elements(|json| of_scope(lines, json))
+        }
         "schemaUrl" if names.first(2) => json.string().map(drop),
         _ => None,
-    })?;
-    found.resource(&attributes)
+    })
 }
 
-fn of_scope(found: &mut Found, json: &mut Json) -> Option<()> {
-    let (mut scope, mut records) = (Cow::from(""), Vec::new());
+/// The same of a scope.
+fn of_scope(lines: &mut Lines, json: &mut Json) -> Option<()> {
+    let mut scope = Cow::from("");
     let mut names = Once::default();
     json.members(|json, name| match name {
-        "scope" if names.first(0) => {
+        "scope" if names.first(0) && !names.has(1) => {
             let mut names = Once::default();
             json.members(|json, name| match name {
                 "name" if names.first(0) => {
@@ -60,14 +66,12 @@ fn of_scope(found: &mut Found, json: &mut Json) -> Option<()> {
                 _ => None,
             })
         }
-        "logRecords" if names.first(1) => json.elements(|json| {
-            records.push(found.record(&json.record()?)?);
-            Some(())
-        }),
+        "logRecords" if names.first(1) => {
+            json.elements(|json| lines.record(&json.record()?, &scope))
+        }
         "schemaUrl" if names.first(2) => json.string().map(drop),
         _ => None,
-    })?;
-    found.scope(&scope, records)
+    })
 }
 
 /// Which members of an object have come.
@@ -75,8 +79,12 @@ fn of_scope(found: &mut Found, json: &mut Json) -> Option<()> {
 struct Once(u32);
 
 impl Once {
+    fn has(&self, member: u32) -> bool {
+        self.0 >> member & 1 == 1
+    }
+
     fn first(&mut self, member: u32) -> bool {
-        let is_first = self.0 >> member & 1 == 0;
+        let is_first = !self.has(member);
         self.0 |= 1 << member;
         is_first
     }
@@ -182,14 +190,7 @@ impl<'a> Json<'a> {
                 b'n' => '\n',
                 b'r' => '\r',
                 b't' => '\t',
-                b'u' => {
-                    let digits = self.text.get(self.at..self.at + 4)?;
-                    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                        return None;
-                    }
-                    self.at += 4;
-                    char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
-                }
+                b'u' => self.character()?,
                 _ => return None,
             });
             let rest = self.text.get(self.at..)?;
@@ -200,6 +201,32 @@ impl<'a> Json<'a> {
                 return Some(made);
             }
         }
+    }
+
+    /// A character by its number, or by the two halves of a surrogate pair.
+    fn character(&mut self) -> Option<char> {
+        let first = self.unit()?;
+        if !(0xD800..0xDC00).contains(&first) {
+            return char::from_u32(first);
+        }
+        if !self.text.get(self.at..)?.starts_with("\\u") {
+            return None;
+        }
+        self.at += 2;
+        let second = self.unit()?;
+        let is_pair = (0xDC00..0xE000).contains(&second);
+        is_pair
+            .then(|| 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))
+            .and_then(char::from_u32)
+    }
+
+    fn unit(&mut self) -> Option<u32> {
+        let digits = self.text.get(self.at..self.at + 4)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        self.at += 4;
+        u32::from_str_radix(digits, 16).ok()
     }
 
     /// The text of a number, as JSON writes one.
@@ -251,7 +278,8 @@ impl<'a> Json<'a> {
     }
 
     fn pairs(&mut self, depth: usize) -> Option<Pairs<'a>> {
-        let mut found = Pairs::new();
+        let usual = if depth == 0 { PAIRS_USUAL } else { 0 };
+        let mut found = Pairs::with_capacity(usual);
         self.elements(|json| {
             found.push(json.pair(depth)?);
             Some(())
@@ -259,7 +287,32 @@ impl<'a> Json<'a> {
         Some(found)
     }
 
+    /// An attribute as nearly all are written: a text, without gaps, and without escapes in it.
+    fn usual_pair(&mut self) -> Option<(Cow<'a, str>, Value<'a>)> {
+        let begin = self.at;
+        let mut string = |before: &str| {
+            let text = self.text.get(self.at..)?.strip_prefix(before)?;
+            let length = plain(text.as_bytes())?;
+            self.at += before.len() + length;
+            text.get(..length)
+        };
+        let key = string("{\"key\":\"");
+        let value = string("\",\"value\":{\"stringValue\":\"");
+        if let (Some(key), Some(value)) = (key, value)
+            && self.text[self.at..].starts_with("\"}}")
+        {
+            self.at += 3;
+            return Some((key.into(), Value::Text(value.into())));
+        }
+        self.at = begin;
+        None
+    }
+
     fn pair(&mut self, depth: usize) -> Option<(Cow<'a, str>, Value<'a>)> {
+        self.gap();
+        if let Some(usual) = self.usual_pair() {
+            return Some(usual);
+        }
         let mut found = (Cow::from(""), Value::Nothing);
         let mut names = Once::default();
         self.members(|json, name| {

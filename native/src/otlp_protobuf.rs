@@ -3,82 +3,113 @@
 
 use std::borrow::Cow;
 
-use pyo3::prelude::*;
-
-use crate::otlp::{DEPTH_MAX, Found, Group, Pairs, Record, Value};
+use crate::otlp::{DEPTH_MAX, Pairs, Record, Value};
+use crate::otlp_lines::Lines;
 
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// All that a request says; None where something in it is not ordinary.
-pub fn read<'py>(py: Python<'py>, octets: &[u8]) -> Option<Vec<Group<'py>>> {
-    let mut found = Found::new(py);
+/// All that a request says, as lines; None where something in it is not ordinary.
+pub fn read(lines: &mut Lines, octets: &[u8]) -> Option<()> {
     let mut fields = Fields::of(octets);
     while let Some((tag, content)) = fields.next(1 << 1)? {
         match (tag, content) {
-            (0x0a, Content::Bytes(inner)) => of_resource(&mut found, inner)?,
+            (0x0a, Content::Bytes(inner)) => of_resource(lines, inner)?,
             _ => return None,
         }
     }
-    Some(found.groups())
+    Some(())
 }
 
-fn of_resource(found: &mut Found, octets: &[u8]) -> Option<()> {
+/// What a resource says stands before its records.
+fn of_resource(lines: &mut Lines, octets: &[u8]) -> Option<()> {
     const RESOURCE: u8 = tag(1, BYTES);
     const OF_SCOPE: u8 = tag(2, BYTES);
     const SCHEMA: u8 = tag(3, BYTES);
+    let mut own = 0;
+    let mut has_scopes = false;
+    let mut fields = Fields::of(octets);
+    while let Some((tag, content)) = fields.next(1 << 2)? {
+        match (tag, content) {
+            (RESOURCE, Content::Bytes(inner)) if !has_scopes => {
+                own = inner.len();
+                lines.resource(&resource(inner)?)?;
+            }
+            (OF_SCOPE, Content::Bytes(inner)) => {
+                if !has_scopes && own == 0 {
+                    lines.resource(&Pairs::new())?;
+                }
+                has_scopes = true;
+                of_scope(lines, inner)?;
+            }
+            (SCHEMA, Content::Bytes(inner)) => {
+                text(inner)?;
+                own += inner.len();
+            }
+            _ => return None,
+        }
+    }
+    lines.fits(own).then_some(())
+}
+
+fn resource(octets: &[u8]) -> Option<Pairs<'_>> {
     const ATTRIBUTE: u8 = tag(1, BYTES);
     const DROPPED: u8 = tag(2, VARINT);
     let mut attributes = Pairs::new();
     let mut fields = Fields::of(octets);
-    while let Some((tag, content)) = fields.next(1 << 2)? {
+    while let Some((tag, content)) = fields.next(1 << 1)? {
         match (tag, content) {
-            (RESOURCE, Content::Bytes(inner)) => {
-                let mut fields = Fields::of(inner);
-                while let Some((tag, content)) = fields.next(1 << 1)? {
-                    match (tag, content) {
-                        (ATTRIBUTE, Content::Bytes(inner)) => attributes.push(pair(inner, 0)?),
-                        (DROPPED, Content::Varint(number)) if number <= u32::MAX.into() => {}
-                        _ => return None,
-                    }
-                }
-            }
-            (OF_SCOPE, Content::Bytes(inner)) => of_scope(found, inner)?,
-            (SCHEMA, Content::Bytes(inner)) => drop(text(inner)?),
+            (ATTRIBUTE, Content::Bytes(inner)) => attributes.push(pair(inner, 0)?),
+            (DROPPED, Content::Varint(number)) if number <= u32::MAX.into() => {}
             _ => return None,
         }
     }
-    found.resource(&attributes)
+    Some(attributes)
 }
 
-fn of_scope(found: &mut Found, octets: &[u8]) -> Option<()> {
+/// The same of a scope.
+fn of_scope(lines: &mut Lines, octets: &[u8]) -> Option<()> {
     const SCOPE: u8 = tag(1, BYTES);
     const RECORD: u8 = tag(2, BYTES);
     const SCHEMA: u8 = tag(3, BYTES);
-    const NAME: u8 = tag(1, BYTES);
-    const VERSION: u8 = tag(2, BYTES);
-    let (mut scope, mut records) = ("", Vec::new());
+    let (mut scope, mut own) = ("", 0);
+    let mut has_records = false;
     let mut fields = Fields::of(octets);
     while let Some((tag, content)) = fields.next(1 << 2)? {
         match (tag, content) {
-            (SCOPE, Content::Bytes(inner)) => {
-                let mut fields = Fields::of(inner);
-                while let Some((tag, content)) = fields.next(0)? {
-                    match (tag, content) {
-                        (NAME, Content::Bytes(name)) => scope = text(name)?,
-                        (VERSION, Content::Bytes(version)) => drop(text(version)?),
-                        _ => return None,
-                    }
-                }
+            (SCOPE, Content::Bytes(inner)) if !has_records => {
+                own += inner.len();
+                scope = scope_name(inner)?;
             }
-            (RECORD, Content::Bytes(inner)) => records.push(found.record(&record(inner)?)?),
-            (SCHEMA, Content::Bytes(inner)) => drop(text(inner)?),
+            (RECORD, Content::Bytes(inner)) if lines.fits(inner.len()) => {
+                has_records = true;
+                lines.record(&record(inner)?, scope)?;
+            }
+            (SCHEMA, Content::Bytes(inner)) => {
+                text(inner)?;
+                own += inner.len();
+            }
             _ => return None,
         }
     }
-    found.scope(scope, records)
+    lines.fits(own).then_some(())
+}
+
+fn scope_name(octets: &[u8]) -> Option<&str> {
+    const NAME: u8 = tag(1, BYTES);
+    const VERSION: u8 = tag(2, BYTES);
+    let mut found = "";
+    let mut fields = Fields::of(octets);
+    while let Some((tag, content)) = fields.next(0)? {
+        match (tag, content) {
+            (NAME, Content::Bytes(name)) => found = text(name)?,
+            (VERSION, Content::Bytes(version)) => drop(text(version)?),
+            _ => return None,
+        }
+    }
+    Some(found)
 }
 
 /// The fields of a message, one after the other; None where it is not ordinary.

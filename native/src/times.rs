@@ -69,3 +69,21 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     };
     year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 719_469
 }
+
+/// A time in seconds since 1970 as `YYYY-MM-DDTHH:MM:SS`, up to the year 9999.
+pub fn written(second: u64) -> String {
+    let (days, rest) = (second / 86_400, second % 86_400);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let since = days + 719_468; // the first of March of the year 0
+    let (era, of_era) = (since / 146_097, since % 146_097);
+    let years = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * years + years / 4 - years / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) = if month < 10 {
+        (years + era * 400, month + 3)
+    } else {
+        (years + era * 400 + 1, month - 9)
+    };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}

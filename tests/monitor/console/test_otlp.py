@@ -12,7 +12,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from monitor.console import otlp_json, otlp_protobuf
 from monitor.console.access import Refused
-from monitor.console.otlp_fields import Common, Lines, Plans, Record, Unreadable
+from monitor.console.otlp_fields import Common, Record, Unreadable
+from monitor.console.otlp_lines import Body, Forms, Lines, Plans
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -66,13 +67,11 @@ def protobuf(request):
 
 
 def lines_of(form, content):
-    writer, found = Lines(Plans()), []
+    body = Body(Plans(), LINE, 1 << 25)
     for one, common in form.read(content, LINE):
-        try:
-            found.append(one if isinstance(one, Unreadable) else writer.line(one, common))
-        except Unreadable as unreadable:
-            found.append(unreadable)
-    return [line if isinstance(line, bytes) else str(line) for line in found]
+        body.add(one, common)
+    assert (body.count, body.rejected) == (body.lines.getvalue().count(b"\n"), 0)
+    return body.lines.getvalue().splitlines(keepends=True)
 
 
 def event(**how):
@@ -245,10 +244,11 @@ def test_little_that_would_take_much_memory_is_refused():
     ]
     for content in hostile:
         with pytest.raises(Refused, match="more than 400000"):
-            list(otlp_protobuf.read(content, LINE))
+            otlp_protobuf.check(content)
     with pytest.raises(Refused, match="more than 400000"):
-        list(otlp_json.read(b'{"resourceLogs":[' + b"{}," * many + b"{}]}", LINE))
+        otlp_json.check(b'{"resourceLogs":[' + b"{}," * many + b"{}]}")
     ordinary = protobuf(request_of(*[record("x" * 20, a=1, b=True, c="y") for _ in range(8192)]))
+    otlp_protobuf.check(ordinary)
     assert len(list(otlp_protobuf.read(ordinary, LINE))) == 8192
 
 
@@ -257,6 +257,45 @@ def test_what_is_said_once_for_many_records_is_bounded_too(make_door):
     request = request_of(*[record("x")] * 200, resource={"a": "y" * 10_000})
     assert door.post(protobuf(request), Content_Type=PROTOBUF).status_code == 413
     assert door.post(protobuf(request_of(record("x" * 1_048_576))), Content_Type=PROTOBUF).status_code in {200, 413}
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+@pytest.mark.parametrize(
+    ("resource", "records", "line"),
+    [
+        ("y" * 5000, 400, LINE),
+        ("y" * 5000, 400, 1000),  # lines that are too long cost too
+        ("", 4000, LINE),
+    ],
+)
+def test_what_is_said_once_costs_with_each_record(native, resource, records, line, monkeypatch):
+    monkeypatch.setenv("MINIWATCH_NATIVE", native)
+    many = [{"key": "a", "value": any_of(resource)}] * (1 if resource else 1000)  # of one name: they make a short line
+    request = request_of(*[{"timeUnixNano": "1"}] * records)
+    request["resourceLogs"][0]["resource"]["attributes"] = many
+    for form, content in ((otlp_protobuf, protobuf(request)), (otlp_json, json.dumps(request).encode())):
+        body = Body(Plans(), line, 1 << 20)
+        with pytest.raises(Refused, match="more than 1048576 bytes of events"):
+            Forms().read(form.NAME, content, body) or [body.add(*one) for one in form.read(content, LINE)]
+        assert body.count + body.rejected < 300
+
+
+def test_a_resource_is_read_once_however_many_scopes_it_has():
+    request = request_of(record("x"))
+    request["resourceLogs"][0]["scopeLogs"] *= 3
+    for form, content in ((otlp_protobuf, protobuf(request)), (otlp_json, json.dumps(request).encode())):
+        assert len({id(common) for _, common in list(form.read(content, LINE))}) == 1
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_names_that_others_begin_with_are_short(native, door, monkeypatch):
+    monkeypatch.setenv("MINIWATCH_NATIVE", native)
+    long = record("x", **{"k" * 256: {"a": 1}}), record("x", **{"k" * 257: {"a": 1}}), record({"k" * 257: {"a": 1}})
+    answer = door.post(json.dumps(request_of(*long)).encode(), Content_Type=JSON)
+    assert answer.json()["partialSuccess"]["rejectedLogRecords"] == "2"
+    spoiled = request_of(record("x"), resource={"k" * 257: {"a": 1}})
+    answer = door.post(json.dumps(spoiled).encode(), Content_Type=JSON)
+    assert "more than 256 characters" in answer.json()["partialSuccess"]["errorMessage"]
 
 
 def test_a_resource_that_cannot_be_read_spoils_its_own_records_alone(door):
@@ -281,6 +320,13 @@ def test_a_rejected_record_holds_on_to_nothing():
         found = [one for part in (request, spoiled) for one, _ in form.read(content(part), LINE)]
         rejected = [one for one in found if isinstance(one, Unreadable)]
         assert [one.__traceback__ for one in rejected] == [None, None]
+
+
+def test_a_line_that_is_too_long_is_rejected():
+    body = Body(Plans(), 200, LINE)
+    for one in otlp_json.read(json.dumps(request_of(record("a"), record("x" * 200), record("b"))).encode(), LINE):
+        body.add(*one)
+    assert (body.count, body.rejected, body.why) == (2, 1, "more than 200 bytes")
 
 
 def test_a_record_that_fits_into_no_line_is_rejected_without_being_read():
@@ -325,9 +371,9 @@ def test_both_forms_say_the_same_and_every_line_is_one_object_with_no_key_twice(
 
 
 def test_forms_are_remembered_within_bounds(monkeypatch):
-    monkeypatch.setattr("monitor.console.otlp_fields.PLANS_MAX", 3)
+    monkeypatch.setattr("monitor.console.otlp_lines.PLANS_MAX", 3)
     plans = Plans()
-    writer = Lines(plans)
+    writer = Lines(plans, 1 << 20)
     for number in range(10):
         writer.line(Record(SECOND, 0, 0, "", None, (f"a{number}",), [1]), Common((), []))
     assert len(plans._known) <= 3
