@@ -110,7 +110,7 @@ def front_of(
     store.on_commit(watch.committed)
     places = Places(store)
     enforcers = [
-        *ChangesPage(store, clock, watch).pages(),
+        *ChangesPage(store, clock, watch, guard).pages(),
         *BouncerPages(store, clock, places).pages(),
         *LoginPages(guard, bounds, clock).pages(),
         *AllowlistPages(store, bounds, clock).pages(),

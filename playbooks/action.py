@@ -15,6 +15,8 @@ from playbooks.versions import LATEST, is_version
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 LIMIT_MAX: Final = 1_000_000
+AIM_CHARACTERS_MAX: Final = 128
+"""Of the name of an API or function."""
 
 
 class Bounded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,9 +86,11 @@ class Throttle(Bounded, frozen=True, kw_only=True, tag="throttle"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (1 <= self.limit <= LIMIT_MAX and self.per_s >= 1):
+        if self.target is not None:
+            _check_aim(self.target)
+        if not (1 <= self.limit <= LIMIT_MAX and 1 <= self.per_s <= DURATION_S_MAX):
             raise ValueError(
-                f"limit {self.limit} per {self.per_s} s; both must be 1 or more, limit at most {LIMIT_MAX}"
+                f"limit {self.limit} per {self.per_s} s; both must be 1 or more, limit at most {LIMIT_MAX}, per_s at most a year"
             )
 
     @property
@@ -114,6 +118,10 @@ class FunctionBan(Bounded, frozen=True, kw_only=True, tag="function-ban"):
     lifted: ClassVar = "The function works again."
 
     target: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_aim(self.target)
 
     @property
     def aim(self) -> str | None:
@@ -201,6 +209,18 @@ def describe(action: Action) -> str:
             return f"removed, {lasting}"
         case Ban():
             return f"banned, {lasting}"
+
+
+def is_aim(name: str) -> bool:
+    """Whether this can be the name of an API or function: it goes to gateways and terminals as it is."""
+    return 0 < len(name) <= AIM_CHARACTERS_MAX and name.isprintable()
+
+
+def _check_aim(name: str) -> None:
+    if not is_aim(name):
+        raise ValueError(
+            f"target is {name[:32]!r}; 1 to {AIM_CHARACTERS_MAX} printable characters name an API or function"
+        )
 
 
 def _told_time(at: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from detectors.finding import Scope, Severity
 from playbooks.action import (
+    AIM_CHARACTERS_MAX,
     LIMIT_MAX,
     Action,
     Ban,
@@ -16,6 +17,7 @@ from playbooks.action import (
     Remove,
     Throttle,
     Warn,
+    is_aim,
 )
 from playbooks.decision import Act, Mode, Tier, Unanswered
 from playbooks.duration import parse_duration_s
@@ -194,7 +196,7 @@ def _action(reader: Reader, value: Value) -> Action | None:
     duration_s = _duration_s(reader, keys.get("for") or keys.get("deadline"))
     per_s = _duration_s(reader, keys.get("per"))
     limit = reader.whole(keys.get("limit"), "limit", 1, LIMIT_MAX, 1)
-    target = reader.text(keys["target"], "target") if "target" in keys else None
+    target = _target(reader, keys["target"]) if "target" in keys else None
     update = _update(reader, keys, duration_s) if Act(act) is Act.FORCE_UPDATE else None
     if len(reader.problems) > before:
         return None
@@ -213,6 +215,14 @@ def _action(reader: Reader, value: Value) -> Action | None:
             return Remove(duration_s=duration_s)
         case Act.BAN:
             return Ban(duration_s=duration_s)
+
+
+def _target(reader: Reader, value: Value) -> str:
+    name = reader.text(value, "target")
+    if name and not is_aim(name):
+        expected = f"1 to {AIM_CHARACTERS_MAX} printable characters"
+        reader.problem(value.line, value.shown, expected, "Write the name of an API or function, as gateways know it.")
+    return name
 
 
 def _update(reader: Reader, keys: dict[str, Value], duration_s: int) -> ForceUpdate | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from starlette.requests import Request
 
 from monitor.console.clients import Limits, Lockout, Pace, network_of
 from monitor.console.refusals import Kind, Refusals, Why
@@ -47,6 +48,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None
     page: str
     headers: Mapping[str, str]
+
+    @staticmethod
+    def of(request: Request, page: str) -> Asked:
+        return Asked(address=request.client.host if request.client else None, page=page, headers=request.headers)
 
 
 _TOLD: Final = {
@@ -98,6 +103,13 @@ class Guard:
                 return None
             raise self._refused(asked, Why.ROLE, token.id)
         return token
+
+    def recheck(self, asked: Asked, token: Token) -> None:
+        """Raise `Refused` where a token that was let in is revoked or over by now: for answers that were long in coming."""
+        known = self._known.get(token.id)
+        state = known.state(self._clock()) if known is not None else Why.REVOKED.value
+        if state != "valid":
+            raise self._refused(asked, Why(state), token.id)
 
     def _verified(self, asked: Asked, text: str, client: str, now_s: float) -> Token:
         key, secret = parts_of(text) or ("", "")

@@ -11,9 +11,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from monitor.console.pages import json_answer
+from monitor.console.pages import Page, json_answer
 
 HEADER_BYTES_MAX: Final = 16 * 1024
+
+STRANGER_BYTES_MAX: Final = 16 * 1024
+"""How large a body of a page may be that strangers are answered on. It takes no place of those that bring events: nobody
+without a token keeps out those with one."""
+
 REQUEST_S_MAX: Final = 60.0
 """Time for a body to come, and for the answer to be taken."""
 
@@ -32,33 +37,40 @@ class RequestBounds(msgspec.Struct, frozen=True, kw_only=True):
 class Bounded:
     """Stands before the pages. Requests that bring a body are counted and bounded; those of other pages may bring none."""
 
-    def __init__(self, app: ASGIApp, body_routes: Sequence[BaseRoute], bounds: RequestBounds) -> None:
+    def __init__(self, app: ASGIApp, takers: Sequence[tuple[BaseRoute, Page]], bounds: RequestBounds) -> None:
+        """`takers` are the pages that take a body, with their routes."""
         self._app = app
-        self._body_routes = body_routes
+        self._takers = takers
         self._bounds = bounds
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope.get("headers") or ())
-        takes_body = any(route.matches(scope)[0] is Match.FULL for route in self._body_routes)
-        refusal = self._refusal(headers, takes_body=takes_body)
+        page = self._page(scope)
+        counts = page is not None and not page.is_open
+        refusal = _malformed(scope) or self._refusal(dict(scope["headers"]), self._most(page), counts=counts)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        self.in_flight += takes_body
+        self.in_flight += counts
         try:
             await self._in_time(scope, receive, send)
         finally:
-            self.in_flight -= takes_body
+            self.in_flight -= counts
 
-    def _refusal(self, headers: dict[bytes, bytes], *, takes_body: bool) -> Response | None:
+    def _page(self, scope: Scope) -> Page | None:
+        """The page that is asked, where it is one that takes a body."""
+        return next((page for route, page in self._takers if route.matches(scope)[0] is Match.FULL), None)
+
+    def _most(self, page: Page | None) -> int:
+        if page is None:
+            return 0
+        return min(STRANGER_BYTES_MAX, self._bounds.body_bytes_max) if page.is_open else self._bounds.body_bytes_max
+
+    def _refusal(self, headers: dict[bytes, bytes], most: int, *, counts: bool) -> Response | None:
         length = headers.get(b"content-length", b"0")
-        most = self._bounds.body_bytes_max if takes_body else 0
-        if sum(len(name) + len(value) for name, value in headers.items()) > HEADER_BYTES_MAX:
-            return _closing(431, f"more than {HEADER_BYTES_MAX} bytes of headers")
-        if (b"transfer-encoding" in headers and not takes_body) or not length.isdigit() or int(length[:20]) > most:
+        if (b"transfer-encoding" in headers and not most) or not length.isdigit() or int(length[:20]) > most:
             return _closing(413, f"a body of more than {most} bytes")
-        if takes_body and self.in_flight >= self._bounds.in_flight_max:
+        if counts and self.in_flight >= self._bounds.in_flight_max:
             return json_answer({"message": "too many requests are under way"}, 429, retry_after_s=BUSY_S)
         return None
 
@@ -77,6 +89,17 @@ class Bounded:
             if begun:
                 raise  # the server closes the connection
             await _closing(408, f"the request took more than {REQUEST_S_MAX:.0f} s")(scope, receive, send)
+
+
+def _malformed(scope: Scope) -> Response | None:
+    """Refuses a head that is too long, or that a proxy before us may have read otherwise: two requests could be one, or one two."""
+    headers = scope["headers"]
+    names = {name for name, _ in headers}
+    if sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES_MAX:
+        return _closing(431, f"more than {HEADER_BYTES_MAX} bytes of headers")
+    if b"transfer-encoding" in names and (b"content-length" in names or scope["http_version"] == "1.0"):
+        return _closing(400, "Transfer-Encoding goes neither with Content-Length nor with HTTP/1.0")
+    return None
 
 
 def _closing(status: int, message: str) -> Response:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from detectors.finding import Scope
-from monitor.console.access import Refused
+from monitor.console.access import Asked, Guard, Refused
 from monitor.console.pages import Page, json_answer
 from monitor.console.waiting import Watch
 from monitor.notifiers.alert import told_time
@@ -38,7 +38,7 @@ _ENFORCED: Final = frozenset({Reason.PLAYBOOK, Reason.OPERATOR})
 _ENDED: Final = frozenset({DecisionState.EXPIRED, DecisionState.REVOKED, DecisionState.SUPERSEDED})
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for; no `scopes` are all."""
 
     after: int
@@ -46,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float = 0.0
 
     @staticmethod
-    def of(query: Mapping[str, str]) -> Asked:
+    def of(query: Mapping[str, str]) -> Question:
         """Read a query. Raises `Refused` with what is wrong with it."""
         after, wait_s = query.get("after", "0"), query.get("wait_s", "0")
         if not (after.isascii() and after.isdigit() and len(after) <= 18):
@@ -57,7 +57,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             waits = -1.0
         if not 0 <= waits <= WAIT_S_MAX:
             raise Refused(400, f"wait_s is a number of seconds, 0 to {WAIT_S_MAX:.0f}")
-        return Asked(after=int(after), scopes=_scopes(query.get("scopes", "")), wait_s=waits)
+        return Question(after=int(after), scopes=_scopes(query.get("scopes", "")), wait_s=waits)
 
 
 def is_in_force(of: NumberedDecision, now: int) -> bool:
@@ -74,16 +74,18 @@ def has_begun(of: NumberedDecision) -> bool:
 class ChangesPage:
     """Gives changes, and puts off answers that would be empty."""
 
-    def __init__(self, record: Record, clock: Callable[[], int], watch: Watch) -> None:
+    def __init__(self, record: Record, clock: Callable[[], int], watch: Watch, guard: Guard) -> None:
         self._record = record
+        self._guard = guard
         self._clock = clock
         self._watch = watch
 
     def pages(self) -> list[Page]:
         return [Page(PATH, ("GET",), self._answer, Role.BOUNCER)]
 
-    async def _answer(self, request: Request, _token: Token | None) -> Response:
-        asked = Asked.of(request.query_params)
+    async def _answer(self, request: Request, token: Token | None) -> Response:
+        assert token is not None  # noqa: S101 - this page is for nobody else
+        asked = Question.of(request.query_params)
         ends = asyncio.get_running_loop().time() + asked.wait_s
         while True:
             seen, told = await run_in_threadpool(self._told, asked)
@@ -91,7 +93,9 @@ class ChangesPage:
             if told["changes"] or told["more"] or (asked.after and told["anew"]) or left_s <= 0:
                 return json_answer(told)
             asked = msgspec.structs.replace(asked, after=told["position"])
-            if not await self._is_woken(request, seen, left_s):
+            is_woken = await self._is_woken(request, seen, left_s)
+            self._guard.recheck(Asked.of(request, PATH), token)
+            if not is_woken:
                 return json_answer(told)
 
     async def _is_woken(self, request: Request, seen: int, wait_s: float) -> bool:
@@ -105,7 +109,7 @@ class ChangesPage:
             waiting.cancel()
             gone.cancel()
 
-    def _told(self, asked: Asked) -> tuple[int, dict[str, Any]]:
+    def _told(self, asked: Question) -> tuple[int, dict[str, Any]]:
         """How far the record has come, and an answer from what it holds."""
         now, last = self._clock(), self._record.last_decision_change()
         is_ours = self._record.decision_floor() < asked.after <= last

@@ -49,9 +49,9 @@ class HttpServer:
         self.pages: Final = tuple(sorted(pages, key=lambda page: "{" in page.path))
         """All that is answered; a page of a name of its own before those that take any name there."""
         routes = [Route(page.path, self._endpoint(page), methods=list(page.methods)) for page in self.pages]
-        bodies = [route for route, page in zip(routes, self.pages, strict=True) if page.takes_body]
+        takers = [(route, page) for route, page in zip(routes, self.pages, strict=True) if page.takes_body]
         app = Starlette(routes=routes, exception_handlers={HTTPException: _told})
-        self._server = _Server(_settings(Bounded(app, bodies, bounds or RequestBounds()), certificates))
+        self._server = _Server(_settings(Bounded(app, takers, bounds or RequestBounds()), certificates))
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     @property
@@ -92,8 +92,7 @@ class HttpServer:
 
     def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            address = request.client.host if request.client else None
-            asked = Asked(address=address, page=page.path, headers=request.headers)
+            asked = Asked.of(request, page.path)
             try:
                 return await page.answer(request, self._guard.admit(asked, page.role, optional=page.is_open))
             except Refused as refused:

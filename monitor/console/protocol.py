@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any, Final
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 CONNECTIONS_MAX: Final = 256
@@ -60,6 +61,16 @@ class PatientProtocol(H11Protocol):
         self._lost = exc or True
         self._relax()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request; where an answer has begun already, as to a body that breaks off later, only the end is left."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+
+    def _should_upgrade(self) -> bool:
+        return False  # there is nothing to upgrade to, and HTTP lets us go on as if it had not been asked
 
     def _has_too_many(self, connections: Iterable[Any]) -> bool:
         host = self.client[0] if self.client else ""

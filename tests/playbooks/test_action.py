@@ -40,6 +40,14 @@ def test_a_throttle_lets_something_through():
         Throttle(duration_s=60, limit=0, per_s=1)
 
 
+@pytest.mark.parametrize("target", ["", "share\n", "\x1b[2J", "x" * 129])
+def test_what_goes_to_gateways_and_terminals_is_a_name(target):
+    with pytest.raises(ValueError, match="target"):
+        FunctionBan(duration_s=60, target=target)
+    with pytest.raises(ValueError, match="target"):
+        Throttle(duration_s=60, target=target, limit=1, per_s=1)
+
+
 @pytest.mark.parametrize(("version", "grace_s"), [("newest", 0), ("1.0", 86_400), ("1.0", -1), ("", 0)])
 def test_an_update_is_to_a_version_and_its_deadline_lies_before_its_end(version, grace_s):
     with pytest.raises(ValueError, match=r"version_min|deadline"):

@@ -53,6 +53,7 @@ def test_a_playbook_is_read_whole():
         ("{risk: 20}", "{risks: 20}", 13, "the unknown key 'risks' in when"),
         ("{risk: 20}", "{risk: 101}", 13, "101"),
         ("target: login,", "target: login, speed: 3,", 19, "the unknown key 'speed' in a throttle"),
+        ("target: login,", 'target: "log\\nin",', 19, "'log\\nin'"),
         (" limit: 60,", "", 19, "a throttle without 'limit'"),
         ("limit: 60", "limit: 0", 19, "0"),
         ("type: warn", "type: scold", 15, "'scold'"),

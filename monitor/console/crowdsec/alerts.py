@@ -69,7 +69,7 @@ class Listed:
         given = {name: query.get(theirs, query.get(name)) for name, theirs in names.items()}
         kept = {name: value for name, value in query.items() if name in {"scope", "value", "ip", "range", "contains"}}
         self.wanted: Wanted = wanted({**kept, **{name: value for name, value in given.items() if value}})
-        self.since = now - _span(query.get("since")) if query.get("since") else 0
+        self.since = max(now - _span(query.get("since")), 0) if query.get("since") else 0
         self.until = now - _span(query.get("until"))
         self.active = now if query.get("has_active_decision") == "true" else None
         self.limit = _limit(query.get("limit"))

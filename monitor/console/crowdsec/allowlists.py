@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from monitor.console.access import Refused
 from monitor.console.bodies import read_body
 from monitor.console.bounds import RequestBounds
 from monitor.console.crowdsec.answers import forbidden, unauthorized
-from monitor.console.crowdsec.wanted import network_of
+from monitor.console.crowdsec.wanted import Network, network_of
 from monitor.console.pages import HEADERS, Page, json_answer
 from monitor.notifiers.alert import told_time
 from monitor.stores import Standing, StandingKind
@@ -58,7 +59,7 @@ class AllowlistPages:
         return json_answer(await self._told(request))
 
     async def _check(self, request: Request, _token: Token | None) -> Response:
-        found = _covering(await self._exempt(), request.path_params["target"])
+        found = Exempt(await self._exempt()).covering(network_of(request.path_params["target"]))
         if request.method == "HEAD":
             return Response(status_code=204 if found is None else 200, headers=HEADERS)
         reason = "" if found is None else f"{found.value} from {NAME} ({found.reason})"
@@ -71,8 +72,9 @@ class AllowlistPages:
             raise Refused(400, "targets are expected") from None
         if not 0 < len(targets) <= TARGETS_MAX:
             raise Refused(400, f"1 to {TARGETS_MAX} targets are expected")
-        exempt = await self._exempt()
-        results = [{"target": one, "allowlists": [NAME]} for one in targets if _covering(exempt, one) is not None]
+        asked = {target: network_of(target) for target in targets}
+        exempt = Exempt(await self._exempt())
+        results = [{"target": one, "allowlists": [NAME]} for one in targets if exempt.covering(asked[one]) is not None]
         return json_answer({"results": results})
 
     async def _metrics(self, request: Request, _token: Token | None) -> Response:
@@ -106,16 +108,22 @@ def _item(of: Standing) -> dict[str, str]:
     }
 
 
-def _covering(exempt: Sequence[Standing], target: str) -> Standing | None:
-    """The exemption of an address or range that holds all of a target. Raises `Refused` for a target that is neither."""
-    asked = network_of(target)
-    for one in exempt:
-        if one.scope not in {Scope.ADDRESS, Scope.RANGE}:
-            continue
-        try:
-            held = ipaddress.ip_network(one.value, strict=False)
-        except ValueError:
-            continue
-        if held.version == asked.version and asked.subnet_of(held):  # type: ignore[arg-type]
-            return one
-    return None
+class Exempt:
+    """The exemptions of addresses and ranges, by network: looking one up takes no longer where there are many."""
+
+    def __init__(self, standings: Sequence[Standing]) -> None:
+        self._by_network: dict[Network, Standing] = {}
+        for one in standings:
+            if one.scope in {Scope.ADDRESS, Scope.RANGE}:
+                with suppress(ValueError):  # of an earlier version, that took anything
+                    self._by_network.setdefault(ipaddress.ip_network(one.value, strict=False), one)
+        self._lengths = sorted({(network.version, network.prefixlen) for network in self._by_network})
+
+    def covering(self, asked: Network) -> Standing | None:
+        """The widest one that holds all of a network."""
+        for version, length in self._lengths:
+            if version == asked.version and length <= asked.prefixlen:
+                found = self._by_network.get(asked.supernet(new_prefix=length))
+                if found is not None:
+                    return found
+        return None

@@ -70,7 +70,7 @@ def action_of(asked: GivenDecision) -> Action:
     if kind == "throttle":
         pace, _, target = rest.partition(":")
         limit, _, per_s = pace.partition("/")
-        if not (limit.isdigit() and per_s.isdigit() and len(pace) < 20):
+        if not (pace.isascii() and limit.isdigit() and per_s.isdigit() and len(pace) < 20):
             raise Refused(422, f"a throttle says how much: one of {TYPES} is expected")
         fields |= {"limit": int(limit), "per_s": int(per_s), **({"target": target} if target else {})}
     elif kind == "function-ban":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -31,9 +31,9 @@ LIFTED_MAX: Final = 1000
 
 REASON: Final = "over CrowdSec's Local API"
 
-_FILTERS: Final = frozenset(
-    {"scope", "scopes", "value", "type", "ip", "range", "contains", "origin", "scenario", "uuid"}
-)
+_FILTERS: Final = frozenset({"scope", "value", "ip", "range", "contains", "origin", "scenario"})
+_OF_DECISIONS: Final = _FILTERS | {"scopes", "type", "uuid"}
+_OF_ALERTS: Final = _FILTERS | {"since", "until", "limit", "has_active_decision"}
 
 
 class MachinePages:
@@ -95,9 +95,7 @@ class MachinePages:
             ).decision
 
     def _lift(self, request: Request, token: Token, _body: bytes) -> Response:
-        query = dict(request.query_params)
-        if unknown := sorted(query.keys() - _FILTERS):
-            raise Refused(400, f"'{unknown[0][:32]}' doesn't exist: nothing was lifted")
+        query = _known(request, _OF_DECISIONS)
         uuid = query.pop("uuid", None)
         if "scopes" in query:
             query["scope"] = query.pop("scopes")
@@ -106,7 +104,10 @@ class MachinePages:
         return _lifted(self._all_lifted(meant, token))
 
     def _lift_alerts(self, request: Request, token: Token, _body: bytes) -> Response:
-        query = {**request.query_params, "has_active_decision": "true", "limit": "0"}
+        query = _known(request, _OF_ALERTS)
+        if query.get("has_active_decision", "true") != "true":
+            return _lifted(0)  # those that are over are kept: there is nothing to lift
+        query |= {"has_active_decision": "true", "limit": "0"}
         return _lifted(self._all_lifted(Listed(query, self._api.clock()).of(self._api.store), token))
 
     def _lift_one(self, request: Request, token: Token, _body: bytes) -> Response:
@@ -143,6 +144,14 @@ class MachinePages:
         if found is None:
             raise Refused(404, "object not found")
         return found
+
+
+def _known(request: Request, filters: Collection[str]) -> dict[str, str]:
+    """What a query says. Raises `Refused` for a filter that is none here: without it more would be lifted than is meant."""
+    query = dict(request.query_params)
+    if unknown := sorted(query.keys() - set(filters)):
+        raise Refused(400, f"'{unknown[0][:32]}' doesn't exist: nothing was lifted")
+    return query
 
 
 def _lifted(count: int) -> Response:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from detectors.finding import Scope
 from monitor.audit import AuditEntry
+from monitor.console import access, waiting
 from monitor.console import changes as page
-from monitor.console import waiting
 from monitor.responding.lifting import revoke
 from monitor.stores import Turn
 from monitor.stores.backup import _begin_anew
@@ -197,6 +197,19 @@ def test_what_another_process_commits_wakes_too(site, token, monkeypatch):
     assert [change["id"] for change in told[0]["changes"]] == ["d1"]
 
 
+def test_a_token_that_is_revoked_while_it_waits_is_told_nothing_more(site, token, monkeypatch):
+    monkeypatch.setattr(access, "FRESH_S", 0.0)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(site.get(PATH, token, params={"wait_s": 20}, timeout=40)))
+    thread.start()
+    _until(lambda: site.front.watch._waiting)
+    site.store.revoke_token(token.split("_")[1], "operator:ann", "lost", site.now)
+    decided(site, made(site))
+    thread.join(5)
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(401, {"message": "this token was revoked"})]
+    assert [(page, why) for _, page, why in site.refused()] == [(PATH, "revoked")]
+
+
 def test_with_nothing_new_the_answer_comes_when_the_time_is_over(site, token):
     begun = time.monotonic()
     assert asked(site, token, wait_s=0.3) == {"position": 0, "more": False, "anew": True, "changes": []}
@@ -248,13 +261,14 @@ STEPS = st.one_of(
 def test_however_one_asks_one_ends_with_what_is_in_force(tmp_path_factory, monkeypatch, steps):
     store = scratch_store(tmp_path_factory.mktemp("record"))
     clock = [1000 * SECOND]
-    asks = page.ChangesPage(store, lambda: clock[0], waiting.Watch(store.last_decision_change))
+    watch = waiting.Watch(store.last_decision_change)
+    asks = page.ChangesPage(store, lambda: clock[0], watch, guard=None)
     held, position, turn = {}, 0, 0
 
     def ask(most):
         nonlocal position
         monkeypatch.setattr(page, "CHANGES_MAX", most)
-        _, answer = asks._told(page.Asked(after=position))
+        _, answer = asks._told(page.Question(after=position))
         position = answer["position"]
         for change in answer["changes"]:
             held.pop(change["id"], None)

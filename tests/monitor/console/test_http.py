@@ -111,6 +111,54 @@ def test_a_head_that_does_not_come_in_time_ends_the_connection(site, monkeypatch
             assert slow.recv(1) == b""
 
 
+def _said(site, raw: bytes) -> bytes:
+    """What the server answers to bytes, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", site.front.server.port), timeout=3) as connection:
+        connection.sendall(raw)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /v1/watchers/login HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        b"POST /v1/watchers/login HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+        b"POST /v1/watchers/login HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 0\r\n",
+        b"POST /v1/watchers/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+    ],
+)
+def test_a_body_whose_end_others_may_see_elsewhere_ends_the_connection(site, head):
+    answer = _said(
+        site, head + b"\r\n3\r\nabc\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_a_body_that_breaks_off_after_its_answer_is_no_fault(site):
+    with socket.create_connection(("127.0.0.1", site.front.server.port), timeout=3) as connection:
+        connection.sendall(b"POST /v1/watchers HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        answer = b""
+        while not answer.endswith(b"}\n"):
+            answer += connection.recv(1 << 16)
+        assert answer.startswith(b"HTTP/1.1 422 ")
+        connection.sendall(b"ZZ\r\n")
+        assert _is_closed(connection)
+    assert "Fatal" not in site.log.getvalue()
+
+
+def test_asking_for_another_protocol_changes_nothing(site, caplog):
+    answer = _said(site, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert caplog.text == ""
+
+
+def test_headers_of_one_name_count_each(site):
+    assert _said(site, b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: 1234567\r\n" * 3000 + b"\r\n").startswith(
+        b"HTTP/1.1 431"
+    )
+
+
 def test_connections_beyond_the_bound_are_closed_at_once(site, monkeypatch):
     monkeypatch.setattr(protocol, "CONNECTIONS_MAX", 3)
     held = [socket.create_connection(("127.0.0.1", site.front.server.port), timeout=5) for _ in range(3)]

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import socket
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -72,6 +74,16 @@ def test_a_machine_logs_in_with_a_token_and_is_out_once_it_is_revoked(machine):
     assert machine.login(machine.text).status_code == 401
 
 
+def test_logins_are_short_and_keep_no_place_of_events(machine):
+    length = {"Content-Length": "20000"}
+    assert machine.client.post("/v1/watchers/login", content=b" " * 20_000, headers=length).status_code == 413
+    bounded = machine.daemon.front.server._server.config.app
+    with socket.create_connection(("127.0.0.1", machine.daemon.front.server.port)) as slow:
+        slow.sendall(b"POST /v1/watchers/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        time.sleep(0.2)
+        assert bounded.in_flight == 0
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"password": 7}', b'{"machine_id": "x"}'])
 def test_a_login_that_is_none_is_refused(machine, body):
     assert machine.client.post("/v1/watchers/login", content=body).status_code == 400
@@ -137,6 +149,9 @@ def test_what_is_protected_stays_so(machine):
         {"kind": "captcha:x"},
         {"kind": "function-ban"},
         {"kind": "throttle:0/60"},
+        {"kind": "throttle:²/60"},
+        {"kind": "throttle:60/9999999999"},
+        {"kind": "function-ban:\0"},
         {"duration": "never"},
         {"duration": "-1h"},
         {"scope": "Planet"},
@@ -195,6 +210,12 @@ def test_a_filter_that_is_not_known_lifts_nothing(several):
     assert len(several.listed("?has_active_decision=true")) == 4
 
 
+def test_deleting_alerts_by_what_is_not_known_or_is_over_lifts_nothing(several):
+    assert several.ask("DELETE", "/v1/alerts?scope=AppId&alert_source=x").status_code == 400
+    assert several.ask("DELETE", "/v1/alerts?has_active_decision=false").json() == {"nbDeleted": "0"}
+    assert len(several.listed("?has_active_decision=true")) == 4
+
+
 def test_deleting_alerts_lifts_what_is_in_force_and_keeps_the_record(several):
     assert several.ask("DELETE", "/v1/alerts/1").json() == {"nbDeleted": "1"}
     assert several.ask("DELETE", "/v1/alerts?scope=AppId").json() == {"nbDeleted": "1"}
@@ -217,6 +238,10 @@ def test_deleting_alerts_lifts_what_is_in_force_and_keeps_the_record(several):
 )
 def test_alerts_are_filtered(several, query, values):
     assert several.listed(query) == values
+
+
+def test_who_asks_since_before_all_time_is_given_all(several):
+    assert len(several.listed("?since=99999999999999h")) == 4
 
 
 @pytest.mark.parametrize("path", ["/v1/alerts?since=toto", "/v1/alerts?limit=x", "/v1/alerts/x", "/v1/decisions/x"])
