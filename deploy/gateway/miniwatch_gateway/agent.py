@@ -83,7 +83,7 @@ class Agent:
             self._known, self._read_at = self._all(), time.monotonic()
             return True
         answer = self.miniwatch.changes(known.position, self._wait_s(known))
-        if answer.position < known.position:  # a record that was restored goes on from an earlier place
+        if answer.anew and known.position:  # the record was restored: what it has lost is not said to have ended
             self._known = self._all()
             return True
         known.take(answer)

@@ -36,10 +36,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page of changes: decisions that are in force as they now stand, and the numbers of those that have ended."""
+    """A page of changes: decisions that are in force as they now stand, and the numbers of those that have ended.
+
+    `anew`: it does not go on from the position that was asked for, but begins with all that is in force.
+    """
 
     position: int
     more: bool
+    anew: bool
     in_force: tuple[Decision, ...]
     ended: tuple[int, ...]
 
@@ -76,11 +80,11 @@ def read_answer(body: bytes) -> Answer:
     """An answer from its JSON. Raises `UnreadableAnswer`; what it has beyond the promised is left alone."""
     try:
         said = json.loads(body)
-        position, more, changes = said["position"], said["more"], said["changes"]
-        if type(position) is not int or type(more) is not bool or not isinstance(changes, list):
-            raise UnreadableAnswer("position, more and changes are not a number, a truth value and a list")
+        position, more, anew, changes = said["position"], said["more"], said["anew"], said["changes"]
+        if type(position) is not int or type(more) is not bool or type(anew) is not bool or type(changes) is not list:
+            raise UnreadableAnswer("position, more, anew and changes are not a number, two truth values and a list")
         ended = tuple(_number(change) for change in changes if not change["in_force"])
-        return Answer(position, more, tuple(_decision(change) for change in changes if change["in_force"]), ended)
+        return Answer(position, more, anew, tuple(_decision(change) for change in changes if change["in_force"]), ended)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnreadableAnswer(f"{type(error).__name__}: {error}") from None
 

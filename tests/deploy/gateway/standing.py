@@ -122,7 +122,7 @@ class Changes(_Serving):
 
     def __init__(self, page=1000):
         self._rows = {}
-        self._sequence = 0
+        self._sequence = self._floor = 0
         self._told = threading.Condition()
         self.token, self.page, self.asked = "mw_secret", page, []
         changes = self
@@ -148,14 +148,23 @@ class Changes(_Serving):
     def since(self, after, wait_s):
         with self._told:
             self.asked.append(after)
-            self._told.wait_for(lambda: self._sequence > after, wait_s)
+            self._told.wait_for(lambda: self._sequence != after or 0 < after <= self._floor, wait_s)
+            after = after if self._floor < after <= self._sequence else 0
             rows = sorted(
                 (row for row in self._rows.values() if row["changed"] > after), key=lambda row: row["changed"]
             )
             page = rows[: self.page]
             more = len(rows) > len(page)
             told = [row for row in page if after or row["in_force"]]
-            return {"position": page[-1]["changed"] if more else self._sequence, "more": more, "changes": told}
+            position = page[-1]["changed"] if more else self._sequence
+            return {"position": position, "more": more, "anew": not after, "changes": told}
+
+    def restore(self, *decisions, at, floor):
+        """In place of all that was, a record with these decisions, whose changes after a floor have other places than before."""
+        with self._told:
+            self._rows = {decision.number: changed(decision, at, in_force=True) for decision in decisions}
+            self._sequence, self._floor = at, floor
+            self._told.notify_all()
 
 
 @dataclass

@@ -73,15 +73,13 @@ def test_while_miniwatch_is_away_decisions_hold_and_end_at_their_time(gateway, t
         assert gateway.ask(app="wx02")[0] == 403
 
 
-def test_a_record_that_was_restored_is_read_from_its_beginning(gateway, changes, tmp_path):
+@pytest.mark.parametrize(("at", "floor"), [(2, 0), (9, 7)], ids=["earlier", "later"])
+def test_a_record_that_was_restored_is_read_from_its_beginning(gateway, changes, tmp_path, at, floor):
     agent = gateway.agent(_miniwatch(changes, tmp_path))
     changes.put(*(decided("ban", value=f"wx{number}", number=number) for number in range(1, 6)))
     with _running(agent):
         assert _becomes(gateway, 403, app="wx5")
-        with changes._told:
-            changes._rows = {7: changes._rows[3] | {"number": 7, "value": "wx7", "changed": 2}}
-            changes._sequence = 2
-            changes._told.notify_all()
+        changes.restore(decided("ban", value="wx7", number=7), at=at, floor=floor)
         assert _becomes(gateway, 200, app="wx5", within_s=12)
         assert gateway.ask(app="wx7")[0] == 403
 

@@ -171,7 +171,7 @@ def test_decisions_that_begin_and_end_are_followed():
 
 
 def _answer(position, *changes):
-    return json.dumps({"position": position, "more": False, "changes": changes}).encode()
+    return json.dumps({"position": position, "more": False, "anew": False, "changes": changes}).encode()
 
 
 @pytest.mark.parametrize(
