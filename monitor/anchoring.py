@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from monitor.audit.anchors import Anchor, append_anchor
 from monitor.config import Config
+from monitor.moments import HOUR_US
 from monitor.notifiers.alert import told_time
 from monitor.signing import SigningKey, read_key
 from monitor.stores import Anchored, Message
@@ -16,8 +17,6 @@ from monitor.telemetry.upkeep import AnchorFailed, AnchorMade
 
 LOOK_S: Final = 30.0
 """How soon it is seen that an anchor is due."""
-
-HOUR_US: Final = 3_600_000_000
 
 
 class AnchorStore(Protocol):

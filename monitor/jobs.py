@@ -17,6 +17,7 @@ from monitor.enforcers.catching_up import LOOK_S as CATCH_UP_S
 from monitor.enforcers.catching_up import CatchingUp
 from monitor.intake.misread import MisreadWatch
 from monitor.kept import Kept
+from monitor.moments import DAY_US
 from monitor.pipeline import Pipeline
 from monitor.registered import Registered
 from monitor.requests import LOOK_S, Requests
@@ -35,7 +36,6 @@ EXPIRY_S: Final = 1.0
 
 COMPACTION_S: Final = 600.0
 REGISTRY_S: Final = 10.0
-DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

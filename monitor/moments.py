@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 MICROSECONDS: Final = 1_000_000
+HOUR_US: Final = 3_600 * MICROSECONDS
+DAY_US: Final = 24 * HOUR_US
 EXPIRY_DAYS_MAX: Final = 366
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST: Final = -62_135_596_800 * MICROSECONDS

@@ -9,15 +9,13 @@ from typing import Final
 from detectors.event import END_OF_TIME
 from detectors.finding import Severity
 from monitor.alerts import Channel, notices
+from monitor.moments import HOUR_US
 from monitor.notifiers.notice import Notice
 from monitor.stores import Message, Standing, StandingKind
-from playbooks.risk import MICROSECONDS
 from playbooks.trip import Trip
 
 GUARDS: Final = "system:guards"
 """The actor of what guards do."""
-
-HOUR_US: Final = 3600 * MICROSECONDS
 
 
 def shadowing(trips: Sequence[Trip]) -> list[Standing]:

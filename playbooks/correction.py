@@ -160,7 +160,7 @@ class _Comparison:
         standing = {
             (row.entity, slot(row)): row
             for row in self.past.decisions
-            if row.state is DecisionState.ACTIVE and row.expires > self.asked.now and row.id not in self.lifted
+            if row.is_in_force(self.asked.now) and row.id not in self.lifted
         }
         for key, decision in wanted.items():
             current = standing.get((decision.entity, slot(decision)))

@@ -131,6 +131,19 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     def entity(self) -> Entity:
         return Entity(self.scope, self.value)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is or was in force: what was held may end without ever having begun."""
+        return self.reason in _IN_FORCE and (self.state is DecisionState.ACTIVE or self.state in _ENDED)
+
+    def is_in_force(self, now: int) -> bool:
+        """Whether it is carried out at a time, in microseconds."""
+        return self.state is DecisionState.ACTIVE and self.expires > now
+
+
+_IN_FORCE: Final = frozenset({Reason.PLAYBOOK, Reason.OPERATOR})
+_ENDED: Final = frozenset({DecisionState.EXPIRED, DecisionState.REVOKED, DecisionState.SUPERSEDED})
+
 
 RELEASED: Final = "released"
 """The label of a decision that was lifted because of what it rested on, not for what its own rule had said."""

@@ -24,6 +24,14 @@ def parse_duration_s(text: str) -> int:
     return seconds
 
 
+def about_text(seconds: float) -> str:
+    """`270 days`, `90 minutes`: the largest unit of which there are at least two, rounded down."""
+    for name, unit in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * unit:
+            return f"{int(seconds // unit):,} {name}"
+    return f"{seconds:.0f} second{'' if round(seconds) == 1 else 's'}"
+
+
 def duration_text(seconds: int) -> str:
     """`3 days`, `24 hours`: the largest unit that divides evenly, but days only from two on."""
     for name, unit, least in (("day", 86_400, 2), ("hour", 3600, 1), ("minute", 60, 1), ("second", 1, 0)):

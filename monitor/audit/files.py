@@ -26,15 +26,10 @@ INSTALLATION: Final = "installation"
 _SQLITE: Final = b"SQLite format 3\0"
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Line(AuditEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An entry with its place in the chain."""
+
     seq: int
-    time: int
-    actor: str
-    action: str
-    subject: str
-    reason: str
-    before: str
-    after: str
     previous: str
     hash: str
 

@@ -22,7 +22,6 @@ from monitor.console.waiting import Watch
 from monitor.notifiers.alert import told_time
 from monitor.stores.record import NumberedDecision, Record
 from monitor.tokens import Role, Token
-from playbooks.decision import DecisionState, Reason
 
 PATH: Final = "/api/v1/decisions/changes"
 
@@ -33,9 +32,6 @@ LOOKED_AT_MAX: Final = 20_000
 """Changes that are looked at for one answer, those of other scopes included."""
 
 WAIT_S_MAX: Final = 30.0
-
-_ENFORCED: Final = frozenset({Reason.PLAYBOOK, Reason.OPERATOR})
-_ENDED: Final = frozenset({DecisionState.EXPIRED, DecisionState.REVOKED, DecisionState.SUPERSEDED})
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,17 +54,6 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 <= waits <= WAIT_S_MAX:
             raise Refused(400, f"wait_s is a number of seconds, 0 to {WAIT_S_MAX:.0f}")
         return Question(after=int(after), scopes=_scopes(query.get("scopes", "")), wait_s=waits)
-
-
-def is_in_force(of: NumberedDecision, now: int) -> bool:
-    """Whether a decision is to be enforced now."""
-    return of.decision.state is DecisionState.ACTIVE and of.decision.expires > now
-
-
-def has_begun(of: NumberedDecision) -> bool:
-    """Whether a decision is or was in force, so that enforcers may know of it."""
-    decision = of.decision
-    return decision.reason in _ENFORCED and (decision.state is DecisionState.ACTIVE or decision.state in _ENDED)
 
 
 class ChangesPage:
@@ -120,7 +105,7 @@ class ChangesPage:
             page = self._record.decision_changes(position, CHANGES_MAX)
             for change in page:
                 position = change.changed
-                if _is_wanted(change, asked.scopes) and (after or is_in_force(change, now)):
+                if _is_wanted(change, asked.scopes) and (after or change.decision.is_in_force(now)):
                     changes.append(change)
                 if len(changes) == CHANGES_MAX:
                     break
@@ -142,7 +127,7 @@ async def _hung_up(request: Request) -> None:
 
 
 def _is_wanted(change: NumberedDecision, scopes: Collection[Scope]) -> bool:
-    return has_begun(change) and (not scopes or change.decision.scope in scopes)
+    return change.decision.has_begun and (not scopes or change.decision.scope in scopes)
 
 
 def _change(change: NumberedDecision, now: int) -> dict[str, Any]:
@@ -155,7 +140,7 @@ def _change(change: NumberedDecision, now: int) -> dict[str, Any]:
         "type": decision.type,
         "target": decision.target,
         "parameters": decision.parameters,
-        "in_force": is_in_force(change, now),
+        "in_force": change.decision.is_in_force(now),
         "state": decision.state,
         "begun": told_time(decision.time),
         "expires": told_time(decision.expires),

@@ -10,11 +10,10 @@ from typing import Final
 import msgspec
 
 from monitor.audit import AuditEntry
+from monitor.moments import HOUR_US
 
 KINDS_MAX: Final = 50
 """Kinds of refusals (client, why, page, token) that are told apart within an hour; the rest is one figure."""
-
-HOUR_US: Final = 3_600_000_000
 
 
 class Why(StrEnum):

@@ -12,6 +12,7 @@ from monitor.audit import AuditEntry
 from monitor.config import Config
 from monitor.content.in_force import InForce, Installed
 from monitor.content.reload import PROBLEMS_MAX, Reloader, places_told
+from monitor.moments import HOUR_US
 from monitor.notifiers.notice import Notice
 from monitor.packs.manifest import Bounds, PackRefused
 from monitor.packs.shelf import Shelf, Stage
@@ -34,8 +35,6 @@ PACKS_S: Final = 5.0
 WATCHER: Final = "system:pack-watch"
 
 PROBLEMS_IN_NOTICE: Final = 3
-
-HOUR_US: Final = 3_600_000_000
 
 
 class PackChanger:

@@ -6,13 +6,10 @@ from typing import Final
 
 import msgspec
 
-from playbooks.decision import Act, Decision, DecisionState, Mode, Reason, Tier
+from playbooks.decision import Act, Decision, DecisionState, Mode, Tier
 
 CHANNEL: Final = "enforcer"
 """What the names of enforcers' channels begin with."""
-
-_ENDED: Final = frozenset({DecisionState.EXPIRED, DecisionState.REVOKED, DecisionState.SUPERSEDED})
-_IN_FORCE: Final = frozenset({Reason.PLAYBOOK, Reason.OPERATOR})
 
 
 class Enforcer(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +40,11 @@ class Enforcer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def is_in_force(decision: Decision) -> bool:
+def begins(decision: Decision) -> bool:
     """Whether a decision is carried out from now on, as it was just written."""
     return decision.mode is Mode.LIVE and decision.state is DecisionState.ACTIVE
 
 
 def has_ended(decision: Decision) -> bool:
-    """Whether a decision is no longer carried out, and was before: held ones end without ever having begun."""
-    return decision.mode is Mode.LIVE and decision.state in _ENDED and decision.reason in _IN_FORCE
+    """Whether a decision is no longer carried out, and was before."""
+    return decision.mode is Mode.LIVE and decision.has_begun and decision.state is not DecisionState.ACTIVE

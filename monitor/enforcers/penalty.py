@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
-from monitor.enforcers import Enforcer, is_in_force
+from monitor.enforcers import Enforcer, begins
 from monitor.notifiers.alert import told_text, told_time
 from playbooks.decision import Act, Decision
 
@@ -47,7 +47,7 @@ _SECOND_US: Final = 1_000_000
 def penalty(decision: Decision, enforcer: Enforcer, now: int) -> bytes:
     """The body of the message to an enforcer; `now`, in microseconds, is when it is written."""
     event_type, detail = _detail(decision)
-    in_force = is_in_force(decision)
+    in_force = begins(decision)
     value = told_text(decision.value)
     told: dict[str, Any] = {
         "ToUserName": value,

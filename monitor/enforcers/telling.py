@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from monitor.config import Config
-from monitor.enforcers import Enforcer, has_ended, is_in_force
+from monitor.enforcers import Enforcer, begins, has_ended
 from monitor.enforcers.penalty import penalty
 from monitor.stores import Message
 from monitor.stores.deciding import Tell, nothing
@@ -30,7 +30,7 @@ def telling(enforcers: Sequence[Enforcer], clock: Callable[[], int]) -> Tell:
         return nothing
 
     def tell(decisions: Sequence[Decision]) -> Sequence[Message]:
-        changed = [*filter(is_in_force, decisions), *filter(has_ended, decisions)]
+        changed = [*filter(begins, decisions), *filter(has_ended, decisions)]
         now = clock() if changed else 0
         return [
             _message(decision, enforcer, now)

@@ -16,8 +16,9 @@ from typing import Final
 
 import polars as pl
 
-from detectors.event import ARRIVAL, DTYPES, INDEX, MICROSECONDS, TIME, kind_of
+from detectors.event import ARRIVAL, DTYPES, INDEX, TIME, kind_of
 from monitor.durable import make_folder, write_file
+from monitor.moments import DAY_US
 from monitor.refusal import refusals_told
 from monitor.stores import Segment, StoreError
 from monitor.stores.segment import (
@@ -35,7 +36,6 @@ from monitor.stores.segment import (
     turns_of,
 )
 
-DAY_US: Final = 86_400 * MICROSECONDS
 DAYS_PER_TURN_MAX: Final = 400
 """Files that one turn may make; events of still older days lie with the oldest of these, and are kept longer."""
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from detectors.finding import Entity, Finding, Scope, Sighting
 from monitor.alerts import alerts
+from monitor.moments import HOUR_US
 from monitor.settings import Settings
 from monitor.stores import Message, Overtaken, Store, Turn
 from monitor.surroundings import Surroundings
@@ -19,8 +20,6 @@ from monitor.tripping import shadowing, told
 from playbooks.decide import decide, decide_in_shadow
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
-
-HOUR_US: Final = 3_600_000_000
 
 
 class TurnCommitter:

@@ -6,6 +6,7 @@ import msgspec
 
 from playbooks.bounds import GuardConfig
 from playbooks.decision import Mode, Tier
+from playbooks.duration import about_text
 from playbooks.guards.proposal import Proposal
 from playbooks.policy import Policy
 from playbooks.risk import MICROSECONDS
@@ -24,11 +25,11 @@ def ailment(health: Health, bounds: GuardConfig) -> str | None:
     """What is wrong with our own telemetry, in a clause; None when it is well."""
     late_s = health.input_late_s
     if health.clock_off_s > bounds.clock_off_s:
-        return f"this machine's clock is off by {health.clock_off_s:,.0f} seconds"
+        return f"this machine's clock is off by {about_text(health.clock_off_s)}"
     if late_s > bounds.input_late_s:
-        return f"the input is {late_s:,.0f} seconds late"
+        return f"the input is {about_text(late_s)} late"
     if health.store_stalled_s > bounds.store_stalled_s:
-        return f"the record has stalled for {health.store_stalled_s:,.0f} seconds"
+        return f"the record has stalled for {about_text(health.store_stalled_s)}"
     if health.dead_letter_share > bounds.dead_letter_share:
         return f"{health.dead_letter_share:.0%} of the latest lines could not be read"
     return None
@@ -42,7 +43,7 @@ def new_rule(proposal: Proposal, policy: Policy) -> str | None:
     age_s = max(0, proposal.clock - since) / MICROSECONDS
     if age_s >= policy.guards.new_rule_s:
         return None
-    return f"its rule came into force {age_s / 60:,.0f} minutes ago"
+    return f"its rule came into force {about_text(age_s)} ago"
 
 
 def loop(proposal: Proposal, _policy: Policy) -> str | None:

@@ -1,6 +1,6 @@
 import pytest
 
-from playbooks.duration import duration_text, parse_duration_s
+from playbooks.duration import about_text, duration_text, parse_duration_s
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1_800), ("24h", 86_400), ("7d", 604_800)])
@@ -19,3 +19,11 @@ def test_nothing_is_permanent_and_nothing_is_guessed(text):
 )
 def test_durations_are_said_in_the_unit_that_fits(seconds, text):
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(23_330_274, "270 days"), (7_000, "116 minutes"), (7_200, "2 hours"), (119.6, "120 seconds"), (1, "1 second")],
+)
+def test_how_long_something_has_lasted_is_told_in_a_unit_that_people_can_picture(seconds, text):
+    assert about_text(seconds) == text

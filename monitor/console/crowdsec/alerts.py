@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from detectors.finding import Scope
 from monitor.console.access import Refused
-from monitor.console.crowdsec.decisions import has_begun, scenario_of, told
+from monitor.console.crowdsec.decisions import scenario_of, told
 from monitor.console.crowdsec.durations import read
 from monitor.console.crowdsec.wanted import Wanted, wanted
 from monitor.notifiers.alert import told_time
@@ -51,7 +51,7 @@ def alert(of: NumberedDecision, now: int, events: int) -> dict[str, Any]:
         },
         "events": [],
         "meta": [{"key": "state", "value": decision.state.value}],
-        "decisions": [told(of, now)] if has_begun(decision) else [],
+        "decisions": [told(of, now)] if decision.has_begun else [],
     }
 
 

@@ -12,16 +12,13 @@ from typing import Final
 import msgspec
 
 from monitor.console.crowdsec.durations import written
+from monitor.moments import MICROSECONDS
 from monitor.stores.record import NumberedDecision
-from playbooks.decision import Act, Decision, DecisionState, Reason
+from playbooks.decision import Act, Decision
 
 SCENARIO_CHARACTERS_MAX: Final = 255
 OPERATOR: Final = "operator"
 """The origin of what people decided: who it was is no enforcer's business."""
-
-_ENFORCED: Final = frozenset({Reason.PLAYBOOK, Reason.OPERATOR})
-_ENDED: Final = frozenset({DecisionState.EXPIRED, DecisionState.REVOKED, DecisionState.SUPERSEDED})
-_SECOND_US: Final = 1_000_000
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,19 +66,9 @@ def scenario_of(decision: Decision) -> str:
     return text if len(text) <= SCENARIO_CHARACTERS_MAX else text[: SCENARIO_CHARACTERS_MAX - 1] + "…"
 
 
-def is_in_force(decision: Decision, now: int) -> bool:
-    """Whether it is to be enforced now."""
-    return decision.state is DecisionState.ACTIVE and decision.expires > now
-
-
-def has_begun(decision: Decision) -> bool:
-    """Whether it is or was in force."""
-    return decision.reason in _ENFORCED and (decision.state is DecisionState.ACTIVE or decision.state in _ENDED)
-
-
 def is_for_enforcers(decision: Decision) -> bool:
     """Whether it was ever in force, and asks for more than a word to somebody: a warning is enforced by nobody."""
-    return has_begun(decision) and decision.type is not Act.WARN
+    return decision.has_begun and decision.type is not Act.WARN
 
 
 def key_of(decision: Decision) -> tuple[str, str, str]:
@@ -91,5 +78,5 @@ def key_of(decision: Decision) -> tuple[str, str, str]:
 
 def _left_s(decision: Decision, now: int) -> int:
     """At least a second while it is in force, at most a second ago once it is not."""
-    left = -(-(decision.expires - now) // _SECOND_US)
-    return max(left, 1) if is_in_force(decision, now) else min(left, -1)
+    left = -(-(decision.expires - now) // MICROSECONDS)
+    return max(left, 1) if decision.is_in_force(now) else min(left, -1)

@@ -17,6 +17,7 @@ from monitor.console.bodies import read_body
 from monitor.console.bounds import RequestBounds
 from monitor.console.crowdsec.answers import unauthorized
 from monitor.console.pages import Page, json_answer
+from monitor.moments import HOUR_US
 from monitor.notifiers.alert import told_time
 from monitor.tokens import Role, Token
 
@@ -24,7 +25,8 @@ LOGIN: Final = "/v1/watchers/login"
 REGISTER: Final = "/v1/watchers"
 REFRESH: Final = "/v1/refresh_token"
 
-HOUR_US: Final = 3_600_000_000
+
+SESSION_US: Final = HOUR_US
 """After so long a machine logs in again."""
 
 NOT_HERE: Final = "machines do not register themselves here: `miniwatch tokens add NAME --role responder` makes a token, which is the password"
@@ -71,5 +73,5 @@ class LoginPages:
         return self._welcome(token, credential(request.headers) or "")
 
     def _welcome(self, token: Token, text: str) -> Response:
-        ends = min(token.expires, self._clock() + HOUR_US)
+        ends = min(token.expires, self._clock() + SESSION_US)
         return json_answer({"code": 200, "expire": told_time(ends), "token": text})

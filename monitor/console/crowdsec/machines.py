@@ -17,7 +17,6 @@ from monitor.console.bodies import encoding_of, read_body, unpacked
 from monitor.console.bounds import RequestBounds
 from monitor.console.crowdsec.alerts import Listed, alert, events_of
 from monitor.console.crowdsec.answers import unauthorized
-from monitor.console.crowdsec.decisions import is_in_force
 from monitor.console.crowdsec.given import GivenDecision, action_of, entity_of, given
 from monitor.console.pages import HEADERS, Page, json_answer
 from monitor.responding.adding import add
@@ -122,7 +121,7 @@ class MachinePages:
 
     def _is_lifted(self, one: NumberedDecision, token: Token) -> bool:
         now = self._api.clock()
-        if not is_in_force(one.decision, now):
+        if not one.decision.is_in_force(now):
             return False
         try:
             with refusals_told():

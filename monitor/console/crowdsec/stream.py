@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from detectors.finding import Entity
-from monitor.console.crowdsec.decisions import is_for_enforcers, is_in_force, key_of, told
+from monitor.console.crowdsec.decisions import is_for_enforcers, key_of, told
 from monitor.console.crowdsec.wanted import Wanted
 from monitor.stores.record import NumberedDecision, Record
 
@@ -96,13 +96,13 @@ class Stream:
     def _news(self, page: Page) -> Page:
         """What is in force now of all that changed: where only one of a key has ended, the one that is left takes its place."""
         if self._is_whole:
-            return [one for one in page if is_in_force(one.decision, self._now)]
+            return [one for one in page if one.decision.is_in_force(self._now)]
         longest = self._by_key(page)
         return [*{key: longest[key] for one in page if (key := key_of(one.decision)) in longest}.values()]
 
     def _over(self, page: Page) -> Page:
         """What has ended, once for each key, and not where another is in force."""
-        ended = [one for one in page if not is_in_force(one.decision, self._now)]
+        ended = [one for one in page if not one.decision.is_in_force(self._now)]
         if self._is_whole:
             return ended
         longest = self._by_key(ended)

@@ -12,7 +12,8 @@ from monitor.console import access, clients
 from monitor.console.access import credential
 from monitor.console.clients import Limits, Lockout, Pace, network_of
 from monitor.console.pages import Page
-from monitor.console.refusals import HOUR_US, KINDS_MAX, Kind, Refusals, Why
+from monitor.console.refusals import KINDS_MAX, Kind, Refusals, Why
+from monitor.moments import HOUR_US
 from monitor.stores import StoreError
 from monitor.tokens import Role, new_token
 

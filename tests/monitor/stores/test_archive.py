@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from detectors.event import INDEX, INTERNAL
 from monitor import durable
+from monitor.moments import DAY_US
 from monitor.stores import StoreError
-from monitor.stores.archive import DAY_US, Archive
+from monitor.stores.archive import Archive
 from monitor.stores.segment import ROW, TURN, SegmentBroken, near_alike
 
 DAY = 20_454  # 2026-01-01

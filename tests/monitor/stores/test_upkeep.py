@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from detectors.event import INTERNAL
 from monitor import durable
 from monitor.audit import verify
+from monitor.moments import DAY_US
 from monitor.stores import StoreError, Turn, upkeep
-from monitor.stores.archive import DAY_US, Archive
+from monitor.stores.archive import Archive
 from monitor.stores.segment import TURN, SegmentBroken, SegmentFile
 from monitor.testing import scratch_store
 
