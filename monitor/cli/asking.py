@@ -12,7 +12,8 @@ from typer import Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir
-from monitor.cli.printing import visible, write_text
+from monitor.cli.printing import write_text
+from monitor.cli.terminal import visible
 from monitor.clock import now_us
 
 if TYPE_CHECKING:

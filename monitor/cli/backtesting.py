@@ -15,7 +15,8 @@ from typer import Option
 from monitor.cli.leaving import USAGE, Refused, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, Since, Until
 from monitor.cli.past import Cost, Dataset, Sources, go, opened_past, past_configuration, say_end
-from monitor.cli.printing import Column, ObjectWriter, visible, write_rows
+from monitor.cli.printing import Column, ObjectWriter, write_rows
+from monitor.cli.terminal import visible
 from monitor.counting import counted
 
 if TYPE_CHECKING:

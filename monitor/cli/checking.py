@@ -15,7 +15,8 @@ from typer import Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.options import ConfigFile, DataDir
-from monitor.cli.printing import Column, visible, write_rows, write_text
+from monitor.cli.printing import Column, write_rows, write_text
+from monitor.cli.terminal import visible
 from monitor.counting import counted
 
 if TYPE_CHECKING:

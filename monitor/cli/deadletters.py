@@ -14,7 +14,8 @@ from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.lists import Id
 from monitor.cli.moments import short
 from monitor.cli.options import ConfigFile, DataDir, Form, Limit, Output, Since, Until, group
-from monitor.cli.printing import Column, at, limit_of, visible, wire, write_one, write_rows
+from monitor.cli.printing import Column, at, limit_of, wire, write_one, write_rows
+from monitor.cli.terminal import visible
 from monitor.clock import now_us
 from monitor.counting import counted
 from monitor.listing import filters

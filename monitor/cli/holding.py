@@ -15,6 +15,7 @@ from monitor.cli.moments import expiry, short
 from monitor.cli.options import App, ConfigFile, DataDir, Form, Output, ReasonText, ScopeName, Value, group
 from monitor.cli.printing import Column, at, write_rows
 from monitor.cli.stopped import until_text
+from monitor.cli.terminal import visible
 from monitor.clock import now_us
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def resume(reason: ReasonText, config: ConfigFile = None, data_dir: DataDir = No
     _check(reason)
     with record(config, data_dir) as opened:
         lifted = go_on(opened.store, actor(), reason, now_us())
-    say(f"Acts begin again. They were paused since {short(lifted.created)} UTC by {lifted.actor}: {lifted.reason}")
+    say(
+        f"Acts begin again. They were paused since {short(lifted.created)} UTC by {lifted.actor}: {visible(lifted.reason)}"
+    )
 
 
 @maintenance.command("add", epilog='Example: miniwatch maintenance add --app wx01 --until 4h --reason "A new gateway"')
@@ -153,7 +156,7 @@ def unshadow_rule(name: RuleName, reason: ReasonText, config: ConfigFile = None,
         found = [rule for rule in in_shadow(opened.store, now_us()) if rule.startswith(name)]
         rule = found[0] if len(found) == 1 else rule_starting(name, configuration(config, data_dir)).id
         lifted = unshadow(opened.store, rule, actor(), reason, now_us())
-    say(f"Rule {rule} acts again. It was in shadow since {short(lifted.created)} UTC: {lifted.reason}")
+    say(f"Rule {rule} acts again. It was in shadow since {short(lifted.created)} UTC: {visible(lifted.reason)}")
 
 
 def _check(reason: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from monitor.cli.printing import visible
+from monitor.cli.terminal import visible
 
 EVENT_CHARACTERS_MAX: Final = 4_000
 """Of an event that a failure shows."""

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 import typer
 
+from monitor.cli.terminal import visible_lines
 from monitor.counting import counted
 
 DONE: Final = 0
@@ -44,7 +45,7 @@ class Refused(Exception):
 def say(text: str) -> None:
     """Talk: to standard error, so that results can be piped."""
     try:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{visible_lines(text)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         return  # nobody listens; the result counts

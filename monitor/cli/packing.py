@@ -17,7 +17,8 @@ from monitor.cli.asking import tell
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.moments import moment, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, ReasonText
-from monitor.cli.printing import Column, visible, write_rows, write_text
+from monitor.cli.printing import Column, write_rows, write_text
+from monitor.cli.terminal import visible
 from monitor.clock import now_us
 from monitor.counting import counted
 

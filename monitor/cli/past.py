@@ -15,8 +15,8 @@ import typer
 from typer import Option
 
 from monitor.cli.leaving import Refused, say
-from monitor.cli.printing import visible
 from monitor.cli.progress import bar
+from monitor.cli.terminal import visible
 from monitor.counting import counted
 
 if TYPE_CHECKING:

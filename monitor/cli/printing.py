@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
@@ -12,17 +11,12 @@ from typing import Any, Final, TypeVar
 from monitor.cli.leaving import say
 from monitor.cli.moments import short
 from monitor.cli.options import ROWS_MAX, Form
+from monitor.cli.terminal import visible
 
 Row = TypeVar("Row")
 Column = tuple[str, Callable[[Row], object]]
 
 CELL_CHARACTERS_MAX: Final = 200
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def visible(text: object) -> str:
-    """A value as one line of text that cannot drive a terminal, whatever an app put in it."""
-    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), str(text))
 
 
 def wire(row: Any) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from monitor.cli.holding import shadow_rule, unshadow_rule
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, SeverityWord, group
 from monitor.cli.packing import activate_pack, list_packs, make_signing_key, pack_folder, roll_pack_back, verify_pack
-from monitor.cli.printing import Column, visible, write_one, write_pairs, write_rows, write_text
+from monitor.cli.printing import Column, write_one, write_pairs, write_rows, write_text
+from monitor.cli.terminal import visible
 from monitor.counting import counted
 from monitor.listing import filters
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.cli.printing import CELL_CHARACTERS_MAX, STYLES, visible
+from monitor.cli.printing import CELL_CHARACTERS_MAX, STYLES
+from monitor.cli.terminal import visible
 
 
 @dataclass(frozen=True, slots=True)

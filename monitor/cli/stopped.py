@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from monitor.cli.leaving import say
 from monitor.cli.moments import short
+from monitor.cli.terminal import visible
 from monitor.clock import now_us
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ def say_what_is_stopped(store: SqliteStore) -> None:
     now = now_us()
     stop = stopped(store, now)
     if stop is not None:
-        say(f"Acts are paused since {short(stop.created)} UTC {until_text(stop)}, by {stop.actor}: {stop.reason}")
+        say(
+            f"Acts are paused since {short(stop.created)} UTC {until_text(stop)}, by {stop.actor}: {visible(stop.reason)}"
+        )
     for rule, laid in in_shadow(store, now).items():
-        say(f"Rule {rule} is in shadow since {short(laid.created)} UTC: {laid.reason}")
+        say(f"Rule {rule} is in shadow since {short(laid.created)} UTC: {visible(laid.reason)}")
 
 
 def until_text(laid: Standing) -> str:

@@ -17,9 +17,10 @@ from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.moments import short, stamp
 from monitor.cli.opening import record
 from monitor.cli.options import Form
-from monitor.cli.printing import visible, write_one, write_text
+from monitor.cli.printing import write_one, write_text
 from monitor.cli.rule_named import rule_and_counted
 from monitor.cli.spelling import as_written
+from monitor.cli.terminal import visible
 from monitor.cli.window_telling import window_lines, windows_told
 from monitor.counting import counted
 from monitor.pipeline import decoded_fields

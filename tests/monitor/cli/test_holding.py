@@ -43,6 +43,12 @@ def test_who_resumes_what_is_not_paused_is_told(fresh):
     assert "acts are not paused" in fresh.here("resume", *WHY, code=3).stderr
 
 
+def test_a_reason_drives_no_terminal(fresh):
+    fresh.here("pause", "--reason", "\x1b[2J\nActs begin again.")
+    assert "by operator" in (told := fresh.here("decisions", "list").stderr)
+    assert r"\x1b[2J\nActs begin again." in told
+
+
 def test_a_reason_is_asked_for(fresh):
     fresh.here("pause", "--reason", " ", code=2)
 
