@@ -6,12 +6,13 @@ something back, and what people approved, added or lifted meanwhile. Only what f
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
 from playbooks.decide import Weighing, owner_of
-from playbooks.decision import DecisionState, Mode, Reason
+from playbooks.decision import UNCOUNTED, DecisionState, Mode, Reason
 from playbooks.guards.evidence import second_person, thin_evidence, too_long
 from playbooks.guards.health import loop
 from playbooks.guards.standing import exempt
@@ -57,6 +58,7 @@ class World(Weighing):
         for decision in past.decisions:
             if not is_after_undo(decision):
                 self._made.setdefault(key_of(decision), decision)
+        self._asked_for = {(key_of(one), one.time) for one in past.decisions if is_after_undo(one)}
         self._clocks = {one.finding.id: one.clock for one in past.weighed}
 
     def weigh(self, one: Weighed, policy: Policy) -> None:
@@ -92,15 +94,24 @@ class World(Weighing):
         if waiting is not None and key_of(waiting) == key_of(decision):
             self.history.put_in_force(msgspec.structs.replace(decision, state=DecisionState.ACTIVE))
 
-    def stop(self) -> None:
-        """An undo: what had never been in force is not from now on either, but waits for a person."""
+    def stop(self, at: int) -> None:
+        """An undo: what is in force here alone is not from now on either, but waits for a person."""
         for decision in list(self.history.changed.values()):
-            made = self._made.get(key_of(decision))
-            if decision.mode is Mode.LIVE and began(decision) and (made is None or not began_once(made)):
+            if decision.mode is Mode.LIVE and began(decision) and not self._acts_indeed(decision, at):
                 self.history.take_back(decision)
                 if decision.state is DecisionState.ACTIVE:
                     waits = {"state": DecisionState.AWAITING_APPROVAL, "reason": Reason.HELD_UNDO}
                     self.history.hold(msgspec.structs.replace(decision, **waits))
+
+    def _acts_indeed(self, decision: Decision, at: int) -> bool:
+        """Whether it was put in force indeed, and no undo of this time asks for it."""
+        key = key_of(decision)
+        made = self._made.get(key)
+        return is_persons(decision) or (made is not None and began_once(made) and (key, at) not in self._asked_for)
+
+    def counted(self) -> set[Key]:
+        """The acts that are or were in force: earlier offences."""
+        return {key_of(one) for one in self.history.changed.values() if began(one)}
 
     def _is_excepted(self, finding: Finding, clock: int) -> bool:  # noqa: ARG002 - as it was then
         return False
@@ -178,6 +189,8 @@ def _given(
     for decision in past.decisions:
         if is_persons(decision) or is_after_undo(decision) or is_released(decision) or decision.finding is None:
             continue
+        if UNCOUNTED in decision.labels:  # it rested on what counts no longer
+            continue
         order = orders.get(decision.finding)
         if decision.finding not in left_out and (order is None or order < begin):
             given.setdefault("" if order is None else decision.finding, []).append(decision)
@@ -204,5 +217,5 @@ def _words(
         word = past.words.get(decision.id)
         if word is not None and not is_released(decision) and (word.of_person or decision.finding in left_out):
             say(word.time, 1, World.lift, decision)
-    words.extend((time, 2, World.stop) for time in past.undone)
+    words.extend((time, 2, partial(World.stop, at=time)) for time in past.undone)
     return sorted(words, key=lambda said: said[:2])

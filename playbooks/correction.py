@@ -31,8 +31,8 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
 
     `lifted` are decisions taken back: those of the findings themselves, and (labelled as released) those that rested on them. `added`
     would be in force or wait, and are not in the record; live ones wait for a person, whatever the guards say. `kept` are a
-    person's, left as they are though the finding no longer counts. `relabelled` are over: those whose finding no longer counts are no earlier
-    offences, and what was lifted with a finding that counts again no longer speaks against the same act.
+    person's, left as they are though the finding no longer counts. `relabelled` are over: those whose finding no longer counts, or that rested on one,
+    are no earlier offences, and what was lifted with a finding that counts again no longer speaks against the same act.
     """
 
     risks: list[Risk] = msgspec.field(default_factory=list)
@@ -103,15 +103,16 @@ class _Comparison:
         """What is lifted, and what comes in its place."""
         acted, acts = (self._by_key(world.history.standing()) for world in (self.was, self.shall))
         waited, waits = (self._by_key(world.history.asked()) for world in (self.was, self.shall))
+        counted, counts = self.was.counted(), self.shall.counted()
         newly_out = self.asked.after - self.asked.before
         open_keys: set[Key] = set()
         for decision in self.past.decisions:
             if decision.entity not in self.past.entities:
                 continue
-            if decision.state is not DecisionState.ACTIVE and decision.state not in _WAITING:
-                self._over(decision)
-                continue
             key = key_of(decision)
+            if decision.state is not DecisionState.ACTIVE and decision.state not in _WAITING:
+                self._over(decision, is_new=key in counts, is_gone=key in counted and key not in counts)
+                continue
             is_own = decision.finding in newly_out
             released = key in acted and key not in acts
             if decision.state in _WAITING:
@@ -137,14 +138,15 @@ class _Comparison:
         labels = decision.labels if is_own else (*decision.labels, RELEASED)
         self.lifted[decision.id] = msgspec.structs.replace(decision, state=DecisionState.REVOKED, labels=labels)
 
-    def _over(self, decision: Decision) -> None:
-        """What has ended counts as its finding does; what was lifted with one that counts again speaks against nothing any more."""
+    def _over(self, decision: Decision, *, is_new: bool, is_gone: bool) -> None:
+        """What has ended counts as its finding does, and as what it rested on; what was lifted speaks against nothing any more."""
         labels = tuple(label for label in decision.labels if label != UNCOUNTED)
+        is_own_again = decision.finding in self.asked.before - self.asked.after
         if is_persons(decision) or decision.state not in {DecisionState.EXPIRED, DecisionState.SUPERSEDED}:
             self._counts_again(decision)
-        elif decision.finding in self.asked.after - self.asked.before and began(decision):
+        elif (is_gone or decision.finding in self.asked.after - self.asked.before) and began(decision):
             self.relabelled.append(msgspec.structs.replace(decision, labels=(*labels, UNCOUNTED)))
-        elif decision.finding in self.asked.before - self.asked.after and labels != decision.labels:
+        elif (is_new or is_own_again) and labels != decision.labels:
             self.relabelled.append(msgspec.structs.replace(decision, labels=labels))
 
     def _counts_again(self, decision: Decision) -> None:

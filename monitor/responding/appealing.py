@@ -130,9 +130,11 @@ def grant(
         raise NotFound("appeal", key)
     _check_edge(appeal, AppealState.GRANTED)
     findings = () if findings_stand else _resting_on(store, decision)
+    stands: list[Granted] = []
 
     def settle(acting: Acting) -> None:
         _lift(acting, key, actor, reason, now)
+        stands.append(Granted(appeal=acting.appeal(key), decision=acting.decision(decision.id), undo=None))
 
     undo = None
     if findings:
@@ -141,8 +143,7 @@ def grant(
     else:
         with store.acting() as acting:
             settle(acting)
-    with store.acting() as acting:
-        return Granted(appeal=acting.appeal(key), decision=acting.decision(decision.id), undo=undo)
+    return msgspec.structs.replace(stands[-1], undo=undo)
 
 
 def _lift(acting: Acting, key: str, actor: str, reason: str, now: int) -> None:
