@@ -20,6 +20,7 @@ from detectors.finding import Entity, Scope, Severity
 from monitor.config import load_config
 from monitor.holding import AlreadySo, in_shadow, pause, resume, unshadow
 from monitor.registry import parse_registry
+from monitor.responding.adding import add
 from monitor.responding.answering import approve
 from monitor.responding.lifting import revoke
 from monitor.responding.refusals import ActRefused
@@ -28,6 +29,7 @@ from monitor.settings import Settings
 from monitor.stores import StaleTurn, Standing, StandingKind, Turn, tables
 from monitor.stream.committing import TurnCommitter
 from monitor.testing import scratch_store
+from playbooks.action import Ban
 from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.decision import DecisionState, Mode, Reason, Tier
 from playbooks.playbook import parse_playbooks
@@ -207,6 +209,19 @@ class Storm:
                     approve(self.store, one.id, actor="operator:bob", reason="Seen it", now=self.now)
                 return
 
+    def ask(self):
+        """A ban that a person asks for."""
+        with suppress(ActRefused):
+            entity, ban = Entity(Scope.APP, "wx3"), Ban(duration_s=30 * 86_400)
+            add(self.store, entity, ban, actor="operator:ann", reason="It must be", now=self.now)
+
+    def approve_own(self):
+        for one in list(self.store.decisions()):
+            if one.origin == "operator:ann" and one.state in {DecisionState.HELD, DecisionState.AWAITING_APPROVAL}:
+                for _ in range(2):
+                    with suppress(ActRefused):
+                        approve(self.store, one.id, actor="operator:ann", reason="It must be", now=self.now)
+
     def revoke(self):
         for one in list(self.store.decisions()):
             if one.state is DecisionState.ACTIVE:
@@ -238,6 +253,11 @@ class Storm:
                 assert one.expires == one.time + one.duration_s * SECOND
             if one.tier is Tier.BAN and one.state is DecisionState.ACTIVE:
                 assert one.reason is Reason.OPERATOR
+                assert self.approvers(one.id) - {one.origin}, "who asked for a ban approved it alone"
+
+    def approvers(self, key):
+        entries = (one.entry for one in self.store.audit_entries())
+        return {one.actor for one in entries if one.subject == key and one.action == "decision.approve"}
 
     def bounds(self):
         for tier in (Tier.WARN, Tier.THROTTLE, Tier.REMOVE, Tier.BAN):
@@ -279,7 +299,7 @@ class _Loaded:
 CONFIG = load_config(None, {})
 
 
-PEOPLE = ["pause", "resume", "protect", "exempt", "approve", "revoke", "lift", "expire"]
+PEOPLE = ["pause", "resume", "protect", "exempt", "approve", "ask", "approve_own", "revoke", "lift", "expire"]
 FINDINGS = st.lists(
     st.fixed_dictionaries(
         {
