@@ -272,8 +272,11 @@ def open_daemon(
             daemon.front.start()
             closing.callback(daemon.front.stop)
         names = tuple(intake.partition for intake in pipeline.intakes)
+        listen = config.http.listen if daemon.front is not None else ""
         telemetry.emit(
-            happenings.Started(version=__version__, mode=config.mode, data_dir=str(config.data_dir), sources=names)
+            happenings.Started(
+                version=__version__, mode=config.mode, data_dir=str(config.data_dir), sources=names, listen=listen
+            )
         )
         yield daemon
 

@@ -18,6 +18,7 @@ AGO: Final = r"[0-9]{1,9}[smhdw](?: ago)?"
 _AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])(?: ago)?", re.ASCII)
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _HINT: Final = "write 2026-03-02, 2026-03-02T10:00:00Z, or how long ago: 30m, 2h, 7d"
+_HINT_AHEAD: Final = "write 2026-03-02, 2026-03-02T10:00:00Z, or how long from now: 30m, 2h, 7d"
 
 
 class NoMoment(ValueError):
@@ -28,20 +29,24 @@ def moment(text: str, now: int) -> int:
     """The microseconds of a date, an RFC 3339 time (UTC where it has no zone), or a span before now."""
     if match := _AGO.fullmatch(text.strip()):
         return max(now - _micros_of(match), _FIRST)
-    try:
-        read = datetime.fromisoformat(text.strip())
-        return micros(read if read.tzinfo else read.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):
-        raise NoMoment(f"{text!r} is no time; {_HINT}") from None
+    return _dated(text, _HINT)
 
 
 def expiry(text: str, now: int) -> int:
     """The microseconds of a time to come: a span from now (30d), or a date or time."""
     match = _AGO.fullmatch(text.strip())
-    at = now + _micros_of(match) if match else moment(text, now)
+    at = now + _micros_of(match) if match else _dated(text, _HINT_AHEAD)
     if not now < at <= now + EXPIRY_DAYS_MAX * 86_400 * MICROSECONDS:
         raise NoMoment(f"{text!r} is not between now and a year from now; write 12h, 30d or a date")
     return at
+
+
+def _dated(text: str, hint: str) -> int:
+    try:
+        read = datetime.fromisoformat(text.strip())
+        return micros(read if read.tzinfo else read.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise NoMoment(f"{text!r} is no time; {hint}") from None
 
 
 def _micros_of(match: re.Match[str]) -> int:

@@ -58,6 +58,11 @@ _IMPLIED: Final = {
 }
 
 
+def roles_for(role: Role) -> tuple[Role, ...]:
+    """The roles of which each lets in where this one is asked for."""
+    return tuple(own for own in Role if own is role or role in _IMPLIED.get(own, ()))
+
+
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """A token as it is kept: everything but its secret. Times are microseconds; `revoked` is None while it was not."""
 
@@ -72,7 +77,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
     def may(self, role: Role) -> bool:
         """Whether one of its roles is this one, or includes it."""
-        return any(role is own or role in _IMPLIED.get(own, ()) for own in self.roles)
+        return not set(self.roles).isdisjoint(roles_for(role))
 
     def state(self, now: int) -> str:
         """``valid``, ``revoked`` or ``expired``."""

@@ -41,6 +41,10 @@ WAITING_MAX: Final = 1000
 SNAPSHOT_AGES_MAX: Final = 10
 """So many times the interval of snapshots may pass without one while the daemon runs."""
 
+HELD_S: Final = 3600
+HELD_MAX: Final = 1000
+"""Held decisions that are looked at, and of how long ago."""
+
 SHARE_MAX: Final = 0.01
 """Of dead letters, late events and events from the future: above it, something upstream is wrong."""
 
@@ -177,7 +181,13 @@ def _database(path: Path, *, deep: bool) -> Sign:
         return Sign("database", "problem", f"{path}: {error}", "restore a backup")
     if verdict != "ok":
         return Sign("database", "problem", f"damaged: {verdict}", "stop the daemon and restore a backup")
-    return Sign("database", "ok", f"whole, schema {schema}, {path.stat().st_size / (1 << 20):.1f} MiB")
+    return Sign("database", "ok", f"whole, schema {schema}, {_bytes_of(path) / (1 << 20):.1f} MiB")
+
+
+def _bytes_of(database: Path) -> int:
+    """With what is written and not yet in the file itself."""
+    log = database.with_name(f"{database.name}-wal")
+    return database.stat().st_size + (log.stat().st_size if log.is_file() else 0)
 
 
 def _archive(opened: Opened, *, deep: bool) -> Iterator[Sign]:
@@ -341,13 +351,27 @@ def _stopped(opened: Opened) -> Iterator[Sign]:
     now = now_us()
     stop = stopped(opened.store, now)
     if stop is None:
-        yield Sign("acts", "ok", "may begin")
+        yield _held_by_health(opened, now)
     else:
         found = f"paused for {span(stop.created, now)} by {stop.actor}: {stop.reason}"
         yield Sign("acts", "warning", found, "miniwatch resume lets them begin again")
     for rule, laid in in_shadow(opened.store, now).items():
         found = f"rule {rule} is in shadow for {span(laid.created, now)}, by {laid.actor}: {laid.reason}"
         yield Sign("rules", "warning", found, "miniwatch rules unshadow lifts that")
+
+
+def _held_by_health(opened: Opened, now: int) -> Sign:
+    """What the daemon's own state held back lately; how it is now, only the daemon knows."""
+    from monitor.stores.record import Query
+    from playbooks.decision import Reason
+
+    lately = Query(since=now - HELD_S * MICROSECONDS, state="held", mode="live", limit=HELD_MAX)
+    held = [one for one in opened.store.decisions(lately) if one.reason is Reason.HELD_HEALTH]
+    if not held:
+        return Sign("acts", "ok", "not paused")
+    why = held[0].explanation.rpartition("held, because ")[2].rstrip(".")
+    found = f"{counted(len(held), 'act')} of the last hour held for our own state: {why}"
+    return Sign("acts", "warning", found, "/readyz says how it is now; miniwatch decisions list --waiting")
 
 
 def _spool(opened: Opened, config: Config) -> Iterator[Sign]:

@@ -78,11 +78,12 @@ def list_findings(
     """List findings, newest first."""
     from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
-    from monitor.cli.rule_files import unique_digits
+    from monitor.cli.rule_files import rule_recorded, unique_digits
     from monitor.listing.lists import FINDINGS
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
+        rule = rule and rule_recorded(rule, opened)
         rows = rows_of(
             opened, FINDINGS, limit,
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, severity=severity, incident=incident,
@@ -178,11 +179,13 @@ def list_decisions(
     """
     from monitor.cli.filters import rows_of
     from monitor.cli.opening import record
+    from monitor.cli.rule_files import rule_recorded
     from monitor.cli.stopped import say_what_is_stopped
     from monitor.listing.lists import DECISIONS
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
+        rule = rule and rule_recorded(rule, opened)
         rows = rows_of(
             opened, DECISIONS, limit,
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, state=state, mode=mode, incident=incident,

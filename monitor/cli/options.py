@@ -21,13 +21,27 @@ CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 11
 
 
 class Branch(TyperGroup):
-    """A group whose own help option is never in doubt: an absent one would be settled by loading pydantic."""
+    """A group whose own help option is never in doubt: an absent one would be settled by loading pydantic.
+
+    Of each command it shows the first sentence whole, where Click would cut it to a line.
+    """
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, _sentence(command.help or "")) for name, command in commands if command is not None]
+            )
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)
         if option is not None:
             option.default = False
         return option
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split("\n\n", maxsplit=1)[0].split()).split(". ")[0].rstrip(".") + "."
 
 
 def group(about: str) -> Typer:
@@ -71,7 +85,10 @@ Until = Annotated[int | None, Option("--until", parser=moment, metavar=filters.U
 App = Annotated[str | None, Option("--app", metavar=filters.APP.metavar, help=filters.APP.about)]
 ScopeName = Annotated[str | None, Option("--scope", metavar=filters.SCOPE.metavar, help=filters.SCOPE.about)]
 Value = Annotated[str | None, Option("--value", metavar=filters.VALUE.metavar, help=filters.VALUE.about)]
-RuleId = Annotated[str | None, Option("--rule", metavar=filters.RULE.metavar, help=filters.RULE.about)]
+RuleId = Annotated[
+    str | None,
+    Option("--rule", metavar=filters.RULE.metavar, help="Of this rule: its id, the beginning of it, its name or file."),
+]
 SeverityWord = Annotated[
     str | None, Option("--severity", metavar=filters.SEVERITY.metavar, help=filters.SEVERITY.about)
 ]

@@ -15,6 +15,7 @@ from monitor.content.in_force import rules_of
 from monitor.rules.reading import read_text, rule_texts
 
 if TYPE_CHECKING:
+    from monitor.cli.opening import Opened
     from monitor.config import Config
 
 DIGITS_MIN: Final = 8
@@ -37,6 +38,11 @@ def rule_starting(given: str, config: Config) -> Rule:
         raise Refused(f"there is no rule {given}; `miniwatch rules list` shows what there is{own}", USAGE)
     several = ", ".join(f"{rule.id} ({rule.title})" for rule in found[:5])
     raise Refused(f"{given} could be several rules: {several}; write the id", USAGE)
+
+
+def rule_recorded(given: str, opened: Opened) -> str:
+    """How the record calls a rule: by the beginning of an id that has findings, or, of one that runs, by its name or file."""
+    return given if opened.store.rules_starting(given) else rule_starting(given, opened.config).id
 
 
 def handles(rules: Sequence[Rule]) -> dict[str, str]:

@@ -66,7 +66,7 @@ def list_rules(
     """List the rules that run, and which of them are in shadow; those that were refused are counted on standard error."""
     from monitor.cli.filters import filters_told
     from monitor.cli.opening import configuration
-    from monitor.cli.rule_files import handles
+    from monitor.cli.rule_files import handles, unique_digits
     from monitor.content.in_force import rules_of
     from monitor.listing.in_force import chosen_rules, rule_told
 
@@ -75,9 +75,14 @@ def list_rules(
     with filters_told():
         chosen = chosen_rules(loaded.rules, {"severity": severity, "tag": tag})
     called = handles(loaded.rules)
-    columns: list[Column[Row]] = [("RULE", lambda row: called[row["id"]]), *COLUMNS]
+    digits = unique_digits(called)
+    columns: list[Column[Row]] = [
+        ("RULE", lambda row: called[row["id"]]),
+        ("ID", lambda row: row["id"][:digits]),
+        *COLUMNS,
+    ]
     if shadowed:
-        columns.insert(1, ("STATE", lambda row: "in shadow" if row["in_shadow"] else ""))
+        columns.insert(2, ("STATE", lambda row: "in shadow" if row["in_shadow"] else ""))
     write_rows(output, [rule_told(rule, shadowed) for rule in chosen], columns)
     if loaded.problems:
         say(f"{counted(len(loaded.problems), 'problem')} in rules that do not run; `miniwatch rules check` names them.")

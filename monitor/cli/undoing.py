@@ -54,7 +54,13 @@ SHOWN_MAX: Final = 20
 
 def undo_decisions(
     rule: Annotated[
-        str, Option("--rule", metavar="RULE", help="The rule: its id, or the beginning of it.", show_default=False)
+        str,
+        Option(
+            "--rule",
+            metavar="RULE",
+            help="The rule: its id, the beginning of it, its name or file.",
+            show_default=False,
+        ),
     ],
     since: Annotated[
         int,
@@ -79,17 +85,19 @@ def undo_decisions(
     approved stay.
     """
     from monitor.cli.opening import actor, record, whole_id
+    from monitor.cli.rule_files import rule_recorded
     from monitor.responding.undoing import undo_rule
     from monitor.stores.undos import Span
 
     with record(config, data_dir) as opened:
-        whole = whole_id(opened.store.rules_starting(rule), "rule with findings", rule)
+        named = rule_recorded(rule, opened)
+        whole = whole_id(opened.store.rules_starting(named), "rule with findings", named)
         now = now_us()
         span = Span(rule=whole, since=since, until=now + 1 if until is None else until)
         undo, undone = undo_rule(
             opened.store, span, present_policy(opened), reason=reason, actor=actor(), now=now, dry_run=dry_run
         )
-    _write(undo, undone, output, dry_run=dry_run)
+    _write(undo, undone, output, f"Undone ({undo.id})" if not dry_run else "Would be undone", dry_run=dry_run)
     if not dry_run:
         say(f"The rule goes on with what it finds from now on. `miniwatch undos show {undo.id}` lists every decision.")
 
@@ -119,7 +127,7 @@ def mark_findings(
         marking = Marking(findings=whole, verdict=verdict)
         undo, undone = mark(opened.store, marking, present_policy(opened), reason=reason, actor=actor(), now=now_us())
     if undone or output is not Form.TABLE:
-        _write(undo, undone, output, dry_run=False)
+        _write(undo, undone, output, f"Decided again ({undo.id})", dry_run=False)
     word = "unmarked" if verdict is None else f"marked as {verdict.value}"
     say(f"{counted(len(whole), 'finding')} {word}; {_summary(undo)}.")
 
@@ -154,7 +162,7 @@ def show_undo(
         write_one(output, undo, _lines(undo))
         write_rows(output, undone, UNDONE)
     else:
-        _write(undo, undone, output, dry_run=False)
+        _write(undo, undone, output, "", dry_run=False)
 
 
 def mark_lines(opened: Opened, row: Finding) -> list[tuple[str, object]]:
@@ -189,12 +197,12 @@ def present_policy(opened: Opened) -> Policy:
     return rulings()
 
 
-def _write(undo: Undo, undone: Sequence[Undone], output: Form, *, dry_run: bool) -> None:
+def _write(undo: Undo, undone: Sequence[Undone], output: Form, said: str, *, dry_run: bool) -> None:
     if output is not Form.TABLE:
         rows: list[dict[str, Any]] = [{"fate": one.fate.value, **wire(one.decision)} for one in undone]
         write_one(output, {**wire(undo), "dry_run": dry_run, "decisions": rows}, [])
         return
-    say(f"{'Would be undone' if dry_run else f'Undone ({undo.id})'}: {_summary(undo)}.")
+    say(f"{said}: {_summary(undo)}.")
     write_rows(output, undone[:SHOWN_MAX], UNDONE)
     if len(undone) > SHOWN_MAX:
         say(f"And {len(undone) - SHOWN_MAX:,} more; -o json shows all.")

@@ -17,7 +17,7 @@ from monitor.console.clients import Limits, Lockout, Pace, network_of
 from monitor.console.refusals import Kind, Refusals, Why
 from monitor.stores import StoreError
 from monitor.telemetry import Telemetry, happenings
-from monitor.tokens import Role, Token, is_secret_of, parts_of
+from monitor.tokens import Role, Token, is_secret_of, parts_of, roles_for
 
 FRESH_S: Final = 1.0
 """How old what is known of tokens may be: so long after its revocation a token may still be taken."""
@@ -60,8 +60,8 @@ _TOLD: Final = {
     Why.REVOKED: (401, "this token was revoked"),
     Why.EXPIRED: (401, "this token has expired"),
     Why.ROLE: (403, "this token has not the role for that"),
-    Why.LOCKED_OUT: (429, "too many failed tries"),
-    Why.RATE: (429, "too many requests"),
+    Why.LOCKED_OUT: (429, "too many failed tries; come again after Retry-After seconds"),
+    Why.RATE: (429, "too many requests; come again after Retry-After seconds"),
 }
 
 
@@ -101,7 +101,7 @@ class Guard:
         if not token.may(role):
             if optional:
                 return None
-            raise self._refused(asked, Why.ROLE, token.id)
+            raise self._refused(asked, Why.ROLE, token.id, more=f": it takes one of {', '.join(roles_for(role))}")
         return token
 
     def recheck(self, asked: Asked, token: Token) -> None:
@@ -126,14 +126,16 @@ class Guard:
             raise self._refused(asked, Why(state), whose)
         return token
 
-    def _refused(self, asked: Asked, why: Why, token: str = "", *, wait_s: float | None = None) -> Refused:
+    def _refused(
+        self, asked: Asked, why: Why, token: str = "", *, wait_s: float | None = None, more: str = ""
+    ) -> Refused:
         client = network_of(asked.address)
         self.refusals.note(Kind(client=client, why=why, page=asked.page, token=token), self._clock())
         self._telemetry.emit(
             happenings.RequestRefused(reason=why.value, page=asked.page, client=client, known_as=token)
         )
         status, message = _TOLD[why]
-        return Refused(status, message, retry_after_s=wait_s)
+        return Refused(status, message + more, retry_after_s=wait_s)
 
 
 class KnownTokens:

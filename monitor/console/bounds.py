@@ -69,7 +69,9 @@ class Bounded:
     def _refusal(self, headers: dict[bytes, bytes], most: int, *, counts: bool) -> Response | None:
         length = headers.get(b"content-length", b"0")
         if (b"transfer-encoding" in headers and not most) or not length.isdigit() or int(length[:20]) > most:
-            return _closing(413, f"a body of more than {most} bytes")
+            return _closing(
+                413, f"a body of more than {most} bytes; send it in parts" if most else "this page takes no body"
+            )
         if counts and self.in_flight >= self._bounds.in_flight_max:
             return json_answer({"message": "too many requests are under way"}, 429, retry_after_s=BUSY_S)
         return None

@@ -46,7 +46,10 @@ class EventsPage:
         if taken.outcome is Outcome.REPEATED:
             raise Refused(409, "a request with this Idempotency-Key has been taken already")
         if taken.outcome is Outcome.OTHER:
-            raise Refused(422, "a request with this Idempotency-Key and other events has been taken; these were not")
+            raise Refused(
+                422,
+                "a request with this Idempotency-Key and other events has been taken; these were not: a new request needs a new key",
+            )
         return json_answer({"taken": count})
 
 

@@ -23,6 +23,8 @@ class Started(Happening, frozen=True, kw_only=True):
     mode: str
     data_dir: str
     sources: tuple[str, ...]
+    listen: str
+    """Where the HTTP server listens; empty where there is none."""
 
 
 class Stopped(Happening, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,18 @@ def test_what_the_readme_gives_to_paste_finds_what_it_says(documents, tmp_path):
     shown = _typed(blocks, tmp_path)
     assert "Clipboard read as soon as the app starts" in shown
     assert "App makes the phone buzz for long" in shown
+
+
+@pytest.mark.slow
+def test_a_first_shift_goes_as_written(documents, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    blocks = [
+        block.replace("127.0.0.1:9464", f"127.0.0.1:{port}") for block in _blocks(documents["docs/respond.md"], "sh")
+    ]
+    shown = _typed(["trap 'kill $(jobs -p)' EXIT", *blocks], tmp_path)
+    assert "who may approve it" in shown
+    assert "Audit chain  unbroken" in shown
 
 
 @pytest.mark.slow

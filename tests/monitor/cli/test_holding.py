@@ -7,6 +7,8 @@ from monitor.clock import now_us
 from monitor.holding import held_words, in_shadow, shadow, stopped
 from monitor.kept import Kept
 from monitor.stores import StandingKind
+from monitor.testing.stores import stored_decision, whole_turn
+from playbooks.decision import DecisionState, Reason
 
 WHY = ("--reason", "Something is off")
 
@@ -105,3 +107,18 @@ def test_a_rule_that_is_gone_can_be_taken_out_of_shadow(fresh):
     shadow(record(fresh), "gone-rule", "system:guards", "the hour's budget is spent", now_us())
     fresh.here("rules", "unshadow", "gone-rule", "--reason", "It is gone")
     assert [one.kind for one in record(fresh).standings(now_us())] == [StandingKind.PAUSE]
+
+
+def test_doctor_says_what_our_own_state_held_back_lately(fresh):
+    now, why = now_us(), "App a: removed, for 7 days; held, because the input is 99 seconds late."
+    held = stored_decision("d1", now, now + 10**9, state=DecisionState.HELD, reason=Reason.HELD_HEALTH, explanation=why)
+    before = stored_decision(
+        "d2", now - 2 * 3600 * 10**6, now + 10**9, state=DecisionState.HELD, reason=Reason.HELD_HEALTH
+    )
+    kept = Kept.open(fresh.folder / "data")
+    (row,) = (row for row in fresh.rows("doctor") if row["what"] == "acts")
+    assert (row["state"], row["found"]) == ("ok", "not paused")
+    kept.store.commit(whole_turn(1, decisions=[held, before], segments=[], messages=[]))
+    (row,) = (row for row in fresh.rows("doctor") if row["what"] == "acts")
+    assert row["state"] == "warning"
+    assert row["found"] == "1 act of the last hour held for our own state: the input is 99 seconds late"

@@ -230,3 +230,10 @@ def test_a_file_where_a_folder_is_expected_is_called_one(fresh):
     file.touch()
     told = fresh("findings", "list", "--data-dir", str(file), code=3).stderr
     assert f"{file} is a file; a folder is expected" in told
+
+
+def test_a_group_shows_the_first_sentence_of_each_command_whole(miniwatch):
+    told = " ".join(miniwatch("decisions", "--help").stdout.split())
+    assert "list List decisions of every mode, newest first; held ones with their reason. show Show one" in told
+    assert "..." not in told.partition("Commands:")[2]
+    assert "--waiting" not in told

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,16 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(town):
     assert [undo[name] for name in counts] == [foreseen[name] for name in counts]
     told = town.here(*arguments, code=3).stderr
     assert "there is nothing to undo" in told
+
+
+def test_a_rule_is_undone_by_its_files_name_too(town):
+    (row,) = (row for row in town.rows("rules", "list") if row["id"] == busiest(town))
+    arguments = ["decisions", "undo", "--since", "2020-01-01", "--reason", "Perhaps", "--dry-run", "--rule"]
+    name = Path(row["path"]).stem
+    assert town.rows(*arguments, name)[0]["findings"] == town.rows(*arguments, row["id"])[0]["findings"] > 0
+    assert town.rows("findings", "list", "--rule", name) == town.rows("findings", "list", "--rule", row["id"])
+    assert town.rows("decisions", "list", "--rule", name) == town.rows("decisions", "list", "--rule", row["id"])
+    assert "there is no rule zzz" in town.here("findings", "list", "--rule", "zzz", code=2).stderr
 
 
 def test_a_finding_marked_as_false_no_longer_counts_and_can_be_unmarked(town):

@@ -55,6 +55,15 @@ def test_who_presents_nothing_or_something_else_is_refused_and_audited(make_site
     assert reasons == {"no-token", "bad-token", "role"}
 
 
+def test_who_has_another_role_is_told_which_ones_it_takes(make_site):
+    told = make_site(PAGES)
+    for role in Role:
+        refused = next(own for own in Role if role not in MATRIX[own])
+        takes = ", ".join(own for own in Role if role in MATRIX[own])
+        message = f"this token has not the role for that: it takes one of {takes}"
+        assert told.get(f"/for/{role}", told.token(refused)).json() == {"message": message}
+
+
 def test_a_token_that_expired_or_was_revoked_says_so_only_to_who_knows_its_secret(make_site):
     site = make_site(PAGES)
     short, revoked = site.token(Role.VIEWER, lasts_us=5), site.token(Role.VIEWER)

@@ -60,7 +60,7 @@ def test_a_repeated_key_is_told_and_brings_no_second_event(door):
     other = door.post(b"other\n", Idempotency_Key="k")
     assert (other.status_code, other.json()["message"]) == (
         422,
-        "a request with this Idempotency-Key and other events has been taken; these were not",
+        "a request with this Idempotency-Key and other events has been taken; these were not: a new request needs a new key",
     )
     assert door.post(gzip.compress(b"1"), Idempotency_Key="k", Content_Encoding="gzip").status_code == 409
     door.token = door.site.token(Role.INGEST)
