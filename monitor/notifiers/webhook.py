@@ -143,7 +143,7 @@ class Webhook:
         except ValueError:
             try:
                 until = parsedate_to_datetime(text).replace(tzinfo=UTC).timestamp()
-            except ValueError:
+            except (ValueError, OverflowError):
                 return None
             wait_s = until - self._clock() / 1_000_000
         return min(max(wait_s, 0.0), RETRY_AFTER_S_MAX)

@@ -98,6 +98,7 @@ def test_the_status_says_whether_to_try_again(receiver: Receiver, status: int, r
         ("soon", None),
         ("9" * 5000, None),
         ("Tue, 99 Nov 99999 22:14:20 GMT", None),
+        ("Tue, 14 Nov 99999999999999999999 22:14:20 GMT", None),
     ],
 )
 def test_the_wait_that_a_receiver_asks_for_is_honoured_within_bounds(receiver: Receiver, retry_after: str, wait_s):
