@@ -138,7 +138,12 @@ def bounds_of(keys: HttpKeys) -> RequestBounds:
 def _doors(door: Door, line_bytes_max: int) -> list[Page]:
     """Every page that takes events, and what shippers ask before they send them."""
     otlp = OtlpPage(door, line_bytes_max)
-    return [*EventsPage(door).pages(), *otlp.pages(), *BulkPages(door).pages(), *ClusterPages(door.bounds).pages()]
+    return [
+        *EventsPage(door).pages(),
+        *otlp.pages(),
+        *BulkPages(door, line_bytes_max).pages(),
+        *ClusterPages(door.bounds).pages(),
+    ]
 
 
 def _is_private(keys: HttpKeys) -> bool:

@@ -29,3 +29,10 @@ def prepare() -> None:
     # An older library takes no such threshold for single blocks; setting the other alone would make things worse.
     if mallopt is not None and mallopt(_MMAP_THRESHOLD, KEPT_BYTES_MAX):
         mallopt(_TRIM_THRESHOLD, KEPT_BYTES_MAX)
+
+
+def give_back() -> None:
+    """Give back to the system what the C library keeps; for after what takes much memory and comes seldom."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from monitor.durable import boundary, make_folder, sync_folder
 
@@ -17,6 +22,8 @@ KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 OVERHEAD_BYTES: Final = 1 + NONCE_BYTES + 16
 """By how much what is sealed is longer than what it was: the format, the nonce and the tag."""
+
+_SPARE_BYTES: Final = 16  # the cipher wants more room than it fills
 
 _FORMAT: Final = b"\x01"  # first byte of everything sealed, so that another cipher can follow one day
 
@@ -77,12 +84,27 @@ class Seal:
     """
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._cipher = AESGCM(key)
         self.fingerprint: Final = hashlib.sha256(b"fingerprint:" + key).hexdigest()[:16]
 
     def seal(self, plain: bytes, context: str) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
         return _FORMAT + nonce + self._cipher.encrypt(nonce, plain, context.encode())
+
+    def seal_aside(self, parts: Iterable[bytes | memoryview], context: str) -> memoryview:
+        """Parts sealed as one, where they are large: in memory of its own, which goes back as soon as nobody has it."""
+        plain, nonce = tuple(parts), os.urandom(NONCE_BYTES)
+        sealed = memoryview(mmap.mmap(-1, sum(map(len, plain)) + OVERHEAD_BYTES + _SPARE_BYTES))
+        at = 1 + NONCE_BYTES
+        sealed[:at] = _FORMAT + nonce
+        encryptor = Cipher(AES(self._key), GCM(nonce)).encryptor()
+        encryptor.authenticate_additional_data(context.encode())
+        for part in plain:
+            at += encryptor.update_into(part, sealed[at:])
+        encryptor.finalize()
+        sealed[at : at + len(encryptor.tag)] = encryptor.tag
+        return sealed[: at + len(encryptor.tag)]
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """The bytes again; `SealError` when they were changed, or sealed with another key or in another context."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 import zlib
 from collections.abc import Iterator
 from typing import Final
@@ -13,6 +12,7 @@ from starlette.requests import Request
 
 from monitor.console.access import Refused
 from monitor.console.bounds import RequestBounds
+from monitor.spool.aside import Aside, Body
 
 RATIO_MAX: Final = 200
 """How many times larger than what came an unpacked body may be, once it is over `FREE_BYTES`."""
@@ -22,8 +22,6 @@ _BLOCK_BYTES: Final = 256 << 10
 _PIECE_BYTES: Final = 4 << 10  # zlib copies what is left of a piece behind each member, and members may be tiny
 _ZSTD_WINDOW_BYTES_MAX: Final = 8 << 20
 _GZIP: Final = 31  # window bits with which zlib expects gzip's head
-
-Body = bytes | memoryview
 
 ENCODINGS: Final = ("identity", "gzip", "zstd")
 
@@ -41,17 +39,21 @@ async def read_body(request: Request, bounds: RequestBounds) -> bytes:
 
 
 async def read_aside(request: Request, bounds: RequestBounds) -> memoryview:
-    """A large body as it came, in memory of its own, as it may wait for its turn. Raises `Refused` as soon as it is too large.
-
-    What is asked of the system for it alone goes back as soon as nobody has it; among all else, large bodies leave holes into which
-    the next ones do not fit.
-    """
-    whole = mmap.mmap(-1, bounds.body_bytes_max)  # pages that nothing is written to cost nothing
+    """A large body as it came, in memory of its own, as it may wait for its turn. Raises `Refused` as soon as it is too large."""
+    whole = Aside(bounds.body_bytes_max)
     async for block in request.stream():
-        if whole.tell() + len(block) > bounds.body_bytes_max:
+        if not whole.add(block):
             raise Refused(413, f"a body of more than {bounds.body_bytes_max} bytes; send it in parts")
-        whole.write(block)
-    return memoryview(whole)[: whole.tell()]
+    return whole.content()
+
+
+async def pass_over(request: Request, bounds: RequestBounds) -> None:
+    """Take a body that nobody needs. Raises `Refused` as soon as it is too large."""
+    size = 0
+    async for block in request.stream():
+        size += len(block)
+        if size > bounds.body_bytes_max:
+            raise Refused(413, f"a body of more than {bounds.body_bytes_max} bytes")
 
 
 def encoding_of(request: Request) -> str:
@@ -62,19 +64,20 @@ def encoding_of(request: Request) -> str:
     return named
 
 
-def unpacked(body: Body, encoding: str, bounds: RequestBounds) -> bytes:
+def unpacked(body: Body, encoding: str, bounds: RequestBounds) -> Body:
     """The body as it was before it was packed. Raises `Refused` when it is broken, or grows too large."""
-    most = unpacked_most(body, encoding, bounds)
-    content = unpacked_within(body, encoding, most)
-    if content is None:
-        raise Refused(413, f"a body that unpacks to more than {most} bytes; send it in parts")
-    return content
-
-
-def unpacked_most(body: Body, encoding: str, bounds: RequestBounds) -> int:
-    """How large the body may be once it is unpacked."""
     if encoding == "identity":
-        return len(body)
+        return body
+    most = unpacked_most(body, bounds)
+    whole = Aside(most)
+    for block in _unpacking(body, encoding):
+        if not whole.add(block):
+            raise Refused(413, f"a body that unpacks to more than {most} bytes; send it in parts")
+    return whole.content()
+
+
+def unpacked_most(body: Body, bounds: RequestBounds) -> int:
+    """How large a packed body may be once it is unpacked."""
     return min(bounds.unpacked_bytes_max, max(FREE_BYTES, RATIO_MAX * len(body)))
 
 
@@ -83,14 +86,19 @@ def unpacked_within(body: Body, encoding: str, most: int) -> bytes | None:
     if encoding == "identity":
         return bytes(body) if len(body) <= most else None
     whole = io.BytesIO()
+    for block in _unpacking(body, encoding):
+        whole.write(block)
+        if whole.tell() > most:
+            return None
+    return whole.getvalue()
+
+
+def _unpacking(body: Body, encoding: str) -> Iterator[bytes]:
+    """The body unpacked, in blocks. Raises `Refused` where it is broken."""
     try:
-        for block in _gunzipped(body) if encoding == "gzip" else _unzstandard(body):
-            whole.write(block)
-            if whole.tell() > most:
-                return None
+        yield from _gunzipped(body) if encoding == "gzip" else _unzstandard(body)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
         raise Refused(400, f"the body is not what Content-Encoding: {encoding} says: {error}") from None
-    return whole.getvalue()
 
 
 def _gunzipped(body: Body) -> Iterator[bytes]:

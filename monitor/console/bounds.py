@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Final
 
 import msgspec
@@ -35,7 +36,10 @@ class RequestBounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bounded:
-    """Stands before the pages. Requests that bring a body are counted and bounded; those of other pages may bring none."""
+    """Stands before the pages. Requests that bring a body are counted and bounded; those of other pages may bring none.
+
+    What a page has taken until the answer has left, it gives back by a callback in the scope's ``held``.
+    """
 
     def __init__(self, app: ASGIApp, takers: Sequence[tuple[BaseRoute, Page]], bounds: RequestBounds) -> None:
         """`takers` are the pages that take a body, with their routes."""
@@ -53,7 +57,8 @@ class Bounded:
             return
         self.in_flight += counts
         try:
-            await self._in_time(scope, receive, send)
+            with ExitStack() as held:
+                await self._in_time({**scope, "held": held}, receive, send)
         finally:
             self.in_flight -= counts
 
@@ -89,7 +94,8 @@ class Bounded:
                 await self._app(scope, receive, sent)
         except TimeoutError:
             if begun:
-                raise  # the server closes the connection
+                await _cut_off(scope)
+                return
             await _closing(408, f"the request took more than {REQUEST_S_MAX:.0f} s")(scope, receive, send)
 
 
@@ -102,6 +108,12 @@ def _malformed(scope: Scope) -> Response | None:
     if b"transfer-encoding" in names and (b"content-length" in names or scope["http_version"] == "1.0"):
         return _closing(400, "Transfer-Encoding goes neither with Content-Length nor with HTTP/1.0")
     return None
+
+
+async def _cut_off(scope: Scope) -> None:
+    """Close the connection of a client that does not take its answer."""
+    scope["state"]["connection"].transport.abort()
+    await asyncio.sleep(0)  # the server is told before we leave, and finds nothing wrong
 
 
 def _closing(status: int, message: str) -> Response:

@@ -17,17 +17,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.console.access import Refused
-from monitor.console.bulk_body import BulkBody, BulkReader, outcome_of, read_bulk
-from monitor.console.cluster import shipper_answer
+from monitor.console.bulk_body import INDEX_CHARACTERS_MAX, BulkBody, BulkReader, outcome_of
+from monitor.console.cluster import shipper_answer, shipper_head
 from monitor.console.documents import on_one_line
 from monitor.console.doors import WORKED_BYTES, Door
-from monitor.console.pages import Answer, Page
+from monitor.console.pages import Answer, LongAnswer, Page
+from monitor.spool.aside import Body
 from monitor.spool.given import Given
 from monitor.spool.window import request_digest
 from monitor.tokens import Role, Token
 
 BULK: Final = "/_bulk"
-INDEX_CHARACTERS_MAX: Final = 255
+WHOLE_ITEMS: Final = 1000
+"""Answers about more items are sent in parts."""
+
+DOCUMENT_LINES: Final = 4
+"""A document over several lines may be so many times as long as a line; it is shorter on one."""
 
 _TYPES: Final = {400: "illegal_argument_exception", 409: "version_conflict_engine_exception"}
 
@@ -35,8 +40,9 @@ _TYPES: Final = {400: "illegal_argument_exception", 409: "version_conflict_engin
 class BulkPages:
     """Takes documents for the spool, many or one."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, line_bytes_max: int) -> None:
         self._door = door
+        self._line_bytes_max = line_bytes_max
 
     def pages(self) -> list[Page]:
         def page(path: str, methods: tuple[str, ...], answer: Answer) -> Page:
@@ -54,12 +60,17 @@ class BulkPages:
         assert token is not None  # noqa: S101 - this page is for nobody else
         index = _index_of(request)
 
-        def made(content: bytes) -> tuple[Given, BulkBody]:
-            body = read_bulk(content, token.id, index)
-            return body.given(request_digest(token.id, f"{BULK} {index}", content)), body
+        def made(content: Body, lines_bytes_max: int) -> tuple[Given, BulkBody]:
+            reader = BulkReader(token.id, lines_bytes_max, self._line_bytes_max)
+            body = reader.read(content, index)
+            return reader.given(request_digest(token.id, f"{BULK} {index}", content)), body
 
-        taken, body = await self._door.receive(request, BULK, made, WORKED_BYTES)
-        return shipper_answer(request, body.answer(taken))
+        taken, body = await self._door.receive(
+            request, BULK, token.id, made, small_bytes=WORKED_BYTES, answer_bytes=BulkBody.answer_bytes
+        )
+        if len(body.items) <= WHOLE_ITEMS:
+            return shipper_answer(request, b"".join(body.answer(taken)))
+        return LongAnswer(body.answer(taken), *shipper_head(request))
 
     async def _index(self, request: Request, token: Token | None) -> Response:
         return await self._one(request, token, "index")
@@ -71,15 +82,15 @@ class BulkPages:
         assert token is not None  # noqa: S101 - this page is for nobody else
         index, name = _index_of(request), request.path_params.get("name")
 
-        def made(content: bytes) -> tuple[Given, BulkBody]:
-            if not content or content.isspace():
+        def made(content: Body, lines_bytes_max: int) -> tuple[Given, BulkBody]:
+            document = on_one_line(content, DOCUMENT_LINES * self._line_bytes_max)
+            if not document or (len(document) <= self._line_bytes_max and bytes(document).isspace()):
                 raise Refused(400, "no document in it")
-            reader = BulkReader(token.id)
-            reader.add(operation, index, name, on_one_line(content))
-            digest = request_digest(token.id, f"{operation} {index} {name}", content)
-            return reader.body.given(digest), reader.body
+            reader = BulkReader(token.id, lines_bytes_max, self._line_bytes_max)
+            reader.add(operation, index, name, document)
+            return reader.given(request_digest(token.id, f"{operation} {index} {name}", content)), reader.body
 
-        taken, body = await self._door.receive(request, f"/{operation}", made)
+        taken, body = await self._door.receive(request, f"/{operation}", token.id, made)
         (item,) = body.items
         status, result = outcome_of(item, is_repeated=item.line in taken.repeated)
         if "error" in result:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.console.access import Refused
-from monitor.console.bodies import read_body
+from monitor.console.bodies import pass_over
 from monitor.console.bounds import RequestBounds
 from monitor.console.pages import HEADERS, Page
 from monitor.tokens import Role, Token
@@ -43,9 +43,15 @@ _COMPATIBLE: Final = re.compile(
 
 def shipper_answer(request: Request, content: bytes, status: int = 200) -> Response:
     """JSON as clients of Elasticsearch expect it: in the version of the protocol that they ask for, and with its name."""
+    headers, kind = shipper_head(request)
+    return Response(content, status, headers, kind)
+
+
+def shipper_head(request: Request) -> tuple[dict[str, str], str]:
+    """The headers of such an answer, and its type."""
     asked = _COMPATIBLE.search(request.headers.get("accept", ""))
     kind = f"application/vnd.elasticsearch+json;compatible-with={asked[1]}" if asked else "application/json"
-    return Response(content, status, {**HEADERS, "X-Elastic-Product": "Elasticsearch"}, kind)
+    return {**HEADERS, "X-Elastic-Product": "Elasticsearch"}, kind
 
 
 class ClusterPages:
@@ -73,7 +79,7 @@ class ClusterPages:
         return shipper_answer(request, b"{}", 200 if known else 404)
 
     async def _put(self, request: Request, _token: Token | None) -> Response:
-        await read_body(request, self._bounds)
+        await pass_over(request, self._bounds)
         if len(request.url.path) > PATH_CHARACTERS_MAX:
             raise Refused(400, f"a path has at most {PATH_CHARACTERS_MAX} characters")
         if len(self._set) >= SET_MAX and request.url.path not in self._set:

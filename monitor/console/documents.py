@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from monitor.decoders.times import instant
+from monitor.spool.aside import Aside, Body
 
 TIMES: Final = ("timestamp", "time", "timereported", "timegenerated")
 """Names that the time of an event goes by where there is no ``@timestamp``: the first that holds one. rsyslog has the last two."""
@@ -26,6 +27,9 @@ TEXTS: Final = {
     "user": "user.name",
 }
 """Objects of the Elastic Common Schema in whose place shippers write a text, and the field that is meant."""
+
+
+_BLOCK_BYTES: Final = 256 << 10
 
 
 class _Object(msgspec.Struct):
@@ -58,8 +62,8 @@ _encode: Final = msgspec.json.encode
 _WRONG: Final = (msgspec.DecodeError, RecursionError, UnicodeError)
 
 
-def line_of(document: bytes, name: str | None = None) -> bytes:
-    """A document as the line of an event, without an end; where it has an id, that is the event's unless the event has one.
+def line_of(document: bytes, name: bytes | None = None) -> bytes:
+    """A document as the line of an event, without an end; where it has an id, in JSON, that is the event's unless the event has one.
 
     What is no JSON object is left as it is: it makes a dead letter when it is read.
     """
@@ -71,10 +75,10 @@ def line_of(document: bytes, name: str | None = None) -> bytes:
         return document
     member = b'"event":{"id":%b}' if usual.event is None and b'"event"' not in document else b'"event.id":%b'
     begin = document.index(b"{") + 1
-    return b"%b%b,%b" % (document[:begin], member % _encode(name), document[begin:])
+    return b"%b%b,%b" % (document[:begin], member % name, document[begin:])
 
 
-def _changed(document: bytes, name: str | None) -> bytes:
+def _changed(document: bytes, name: bytes | None) -> bytes:
     try:
         members = _members(document)
     except _WRONG:
@@ -89,7 +93,7 @@ def _changed(document: bytes, name: str | None) -> bytes:
         if found is not None:
             members["@timestamp"] = members[found]
     if name is not None and "event.id" not in members and not _has_id(members.get("event")):
-        members["event.id"] = msgspec.Raw(_encode(name))
+        members["event.id"] = msgspec.Raw(name)
     return b"{%b}" % b",".join([b"%b:%b" % (_encode(key), bytes(value)) for key, value in members.items()])
 
 
@@ -108,11 +112,17 @@ def _has_id(event: msgspec.Raw | None) -> bool:
         return False
 
 
-def on_one_line(document: bytes) -> bytes:
-    """A document that may be spread over several lines, on one; what is no JSON is left, with its lines joined."""
-    if b"\n" not in document:
-        return document
+def on_one_line(document: Body, bytes_max: int) -> Body:
+    """A document that may be spread over several lines, on one; what is no JSON, or larger than that, is left with its lines joined."""
+    if len(document) > bytes_max:
+        whole = Aside(len(document))
+        for at in range(0, len(document), _BLOCK_BYTES):
+            whole.add(bytes(document[at : at + _BLOCK_BYTES]).replace(b"\n", b" "))
+        return whole.content()
+    content = bytes(document)
+    if b"\n" not in content:
+        return content
     try:
-        return msgspec.json.format(document, indent=-1)
+        return msgspec.json.format(content, indent=-1)
     except _WRONG:
-        return document.replace(b"\n", b" ")
+        return content.replace(b"\n", b" ")

@@ -9,6 +9,7 @@ Lines are not read here: what is wrong with one makes a dead letter, like those 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from starlette.requests import Request
@@ -17,12 +18,16 @@ from starlette.responses import Response
 from monitor.console.access import Refused
 from monitor.console.doors import Door
 from monitor.console.pages import Page, json_answer
+from monitor.spool.aside import Aside, Body
 from monitor.spool.given import Given, Outcome
 from monitor.spool.window import digest_of, request_digest
 from monitor.tokens import Role, Token
 
 PATH: Final = "/v1/events"
 KEY_CHARACTERS_MAX: Final = 255
+
+_BLOCK_BYTES: Final = 256 << 10
+_END: Final = ord("\n")
 
 
 class EventsPage:
@@ -38,11 +43,11 @@ class EventsPage:
         assert token is not None  # noqa: S101 - this page is for nobody else
         key = _key_of(request)
 
-        def made(body: bytes) -> tuple[Given, int]:
+        def made(body: Body, _lines_bytes_max: int) -> tuple[Given, int]:
             given = _given(body, token, key)
             return given, given.count
 
-        taken, count = await self._door.receive(request, PATH, made)
+        taken, count = await self._door.receive(request, PATH, token.id, made)
         if taken.outcome is Outcome.REPEATED:
             raise Refused(409, "a request with this Idempotency-Key has been taken already")
         if taken.outcome is Outcome.OTHER:
@@ -53,14 +58,31 @@ class EventsPage:
         return json_answer({"taken": count})
 
 
-def _given(lines: bytes, token: Token, key: str | None) -> Given:
-    if not lines or lines.isspace():
+def _given(lines: Body, token: Token, key: str | None) -> Given:
+    if not any(not bytes(block).isspace() for block in _blocks(lines)):
         raise Refused(400, "no event: one JSON object a line is expected")
-    whole = lines if lines.endswith(b"\n") else lines + b"\n"
-    count = whole.count(b"\n")
+    whole = lines if lines[-1] == _END else _ended(lines)
+    count = sum(bytes(block).count(b"\n") for block in _blocks(whole))
     if key is None:
         return Given(whole, request=request_digest(token.id, PATH, whole), count=count)
     return Given(whole, digest_of(token.id, key, whole), count=count)
+
+
+def _blocks(lines: Body) -> Iterator[Body]:
+    """All of it, in blocks of which a copy costs little."""
+    if isinstance(lines, bytes):
+        return iter((lines,) if lines else ())
+    return (lines[at : at + _BLOCK_BYTES] for at in range(0, len(lines), _BLOCK_BYTES))
+
+
+def _ended(lines: Body) -> Body:
+    """With an end behind the last line."""
+    if isinstance(lines, bytes):
+        return lines + b"\n"
+    whole = Aside(len(lines) + 1)
+    whole.add(lines)
+    whole.add(b"\n")
+    return whole.content()
 
 
 def _key_of(request: Request) -> str | None:

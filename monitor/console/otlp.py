@@ -49,30 +49,29 @@ class OtlpPage:
             raise Refused(415, f"Content-Type is one of {', '.join((*PROTOBUF, JSON))}")
         form = otlp_json if kind == JSON else _protobuf()
 
-        def made(content: bytes) -> tuple[Given, tuple[int, str]]:
-            body = self._body(form, content)
+        def made(content: bytes | memoryview, lines_bytes_max: int) -> tuple[Given, tuple[int, str]]:
+            body = self._body(form, content, lines_bytes_max)
             digest = request_digest(token.id, PATH, content)
-            return Given(body.lines.getvalue(), request=digest, count=body.count), (body.rejected, body.why)
+            return Given(body.lines.content(), request=digest, count=body.count), (body.rejected, body.why)
 
         try:
-            _, (rejected, why) = await self._door.receive(request, PATH, made, WORKED_BYTES)
+            _, (rejected, why) = await self._door.receive(request, PATH, token.id, made, small_bytes=WORKED_BYTES)
         except Refused as refused:
             content = form.status(_CODES.get(refused.status, _UNAVAILABLE), refused.message)
             return _told(content, kind, refused.status, refused.retry_after_s)
         return _told(form.answer(rejected, why), kind)
 
-    def _body(self, form: ModuleType, content: bytes) -> Body:
+    def _body(self, form: ModuleType, content: bytes | memoryview, lines_bytes_max: int) -> Body:
         """The records as lines. Raises `Refused` where they are too many, or no request."""
         form.check(content)
-        body = self._new_body()
-        if not self._forms.read(form.NAME, content, body):
-            body = self._new_body()
+        body = Body(self._plans, self._line_bytes_max, lines_bytes_max)
+        if not (
+            isinstance(content, bytes) and self._forms.read(form.NAME, content, body)
+        ):  # large ones a record at a time
+            body = Body(self._plans, self._line_bytes_max, lines_bytes_max)
             for record, common in form.read(content, self._line_bytes_max):
                 body.add(record, common)
         return body
-
-    def _new_body(self) -> Body:
-        return Body(self._plans, self._line_bytes_max, self._door.bounds.unpacked_bytes_max)
 
 
 def _protobuf() -> ModuleType:

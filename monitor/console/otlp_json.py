@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from operator import attrgetter
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 
 from monitor.console.access import Refused
 from monitor.console.otlp_fields import DEPTH_MAX, NOTHING, Common, Record, Unreadable, common_of
+from monitor.spool.aside import Body
 
 NAME: Final = "json"
 
 PARTS_MAX: Final = 400_000
 """Objects and lists of one request."""
 
+_SPACED: Final = 4
+"""A record may be so many times longer than the line that it becomes: it may have blanks, and names that no line has."""
+
 _BLOCK_BYTES: Final = 64 << 10
 _UINT64_MAX: Final = 2**64 - 1
 _INT64_MAX: Final = 2**63
+
+Said = TypeVar("Said")
+
+_NOT_SAID: Final = msgspec.Raw()
 
 _Number = int | Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,20}$")]
 """Of 64 bits: as a number or as text."""
@@ -71,8 +79,8 @@ class _Scope(_Struct):
 
 
 class _OfScope(_Struct):
-    scope: _Scope | None = None
-    log_records: list[_Record] = []
+    scope: msgspec.Raw = _NOT_SAID
+    log_records: list[msgspec.Raw] | None = None
 
 
 class _Resource(_Struct):
@@ -80,8 +88,8 @@ class _Resource(_Struct):
 
 
 class _OfResource(_Struct):
-    resource: _Resource | None = None
-    scope_logs: list[_OfScope] = []
+    resource: msgspec.Raw = _NOT_SAID
+    scope_logs: list[_OfScope] | None = None
 
 
 class _Request(_Struct):
@@ -91,31 +99,42 @@ class _Request(_Struct):
 _key_of: Final = attrgetter("key")
 _text_of: Final = attrgetter("value.string_value")
 _decode: Final = msgspec.json.Decoder(_Request).decode
+_resource_in: Final = msgspec.json.Decoder(_Resource | None).decode
+_scope_in: Final = msgspec.json.Decoder(_Scope | None).decode
+_record_in: Final = msgspec.json.Decoder(_Record).decode
 
 
-def check(content: bytes) -> None:
+def check(content: Body) -> None:
     """Raises `Refused` where there is more in it than is read."""
     if parts_of(content) > PARTS_MAX:
         raise Refused(413, f"more than {PARTS_MAX} objects and lists; send them in parts")
 
 
-def read(content: bytes, _record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
+def read(content: Body, record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
     """The records, each with what its scope and resource say. Raises `Refused`. A record takes less as a line than here."""
     try:
-        request = _decode(content)
+        for of_resource in _decode(content).resource_logs:
+            common = _common(_own(of_resource.resource, _resource_in, record_bytes_max))
+            for of_scope in of_resource.scope_logs or ():
+                records = of_scope.log_records or ()
+                if isinstance(common, Unreadable):
+                    yield from ((common, NOTHING) for _ in records)
+                    continue
+                scope = _own(of_scope.scope, _scope_in, record_bytes_max)
+                name = scope.name if scope is not None else ""
+                for record in records:
+                    yield _record(record, name, record_bytes_max), common
     except (msgspec.DecodeError, UnicodeError) as error:
         raise Refused(400, f"this is no ExportLogsServiceRequest: {error}") from None
     except RecursionError:
         raise Refused(400, "this is nested too deep") from None
-    for of_resource in request.resource_logs:
-        common = _common(of_resource.resource)
-        for of_scope in of_resource.scope_logs:
-            if isinstance(common, Unreadable):
-                yield from ((common, NOTHING) for _ in of_scope.log_records)
-                continue
-            scope = of_scope.scope.name if of_scope.scope is not None else ""
-            for record in of_scope.log_records:
-                yield _record(record, scope), common
+
+
+def _own(said: msgspec.Raw, read: Callable[[msgspec.Raw], Said], bytes_max: int) -> Said | None:
+    """What a resource or scope says of itself. Raises `Refused` where that is more than fits into any line."""
+    if len(memoryview(said)) > bytes_max:
+        raise Refused(413, f"a resource or scope of more than {bytes_max} bytes")
+    return None if said is _NOT_SAID else read(said)
 
 
 def _common(resource: _Resource | None) -> Common | Unreadable:
@@ -126,7 +145,7 @@ def _common(resource: _Resource | None) -> Common | Unreadable:
         return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
 
 
-def parts_of(content: bytes) -> int:
+def parts_of(content: Body) -> int:
     """How many objects and lists there are in it at most."""
     octets, count = np.frombuffer(content, np.uint8), 0
     for at in range(0, len(octets), _BLOCK_BYTES):
@@ -146,7 +165,11 @@ def status(code: int, message: str) -> bytes:
     return msgspec.json.encode({"code": code, "message": message})
 
 
-def _record(record: _Record, scope: str) -> Record | Unreadable:
+def _record(packed: msgspec.Raw, scope: str, bytes_max: int) -> Record | Unreadable:
+    """One record; all of them read at once would take many times their bytes. One that is too large for any line is not looked at."""
+    if len(memoryview(packed)) > _SPACED * bytes_max:
+        return Unreadable(f"more than {bytes_max} bytes")
+    record = _record_in(packed)
     try:
         return Record(
             _nanoseconds(record.time_unix_nano),

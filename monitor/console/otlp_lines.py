@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -12,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from detectors import kernel
-from monitor.console.access import Refused
+from monitor.console.lines import MadeLines, Outgrown
 from monitor.console.otlp_fields import (
     ADDRESSES,
     HEADERS,
@@ -91,13 +90,13 @@ class Lines:
         self._until_second = ""
 
     def spend(self, cost: int) -> None:
-        """Of what the request may become. Raises `Refused`."""
+        """Of what the request may become. Raises `Outgrown`."""
         self._spent += cost
         if self._spent > self._bytes_max:
-            raise Refused(413, f"more than {self._bytes_max} bytes of events; send it in parts")
+            raise Outgrown(self._bytes_max)
 
     def line(self, record: Record, common: Common) -> bytes:
-        """One record as a line with its end. Raises `Unreadable` and `Refused`."""
+        """One record as a line with its end. Raises `Unreadable` and `Outgrown`."""
         beside = self._beside(record)
         cost = FIELD_BYTES * (len(record.values) + len(beside) + len(common.values))
         self.spend(cost)
@@ -157,7 +156,7 @@ class Body:
     """The lines of one request, and which of its records cannot be lines."""
 
     def __init__(self, plans: Plans, line_bytes_max: int, bytes_max: int) -> None:
-        self.lines = io.BytesIO()
+        self.lines = MadeLines(bytes_max)
         self.count = 0
         self.rejected = 0
         self.why = ""  # of the first that was rejected
@@ -165,7 +164,7 @@ class Body:
         self._writer = Lines(plans, bytes_max)
 
     def add(self, record: Record | Unreadable, common: Common) -> None:
-        """One record. Raises `Refused` where it is too much."""
+        """One record. Raises `Outgrown` where it is too much."""
         if isinstance(record, Unreadable):
             self._reject(str(record))
             return
@@ -179,9 +178,9 @@ class Body:
             self.take(line, 1, 0) if len(line) <= self.line_bytes_max else self.take(b"", 0, 0, 1)
 
     def take(self, lines: bytes, count: int, cost: int, too_long: int = 0) -> None:
-        """So many lines, what they cost, and how many others are too long. Raises `Refused` where it is too much."""
+        """So many lines, what they cost, and how many others are too long. Raises `Outgrown` where it is too much."""
         self._writer.spend(cost)
-        self.lines.write(lines)
+        self.lines.add(lines)
         self.count += count
         if too_long:
             self._reject(f"more than {self.line_bytes_max} bytes", too_long)
@@ -194,7 +193,7 @@ class Body:
             return None
 
     def odd(self, said: tuple[Any, ...], common: Common) -> None:
-        """A record of which the kernel makes no line. Raises `Refused` where it is too much."""
+        """A record of which the kernel makes no line. Raises `Outgrown` where it is too much."""
         self.add(Record(*said), common)
 
     def _reject(self, why: str, count: int = 1) -> None:
@@ -209,7 +208,7 @@ class Forms:
         self._known: Any = None
 
     def read(self, form: str, content: bytes, body: Body) -> bool:
-        """Whether the kernel has given a request to `body`; if not, that may have got a part of it. Raises `Refused`."""
+        """Whether the kernel has given a request to `body`; if not, that may have got a part of it. Raises `Outgrown`."""
         if not kernel.available():
             return False
         if self._known is None:

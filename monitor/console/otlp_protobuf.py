@@ -14,6 +14,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
 
 from monitor.console.access import Refused
 from monitor.console.otlp_fields import DEPTH_MAX, NOTHING, Common, Record, Unreadable, common_of
+from monitor.spool.aside import Body
 
 NAME: Final = "protobuf"
 
@@ -37,13 +38,13 @@ Span = tuple[int, int]
 """Where a message begins in a request, and where it ends."""
 
 
-def check(content: bytes) -> None:
+def check(content: Body) -> None:
     """Raises `Refused` where there is more in it than is read."""
     if parts_of(content) > PARTS_MAX:
         raise Refused(413, f"more than {PARTS_MAX} records, attributes and values; send them in parts")
 
 
-def read(content: bytes, record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
+def read(content: Body, record_bytes_max: int) -> Iterator[tuple[Record | Unreadable, Common]]:
     """The records, each with what its scope and resource say. Raises `Refused`, at the latest behind the last record.
 
     A message in memory takes many times its bytes, so the parts of a request are found by hand, and parsed a run of records at a time.
@@ -72,7 +73,7 @@ def _common(resource: Any) -> Common | Unreadable:
         return unreadable.with_traceback(None)  # which would hold all of the request until memory is cleared up
 
 
-def _records(content: bytes, of_scope: Span, bytes_max: int) -> Iterator[Any]:
+def _records(content: Body, of_scope: Span, bytes_max: int) -> Iterator[Any]:
     """The records of a scope as messages, parsed in runs; `Unreadable` for one that is too large to become a line."""
     begun = ended = of_scope[0]
     for tag, begin, value, end in _fields(content, of_scope):
@@ -86,7 +87,7 @@ def _records(content: bytes, of_scope: Span, bytes_max: int) -> Iterator[Any]:
     yield from ScopeLogs.FromString(content[begun:ended]).log_records
 
 
-def _own(content: bytes, of: Span, bytes_max: int) -> bytes:
+def _own(content: Body, of: Span, bytes_max: int) -> bytes:
     """What a resource or scope says beside its children. Raises `Refused` where that is more than fits into any line."""
     own = bytearray()
     for tag, begin, _, end in _fields(content, of):
@@ -97,12 +98,12 @@ def _own(content: bytes, of: Span, bytes_max: int) -> bytes:
     return bytes(own)
 
 
-def _inner(content: bytes, of: Span, wanted: int) -> Iterator[Span]:
+def _inner(content: Body, of: Span, wanted: int) -> Iterator[Span]:
     """The messages in a message that have this tag."""
     return ((value, end) for tag, _, value, end in _fields(content, of) if tag == wanted)
 
 
-def _fields(content: bytes, of: Span) -> Iterator[tuple[int, int, int, int]]:
+def _fields(content: Body, of: Span) -> Iterator[tuple[int, int, int, int]]:
     """The fields of a message: a tag, and where the field begins, its value begins, and both end. Raises `DecodeError`."""
     at, last = of
     while at < last:
@@ -126,7 +127,7 @@ def _fields(content: bytes, of: Span) -> Iterator[tuple[int, int, int, int]]:
         at = end
 
 
-def _number(content: bytes, at: int) -> tuple[int, int]:
+def _number(content: Body, at: int) -> tuple[int, int]:
     """A number of seven bits a byte, and where it ends. Raises `DecodeError`."""
     number = 0
     for shift, octet in enumerate(content[at : at + NUMBER_BYTES_MAX]):
@@ -136,7 +137,7 @@ def _number(content: bytes, at: int) -> tuple[int, int]:
     raise DecodeError("a number that does not end")
 
 
-def parts_of(content: bytes) -> int:
+def parts_of(content: Body) -> int:
     """How many messages there are in it at most, apart from those that are long enough to cost no more than they bring.
 
     Each begins with a tag and its length: the tags of all messages in question have one byte. Numbers that are written longer than

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from monitor.tokens import Role, Token
 
@@ -34,6 +35,21 @@ class Page:
     is_open: bool = False
     takes_body: bool = False
     refused: Callable[[Any], Response] | None = None
+
+
+class LongAnswer(Response):
+    """An answer in parts: each is made when the client has taken those before it, for it may take its time."""
+
+    def __init__(self, parts: Iterable[bytes], headers: Mapping[str, str], media_type: str) -> None:
+        super().__init__(b"", 200, headers, media_type)
+        del self.headers["Content-Length"]
+        self._parts = parts
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for part in self._parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def json_answer(content: Any, status: int = 200, *, retry_after_s: int | None = None) -> Response:

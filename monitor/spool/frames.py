@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from monitor.sealing import OVERHEAD_BYTES, Seal, SealError
+from monitor.spool.aside import ASIDE_BYTES, Body
 from monitor.spool.ids import ID_BYTES
 
 MAGIC: Final = b"MWSF"
@@ -75,11 +76,15 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def frame(
-    seal: Seal, kind: int, position: int, arrival: int, key: bytes, content: bytes, ids: bytes = b""
-) -> tuple[Head, tuple[bytes, bytes]]:
+    seal: Seal, kind: int, position: int, arrival: int, key: bytes, content: Body, ids: bytes = b""
+) -> tuple[Head, tuple[bytes, Body]]:
     """A frame and its bytes: those of the head, and what is sealed."""
     head = Head(kind=kind, position=position, arrival=arrival, length=len(content), key=key, sealed_bytes=0, checksum=0)
-    sealed = seal.seal(content + ids, head.context)
+    sealed: Body
+    if len(content) > ASIDE_BYTES:
+        sealed = seal.seal_aside((content, ids), head.context)
+    else:
+        sealed = seal.seal(bytes(content) + ids, head.context)
     head = msgspec.structs.replace(head, sealed_bytes=len(sealed), checksum=zlib.crc32(sealed))
     packed = _HEAD.pack(MAGIC, kind, position, arrival, head.length, key, len(sealed), head.checksum)
     return head, (packed + _CRC.pack(zlib.crc32(packed)), sealed)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from itertools import compress
+from typing import Final
 
 import msgspec
 
+from monitor.spool.aside import Aside, Body
 from monitor.spool.frames import NO_KEY
 from monitor.spool.ids import ID_BYTES
+
+_BLOCK_BYTES: Final = 256 << 10
 
 
 class Outcome(StrEnum):
@@ -28,7 +31,7 @@ class Given(msgspec.Struct, frozen=True):
     line that `creates`, its id must not have been taken before, and of another one not with the same document.
     """
 
-    lines: bytes
+    lines: Body
     key: bytes = NO_KEY
     request: bytes = NO_KEY
     ids: bytes = b""
@@ -43,11 +46,27 @@ class Taken(msgspec.Struct, frozen=True):
     repeated: frozenset[int] = frozenset()
 
 
-def without(given: Given, repeated: frozenset[int]) -> tuple[bytes, bytes]:
+def without(given: Given, repeated: frozenset[int]) -> tuple[Body, bytes]:
     """The lines of a request but those, and the ids of these."""
     if not repeated:
         return given.lines, given.ids
-    lines = given.lines.split(b"\n")[:-1]
-    is_new = [place not in repeated for place in range(len(lines))]
-    ids = [given.ids[place * ID_BYTES : (place + 1) * ID_BYTES] for place in range(len(lines))]
-    return b"".join([line + b"\n" for line in compress(lines, is_new)]), b"".join(compress(ids, is_new))
+    left, ids = Aside(len(given.lines)), []
+    for place, line in enumerate(lines_of(given.lines)):
+        if place not in repeated:
+            left.add(line)
+            ids.append(given.ids[place * ID_BYTES : (place + 1) * ID_BYTES])
+    return left.content(), b"".join(ids)
+
+
+def lines_of(content: Body) -> Iterator[memoryview]:
+    """The lines of a body, each with its end; the last one may have none. None of them is copied."""
+    whole, begin = memoryview(content), 0
+    for at in range(0, len(whole), _BLOCK_BYTES):
+        block = bytes(whole[at : at + _BLOCK_BYTES])
+        found = block.find(b"\n")
+        while found >= 0:
+            yield whole[begin : at + found + 1]
+            begin = at + found + 1
+            found = block.find(b"\n", found + 1)
+    if begin < len(whole):
+        yield whole[begin:]

@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from monitor.spool.aside import Body
+
 IDS_MAX: Final = 1_000_000
 """Ids that are remembered, the newest; each takes 16 bytes in memory, and as many on disk."""
 
@@ -37,7 +39,7 @@ def id_prefix(token: str, index: str) -> Any:
     return hashlib.blake2b(f"{token}\0{index}\0".encode(errors="surrogatepass"), digest_size=NAME_BYTES)
 
 
-def id_digest(prefix: Any, name: str, document: bytes | None) -> bytes:
+def id_digest(prefix: Any, name: str, document: Body | None) -> bytes:
     """What is remembered of a document that has an id; without the document, every other one with this id is another."""
     named = prefix.copy()
     named.update(name.encode(errors="surrogatepass"))

@@ -20,6 +20,7 @@ import msgspec
 
 from monitor.durable import boundary, make_folder, publish
 from monitor.sealing import Seal
+from monitor.spool.aside import Body
 from monitor.spool.frames import (
     HEAD_BYTES,
     KEYS,
@@ -118,7 +119,7 @@ class Spool:
         now = self._clock()
         outcomes: list[Taken] = []
         taken: list[tuple[Head, bytes]] = []
-        parts: list[bytes] = []
+        parts: list[Body] = []
         position, size, seen, named = self.end, self.disk_bytes, dict[bytes, bytes](), dict[int, int]()
         for one in given:
             known = seen.get(one.key[:NAME_BYTES]) or self._window.find(one.key, now)
@@ -160,7 +161,7 @@ class Spool:
 
     # Writing
 
-    def _append(self, parts: Sequence[bytes], position: int, now: int) -> None:
+    def _append(self, parts: Sequence[Body], position: int, now: int) -> None:
         """Write to the newest segment, or to a new one, up to a position, and fsync; after an error nothing has changed."""
         segment = self._current
         if segment is None or self._sizes[segment.path] >= SEGMENT_BYTES or self._ids.is_full:
@@ -297,7 +298,7 @@ def _is_unfinished(tail: bytes) -> bool:
     return len(tail) < HEAD_BYTES or not any(tail)
 
 
-def _write_at(descriptor: int, parts: Sequence[bytes], offset: int) -> int:
+def _write_at(descriptor: int, parts: Sequence[Body], offset: int) -> int:
     """Write parts one behind the other; where the last ends."""
     for part in parts:
         left = memoryview(part)

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
 
+from monitor.spool.aside import Body
+
 KEYS_MAX: Final = 50_000
 """Keys that are remembered, the newest; each takes 24 bytes at the beginning of every segment of the spool."""
 
@@ -21,13 +23,13 @@ NAME_BYTES: Final = 10
 _ENTRY: Final = struct.Struct(f">{DIGEST_BYTES}sq")
 
 
-def digest_of(token: str, key: str, lines: bytes) -> bytes:
+def digest_of(token: str, key: str, lines: Body) -> bytes:
     """What is remembered of a key and of what came with it: two clients may use the same key, each has its own token."""
     named = hashlib.blake2b(f"{token}\0{key}".encode(), digest_size=NAME_BYTES).digest()
     return named + hashlib.sha256(lines).digest()[: DIGEST_BYTES - NAME_BYTES]  # processors have a word for SHA-256
 
 
-def request_digest(token: str, page: str, body: bytes) -> bytes:
+def request_digest(token: str, page: str, body: Body) -> bytes:
     """What a request without a key is known by: two clients may say the same, each has its own token."""
     told = hashlib.sha256(f"{token}\0{page}\0".encode())
     told.update(body)

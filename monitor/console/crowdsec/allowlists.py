@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from detectors.finding import Scope
 from monitor.console.access import Refused
-from monitor.console.bodies import read_body
+from monitor.console.bodies import pass_over, read_body
 from monitor.console.bounds import RequestBounds
 from monitor.console.crowdsec.answers import forbidden, unauthorized
 from monitor.console.crowdsec.wanted import Network, network_of
@@ -78,7 +78,7 @@ class AllowlistPages:
         return json_answer({"results": results})
 
     async def _metrics(self, request: Request, _token: Token | None) -> Response:
-        await read_body(request, self._bounds)
+        await pass_over(request, self._bounds)
         return Response(status_code=201, headers=HEADERS)
 
     async def _exempt(self) -> Sequence[Standing]:

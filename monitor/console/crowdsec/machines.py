@@ -161,6 +161,6 @@ def _in_thread(answer: Callable[[Request, Token, bytes], Response], bounds: Requ
     async def answered(request: Request, token: Token | None) -> Response:
         assert token is not None  # noqa: S101 - these pages are for nobody else
         body, encoding = await read_body(request, bounds), encoding_of(request)
-        return await run_in_threadpool(lambda: answer(request, token, unpacked(body, encoding, bounds)))
+        return await run_in_threadpool(lambda: answer(request, token, bytes(unpacked(body, encoding, bounds))))
 
     return answered

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -24,6 +24,9 @@ from monitor.testing import scratch_store
 from monitor.tokens import Role, new_token
 
 MIB = 1 << 20
+
+TRIES_MAX = 300
+"""How often a server is asked that has no room; between two tries is waited as it says."""
 
 
 class Server:
@@ -50,23 +53,22 @@ class Server:
         Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
         return most
 
-    def post(self, path: str, content: bytes, headers: dict[str, str], method: str = "POST") -> int:
+    def post(
+        self, path: str, content: bytes, headers: dict[str, str], method: str = "POST", tries: int = TRIES_MAX
+    ) -> int:
+        """What is answered, once there is room."""
         named = {"Authorization": f"Bearer {self.token}", **headers}
-        while True:
+        for _ in range(tries):
             answer = httpx.request(method, self.url + path, content=content, headers=named, timeout=120)
             if answer.status_code != 429:
                 return answer.status_code
-            time.sleep(0.05)
+            time.sleep(float(answer.headers["Retry-After"]))
+        return 429
 
     def posted_at_once(self, requests: Sequence[tuple[str, bytes, dict[str, str]]]) -> set[int]:
-        """What all of these are answered."""
-        statuses: set[int] = set()
-        threads = [threading.Thread(target=lambda one=one: statuses.add(self.post(*one))) for one in requests]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return statuses
+        """What all of these are answered. Raises what sending one of them raises."""
+        with ThreadPoolExecutor(len(requests)) as threads:
+            return set(threads.map(lambda one: self.post(*one), requests))
 
 
 def serve(folder: Path) -> None:

@@ -124,10 +124,10 @@ def test_what_is_no_bulk_request_is_refused_whole(door, content, reason):
 def test_more_items_than_may_be_are_to_be_sent_in_parts(monkeypatch):
     monkeypatch.setattr(bulk_body, "ITEMS_MAX", 3)
     whole = b'{"index":{}}\n{}\n'
-    assert len(bulk_body.read_bulk(whole * 3, "t", "").items) == 3
+    assert len(bulk_body.BulkReader("t", 1000, 1000).read(whole * 3, "").items) == 3
     for many in [whole * 4, b"\n" * 100]:
         with pytest.raises(Refused, match="more than 3 items"):
-            bulk_body.read_bulk(many, "t", "")
+            bulk_body.BulkReader("t", 1000, 1000).read(many, "")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_more_items_than_may_be_are_to_be_sent_in_parts(monkeypatch):
     ],
 )
 def test_documents_as_shippers_write_them_are_events(before, name, after):
-    line = documents.line_of(before.encode(), name)
+    line = documents.line_of(before.encode(), None if name is None else json.dumps(name).encode())
     if after is not None:
         assert line.decode() == after
     else:

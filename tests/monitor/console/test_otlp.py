@@ -70,8 +70,8 @@ def lines_of(form, content):
     body = Body(Plans(), LINE, 1 << 25)
     for one, common in form.read(content, LINE):
         body.add(one, common)
-    assert (body.count, body.rejected) == (body.lines.getvalue().count(b"\n"), 0)
-    return body.lines.getvalue().splitlines(keepends=True)
+    assert (body.count, body.rejected) == (body.lines.content().count(b"\n"), 0)
+    return body.lines.content().splitlines(keepends=True)
 
 
 def event(**how):

@@ -99,7 +99,7 @@ LINE = 300
 
 
 def told(body):
-    return body.lines.getvalue(), body.count, body.rejected, body.why
+    return body.lines.content(), body.count, body.rejected, body.why
 
 
 def by_kernel(form, content, forms, line_bytes_max=LINE):
