@@ -71,6 +71,20 @@ def test_what_waits_because_of_an_undo_is_not_in_force_when_the_past_is_weighed_
     town.close()
 
 
+def test_an_act_that_a_rule_had_replaced_and_an_undo_asks_for_is_not_in_force_either():
+    town, other = two("stock")
+    other.close()
+    about = {"app": "wx0", "proof": True}
+    town.turn([finding(rule="other", severity="critical", behaviour=8, **about)])
+    town.now_s = 3_600
+    town.turn([finding(rule="bad", severity="high", behaviour=15, owner="dev1", after_s=3_600, **about)])
+    town.now_s = 7_200
+    undone(town)
+    assert [key[1] for key in town.waiting(Reason.HELD_UNDO)] == ["warn"]
+    check_course(town)
+    town.close()
+
+
 @pytest.mark.parametrize("way", ["undo", "mark and take back"])
 def test_an_act_that_is_over_and_rested_on_what_was_undone_counts_as_no_earlier_offence(way):
     town, without = two("ladder")
