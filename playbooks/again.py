@@ -16,6 +16,7 @@ from playbooks.decision import UNCOUNTED, DecisionState, Mode, Reason
 from playbooks.guards.evidence import second_person, thin_evidence, too_long
 from playbooks.guards.health import loop
 from playbooks.guards.standing import exempt
+from playbooks.history import outranks
 from playbooks.incident import incident_id
 from playbooks.known import Known, began
 from playbooks.past import Key, Past, Weighed, is_after_undo, is_persons, is_released, key_of
@@ -45,6 +46,10 @@ _ASKED_FIRST: Final = frozenset(
 """What people had laid down comes before what guards see."""
 
 _ASKED_AGAIN: Final = frozenset(reason for reason, _ in _OF_FINDINGS)
+
+_SAID_ANEW: Final = _ASKED_AGAIN | {Reason.HELD_UNDO}
+"""Why something waits that says nothing of a later finding. Whatever else held an act held the next findings' as well: where it had
+not, they would have put theirs in force, and the record had it."""
 
 
 class World(Weighing):
@@ -138,6 +143,9 @@ class World(Weighing):
             return held_then, "it was held then"
         if made is not None and held_then is None and is_late(made, self._clocks):
             return Reason.HELD_APPROVAL, "it waited for a person then"
+        waiting = self.history.waiting(proposed) if made is None else None
+        if waiting is not None and waiting.reason not in _SAID_ANEW and not outranks(proposed, waiting):
+            return waiting.reason, "it was held then"
         return None
 
 

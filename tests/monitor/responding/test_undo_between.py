@@ -1,9 +1,11 @@
 """Undos with life between them: turns, what people do, and what runs out."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lives import ENTITIES, GAPS_S, PLAYBOOKS, check_same, lived, lives, two, undone
+from town import LADDER
 
 from monitor.audit import verify
 from monitor.responding.playbooks_then import policies
@@ -11,6 +13,7 @@ from monitor.stores.undos import Marking, UndoAsked, Verdict
 from playbooks.again import course
 from playbooks.decision import Reason
 from playbooks.past import key_of
+from playbooks.surroundings import Health
 from playbooks.testing import finding
 from playbooks.waiting import until
 
@@ -82,6 +85,28 @@ def test_an_act_that_a_rule_had_replaced_and_an_undo_asks_for_is_not_in_force_ei
     undone(town)
     assert [key[1] for key in town.waiting(Reason.HELD_UNDO)] == ["warn"]
     check_course(town)
+    town.close()
+
+
+def test_what_our_own_health_held_is_held_for_later_findings_too_when_they_are_weighed_again():
+    town, other = two("ladder")
+    other.close()
+    town.playbooks = (msgspec.structs.replace(LADDER[0], steps=LADDER[0].steps[:2]),)
+    well = town.policy
+    late = Health(input_late_s=10_000.0)
+    town.policy = lambda: msgspec.structs.replace(well(), health=late)
+    town.turn([finding(rule="good", severity="high", app="wx0")])
+    town.now_s = 10
+    later = finding(rule="good", severity="low", app="wx0", after_s=10)
+    town.turn([later])
+    town.policy = well
+    held, acts = town.waiting(), town.in_force()
+    assert {one.reason for one in held.values()} == {Reason.HELD_HEALTH}
+    for verdict in (Verdict.FALSE, None):
+        town.now_s += 60
+        town.mark([later.id], verdict=verdict)
+        assert (town.waiting(), town.in_force()) == (held, acts)
+        check_course(town)
     town.close()
 
 
