@@ -106,7 +106,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def told_time(microseconds: int) -> str:
     """A time as alerts have it."""
     seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{rest:06d}Z"
 
 
 def told_text(text: str) -> str:

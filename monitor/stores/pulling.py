@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, not_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, not_, select
 
-from detectors.finding import Entity
+from detectors.finding import Entity, Scope
 from monitor.stores import tables
 from monitor.stores.record import NumberedDecision, Pull
 from monitor.stores.rows import chunks, document, flat_row, of_entities, put
@@ -33,7 +33,9 @@ def ended(
     """
     columns = tables.decisions.c
     time, place = since
-    wanted = _select(scopes).where(not_(_is_in_force(now)), (columns.expires > time) | (columns.changed > place))
+    wanted = _select(None).where(not_(_is_in_force(now)), (columns.expires > time) | (columns.changed > place))
+    if scopes is not None:
+        wanted = wanted.where(_not_sought_by(columns.scope).in_(sorted(scopes)))
     return _page(connection, wanted, after, limit)
 
 
@@ -41,7 +43,18 @@ def in_force_of(connection: Connection, entities: Collection[Entity], now: int) 
     """Live decisions in force about any of these."""
     found: list[NumberedDecision] = []
     for condition in of_entities(tables.decisions, entities):
-        found += _read(connection, _select(None).where(condition, _is_in_force(now)))
+        found += _read(connection, _select(None).where(condition, _is_among_in_force(now)))
+    return found
+
+
+def crowded(connection: Connection, entities: Collection[Entity], now: int) -> list[Entity]:
+    """Those of these about which several live decisions are in force."""
+    columns = tables.decisions.c
+    of_each = select(columns.scope, columns.value).group_by(columns.scope, columns.value).having(func.count() > 1)
+    found: list[Entity] = []
+    for condition in of_entities(tables.decisions, entities):
+        wanted = of_each.where(condition, columns.mode == Mode.LIVE.value, _is_among_in_force(now))
+        found += [Entity(Scope(row.scope), row.value) for row in connection.execute(wanted)]
     return found
 
 
@@ -96,6 +109,17 @@ def _select(scopes: Scopes) -> Select[Any]:
 def _is_in_force(now: int) -> ColumnElement[bool]:
     columns = tables.decisions.c
     return and_(columns.state == DecisionState.ACTIVE.value, columns.expires > now)
+
+
+def _is_among_in_force(now: int) -> ColumnElement[bool]:
+    """The same, where entities are sought: they are few, and what is in force may be much."""
+    columns = tables.decisions.c
+    return and_(_not_sought_by(columns.state) == DecisionState.ACTIVE.value, columns.expires > now)
+
+
+def _not_sought_by(column: ColumnElement[str]) -> ColumnElement[str]:
+    """The same text, but no reason to take an index that begins with it: each page would read and sort all that has it."""
+    return column + ""
 
 
 def _page(connection: Connection, wanted: Select[Any], after: int, limit: int) -> list[NumberedDecision]:

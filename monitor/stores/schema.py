@@ -13,7 +13,7 @@ from monitor.stores import StoreError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-LATEST: Final = "0013"
+LATEST: Final = "0014"
 """The newest migration. A database that is there already is opened without loading Alembic."""
 
 

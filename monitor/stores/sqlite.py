@@ -309,6 +309,10 @@ class SqliteStore(TakesBack):
         with self._database.reading() as connection:
             return pulling.in_force_of(connection, entities, now)
 
+    def crowded(self, entities: Collection[Entity], now: int) -> Collection[Entity]:
+        with self._database.reading() as connection:
+            return pulling.crowded(connection, entities, now)
+
     def newest_decisions(
         self, before: int, limit: int, since: int, *, active: int | None = None
     ) -> Sequence[NumberedDecision]:

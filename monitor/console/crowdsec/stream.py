@@ -89,15 +89,18 @@ class Stream:
         return [one for one in page if is_for_enforcers(one.decision) and self._wanted.takes(one.decision)]
 
     def _longest(self, page: Page) -> Page:
-        """Those in force that no other of the same key outlasts."""
-        longest = self._by_key(page)
-        return page if self._is_whole else [one for one in page if longest[key_of(one.decision)].number == one.number]
+        """Those in force that no other of the same key outlasts. One that has ended since it was read is told; its end comes next."""
+        if self._is_whole or not page:
+            return page
+        several = self._record.crowded(_entities(page), self._now)
+        longest = self._by_key(several)
+        return [one for one in page if longest.get(key_of(one.decision), one).number == one.number]
 
     def _news(self, page: Page) -> Page:
         """What is in force now of all that changed: where only one of a key has ended, the one that is left takes its place."""
         if self._is_whole:
             return [one for one in page if one.decision.is_in_force(self._now)]
-        longest = self._by_key(page)
+        longest = self._by_key(_entities(page))
         return [*{key: longest[key] for one in page if (key := key_of(one.decision)) in longest}.values()]
 
     def _over(self, page: Page) -> Page:
@@ -105,15 +108,15 @@ class Stream:
         ended = [one for one in page if not one.decision.is_in_force(self._now)]
         if self._is_whole:
             return ended
-        longest = self._by_key(ended)
+        longest = self._by_key(_entities(ended))
         latest = {key_of(one.decision): one for one in ended}
         return [one for key, one in latest.items() if key not in longest]
 
-    def _by_key(self, page: Page) -> dict[Key, NumberedDecision]:
-        """Of all that are in force for the keys of a page, the one that lasts longest for each."""
-        if self._is_whole or not page:
+    def _by_key(self, entities: Collection[Entity]) -> dict[Key, NumberedDecision]:
+        """Of all that are in force about some entities, the one that lasts longest for each key."""
+        if not entities:
             return {}
-        rivals = self._meant(self._record.in_force_of({one.decision.entity for one in page}, self._now))
+        rivals = self._meant(self._record.in_force_of(entities, self._now))
         ordered = sorted(rivals, key=lambda one: (one.decision.expires, one.number))
         return {key_of(one.decision): one for one in ordered}
 
@@ -122,6 +125,10 @@ class Stream:
         for page in pages:
             if page:
                 yield b",".join(_encoder.encode(told(one, self._now)) for one in page)
+
+
+def _entities(page: Page) -> set[Entity]:
+    return {one.decision.entity for one in page}
 
 
 def body(new: Iterator[bytes], deleted: Iterator[bytes]) -> Iterator[bytes]:

@@ -168,3 +168,20 @@ def test_however_a_bouncer_asks_it_ends_with_what_is_in_force(tmp_path_factory, 
     assert world.bouncer.acts == world.in_force()
     world.store.close()
     shutil.rmtree(folder)
+
+
+def test_a_decision_that_is_revoked_between_two_looks_at_the_record_spoils_no_answer(tmp_path, monkeypatch):
+    world = World(tmp_path, is_whole=False, new_first=True)
+    world.decide("d0", 9)
+    world.decide("d1", 9)
+    ask = world.store.crowded
+
+    def late(entities, now):
+        world.step("revoke", "d1", 0)
+        return ask(entities, now)
+
+    monkeypatch.setattr(world.store, "crowded", late)
+    world.poll("well", 0)
+    world.poll("well", 0)
+    assert world.bouncer.acts == world.in_force() == {("wx0001", "throttle:getLocation"): 1}
+    world.store.close()
