@@ -11,7 +11,7 @@
 -- limit    calls               window (s)
 -- update   lowest version      deadline (ms)
 
-local folder = os.getenv("MINIWATCH_MAPS")
+local folder = os.getenv("GATEWAY_MAPS")
 local decisions = Map.new(folder .. "/decisions.map", Map._str)
 local SUBJECTS = { "s_app", "s_developer", "s_user", "s_device", "s_address", "s_domain" }
 local LIMITS_MAX = 3 -- HAProxy counts at most three things of a request

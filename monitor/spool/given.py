@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.spool.aside import Aside, Body
+from monitor.spool.aside import ASIDE_BYTES, Aside, Body
 from monitor.spool.frames import NO_KEY
 from monitor.spool.ids import ID_BYTES
 
@@ -50,12 +50,20 @@ def without(given: Given, repeated: frozenset[int]) -> tuple[Body, bytes]:
     """The lines of a request but those, and the ids of these."""
     if not repeated:
         return given.lines, given.ids
-    left, ids = Aside(len(given.lines)), []
-    for place, line in enumerate(lines_of(given.lines)):
-        if place not in repeated:
-            left.add(line)
-            ids.append(given.ids[place * ID_BYTES : (place + 1) * ID_BYTES])
-    return left.content(), b"".join(ids)
+    lines = (line for place, line in enumerate(lines_of(given.lines)) if place not in repeated)
+    kept = (place for place in range(len(given.ids) // ID_BYTES) if place not in repeated)
+    ids = b"".join(given.ids[place * ID_BYTES : (place + 1) * ID_BYTES] for place in kept)
+    return _together(lines, len(given.lines)), ids
+
+
+def _together(lines: Iterator[memoryview], bytes_max: int) -> Body:
+    """Lines one behind the other; only many of them are asked memory for that the system might refuse."""
+    if bytes_max <= ASIDE_BYTES:
+        return b"".join(lines)
+    whole = Aside(bytes_max)
+    for line in lines:
+        whole.add(line)
+    return whole.content()
 
 
 def lines_of(content: Body) -> Iterator[memoryview]:

@@ -265,7 +265,7 @@ def main() -> None:
     print(
         f"{'door':<10} {'kB':>5} {'events/s':>10} {'peer':>10} {'share':>6} {'per CPU s':>10} {'peer':>10} {'share':>6}"
     )
-    with tempfile.TemporaryDirectory(dir=os.environ.get("MINIWATCH_BENCH_DIR")) as folder:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as folder:
         ours, theirs = processes.Pipe()
         process = processes.Process(target=serve, args=(folder, theirs), daemon=True)
         process.start()

@@ -204,18 +204,18 @@ class Gateway:
     def environment(self):
         own = {
             "PATH": os.environ["PATH"],
-            "MINIWATCH_LISTEN": f"127.0.0.1:{self.port}",
-            "MINIWATCH_UPSTREAM": f"127.0.0.1:{self.upstream}",
-            "MINIWATCH_MAPS": str(self.maps),
-            "MINIWATCH_SOCKET": str(self.socket),
-            "MINIWATCH_LUA": str(DEPLOY / "miniwatch.lua"),
-            "MINIWATCH_LOG": str(self.short / "log"),
-            "MINIWATCH_USER": getpass.getuser(),
-            "MINIWATCH_GROUP": grp.getgrgid(os.getgid()).gr_name,
-            "MINIWATCH_CHROOT": "",
+            "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
+            "GATEWAY_UPSTREAM": f"127.0.0.1:{self.upstream}",
+            "GATEWAY_MAPS": str(self.maps),
+            "GATEWAY_SOCKET": str(self.socket),
+            "GATEWAY_LUA": str(DEPLOY / "miniwatch.lua"),
+            "GATEWAY_LOG": str(self.short / "log"),
+            "GATEWAY_USER": getpass.getuser(),
+            "GATEWAY_GROUP": grp.getgrgid(os.getgid()).gr_name,
+            "GATEWAY_CHROOT": "",
         }
         if self.with_key:
-            own["MINIWATCH_PEOPLE_KEY"] = base64.b64encode(PEOPLE_KEY).decode()
+            own["GATEWAY_PEOPLE_KEY"] = base64.b64encode(PEOPLE_KEY).decode()
         return own
 
     def start(self):

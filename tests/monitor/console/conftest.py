@@ -53,7 +53,7 @@ class Site:
         """The text of a token that is known from now on."""
         made, text = new_token("test", roles, created=self.now, expires=self.now + lasts_us, actor="operator:test")
         self.store.add_token(made, "")
-        self.front.guard._known._read_at = float("-inf")
+        self.front.guard._known._read()
         return text
 
     def refused(self) -> list[tuple[str, str, str]]:

@@ -69,7 +69,7 @@ def test_a_token_that_expired_or_was_revoked_says_so_only_to_who_knows_its_secre
     short, revoked = site.token(Role.VIEWER, lasts_us=5), site.token(Role.VIEWER)
     site.store.revoke_token(revoked.split("_")[1], "operator:test", "lost", site.now)
     site.now += 10
-    site.front.guard._known._read_at = float("-inf")
+    site.front.guard._known._read()
     assert site.get("/for/viewer", short).json() == {"message": "this token has expired"}
     assert site.get("/for/viewer", revoked).json() == {"message": "this token was revoked"}
     assert site.get("/for/viewer", revoked[:-1] + "_").json() == {"message": "this token is not known here"}
@@ -79,7 +79,7 @@ def test_after_too_many_failures_a_client_waits_and_others_do_not(make_site):
     site = make_site(PAGES, failures_max=3)
     good, revoked = site.token(Role.VIEWER), site.token(Role.VIEWER)
     site.store.revoke_token(revoked.split("_")[1], "operator:test", "lost", site.now)
-    site.front.guard._known._read_at = float("-inf")
+    site.front.guard._known._read()
     assert [site.get("/for/viewer", revoked).status_code for _ in range(4)] == [401, 401, 401, 429]
     assert int(site.get("/for/viewer", revoked).headers["Retry-After"]) in range(290, 301)
     assert [site.get("/for/viewer", "guess").status_code for _ in range(4)] == [401, 401, 401, 429]

@@ -60,7 +60,7 @@ def test_a_repeated_create_is_a_conflict_and_no_second_event_also_after_a_restar
     again = make_door("/_bulk")
     again.token = door.token
     again.site.store.add_token(door.site.store.tokens()[0], "")
-    again.site.front.guard._known._read_at = float("-inf")
+    again.site.front.guard._known._read()
     answer = again.post(body((create("2"), document(9)), (create("4"), document(4))))
     assert statuses(answer) == [409, 201]
     assert answer.json()["items"][0]["create"]["error"]["type"] == "version_conflict_engine_exception"

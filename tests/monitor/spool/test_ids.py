@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from monitor import durable
 from monitor.sealing import Seal
 from monitor.sources.spooled import SpoolSource
+from monitor.spool import given as given_module
 from monitor.spool import ids, kept_ids
 from monitor.spool import spool as spool_module
 from monitor.spool.frames import UNKEYED, heads
@@ -66,6 +67,16 @@ def test_of_what_is_indexed_only_the_same_document_is_a_repeat(tmp_path):
     assert repeated(spool, named(1, 1, creates=False)) == [[1]]
     assert repeated(spool, named(1, creates=False, suffix=b"x")) == [[]]
     assert repeated(opened(tmp_path), named(1, creates=False, suffix=b"x"), named(1, creates=False)) == [[0], []]
+
+
+def test_a_few_repeated_lines_need_no_memory_that_the_system_may_refuse(tmp_path, monkeypatch):
+    def refused(_bytes_max):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(given_module, "Aside", refused)
+    spool = opened(tmp_path)
+    assert repeated(spool, named(1, 2), named(2, 3)) == [[], [0]]
+    assert lines_of(spool) == [b"1", b"2", b"3"]
 
 
 def test_what_was_not_taken_is_not_remembered(tmp_path):

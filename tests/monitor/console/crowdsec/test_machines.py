@@ -38,7 +38,7 @@ class Machine:
         now = now_us()
         token, text = new_token(name, roles, created=now, expires=now + YEAR_US, actor="operator:bob")
         self.store.add_token(token, "")
-        self.daemon.front.guard._known._read_at = float("-inf")
+        self.daemon.front.guard._known._read()
         return token, text
 
     def login(self, password):
@@ -68,7 +68,7 @@ def test_a_machine_logs_in_with_a_token_and_is_out_once_it_is_revoked(machine):
     assert machine.ask("GET", "/v1/heartbeat").status_code == 200
     assert machine.ask("GET", "/v1/refresh_token").json()["token"] == machine.text
     machine.store.revoke_token(machine.token.id, "operator:bob", "lost", now_us())
-    machine.daemon.front.guard._known._read_at = float("-inf")
+    machine.daemon.front.guard._known._read()
     answer = machine.ask("GET", "/v1/heartbeat")
     assert (answer.status_code, answer.json()["code"]) == (401, 401)
     assert machine.login(machine.text).status_code == 401
