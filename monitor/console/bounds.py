@@ -34,6 +34,14 @@ class RequestBounds(msgspec.Struct, frozen=True, kw_only=True):
     unpacked_bytes_max: int = 32 << 20
     in_flight_max: int = 32
 
+    def within(self, bytes_max: int) -> RequestBounds:
+        """Those of a page whose bodies are of so many bytes at most, as they come and unpacked."""
+        return msgspec.structs.replace(
+            self,
+            body_bytes_max=min(bytes_max, self.body_bytes_max),
+            unpacked_bytes_max=min(bytes_max, self.unpacked_bytes_max),
+        )
+
 
 class Bounded:
     """Stands before the pages. Requests that bring a body are counted and bounded; those of other pages may bring none.
@@ -69,7 +77,8 @@ class Bounded:
     def _most(self, page: Page | None) -> int:
         if page is None:
             return 0
-        return min(STRANGER_BYTES_MAX, self._bounds.body_bytes_max) if page.is_open else self._bounds.body_bytes_max
+        most = STRANGER_BYTES_MAX if page.is_open else page.body_bytes_max
+        return self._bounds.body_bytes_max if most is None else min(most, self._bounds.body_bytes_max)
 
     def _refusal(self, headers: dict[bytes, bytes], most: int, *, counts: bool) -> Response | None:
         length = headers.get(b"content-length", b"0")

@@ -25,7 +25,8 @@ class Page:
 
     `refused` says a refusal as the programs expect it for which the page is; else it is a status and a message.
 
-    Only where `takes_body` may a request bring one; reading it within bounds is the page's affair (`bodies.read_body`).
+    Only where `takes_body` may a request bring one, of `body_bytes_max` where the page has a bound of its own; reading it within bounds
+    is the page's affair (`bodies.read_body`).
     """
 
     path: str
@@ -34,6 +35,7 @@ class Page:
     role: Role
     is_open: bool = False
     takes_body: bool = False
+    body_bytes_max: int | None = None
     refused: Callable[[Any], Response] | None = None
 
 

@@ -17,6 +17,7 @@ from monitor.console.access import Refused
 from monitor.console.bodies import pass_over, read_body
 from monitor.console.bounds import RequestBounds
 from monitor.console.crowdsec.answers import forbidden, unauthorized
+from monitor.console.crowdsec.given import NO_JSON
 from monitor.console.crowdsec.wanted import Network, network_of
 from monitor.console.pages import HEADERS, Page, json_answer
 from monitor.notifiers.alert import told_time
@@ -26,6 +27,8 @@ from monitor.tokens import Role, Token
 
 NAME: Final = "exemptions"
 TARGETS_MAX: Final = 1000
+CHECK_BYTES_MAX: Final = 64 << 10
+"""So many bytes a body with targets may have."""
 
 
 class _Targets(msgspec.Struct):
@@ -45,7 +48,15 @@ class AllowlistPages:
         return [
             Page("/v1/allowlists", ("GET",), self._lists, role, refused=refused),
             Page("/v1/allowlists/{name}", ("GET",), self._list, role, refused=refused),
-            Page("/v1/allowlists/check", ("POST",), self._check_all, role, takes_body=True, refused=refused),
+            Page(
+                "/v1/allowlists/check",
+                ("POST",),
+                self._check_all,
+                role,
+                takes_body=True,
+                body_bytes_max=CHECK_BYTES_MAX,
+                refused=refused,
+            ),
             Page("/v1/allowlists/check/{target:path}", ("GET", "HEAD"), self._check, role, refused=refused),
             Page("/v1/usage-metrics", ("POST",), self._metrics, Role.BOUNCER, takes_body=True, refused=forbidden),
         ]
@@ -67,8 +78,10 @@ class AllowlistPages:
 
     async def _check_all(self, request: Request, _token: Token | None) -> Response:
         try:
-            targets = msgspec.json.decode(await read_body(request, self._bounds), type=_Targets).targets
-        except msgspec.DecodeError:
+            targets = msgspec.json.decode(
+                await read_body(request, self._bounds.within(CHECK_BYTES_MAX)), type=_Targets
+            ).targets
+        except NO_JSON:
             raise Refused(400, "targets are expected") from None
         if not 0 < len(targets) <= TARGETS_MAX:
             raise Refused(400, f"1 to {TARGETS_MAX} targets are expected")

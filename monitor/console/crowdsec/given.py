@@ -9,7 +9,11 @@ import msgspec
 from detectors.finding import Entity, Scope
 from monitor.console.access import Refused
 from monitor.console.crowdsec.durations import read
+from monitor.spool.aside import Body
 from playbooks.action import Action
+
+ALERTS_BYTES_MAX: Final = 4 << 20
+"""So many bytes a body with alerts may have, as it comes and unpacked."""
 
 ALERTS_MAX: Final = 100
 """Alerts in one request."""
@@ -18,6 +22,9 @@ DECISIONS_MAX: Final = 100
 """Decisions in one request."""
 
 TYPES: Final = "captcha, ban, remove, function-ban:FUNCTION, throttle:LIMIT/SECONDS or throttle:LIMIT/SECONDS:API"
+
+NO_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading a body raises that is none, or is not what is expected."""
 
 NOTHING: Final = "only alerts with decisions are taken here, as `cscli decisions add` sends them: what is seen is seen by our own rules"
 
@@ -38,11 +45,11 @@ class GivenAlert(msgspec.Struct):
     decisions: list[GivenDecision] | None = None
 
 
-def given(body: bytes) -> list[GivenDecision]:
+def given(body: Body) -> list[GivenDecision]:
     """The decisions of a body. Raises `Refused` for one that has none."""
     try:
         alerts = msgspec.json.decode(body, type=list[GivenAlert])
-    except msgspec.DecodeError as error:
+    except NO_JSON as error:
         raise Refused(400, f"a list of alerts is expected: {error}") from None
     if not alerts or not all(alert.decisions for alert in alerts):
         raise Refused(422, NOTHING)

@@ -14,8 +14,9 @@ from starlette.responses import Response
 
 from monitor.console.access import Asked, Guard, Refused, credential
 from monitor.console.bodies import read_body
-from monitor.console.bounds import RequestBounds
+from monitor.console.bounds import STRANGER_BYTES_MAX, RequestBounds
 from monitor.console.crowdsec.answers import unauthorized
+from monitor.console.crowdsec.given import NO_JSON
 from monitor.console.pages import Page, json_answer
 from monitor.moments import HOUR_US
 from monitor.notifiers.alert import told_time
@@ -42,7 +43,7 @@ class LoginPages:
 
     def __init__(self, guard: Guard, bounds: RequestBounds, clock: Callable[[], int]) -> None:
         self._guard = guard
-        self._bounds = bounds
+        self._bounds = bounds.within(STRANGER_BYTES_MAX)
         self._clock = clock
 
     def pages(self) -> list[Page]:
@@ -57,7 +58,7 @@ class LoginPages:
         body = await read_body(request, self._bounds)
         try:
             given = msgspec.json.decode(body, type=_Credentials)
-        except msgspec.DecodeError:
+        except NO_JSON:
             raise Refused(400, "machine_id and password are expected") from None
         address = request.client.host if request.client else None
         asked = Asked(address=address, page=LOGIN, headers={"authorization": f"Bearer {given.password}"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -15,9 +15,10 @@ from monitor.console.api.acting import refusals_told
 from monitor.console.api.operation import Api, Call
 from monitor.console.bodies import encoding_of, read_body, unpacked
 from monitor.console.bounds import RequestBounds
+from monitor.console.budget import Budget
 from monitor.console.crowdsec.alerts import Listed, alert, events_of
 from monitor.console.crowdsec.answers import unauthorized
-from monitor.console.crowdsec.given import GivenDecision, action_of, entity_of, given
+from monitor.console.crowdsec.given import ALERTS_BYTES_MAX, GivenDecision, action_of, entity_of, given
 from monitor.console.pages import HEADERS, Page, json_answer
 from monitor.responding.adding import add
 from monitor.responding.lifting import revoke
@@ -40,19 +41,26 @@ class MachinePages:
 
     def __init__(self, api: Api, bounds: RequestBounds) -> None:
         self._api = api
-        self._bounds = bounds
+        self._bounds = bounds.within(ALERTS_BYTES_MAX)
+        self._reading = Budget(1, "alerts")
 
     def pages(self) -> list[Page]:
         look, act = ("GET", "HEAD"), Role.RESPONDER
 
-        def page(path: str, methods: tuple[str, ...], answer: Any, role: Role, *, takes_body: bool = False) -> Page:
-            return Page(
-                path, methods, _in_thread(answer, self._bounds), role, takes_body=takes_body, refused=unauthorized
-            )
+        def page(path: str, methods: tuple[str, ...], answer: Any, role: Role) -> Page:
+            return Page(path, methods, _in_thread(answer), role, refused=unauthorized)
 
         return [
             page("/v1/alerts", look, self._alerts, Role.VIEWER),
-            page("/v1/alerts", ("POST",), self._add, act, takes_body=True),
+            Page(
+                "/v1/alerts",
+                ("POST",),
+                self._post,
+                act,
+                takes_body=True,
+                body_bytes_max=ALERTS_BYTES_MAX,
+                refused=unauthorized,
+            ),
             page("/v1/alerts", ("DELETE",), self._lift_alerts, act),
             page("/v1/alerts/{number}", look, self._alert, Role.VIEWER),
             page("/v1/alerts/{number}", ("DELETE",), self._lift_one, act),
@@ -61,17 +69,24 @@ class MachinePages:
             page("/v1/heartbeat", ("GET",), self._heartbeat, Role.VIEWER),
         ]
 
-    def _alerts(self, request: Request, _token: Token, _body: bytes) -> Response:
+    def _alerts(self, request: Request, _token: Token) -> Response:
         now, store = self._api.clock(), self._api.store
         listed = Listed(request.query_params, now).of(store)
         return json_answer([alert(one, now, events_of(store, one)) for one in listed])
 
-    def _alert(self, request: Request, _token: Token, _body: bytes) -> Response:
+    def _alert(self, request: Request, _token: Token) -> Response:
         found = self._numbered(request)
         return json_answer(alert(found, self._api.clock(), events_of(self._api.store, found)))
 
-    def _add(self, _request: Request, token: Token, body: bytes) -> Response:
-        acted = [self._decided(asked, token) for asked in given(body)]
+    async def _post(self, request: Request, token: Token | None) -> Response:
+        assert token is not None  # noqa: S101 - this page is for nobody else
+        body, encoding = await read_body(request, self._bounds), encoding_of(request)
+        async with self._reading.spent(1, token.id):  # read, a body may take many times its room
+            asked = await run_in_threadpool(lambda: given(unpacked(body, encoding, self._bounds)))
+        return await run_in_threadpool(self._add, token, asked)
+
+    def _add(self, token: Token, given_decisions: Sequence[GivenDecision]) -> Response:
+        acted = [self._decided(asked, token) for asked in given_decisions]
         waiting = [one for one in acted if one.state is DecisionState.AWAITING_APPROVAL]
         if waiting:
             ids = ", ".join(one.id for one in waiting)
@@ -93,7 +108,7 @@ class MachinePages:
                 held=self._api.held,
             ).decision
 
-    def _lift(self, request: Request, token: Token, _body: bytes) -> Response:
+    def _lift(self, request: Request, token: Token) -> Response:
         query = _known(request, _OF_DECISIONS)
         uuid = query.pop("uuid", None)
         if "scopes" in query:
@@ -102,14 +117,14 @@ class MachinePages:
         meant = [one for one in listed.of(self._api.store) if uuid is None or one.decision.id == uuid]
         return _lifted(self._all_lifted(meant, token))
 
-    def _lift_alerts(self, request: Request, token: Token, _body: bytes) -> Response:
+    def _lift_alerts(self, request: Request, token: Token) -> Response:
         query = _known(request, _OF_ALERTS)
         if query.get("has_active_decision", "true") != "true":
             return _lifted(0)  # those that are over are kept: there is nothing to lift
         query |= {"has_active_decision": "true", "limit": "0"}
         return _lifted(self._all_lifted(Listed(query, self._api.clock()).of(self._api.store), token))
 
-    def _lift_one(self, request: Request, token: Token, _body: bytes) -> Response:
+    def _lift_one(self, request: Request, token: Token) -> Response:
         return _lifted(self._all_lifted([self._numbered(request)], token))
 
     def _all_lifted(self, meant: Iterable[NumberedDecision], token: Token) -> int:
@@ -132,7 +147,7 @@ class MachinePages:
             raise
         return True
 
-    def _heartbeat(self, _request: Request, _token: Token, _body: bytes) -> Response:
+    def _heartbeat(self, _request: Request, _token: Token) -> Response:
         return Response(headers=HEADERS)
 
     def _numbered(self, request: Request) -> NumberedDecision:
@@ -157,10 +172,9 @@ def _lifted(count: int) -> Response:
     return json_answer({"nbDeleted": str(count)})
 
 
-def _in_thread(answer: Callable[[Request, Token, bytes], Response], bounds: RequestBounds) -> Any:
+def _in_thread(answer: Callable[[Request, Token], Response]) -> Any:
     async def answered(request: Request, token: Token | None) -> Response:
         assert token is not None  # noqa: S101 - these pages are for nobody else
-        body, encoding = await read_body(request, bounds), encoding_of(request)
-        return await run_in_threadpool(lambda: answer(request, token, bytes(unpacked(body, encoding, bounds))))
+        return await run_in_threadpool(answer, request, token)
 
     return answered
