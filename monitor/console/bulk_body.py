@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -131,6 +132,13 @@ def outcome_of(item: Item, *, is_repeated: bool) -> tuple[int, dict[str, Any]]:
     return 409, {"error": {"type": "version_conflict_engine_exception", "reason": reason}}
 
 
+class _Place(NamedTuple):
+    """An index, in JSON, and what ids in it begin with."""
+
+    encoded: bytes
+    prefix: hashlib.blake2b
+
+
 class BulkReader:
     """Reads items one after the other; ids are those of one client, in the index that an item names.
 
@@ -140,10 +148,8 @@ class BulkReader:
     def __init__(self, token: str, lines_bytes_max: int, line_bytes_max: int) -> None:
         self._token = token
         self._line_bytes_max = line_bytes_max
-        self._prefixes: dict[str, Any] = {}
-        self._indices: dict[str, bytes] = {}
+        self._places: dict[str, _Place] = {}
         self._lines = MadeLines(lines_bytes_max, b"\n")
-        self._count = 0
         self._has_ids = False
         self._ids = bytearray()
         self._creates = bytearray()
@@ -187,21 +193,24 @@ class BulkReader:
             why = f"the name of an index has at most {INDEX_CHARACTERS_MAX} characters"
             self.refuse(operation, index[:INDEX_CHARACTERS_MAX], name, why)
             return
-        encoded = None if name is None else _encode(name)
-        self.body.items.append(Item(operation, self._index(index), encoded, self._count))
-        self._count += 1
-        self._lines.add(line_of(document, encoded) if isinstance(document, bytes) else document)
-        self._creates.append(operation == "create")
+        place = self._places.get(index) or self._place(index)
+        is_create = operation == "create"
         if name is None:
+            encoded = None
             self._ids += NO_ID
         else:
-            self._ids += self._digest(operation, index, name, document)
+            encoded = _encode(name)
+            self._ids += id_digest(place.prefix, name, None if is_create else document)
             self._has_ids = True
+        self.body.items.append(Item(operation, place.encoded, encoded, len(self._creates)))
+        self._creates.append(is_create)
+        self._lines.add(line_of(document, encoded) if isinstance(document, bytes) else document)
 
     def refuse(self, operation: str, index: str, name: str | None, why: str) -> None:
         """An item that is not taken."""
         encoded = None if name is None else _encode(name[:ID_CHARACTERS_MAX])
-        self.body.items.append(Item(operation, self._index(index[:INDEX_CHARACTERS_MAX]), encoded, None, why))
+        place = self._place(index[:INDEX_CHARACTERS_MAX])
+        self.body.items.append(Item(operation, place.encoded, encoded, None, why))
 
     def given(self, request: bytes) -> Given:
         """What the spool is given; `request` is the digest of all of it. Raises `Outgrown`."""
@@ -211,22 +220,15 @@ class BulkReader:
             request=request,
             ids=ids,
             creates=[bool(one) for one in self._creates],
-            count=self._count,
+            count=len(self._creates),
         )
 
-    def _index(self, index: str) -> bytes:
-        if index not in self._indices:
-            if len(self._indices) >= KNOWN_MAX:
-                self._indices.clear()
-            self._indices[index] = _encode(index)
-        return self._indices[index]
-
-    def _digest(self, operation: str, index: str, name: str, document: Body) -> bytes:
-        if index not in self._prefixes:
-            if len(self._prefixes) >= KNOWN_MAX:
-                self._prefixes.clear()
-            self._prefixes[index] = id_prefix(self._token, index)
-        return id_digest(self._prefixes[index], name, None if operation == "create" else document)
+    def _place(self, index: str) -> _Place:
+        if index not in self._places:
+            if len(self._places) >= KNOWN_MAX:
+                self._places.clear()
+            self._places[index] = _Place(_encode(index), id_prefix(self._token, index))
+        return self._places[index]
 
 
 def _not_blank(content: Body, line_bytes_max: int) -> Iterator[Body]:
@@ -236,8 +238,11 @@ def _not_blank(content: Body, line_bytes_max: int) -> Iterator[Body]:
         split = content.split(b"\n", most)
         if len(split) > most:
             raise Refused(413, f"more than {ITEMS_MAX} items; send them in parts")
-        yield from (line for line in split if line and (line[:1] == b"{" or not line.isspace()))
-        return
+        return (line for line in split if line and not line.isspace())
+    return _lines_not_blank(content, most, line_bytes_max)
+
+
+def _lines_not_blank(content: Body, most: int, line_bytes_max: int) -> Iterator[Body]:
     for number, line in enumerate(lines_of(content)):
         if number >= most:
             raise Refused(413, f"more than {ITEMS_MAX} items; send them in parts")

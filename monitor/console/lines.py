@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from monitor.console.access import Refused
-from monitor.spool.aside import Aside, Body
+from monitor.spool.aside import ASIDE_BYTES, Aside, Body
 
 _RUN_BYTES: Final = 256 << 10
+_LINE_BYTES: Final = 64  # what one takes of memory beside what is in it
 
 
 class Outgrown(Refused):
@@ -25,13 +26,14 @@ class MadeLines:
         self._end = end
         self._run: list[Body] = []
         self._run_bytes = 0
+        self._run_bytes_max = ASIDE_BYTES  # few are joined where they are: new pages cost more than that
         self._aside: Aside | None = None
 
     def add(self, line: Body) -> None:
         """One more. Raises `Outgrown`."""
         self._run.append(line)
-        self._run_bytes += len(line)
-        if self._run_bytes > _RUN_BYTES:
+        self._run_bytes += len(line) + _LINE_BYTES
+        if self._run_bytes > self._run_bytes_max:
             self._put_aside()
 
     def content(self) -> Body:
@@ -47,7 +49,9 @@ class MadeLines:
     def _put_aside(self) -> None:
         if self._aside is None:
             self._aside = Aside(self._bytes_max)
-        blocks = (*self._run, self._end) if len(self._run) == 1 else (self._joined(),)
+            self._run_bytes_max = _RUN_BYTES
+        last = self._run.pop() if self._run and len(self._run[-1]) > _RUN_BYTES else None
+        blocks = (self._joined(),) if last is None else (self._joined(), last, self._end)
         if not all(self._aside.add(block) for block in blocks):
             raise Outgrown(self._bytes_max)
         self._run.clear()

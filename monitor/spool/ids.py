@@ -34,18 +34,18 @@ _DIGESTS: Final = np.dtype([("name", ">u8"), ("document", ">u8")])
 Array = npt.NDArray[Any]
 
 
-def id_prefix(token: str, index: str) -> Any:
+def id_prefix(token: str, index: str) -> hashlib.blake2b:
     """What ids of one client and one index begin with, for `id_digest`: whoever guesses another client's ids does it no harm."""
     return hashlib.blake2b(f"{token}\0{index}\0".encode(errors="surrogatepass"), digest_size=NAME_BYTES)
 
 
-def id_digest(prefix: Any, name: str, document: Body | None) -> bytes:
+def id_digest(prefix: hashlib.blake2b, name: str, document: Body | None) -> bytes:
     """What is remembered of a document that has an id; without the document, every other one with this id is another."""
     named = prefix.copy()
-    named.update(name.encode(errors="surrogatepass"))
+    named.update(name.encode("utf-8", "surrogatepass"))
     if document is None:
-        return bytes(named.digest() + _NO_DOCUMENT)
-    return bytes(named.digest() + hashlib.blake2b(document, digest_size=ID_BYTES - NAME_BYTES).digest())
+        return named.digest() + _NO_DOCUMENT
+    return named.digest() + hashlib.blake2b(document, digest_size=ID_BYTES - NAME_BYTES).digest()
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -76,14 +76,17 @@ class IdWindow:
     def find(self, digests: bytes, now: int) -> list[int | None]:
         """For each digest what was remembered of the document that was last taken with its id: `document_of` it, or None."""
         names = np.frombuffer(digests, _DIGESTS)["name"].astype(np.uint64)
-        found: list[int | None] = [self._recent.get(name) for name in names.tolist()]
+        found: list[int | None] = list(map(self._recent.get, names.tolist()))
+        order = np.argsort(names)
+        names = names[order]  # in order, each is looked for near the last
         for run in reversed(self._runs):
             if now - run.newest >= ID_US_MAX:
                 continue
             at = np.minimum(np.searchsorted(run.names, names), len(run.names) - 1)
-            for place in np.flatnonzero((run.names[at] == names) & (names != 0)).tolist():
+            same = np.flatnonzero((run.names[at] == names) & (names != 0))
+            for place, document in zip(order[same].tolist(), run.documents[at[same]].tolist(), strict=True):
                 if found[place] is None:
-                    found[place] = int(run.documents[at[place]])
+                    found[place] = document
         return found
 
     def add(self, digests: bytes, at: int) -> None:
@@ -95,10 +98,12 @@ class IdWindow:
 
     def packed(self) -> tuple[bytes, int]:
         """The ids of the newest segment, to be kept in a file, and when the last of them was taken; nothing where there are none."""
-        entries = np.empty(len(self._recent), _DIGESTS)
-        entries["name"] = np.fromiter(self._recent, np.uint64, len(self._recent))
-        entries["document"] = np.fromiter(self._recent.values(), np.uint64, len(self._recent))
-        return np.sort(entries, order="name").tobytes(), self._newest
+        names = np.fromiter(self._recent, np.uint64, len(self._recent))
+        documents = np.fromiter(self._recent.values(), np.uint64, len(self._recent))
+        order = np.argsort(names)
+        entries = np.empty(len(names), _DIGESTS)
+        entries["name"], entries["document"] = names[order], documents[order]
+        return entries.tobytes(), self._newest
 
     def close_run(self, path: Path) -> None:
         """The newest segment has been followed by another; its ids are in a file."""

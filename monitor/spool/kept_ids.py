@@ -38,8 +38,11 @@ class KeptIds:
         """Which lines of a request are not new; `beside` are ids, with their documents, of requests that are taken with it."""
         if not given.ids:
             return frozenset()
-        found, within, repeated = self._window.find(given.ids, now), dict[int, int](), set[int]()
-        for place, (name, document) in enumerate(zip(names_of(given.ids), documents_of(given.ids), strict=True)):
+        found, names = self._window.find(given.ids, now), names_of(given.ids)
+        if found.count(None) == len(names) == len(set(names)) and beside.keys().isdisjoint(names):
+            return frozenset()  # all are new, as in most requests
+        within, repeated = dict[int, int](), set[int]()
+        for place, (name, document) in enumerate(zip(names, documents_of(given.ids), strict=True)):
             known = within.get(name, beside.get(name, found[place])) if name else None
             if known is None or (known != document and not given.creates[place]):
                 within[name] = document
