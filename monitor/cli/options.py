@@ -85,10 +85,7 @@ Until = Annotated[int | None, Option("--until", parser=moment, metavar=filters.U
 App = Annotated[str | None, Option("--app", metavar=filters.APP.metavar, help=filters.APP.about)]
 ScopeName = Annotated[str | None, Option("--scope", metavar=filters.SCOPE.metavar, help=filters.SCOPE.about)]
 Value = Annotated[str | None, Option("--value", metavar=filters.VALUE.metavar, help=filters.VALUE.about)]
-RuleId = Annotated[
-    str | None,
-    Option("--rule", metavar=filters.RULE.metavar, help="Of this rule: its id, the beginning of it, its name or file."),
-]
+RuleId = Annotated[str | None, Option("--rule", metavar=filters.RULE.metavar, help=filters.RULE.about)]
 SeverityWord = Annotated[
     str | None, Option("--severity", metavar=filters.SEVERITY.metavar, help=filters.SEVERITY.about)
 ]

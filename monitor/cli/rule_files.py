@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from detectors.sigma import Rule, RuleProblem
 from monitor.cli.leaving import USAGE, Refused
 from monitor.content.in_force import rules_of
+from monitor.listing.in_force import rules_called
 from monitor.rules.reading import read_text, rule_texts
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ def rule_starting(given: str, config: Config) -> Rule:
     Of a file with several rules it is the one that speaks.
     """
     rules = rules_of(config).rules
-    exact = [rule for rule in rules if given in (rule.id, rule.name, Path(rule.path).stem)]
-    exact = (len(exact) > 1 and [rule for rule in exact if not rule.silent]) or exact
-    found = exact or [rule for rule in rules if rule.id.startswith(given)]
+    found = rules_called(rules, given)
     own = "" if config.rules.folders else "; of yours none is read, for rules.folders names no folder"
     if len(found) == 1:
         return found[0]

@@ -16,6 +16,7 @@ from monitor.listing.asked import Given, words_of
 from monitor.listing.wire import Told
 from monitor.playbook_files import builtin_playbooks
 from monitor.stores import Store
+from monitor.stores.sqlite import SqliteStore
 from playbooks.ladder import Playbook
 
 RULE_FILTERS: Final = (filters.SEVERITY, filters.TAG)
@@ -29,6 +30,20 @@ def chosen_rules(rules: Iterable[Rule], given: Given) -> list[Rule]:
     severity, tag = asked.get("severity"), asked.get("tag")
     least = 0 if severity is None else Severity(severity).rank
     return [rule for rule in rules if rule.severity.rank >= least and (tag is None or tag in rule.tags)]
+
+
+def rules_called(rules: Iterable[Rule], given: str) -> list[Rule]:
+    """The rules with this id, name or file, else those whose id begins like that. Of a file with several it is the one that speaks."""
+    rules = list(rules)
+    exact = [rule for rule in rules if given in (rule.id, rule.name, Path(rule.path).stem)]
+    exact = (len(exact) > 1 and [rule for rule in exact if not rule.silent]) or exact
+    return exact or [rule for rule in rules if rule.id.startswith(given)]
+
+
+def rule_recorded(store: SqliteStore, rules: Iterable[Rule], given: str) -> str:
+    """How the record calls a rule: by the beginning of an id that has findings, or, of one in force, by its name or file."""
+    called = [] if store.rules_starting(given) else rules_called(rules, given)
+    return called[0].id if len(called) == 1 else given
 
 
 def rule_told(rule: Rule, shadowed: Mapping[str, str]) -> Told:

@@ -14,7 +14,7 @@ from monitor.console.api.given import limit_of, value_of
 from monitor.console.api.operation import LIST_ERRORS, PREFIX, Api, Call, Operation, Reply
 from monitor.listing import lists
 from monitor.listing.asked import Given, Part
-from monitor.listing.in_force import RULE_FILTERS, chosen_rules, playbook_told, rule_told, shadowed_rules
+from monitor.listing.in_force import RULE_FILTERS, chosen_rules, playbook_told, rule_recorded, rule_told, shadowed_rules
 from monitor.listing.lists import Listed, Place
 from monitor.listing.named import BadFilter, NotOne
 from monitor.stores.record import TooSlow
@@ -56,6 +56,8 @@ def page(listed: Listed[Any], api: Api, call: Call) -> Reply:
     given = {
         each.name: value_of(each, call.query[each.name], now) for each in listed.filters if each.name in call.query
     }
+    if (rule := call.query.get("rule")) is not None and "rule" in given:
+        given["rule"] = rule_recorded(api.store, api.rules(), rule)
     try:
         place = listed.place_in(given)
         after = None

@@ -12,7 +12,7 @@ from monitor.console.api import shapes
 from monitor.console.api.lists import PLAYBOOKS, RULES
 from monitor.console.api.operation import OBJECT_ERRORS, Api, Call, Operation, Reply
 from monitor.listing import lists
-from monitor.listing.in_force import playbook_told, shadowed_rules
+from monitor.listing.in_force import playbook_told, rules_called, shadowed_rules
 from monitor.listing.lists import Listed
 from monitor.listing.named import NotOne, id_of, whole_id
 from monitor.listing.receipts import receipts_told
@@ -88,9 +88,9 @@ def standing_named(api: Api, listed: Listed[Standing], what: str, beginning: str
 
 
 def rule_named(api: Api, beginning: str, *, missing: int = 404) -> Rule:
-    """A rule in force by its id; raises `Refused`, with the status of `missing` where there is none."""
-    found = {rule.id: rule for rule in api.rules()}
-    return found[_one(found, "rule", beginning, missing)]
+    """A rule in force by its id, name or file; raises `Refused`, with the status of `missing` where there is none."""
+    found = {rule.id: rule for rule in rules_called(api.rules(), beginning)}
+    return next(iter(found.values())) if len(found) == 1 else found[_one(found, "rule", beginning, missing)]
 
 
 def _one(found: Iterable[str], what: str, beginning: str, missing: int) -> str:

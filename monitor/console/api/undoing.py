@@ -15,6 +15,7 @@ from monitor.console.api.lists import list_operation
 from monitor.console.api.objects import named, refused
 from monitor.console.api.operation import OBJECT_ERRORS, Api, Call, Operation, Reply
 from monitor.listing.asked import Given, Part
+from monitor.listing.in_force import rule_recorded
 from monitor.listing.lists import Listed, Place
 from monitor.listing.named import NotOne, whole_id
 from monitor.listing.wire import Told, wire
@@ -79,7 +80,8 @@ def _undo(api: Api, call: Call) -> Reply:
     asked: Undoing = call.body
     now = api.clock()
     try:
-        rule = whole_id(api.store.rules_starting(asked.rule), "rule with findings", asked.rule)
+        named = rule_recorded(api.store, api.rules(), asked.rule)
+        rule = whole_id(api.store.rules_starting(named), "rule with findings", named)
     except NotOne as error:
         raise refused(error, 422) from None
     span = Span(rule=rule, since=_at(asked.since, now), until=now + 1 if asked.until is None else _at(asked.until, now))
