@@ -25,6 +25,7 @@ _OURS: Final = {
     "monitor.stores.record.NotFound": USAGE,
     "monitor.stores.record.AlreadyEnded": FOUND_PROBLEMS,
     "monitor.responding.refusals.ActRefused": FOUND_PROBLEMS,
+    "monitor.holding.AlreadySo": FOUND_PROBLEMS,
     "monitor.refusal.StoreError": COULD_NOT_RUN,
     "monitor.sources.SourceError": COULD_NOT_RUN,
     "monitor.sealing.SealError": COULD_NOT_RUN,

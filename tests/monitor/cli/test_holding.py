@@ -42,7 +42,7 @@ def test_a_pause_may_end_by_itself(fresh):
 def test_who_resumes_what_is_not_paused_is_told(fresh):
     fresh.here("pause", *WHY)
     fresh.here("resume", *WHY)
-    assert "acts are not paused" in fresh.here("resume", *WHY, code=3).stderr
+    assert "acts are not paused" in fresh.here("resume", *WHY, code=1).stderr
 
 
 def test_a_reason_drives_no_terminal(fresh):
@@ -95,10 +95,10 @@ def test_a_rule_is_moved_to_shadow_and_back_with_a_reason(fresh):
     assert listed[rule] == "Something is off"
     assert "in shadow" in fresh.here("rules", "list").stdout
     assert "is in shadow" in fresh.here("decisions", "list").stderr
-    fresh.here("rules", "shadow", rule, *WHY, code=3)
+    fresh.here("rules", "shadow", rule, *WHY, code=1)
     fresh.here("rules", "unshadow", rule[:8], "--reason", "Mended")
     assert in_shadow(record(fresh), now_us()) == {}
-    fresh.here("rules", "unshadow", rule, *WHY, code=3)
+    fresh.here("rules", "unshadow", rule, *WHY, code=1)
     assert [action for action, subject, _ in actions(fresh) if subject == rule] == ["rule.shadow", "rule.unshadow"]
 
 
