@@ -58,7 +58,7 @@ class Front:
         self.watch.close()
         self.server.stop()
         self._write(leaving=True)
-        self.places.keep(leaving=True)
+        self.places.keep()
 
     def enter(self, schedule: Schedule) -> None:
         """Have done by the clock what the front needs."""

@@ -88,12 +88,12 @@ class Places:
             if known is not None:
                 known.given = place
 
-    def keep(self, *, leaving: bool = False) -> None:
-        """Write down what is confirmed; with `leaving`, also what was given last. Raises `StoreError`."""
+    def keep(self) -> None:
+        """Write down what is confirmed. What was given last is not, whoever stops: the client may have died over it. Raises `StoreError`."""
         with self._lock:
             pulls = []
             for key, known in self._known.items():
-                place = known.given if leaving else known.confirmed
+                place = known.confirmed
                 if place != known.kept[0] or known.asked - known.kept[1] > REFRESH_US:
                     known.kept = place, known.asked
                     pulls.append(_pull(key, known))

@@ -213,7 +213,8 @@ def test_the_place_of_a_bouncer_outlives_a_restart(local):
     local.stream()
     ends = time.monotonic() + 5
     while time.monotonic() < ends and not any(one.place for one in local.store.pulls()):
-        local.site.front.places.keep(leaving=True)  # the server may still be about to note that its answer has left
+        local.stream()  # by asking it confirms what it was given; the server may still be about to note that its answer has left
+        local.site.front.places.keep()
     (pull,) = local.store.pulls()
     assert (pull.agent, pull.address, pull.place) == ("bouncer/1.0", "127.0.0.1", 1)
 

@@ -92,7 +92,7 @@ class World:
             case "keep":
                 self.places.keep()
             case "restart":
-                self.places.keep(leaving=True)
+                self.places.keep()
                 self.places = Places(self.store)
             case "poll":
                 self.poll(what, number)
@@ -153,6 +153,17 @@ class World:
 @settings(max_examples=150, deadline=None)
 @example(  # of two the longer one goes: the other takes its place
     steps=[("decide", "d1", 3), ("decide", "d2", 2), ("poll", "well", 0), ("revoke", "d1", 0), ("poll", "well", 0)],
+    new_first=False,
+)
+@example(  # it dies over the answer that tells the end, we stop in order, and it comes again when the end is long past
+    steps=[
+        ("decide", "d0", 1),
+        ("poll", "well", 0),
+        ("time", "", TEN_DAYS_S),
+        ("expire", "", 0),
+        ("poll", "client dies", 0),
+        ("restart", "", 0),
+    ],
     new_first=False,
 )
 @given(steps=st.lists(STEPS, max_size=30), new_first=st.booleans())
