@@ -69,6 +69,8 @@ class Traffic:
 
     def __init__(self, miniwatch: Miniwatch):
         lines = b"".join(simulate(5, 20_000, apps=200, duration_s=600, kinds=frozenset())).splitlines(keepends=True)
+        # They come now: what came long ago would hold all acts.
+        lines = [re.sub(rb',"ingested":"[^"]*"', b"", line) for line in lines]
         self._parts = [re.split(rb'"@timestamp":(?:"[^"]*"|\d+)', line, maxsplit=1) for line in lines]
         self._miniwatch, self._at, self.sent = miniwatch, 0, 0
         self._leaving = threading.Event()
