@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lives import ENTITIES, GAPS_S, PLAYBOOKS, check_same, lived, lives, two, undone
 from town import LADDER
@@ -11,7 +11,7 @@ from monitor.audit import verify
 from monitor.responding.playbooks_then import policies
 from monitor.stores.undos import Marking, UndoAsked, Verdict
 from playbooks.again import course
-from playbooks.decision import Reason
+from playbooks.decision import DecisionState, Reason
 from playbooks.past import key_of
 from playbooks.surroundings import Health
 from playbooks.testing import finding
@@ -39,6 +39,12 @@ def silent(life, rule):
         (at, kind, [one for one in what if one.rule.id != rule] if kind == "turn" else what) for at, kind, what in steps
     ]
     return heard, end_s
+
+
+def taken_back(town):
+    """What is lifted in a town, and what waits for a person because of an undo."""
+    lifted = {key_of(one) for one in town.store.decisions() if one.state is DecisionState.REVOKED}
+    return lifted, set(town.waiting(Reason.HELD_UNDO))
 
 
 def course_of(town):
@@ -160,6 +166,7 @@ def test_an_undo_comes_to_the_same_where_there_was_another_before_it(both, rule,
     lived(without, first if rule == "bad" else silent(first, rule), words)
     for each in (town, without):
         undone(each)
+    assume(taken_back(town) == taken_back(without))  # what an undo takes back is a word against it, as a person's is
     words = lived(town, then)
     lived(without, silent(then, rule), words)
     before = town.in_force()
