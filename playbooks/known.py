@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from playbooks.decision import UNCOUNTED, Considered, Decision, DecisionState, Reason
+from playbooks.decision import UNCOUNTED, Considered, Decision, DecisionState
 from playbooks.risk import MICROSECONDS, Risk
 from playbooks.surroundings import Active, Behind
 from playbooks.trip import Trip
@@ -54,13 +54,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     trips: list[Trip] = []
 
 
-_BEGUN: Final = frozenset({DecisionState.ACTIVE, DecisionState.EXPIRED, DecisionState.SUPERSEDED})
-_IN_FORCE: Final = frozenset({Reason.PLAYBOOK, Reason.OPERATOR})
-
-
 def began(decision: Decision) -> bool:
     """Whether a decision was ever put in force, and not taken back as a mistake: it counts as an earlier act."""
-    return decision.state in _BEGUN and decision.reason in _IN_FORCE and UNCOUNTED not in decision.labels
+    return decision.has_begun and decision.state is not DecisionState.REVOKED and UNCOUNTED not in decision.labels
 
 
 def carry(known: Known, outcome: Outcome) -> Known:

@@ -65,12 +65,13 @@ class OtlpPage:
         """The records as lines. Raises `Refused` where they are too many, or no request."""
         form.check(content)
         body = Body(self._plans, self._line_bytes_max, lines_bytes_max)
-        if not (
-            isinstance(content, bytes) and self._forms.read(form.NAME, content, body)
-        ):  # large ones a record at a time
-            body = Body(self._plans, self._line_bytes_max, lines_bytes_max)
-            for record, common in form.read(content, self._line_bytes_max):
-                body.add(record, common)
+        if isinstance(content, bytes) and self._forms.read(form.NAME, content, body):
+            return body
+        body = Body(
+            self._plans, self._line_bytes_max, lines_bytes_max
+        )  # what is large or not ordinary: a record at a time
+        for record, common in form.read(content, self._line_bytes_max):
+            body.add(record, common)
         return body
 
 
