@@ -9,9 +9,12 @@ DOORLESS = {"msgspec", "numpy", "polars"}
 """Used by every room: the shapes of values and columns."""
 
 IMPORTED_AS = {
+    "kafka-python": "kafka",
     "opentelemetry-proto": "opentelemetry",
     "prometheus-client": "prometheus_client",
+    "psycopg[binary]": "psycopg",
     "pysigma": "sigma",
+    "python-snappy": "snappy",
     "pyyaml": "yaml",
 }
 
