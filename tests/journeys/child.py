@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import re
@@ -144,13 +145,16 @@ class Disk:
             self._sizes[status.st_ino] = status.st_size
 
     def lose_power(self) -> None:
-        """Let the data folder be as it will be found."""
+        """Let the data folder be as it will be found. Other threads are at work while the power goes: what they rename or remove just then is gone."""
         for path in self._paths():
-            status = path.stat()
-            if (path.parent.stat().st_ino, path.name, status.st_ino) not in self._names:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            elif path.is_file() and status.st_size > self._sizes.get(status.st_ino, 0):
-                os.truncate(path, max(status.st_size // 2, self._sizes.get(status.st_ino, 0)))
+            with contextlib.suppress(FileNotFoundError):
+                self._lose(path, path.stat())
+
+    def _lose(self, path: Path, status: os.stat_result) -> None:
+        if (path.parent.stat().st_ino, path.name, status.st_ino) not in self._names:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        elif path.is_file() and status.st_size > self._sizes.get(status.st_ino, 0):
+            os.truncate(path, max(status.st_size // 2, self._sizes.get(status.st_ino, 0)))
 
     def _keep(self, path: Path, status: os.stat_result) -> None:
         self._names.add((path.parent.stat().st_ino, path.name, status.st_ino))
