@@ -123,6 +123,22 @@ class Controlled(msgspec.Struct, frozen=True, kw_only=True):
     positions: dict[str, int]
 
 
+class Fence(msgspec.Struct, frozen=True):
+    """The right to write in a name (a partition, a role), as its holder has it. An epoch is never given twice."""
+
+    name: str
+    epoch: int
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a name, and until when: for nobody else to take it before. In microseconds since 1970 UTC, by the record's clock."""
+
+    name: str
+    holder: str
+    epoch: int
+    until: int
+
+
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """All that one turn of the pipeline changes; committed whole or not at all.
 
@@ -130,6 +146,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     holds each touched partition's new totals; `risks`, `incidents` and `decisions` replace rows of the same key.
     `controls` are in force from this turn on, its own events included. `time` is when the turn was taken, by the daemon's clock: the time of its dead letters.
     `rulings` is the version that its decisions rest on; None when they rest on nothing that people change.
+    `fence` is the right by which it is written; None where nobody else could write.
     """
 
     number: int
@@ -148,6 +165,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     audit: Sequence[AuditEntry] = ()
     standings: Sequence[Standing] = ()
     rulings: int | None = None
+    fence: Fence | None = None
 
 
 class StandingKind(StrEnum):
@@ -202,7 +220,8 @@ class Store(Protocol):
 
     Reading methods see the last committed state. `commit` is idempotent by turn number: a number at or below
     `last_turn` is refused with `StaleTurn`, which is an assertion about the caller, not a thing to retry. A turn whose
-    decisions rest on older rulings than the record's is refused with `Overtaken`.
+    decisions rest on older rulings than the record's is refused with `Overtaken`, and one whose fence is not the newest of its
+    name with `Fenced`.
     """
 
     def last_turn(self) -> int: ...
@@ -249,6 +268,16 @@ class Overtaken(StoreError):
 
     def __init__(self) -> None:
         super().__init__("what people have laid down has changed meanwhile", retryable=False)
+
+
+class Fenced(StoreError):
+    """Somebody else writes in this name now: whoever held it before writes nothing more."""
+
+    def __init__(self, fence: Fence, newest: int) -> None:
+        super().__init__(
+            f"{fence.name} has been given to another: epoch {newest} is the newest, this is {fence.epoch}",
+            retryable=False,
+        )
 
 
 class StaleTurn(StoreError):

@@ -81,6 +81,10 @@ class Database:
         for listener in self.listeners:
             listener()
 
+    def clock(self, _connection: Connection, now: int) -> int:
+        """The time that all who write agree on: SQLite is on one machine, whose clock the caller has asked."""
+        return now
+
     @contextmanager
     def upgrading(self) -> Iterator[Engine]:
         """The engine whose transactions take the write lock at once, for migrations."""

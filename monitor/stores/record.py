@@ -11,7 +11,7 @@ import msgspec
 from detectors.finding import Entity, Finding, Severity
 from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetter, DeadLetterReason
-from monitor.stores import AppRecord, GivenUp, Message, Segment, Standing, Store, StoreError
+from monitor.stores import AppRecord, Fence, GivenUp, Lease, Message, Segment, Standing, Store, StoreError
 from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, DecisionState, Mode
 from playbooks.incident import Incident
@@ -327,3 +327,27 @@ class Record(Store, Protocol):
     def replace_segments(
         self, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None = None
     ) -> None: ...
+
+    def take(self, name: str, holder: str, now: int, for_s: float) -> Fence | None:
+        """Hold a name for so many seconds, where it is free, has lapsed, or is held by the same already; else None.
+
+        The epoch is a new one unless the same holder has held it all the while. `now` counts only where the record has no clock
+        that all who write share: a holder measures its time from before it asked, with a clock that only goes forward.
+        """
+        ...
+
+    def seize(self, name: str, holder: str, now: int, for_s: float) -> Fence:
+        """Hold a name whoever held it before, with a new epoch: once this is back, no turn of an older one is written."""
+        ...
+
+    def renew(self, fence: Fence, now: int, for_s: float) -> bool:
+        """Hold on to a name from now on for so many seconds; False when it has lapsed or is another's, and nothing is changed."""
+        ...
+
+    def give_up(self, fence: Fence) -> None:
+        """Let others take a name at once; nothing happens where it is not held with this fence any more."""
+        ...
+
+    def leases(self) -> Sequence[Lease]:
+        """All names that were ever held, in order; those given up have no holder."""
+        ...

@@ -13,7 +13,7 @@ from monitor.stores import StoreError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-LATEST: Final = "0014"
+LATEST: Final = "0015"
 """The newest migration. A database that is there already is opened without loading Alembic."""
 
 

@@ -43,6 +43,7 @@ from monitor.stores.acting import Acting
 from monitor.stores.appeals import Appeal, appeal, appeal_of, appeals_against
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter, nothing
+from monitor.stores.leases import Leases
 from monitor.stores.record import (
     CLOCK_MODES,
     EVERYTHING,
@@ -62,7 +63,7 @@ from monitor.stores.record import (
 from monitor.stores.rows import considered, delivery, document
 from monitor.stores.schema import upgrade
 from monitor.stores.taking_back import TakesBack
-from monitor.stores.turn import LAST_TIME, append_audit, audit_head, last_turn, write_turn
+from monitor.stores.turn import LAST_TIME, append_audit, audit_head, is_committed, last_turn, write_turn
 from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, Mode
 from playbooks.incident import Incident
@@ -78,7 +79,7 @@ STARTING_MAX: Final = 10
 """Ids given for the beginning of one: enough to tell people that it is not unique."""
 
 
-class SqliteStore(TakesBack):
+class SqliteStore(TakesBack, Leases):
     """A `Record` in a SQLite file (WAL, fsynced at every commit), for several threads and processes at once.
 
     Opening makes the file, or brings an older one to the present schema; it raises `StoreError` for a file that is
@@ -156,9 +157,11 @@ class SqliteStore(TakesBack):
 
         After an error the same turn may be given again: had it been committed before the error came, nothing happens.
         """
-        if turn is self._uncertain and self.last_turn() == turn.number:
-            self._uncertain = None
-            return
+        if turn is self._uncertain:
+            with self._database.reading() as connection:
+                if is_committed(connection, turn):
+                    self._uncertain = None
+                    return
         self._uncertain = turn
         with self._database.writing("turn") as connection:
             write_turn(connection, turn, self._seal, self._letter_bounds, self._tell)

@@ -267,6 +267,8 @@ tokens: Final = Table(
 
 pulls: Final = Table("pulls", metadata, _key("client"), *_text("token", "address", "agent"), *_whole("place", "time"))
 
+leases: Final = Table("leases", metadata, _key("name"), *_text("holder"), *_whole("epoch", "until"))
+
 apps: Final = Table("apps", metadata, _key("app_id"), _key("as_of", BigInteger), *_text("document"))
 
 audit: Final = Table(

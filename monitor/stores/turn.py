@@ -14,6 +14,7 @@ from monitor.sealing import Seal
 from monitor.stores import Control, LetterBounds, Overtaken, StaleTurn, Turn, tables
 from monitor.stores.changes import of_turn
 from monitor.stores.deciding import RULINGS, Tell, counter, put_decisions
+from monitor.stores.leases import check_fence
 from monitor.stores.letters import put_letters
 from monitor.stores.outgoing import put_messages
 from monitor.stores.rows import (
@@ -38,8 +39,15 @@ def last_turn(connection: Connection) -> int:
     return int(value or 0)
 
 
+def is_committed(connection: Connection, turn: Turn) -> bool:
+    """Whether the last turn is this one; raises `Fenced` where it may be another owner's of the same number."""
+    check_fence(connection, turn.fence, keep=False)
+    return last_turn(connection) == turn.number
+
+
 def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds, tell: Tell) -> None:
-    """Write all of a turn; raises `StaleTurn` when its number is not above the last, and `Overtaken`."""
+    """Write all of a turn; raises `Fenced`, `StaleTurn` when its number is not above the last, and `Overtaken`."""
+    check_fence(connection, turn.fence, keep=True)
     last = last_turn(connection)
     if turn.number <= last:
         raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")

@@ -35,6 +35,7 @@ from monitor.stores import (
 )
 from monitor.stores.record import DeliveryState, NotFound, Query, Record, UnknownFilter
 from monitor.stores.sqlite import SqliteStore
+from monitor.testing.leases import LEASE_LAWS
 from playbooks.decision import Act, Considered, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -417,4 +418,5 @@ _STORE_LAWS: Final = (
     _check_people,
     _check_outbox,
     _check_manifest,
+    *LEASE_LAWS,
 )

@@ -187,6 +187,7 @@ NOTHING: dict[str, str] = {
     "note_anchor": "an anchor is of the audit: an entry would call for the next anchor",
     "catch_up": "an enforcer is told of what has its entry already; the receipts are kept",
     "note_rules": "since when rules are in force, for a guard; that they are is in the entry of the turn",
+    **dict.fromkeys(("take", "seize", "renew", "give_up"), "which process works on what; what it writes has entries"),
     "put_pulls": "how far a bouncer has been told; the decisions themselves have entries",
 }
 """Methods that write none, and why that is right."""
