@@ -44,8 +44,8 @@ run: $(VENV)/.kernel ## Simulate a day of a platform, watch it, and tell what wa
 	$(BIN)/miniwatch apps import $(DEMO)/apps.ndjson --data-dir $(DEMO)/data
 	$(BIN)/miniwatch run --until-end --source file:$(DEMO)/day.ndjson --data-dir $(DEMO)/data
 
-test: $(VENV)/.kernel ## All tests but the slow ones
-	$(BIN)/pytest -m "not slow and not live" -n 2 --dist loadfile
+test: $(VENV)/.kernel ## All tests but the slow ones; those for which this machine lacks a server are skipped, and say so
+	$(BIN)/pytest -m "not slow" -rs -n 2 --dist loadfile
 
 check: $(VENV)/.kernel ## Everything a machine can check: format, lint, types, contracts, tests
 	$(BIN)/ruff format --check

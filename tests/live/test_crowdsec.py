@@ -25,7 +25,7 @@ from playbooks.decision import Act
 ROUNDS = 12
 MISSING = [name for name in ("crowdsec-custom-bouncer", "cscli") if program(name) is None]
 pytestmark = [
-    pytest.mark.live,
+    pytest.mark.programs,
     pytest.mark.skipif(
         bool(MISSING), reason=f"not found: {', '.join(MISSING)}; unpack Debian's packages and set {PROGRAMS}"
     ),

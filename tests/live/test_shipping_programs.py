@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
 
 from served import Served
 
-pytestmark = pytest.mark.live
+pytestmark = pytest.mark.programs
 
 COUNT = 600
 RSYSLOGD = os.environ.get("RSYSLOGD_PROGRAM") or shutil.which("rsyslogd", path="/usr/sbin:/usr/local/sbin")
