@@ -17,7 +17,8 @@ from monitor.stores import LetterBounds
 from monitor.stores.archive import Archive
 from monitor.stores.deciding import Tell, nothing
 from monitor.stores.places import Places
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
+from monitor.stores.sqlite import sqlite_store
 
 
 class AlreadyRunning(Exception):
@@ -46,7 +47,7 @@ class Kept:
 
     places: Places
     seal: Seal
-    store: SqliteStore
+    store: SqlStore
     archive: Archive
 
     @staticmethod
@@ -61,7 +62,7 @@ class Kept:
         """
         places = Places(data_dir)
         seal = Seal(key_at(places.seal_key))
-        store = SqliteStore(places.database, seal=seal, letter_bounds=letter_bounds, tell=tell)
+        store = sqlite_store(places.database, seal=seal, letter_bounds=letter_bounds, tell=tell)
         return Kept(places, seal, store, Archive(places.archive, KEPT))
 
     def people(self, config: Config) -> PeopleHash:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from detectors.finding import Entity, Scope
 from monitor.registry import Registry
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
 from monitor.telemetry import Telemetry, upkeep
 
 
 class Registered:
     """The registry as it stands; read again when operators have imported apps."""
 
-    def __init__(self, store: SqliteStore, telemetry: Telemetry, clock: Callable[[], int]) -> None:
+    def __init__(self, store: SqlStore, telemetry: Telemetry, clock: Callable[[], int]) -> None:
         self._store = store
         self._telemetry = telemetry
         self._clock = clock

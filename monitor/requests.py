@@ -10,7 +10,7 @@ import msgspec
 
 from monitor.audit import AuditEntry
 from monitor.stores.record import Reply, Request
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
 
 LOOK_S: Final = 0.5
 """How soon a request is seen."""
@@ -31,7 +31,7 @@ class Requests:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: SqlStore,
         clock: Callable[[], int],
         handlers: Mapping[str, Callable[[Request], Answer]],
     ) -> None:

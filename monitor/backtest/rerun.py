@@ -34,7 +34,7 @@ from monitor.settings import settings_of
 from monitor.stores import Progress, Segment, Standing, StandingKind
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.telemetry import Telemetry
 
 DATASET: Final = "event.dataset"
@@ -83,7 +83,7 @@ def past_of(
         people = PeopleHash(bytes.fromhex(key.get_secret_value()) if key else secrets.token_bytes(32))
         yield Past(config, people, Registry(()), since=since, until=until, dataset=dataset)
         return
-    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
     try:
         mark = store.last_mark()
         yield Past(

@@ -14,7 +14,7 @@ from monitor.cli.ledger import Account, account
 
 if TYPE_CHECKING:
     from monitor.stores.record import Counts
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
     from playbooks.decision import Decision
     from playbooks.incident import Incident
 
@@ -58,7 +58,7 @@ class Chosen:
     held: Sequence[Decision]
 
 
-def before(store: SqliteStore) -> Before:
+def before(store: SqlStore) -> Before:
     """Taken before the first turn."""
     return Before(
         turn=store.last_turn(),
@@ -69,7 +69,7 @@ def before(store: SqliteStore) -> Before:
     )
 
 
-def chosen(store: SqliteStore, earlier: Before) -> Chosen:
+def chosen(store: SqlStore, earlier: Before) -> Chosen:
     """The gravest of the record, what the run brought first."""
     incidents = heapq.nsmallest(
         INCIDENTS_SHOWN, store.incidents(), key=lambda row: (earlier.had_incident(row), -row.risk, -row.findings)
@@ -93,7 +93,7 @@ def chosen(store: SqliteStore, earlier: Before) -> Chosen:
     return Chosen(incidents, in_force, held)
 
 
-def _standing(store: SqliteStore, states: Sequence[str]) -> Iterator[Decision]:
+def _standing(store: SqlStore, states: Sequence[str]) -> Iterator[Decision]:
     """Decisions in some states, the newest of each."""
     from monitor.stores.record import Query
 

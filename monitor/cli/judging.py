@@ -38,7 +38,7 @@ from monitor.registry import Registry
 from monitor.sealing import Seal, key_at
 from monitor.sources import RawBatch
 from monitor.stores.places import Places
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -148,7 +148,7 @@ def _records(config: Config) -> list[AppRecord]:
     places = Places(config.data_dir)
     if not places.database.is_file():
         return []
-    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)))
+    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)))
     try:
         return list(store.apps())
     finally:

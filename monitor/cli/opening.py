@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from monitor.stores import Standing
     from monitor.stores.archive import Archive
     from monitor.stores.places import Places
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
 
 Row = TypeVar("Row")
 
@@ -56,7 +56,7 @@ class Opened:
 
     config: Config
     places: Places
-    store: SqliteStore
+    store: SqlStore
 
     def archive(self) -> Archive:
         """The events; imported when first asked for."""
@@ -102,7 +102,7 @@ def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> I
     from monitor.enforcers.telling import tell_of
     from monitor.sealing import Seal, key_at
     from monitor.stores.places import Places
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sqlite import sqlite_store
 
     config = configuration(path, data_dir)
     places = Places(config.data_dir)
@@ -115,7 +115,7 @@ def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> I
         )
     seal = Seal(key_at(places.seal_key))
     read_only = not make and not os.access(config.data_dir, os.W_OK)
-    store = SqliteStore(places.database, seal=seal, read_only=read_only, tell=tell_of(config, now_us))
+    store = sqlite_store(places.database, seal=seal, read_only=read_only, tell=tell_of(config, now_us))
     try:
         yield Opened(config, places, store)
     finally:

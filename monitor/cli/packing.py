@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.packs.archive import Pack
     from monitor.packs.manifest import Bounds
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
 
 PackPath = Annotated[Path, Argument(metavar="PACK", help="The pack's file.", show_default=False)]
 LEFT_OUT_NAMED_MAX: Final = 5
@@ -219,7 +219,7 @@ def _verified(path: Path, config: Config) -> Pack:
     return pack
 
 
-def _check_version(pack: Pack, store: SqliteStore | None) -> None:
+def _check_version(pack: Pack, store: SqlStore | None) -> None:
     """Leave with 1 where a pack may not follow those that are there."""
     from monitor.packs.manifest import PackRefused
     from monitor.packs.shelf import Shelf
@@ -258,17 +258,17 @@ def _ask_or_do(opened: Opened, kind: str, subject: str, reason: str) -> None:
 
 
 @contextmanager
-def _packs(config: Config) -> Iterator[SqliteStore | None]:
+def _packs(config: Config) -> Iterator[SqlStore | None]:
     """The record, where there is one; else there are no packs yet."""
     from monitor.sealing import Seal, key_at
     from monitor.stores.places import Places
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sqlite import sqlite_store
 
     places = Places(config.data_dir)
     if not places.database.is_file():
         yield None
         return
-    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
     try:
         yield store
     finally:

@@ -13,10 +13,10 @@ from monitor.clock import now_us
 
 if TYPE_CHECKING:
     from monitor.stores import Standing
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
 
 
-def say_what_is_stopped(store: SqliteStore) -> None:
+def say_what_is_stopped(store: SqlStore) -> None:
     """On standard error, beside a list of decisions: why none begins."""
     from monitor.holding import in_shadow, stopped
 

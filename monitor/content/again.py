@@ -17,7 +17,8 @@ from monitor.rules.lineup import RULES, ForeignContent, Lineup
 from monitor.sealing import Seal, key_at
 from monitor.stores import Controlled, Store
 from monitor.stores.places import Places
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
+from monitor.stores.sqlite import sqlite_store
 
 
 class CannotRepeat(ValueError):
@@ -71,11 +72,11 @@ class Again:
 
 
 @contextmanager
-def _opened(data_dir: Path) -> Iterator[SqliteStore]:
+def _opened(data_dir: Path) -> Iterator[SqlStore]:
     places = Places(data_dir)
     if not places.database.is_file():
         raise CannotRepeat(f"{data_dir.absolute()} has no record")
-    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
     try:
         yield store
     finally:

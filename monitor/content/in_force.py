@@ -26,7 +26,7 @@ from monitor.rules.cache import RuleCache, placeless
 from monitor.sealing import Seal, key_at
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from playbooks.ladder import Playbook
 
 NO_RULES: Final = LoadedRules()
@@ -159,7 +159,7 @@ def _shelf_of(config: Config, cache: RuleCache | None = None) -> Iterator[tuple[
     if not config.packs.trusted_keys or not places.database.is_file():
         yield Installed(config, lambda _digest: None, cache), Shelf(())
         return
-    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
     try:
         yield Installed(config, store.pack_content, cache), Shelf(store.packs())
     finally:

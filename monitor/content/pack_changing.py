@@ -23,7 +23,7 @@ from monitor.settings import channels_of
 from monitor.stores import Message
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow, PackState, Request
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
 from monitor.telemetry import Telemetry, upkeep
 
 ACTIVATE: Final = "packs.activate"
@@ -43,7 +43,7 @@ class PackChanger:
     def __init__(
         self,
         config: Config,
-        store: SqliteStore,
+        store: SqlStore,
         installed: Installed,
         reloader: Reloader,
         clock: Callable[[], int],

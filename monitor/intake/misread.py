@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from monitor.sources import Source
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
     from monitor.telemetry import Telemetry
 
 SHARE_MIN: Final = 0.9
@@ -65,7 +65,7 @@ MISTAKES: Final = MappingProxyType(
 """By the format that a source is read in."""
 
 
-def misread(store: SqliteStore, sources: Sequence[Source], counts: Mapping[str, tuple[int, int]]) -> dict[str, Mistake]:
+def misread(store: SqlStore, sources: Sequence[Source], counts: Mapping[str, tuple[int, int]]) -> dict[str, Mistake]:
     """The sources that look like the other format. `counts`: how many lines each has had, and dead letters among them."""
     mistakes = {source.partition: MISTAKES[source.format] for source in sources}
     suspects = [name for name in mistakes if name in counts and _is_nearly_all(*counts[name])]
@@ -75,7 +75,7 @@ def misread(store: SqliteStore, sources: Sequence[Source], counts: Mapping[str, 
 class MisreadWatch:
     """Tells of each such source once, while the daemon runs."""
 
-    def __init__(self, store: SqliteStore, sources: Sequence[Source], telemetry: Telemetry) -> None:
+    def __init__(self, store: SqlStore, sources: Sequence[Source], telemetry: Telemetry) -> None:
         self._store = store
         self._left = list(sources)
         self._telemetry = telemetry
@@ -94,7 +94,7 @@ def _is_nearly_all(lines: int, dead: int) -> bool:
     return lines > 0 and dead >= SHARE_MIN * lines
 
 
-def _is_so(store: SqliteStore, partition: str, mistake: Mistake) -> bool:
+def _is_so(store: SqlStore, partition: str, mistake: Mistake) -> bool:
     """Whether the newest dead letters of a source can nearly all be read in the other format."""
     query = Query(reason=mistake.reason, partition=partition, limit=LETTERS_MAX)
     lines = [store.unseal(row).raw for row in store.dead_letters(query)]

@@ -16,7 +16,7 @@ from monitor.listing.asked import Given, words_of
 from monitor.listing.wire import Told
 from monitor.playbook_files import builtin_playbooks
 from monitor.stores import Store
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
 from playbooks.ladder import Playbook
 
 RULE_FILTERS: Final = (filters.SEVERITY, filters.TAG)
@@ -40,7 +40,7 @@ def rules_called(rules: Iterable[Rule], given: str) -> list[Rule]:
     return exact or [rule for rule in rules if rule.id.startswith(given)]
 
 
-def rule_recorded(store: SqliteStore, rules: Iterable[Rule], given: str) -> str:
+def rule_recorded(store: SqlStore, rules: Iterable[Rule], given: str) -> str:
     """How the record calls a rule: by the beginning of an id that has findings, or, of one in force, by its name or file."""
     called = [] if store.rules_starting(given) else rules_called(rules, given)
     return called[0].id if len(called) == 1 else given

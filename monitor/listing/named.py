@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from monitor.door import PeopleHash
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
 
 CANDIDATES_MAX: Final = 5
 """Ids named when the beginning of one is the beginning of several."""
@@ -21,7 +21,7 @@ class Source(Protocol):
     """Where lists come from: a record, and the keyed hash under which people are in it."""
 
     @property
-    def store(self) -> SqliteStore: ...
+    def store(self) -> SqlStore: ...
     def people(self) -> PeopleHash: ...
 
 

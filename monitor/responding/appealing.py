@@ -26,7 +26,7 @@ from playbooks.waiting import WAITING
 
 if TYPE_CHECKING:
     from monitor.stores.acting import Acting, ActingRecord
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
     from playbooks.policy import Policy
 
 STATEMENT_CHARACTERS_MAX: Final = 4_000
@@ -110,7 +110,7 @@ def reject(store: ActingRecord, key: str, *, actor: str, reason: str, now: int) 
 
 
 def grant(
-    store: SqliteStore,
+    store: SqlStore,
     key: str,
     policy: Policy,
     *,
@@ -160,7 +160,7 @@ def _lift(acting: Acting, key: str, actor: str, reason: str, now: int) -> None:
         acting.write([ended], [entry])
 
 
-def _resting_on(store: SqliteStore, decision: Decision) -> tuple[str, ...]:
+def _resting_on(store: SqlStore, decision: Decision) -> tuple[str, ...]:
     """The findings that a decision rests on: its own, and those of its incident that its rule said of its entity."""
     found = []
     if decision.finding is not None and store.finding(decision.finding) is not None:

@@ -16,10 +16,10 @@ from monitor.stores import StandingKind
 from playbooks.policy import Exemption, Exemptions, Policy
 
 if TYPE_CHECKING:
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
 
 
-def policies(store: SqliteStore, policy: Policy) -> Callable[[int, int], Policy]:
+def policies(store: SqlStore, policy: Policy) -> Callable[[int, int], Policy]:
     """Gives for a turn, and a time in it, the policy with the playbooks and exemptions that were in force then.
 
     Playbooks that another version of the program wrote down cannot be read again: there the next ones that can stand for them, or

@@ -16,7 +16,7 @@ from playbooks.correction import Correction, Question, correct
 if TYPE_CHECKING:
     from monitor.stores.acting import Acting
     from monitor.stores.gathering import Gathered
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sql import SqlStore
     from playbooks.policy import Policy
 
 FINDINGS_MARKED_MAX: Final = 1_000
@@ -34,7 +34,7 @@ class NothingToUndo(StoreError):
 
 
 def undo_rule(
-    store: SqliteStore,
+    store: SqlStore,
     span: Span,
     policy: Policy,
     *,
@@ -56,7 +56,7 @@ def undo_rule(
 
 
 def mark_findings(
-    store: SqliteStore,
+    store: SqlStore,
     marking: Marking,
     policy: Policy,
     *,
@@ -81,11 +81,11 @@ def mark_findings(
     return store.undo(asked, _corrected(store, asked, policy), then)
 
 
-def _carry_out(store: SqliteStore, asked: UndoAsked, policy: Policy, *, dry_run: bool) -> tuple[Undo, Sequence[Undone]]:
+def _carry_out(store: SqlStore, asked: UndoAsked, policy: Policy, *, dry_run: bool) -> tuple[Undo, Sequence[Undone]]:
     return (store.undo_foreseen if dry_run else store.undo)(asked, _corrected(store, asked, policy))
 
 
-def _corrected(store: SqliteStore, asked: UndoAsked, policy: Policy) -> Callable[[Gathered], Correction]:
+def _corrected(store: SqlStore, asked: UndoAsked, policy: Policy) -> Callable[[Gathered], Correction]:
     policy_at = policies(store, policy)
 
     def corrected(gathered: Gathered) -> Correction:

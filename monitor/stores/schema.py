@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, inspect, text
 
-from monitor.durable import boundary
 from monitor.stores import StoreError
+from monitor.stores.connection import Database
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -17,21 +17,20 @@ LATEST: Final = "0015"
 """The newest migration. A database that is there already is opened without loading Alembic."""
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade(database: Database) -> None:
     """Bring a database to the newest schema, in one transaction; make it where there is nothing yet.
 
     Raises `StoreError` (not retryable) when the database is another program's or was made by a newer Miniwatch; both are
     left as they are.
     """
-    with engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:  # looking needs no write lock
+    with database.reading() as connection:  # looking needs no lock
         if _revision(connection) == LATEST:
             return
-    with engine.begin() as connection:
+    with database.writing("schema") as connection:
         found = _revision(connection)  # asked again: another process may have been first
         if found != LATEST:
             _migrate(connection, found)
-            boundary("commit:schema")
-    boundary("commit:schema:done")
+            database.migrated(connection)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -1,4 +1,4 @@
-"""What the record in a SQLite file can take back: a part of `SqliteStore`."""
+"""What the record can take back: a part of `SqlStore`."""
 
 from __future__ import annotations
 

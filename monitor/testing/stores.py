@@ -34,7 +34,8 @@ from monitor.stores import (
     Turn,
 )
 from monitor.stores.record import DeliveryState, NotFound, Query, Record, UnknownFilter
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.testing.leases import LEASE_LAWS
 from playbooks.decision import Act, Considered, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.incident import Incident
@@ -128,16 +129,16 @@ def _empty_record() -> bytes:
     """A new record's file: making one costs a third of a second, a copy nothing."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "miniwatch.db"
-        SqliteStore(path, seal=Seal(bytes(32))).close()
+        sqlite_store(path, seal=Seal(bytes(32))).close()
         return path.read_bytes()
 
 
-def scratch_store(folder: Path, **options: Any) -> SqliteStore:
-    """A record of its own in a folder, for one test; `options` are those of `SqliteStore`."""
+def scratch_store(folder: Path, **options: Any) -> SqlStore:
+    """A record of its own in a folder, for one test; `options` are those of `SqlStore`."""
     path = folder / "miniwatch.db"
     if not path.exists():
         path.write_bytes(_empty_record())
-    return SqliteStore(path, seal=Seal(bytes(32)), **options)
+    return sqlite_store(path, seal=Seal(bytes(32)), **options)
 
 
 def check_store(make: Callable[[], Record]) -> None:

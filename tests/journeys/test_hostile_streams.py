@@ -11,7 +11,7 @@ from journey import configured, daemon, outcome
 
 from detectors import kernel
 from monitor.stores import Turn
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
 
 GOOD: Final = b'{"@timestamp":"2026-03-02T08:00:00Z","event":{"id":"%d"}}'
 ROWS_MAX: Final = 500
@@ -38,7 +38,7 @@ def hostile(tmp_path: Path, lines: list[bytes], *, use_kernel: bool = True, **ke
 
 
 class _Noting:
-    def __init__(self, store: SqliteStore, commit: object) -> None:
+    def __init__(self, store: SqlStore, commit: object) -> None:
         self._store = store
         self.commit = commit
 

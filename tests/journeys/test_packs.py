@@ -176,7 +176,7 @@ def test_a_kill_between_the_turn_and_the_row_of_a_pack_leaves_it_in_force_in_the
     installed.has(2, PackState.ACTIVE, "live")
     installed.has(3, PackState.OFFERED, request="live")
     with monkeypatch.context() as patched:
-        patched.setattr("monitor.stores.sqlite.SqliteStore.change_packs", _killed)
+        patched.setattr("monitor.stores.sqlite.SqlStore.change_packs", _killed)
         installed.go_asked(turns=turns)
     assert installed.standing == {2: "active", 3: "offered"}
     installed.go_asked()

@@ -8,11 +8,11 @@ import pytest
 from monitor.readonly import reading_uri
 from monitor.sealing import Seal
 from monitor.stores import StoreError, Turn
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 
 
 def _store(path, *, read_only=False):
-    return SqliteStore(path, seal=Seal(b"k" * 32), read_only=read_only)
+    return sqlite_store(path, seal=Seal(b"k" * 32), read_only=read_only)
 
 
 def test_a_record_that_is_only_looked_at_is_read_and_takes_no_write(tmp_path):

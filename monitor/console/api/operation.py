@@ -12,7 +12,7 @@ from monitor.door import PeopleHash
 from monitor.listing.filters import Filter
 from monitor.stores import Standing
 from monitor.stores.appeals import AppealTerms
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
 from monitor.tokens import Role, Token
 from playbooks.ladder import Playbook
 from playbooks.policy import Policy
@@ -51,7 +51,7 @@ class Api:
     It is a `listing.named.Source`.
     """
 
-    store: SqliteStore
+    store: SqlStore
     people: Callable[[], PeopleHash]
     rules: Callable[[], Sequence[Rule]]
     playbooks: Callable[[], Sequence[Playbook]]

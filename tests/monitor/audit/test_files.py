@@ -10,14 +10,14 @@ import pytest
 from monitor.audit import AuditEntry, Difference, chain
 from monitor.audit.files import chain_in, exported, installation_in, verify_file
 from monitor.sealing import Seal
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.testing import whole_turn
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
     path = tmp_path / "miniwatch.db"
-    store = SqliteStore(path, seal=Seal(bytes(32)))
+    store = sqlite_store(path, seal=Seal(bytes(32)))
     for number in range(1, 4):
         store.commit(whole_turn(number))
     for number in range(5):

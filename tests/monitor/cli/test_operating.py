@@ -19,7 +19,7 @@ from monitor.spool.given import Given
 from monitor.spool.spool import Spool
 from monitor.spooling import spooling_of
 from monitor.stores import Message, Progress, StoreError, Turn
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.telemetry import happenings
 
 
@@ -29,7 +29,7 @@ def test_a_ledger_that_balances_shows_no_imbalance(miniwatch):
 
 
 def test_a_ledger_that_does_not_balance_exits_with_one(fresh):
-    store = SqliteStore(fresh.folder / "data" / "miniwatch.db", seal=Seal(b"k" * 32))
+    store = sqlite_store(fresh.folder / "data" / "miniwatch.db", seal=Seal(b"k" * 32))
     store.commit(
         Turn(number=1, progress=[Progress(partition="file:a", end=9, received=3, processed=1, dead_lettered=1)])
     )
@@ -68,7 +68,7 @@ def keep_letters(miniwatch, *lines, reason=DeadLetterReason.WRONG_TYPE, read_as=
     """A record in which these lines are dead letters."""
     data = miniwatch.folder / "data"
     letters = [DeadLetter("file:a", at, reason, "x", raw, len(raw), format=read_as) for at, raw in enumerate(lines)]
-    store = SqliteStore(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
+    store = sqlite_store(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
     reached = Progress(partition="file:a", end=99, received=len(lines), dead_lettered=len(lines))
     store.commit(Turn(number=1, dead_letters=letters, progress=[reached]))
     store.close()
@@ -279,7 +279,7 @@ def test_check_shows_settings_with_where_they_came_from(fresh):
 def test_an_alert_that_failed_is_a_warning_with_its_tries_and_last_error(fresh):
     fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
     data = fresh.folder / "data"
-    store = SqliteStore(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
+    store = sqlite_store(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
     store.commit(Turn(number=1, messages=[Message(key="a", channel="webhook:oncall", body=b"{}", created=now_us())]))
     for _ in range(2):
         store.message_failed("a", "HTTP 503", now_us() + 60_000_000, dead=False)

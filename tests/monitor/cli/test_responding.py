@@ -5,7 +5,7 @@ import pytest
 from monitor.cli.opening import actor
 from monitor.sealing import Seal, key_at
 from monitor.stores import Turn
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from playbooks.action import Remove
 from playbooks.decision import DecisionState, Reason
 from playbooks.testing import decision
@@ -68,7 +68,7 @@ def held(fresh, answer_by, key):
         time=answer_by - 86_400_000_000,
         expires=answer_by + 86_400_000_000,
     )
-    store = SqliteStore(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
+    store = sqlite_store(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
     store.commit(Turn(number=store.last_turn() + 1, decisions=[made]))
     store.close()
     return made.id

@@ -22,7 +22,7 @@ from monitor.sealing import Seal
 from monitor.signing import SigningKey, fingerprint
 from monitor.stores.operating import PACKS_KEPT
 from monitor.stores.record import PackRow, PackState, Request
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.telemetry import Telemetry
 
 KEY, OTHER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
@@ -56,7 +56,7 @@ class Scene:
     def __init__(self, folder, **keys):
         words = {"data_dir": str(folder), "rules.builtin": False, "playbooks.builtin": False}
         self.config = load_config(None, {}, {**words, "packs.trusted_keys": [KEY.public], **keys})
-        self.store = SqliteStore(folder / "miniwatch.db", seal=Seal(bytes(32)))
+        self.store = sqlite_store(folder / "miniwatch.db", seal=Seal(bytes(32)))
         self.now, self.log = HOUR_US, io.StringIO()
         telemetry = Telemetry(level="info", log_format="json", stream=self.log)
         installed = Installed(self.config, self.store.pack_content)

@@ -16,7 +16,7 @@ from monitor.rules import RuleFolder, load_rules
 from monitor.rules.lineup import Lineup, Taken
 from monitor.sealing import Seal
 from monitor.stores.record import Request
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.telemetry import Telemetry
 
 RULE = """
@@ -182,7 +182,7 @@ def test_a_change_of_a_pipeline_is_noticed(tmp_path):
 
 
 def test_requests_are_answered_once_whatever_comes_of_them(tmp_path):
-    store = SqliteStore(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))
+    store = sqlite_store(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))
     handlers = {"good": lambda request: Answer(done=True, said=f"{request.subject} done"), "bad": lambda _: 1 / 0}
     for number, kind in enumerate(["good", "bad", "unheard-of"]):
         store.ask(Request(id=kind, kind=kind, subject="it", reason="why", actor="operator:me", created=number))

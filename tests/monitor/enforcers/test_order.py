@@ -21,7 +21,7 @@ from monitor.outbox import OutboxWorker
 from monitor.responding.lifting import revoke
 from monitor.stores import Message, Turn
 from monitor.stores.record import DeliveryState
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
 from monitor.telemetry import Telemetry
 from monitor.testing import scratch_store, stored_decision
 from playbooks.decision import DecisionState, Mode
@@ -60,7 +60,7 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.now, self.turn, self.made = 1_000 * SECOND, 0, 0
-        self.store: SqliteStore = scratch_store(folder, tell=telling([ENFORCER], lambda: self.now))
+        self.store: SqlStore = scratch_store(folder, tell=telling([ENFORCER], lambda: self.now))
         self.receiver = Penalties()
         self.script: list[str] = []
         self.chances: list[float] = []

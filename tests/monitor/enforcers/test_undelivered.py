@@ -18,7 +18,7 @@ from monitor.outbox import OutboxWorker
 from monitor.responding.lifting import revoke
 from monitor.sealing import Seal
 from monitor.stores import Turn, enforcing
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.telemetry import Telemetry
 from monitor.testing import scratch_store, stored_decision
 from playbooks.decision import Mode
@@ -168,7 +168,7 @@ def test_a_new_enforcer_learns_what_is_in_force_once(scene):
 
 def test_what_a_command_without_the_enforcer_changed_is_told_by_the_daemon(scene, tmp_path):
     _caught_up(scene, ENFORCER)
-    other = SqliteStore(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))  # its configuration names no enforcer
+    other = sqlite_store(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))  # its configuration names no enforcer
     other.commit(Turn(number=1, decisions=[stored_decision("d1"), stored_decision("d2", value="wx2")]))
     revoke(other, "d2", actor="operator:a", reason="b", now=scene.now)
     other.close()
@@ -185,7 +185,7 @@ def test_what_a_command_without_the_enforcer_changed_is_told_by_the_daemon(scene
 def test_more_changes_than_are_gone_through_at_once_are_all_told(scene, tmp_path, monkeypatch):
     monkeypatch.setattr(enforcing, "CHANGES_MAX", 3)
     _caught_up(scene, ENFORCER)
-    other = SqliteStore(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))
+    other = sqlite_store(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))
     other.commit(Turn(number=1, decisions=[stored_decision(f"d{n}", value=f"wx{n}") for n in range(9)]))
     other.close()
     _caught_up(scene, ENFORCER)

@@ -7,7 +7,7 @@ from monitor.intake.misread import MisreadWatch, misread
 from monitor.sealing import Seal
 from monitor.sources.stdin import StdinSource
 from monitor.stores import Progress, Turn
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.telemetry import Telemetry
 
 ACCESS = b'192.0.2.1 - - [02/Mar/2026:00:00:00 +0000] "GET /a HTTP/1.1" 200 12'
@@ -16,7 +16,7 @@ NAME = "stdin:1"
 
 @pytest.fixture
 def store(tmp_path):
-    return SqliteStore(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))
+    return sqlite_store(tmp_path / "miniwatch.db", seal=Seal(bytes(32)))
 
 
 def piped(line_format="ndjson"):

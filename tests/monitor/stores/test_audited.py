@@ -16,7 +16,7 @@ from monitor.audit import AuditEntry, verify
 from monitor.enforcers.telling import telling
 from monitor.stores import AppRecord, Control, GivenUp, Standing, StandingKind, Turn
 from monitor.stores.record import PackRow, PackState, Reply, Request
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sql import SqlStore
 from monitor.stores.undos import Marking, UndoAsked, Verdict
 from monitor.testing import scratch_store, stored_decision, stored_finding, whole_turn
 from monitor.tokens import Role, Token
@@ -30,9 +30,9 @@ WHO = "operator:ada"
 class Case(NamedTuple):
     """What is done, and the entries that must come of it: who and what."""
 
-    act: Callable[[SqliteStore], object]
+    act: Callable[[SqlStore], object]
     entries: list[tuple[str, str]]
-    prepare: Callable[[SqliteStore], object] = lambda _store: None
+    prepare: Callable[[SqlStore], object] = lambda _store: None
 
 
 def _standing() -> Standing:
@@ -56,7 +56,7 @@ def _pack(state: PackState = PackState.OFFERED) -> PackRow:
     return PackRow(digest="d", name="p", version=1, signer="s", state=state, stage="", since=1)
 
 
-def _undone(store: SqliteStore) -> None:
+def _undone(store: SqlStore) -> None:
     marking = Marking(findings=("f1",), verdict=Verdict.FALSE)
     asked = UndoAsked(id="u1", what=marking, because="it is false", reason="r", actor=WHO, now=NOW)
     store.undo(asked, lambda _gathered: Correction())
@@ -70,11 +70,11 @@ def _request() -> Request:
     return Request(id="r1", kind="rules.reload", subject="rules", reason="r", actor=WHO, created=NOW)
 
 
-def _decided(store: SqliteStore) -> None:
+def _decided(store: SqlStore) -> None:
     store.commit(Turn(number=1, time=NOW, decisions=[stored_decision(expires=NOW)]))
 
 
-def _turn(store: SqliteStore) -> None:
+def _turn(store: SqlStore) -> None:
     """One act begins and another ends by it; guards hold one, and one is only tried."""
     decisions = [
         stored_decision("begins"),
@@ -86,7 +86,7 @@ def _turn(store: SqliteStore) -> None:
     store.commit(Turn(number=2, time=NOW, decisions=decisions, controls=[control]))
 
 
-def _acted(store: SqliteStore) -> None:
+def _acted(store: SqlStore) -> None:
     with store.acting() as acting:
         acting.write([stored_decision("by-hand")], [_entry("decision.add")])
 
@@ -196,7 +196,7 @@ NOTHING: dict[str, str] = {
 def _writing() -> set[str]:
     return {
         name
-        for name, method in inspect.getmembers(SqliteStore, inspect.isfunction)
+        for name, method in inspect.getmembers(SqlStore, inspect.isfunction)
         if not name.startswith("_") and ".writing(" in inspect.getsource(inspect.unwrap(method))
     }
 

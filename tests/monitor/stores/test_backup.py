@@ -14,7 +14,7 @@ from monitor.stores import StoreError, backup, upkeep
 from monitor.stores.archive import Archive
 from monitor.stores.backup import BackupBroken
 from monitor.stores.places import Places
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.testing import store_state, whole_turn
 
 
@@ -31,7 +31,7 @@ def commit(store, places, turn):
 @pytest.fixture
 def places(tmp_path):
     places = Places(tmp_path / "data")
-    store = SqliteStore(places.database, seal=Seal(key_at(places.seal_key)))
+    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)))
     for turn in range(1, 5):
         commit(store, places, turn)
     folder = SnapshotFolder(places.snapshots)
@@ -42,7 +42,7 @@ def places(tmp_path):
 
 
 def opened(places):
-    return SqliteStore(places.database, seal=Seal(key_at(places.seal_key)))
+    return sqlite_store(places.database, seal=Seal(key_at(places.seal_key)))
 
 
 def test_a_restored_backup_is_the_same_installation(places, tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from monitor.responding.lifting import revoke
 from monitor.sealing import Seal
 from monitor.stores import AppRecord, Message, Overtaken, Standing, StandingKind, StoreError, Turn
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.testing import failing_at, scratch_store, stored_decision
 from playbooks.decision import DecisionState, Mode
 
@@ -121,10 +121,10 @@ def test_a_turn_that_was_overtaken_changes_nothing(store):
 
 
 def test_nobody_who_writes_waits_for_an_expiry_with_nothing_due(tmp_path):
-    store = SqliteStore(tmp_path / "miniwatch.db", seal=SEAL, busy_timeout_s=0)
+    store = sqlite_store(tmp_path / "miniwatch.db", seal=SEAL, busy_timeout_s=0)
     replayed = stored_decision("replayed", mode=Mode.REPLAY)
     store.commit(Turn(number=1, decisions=[stored_decision("a"), replayed]))
-    other = SqliteStore(tmp_path / "miniwatch.db", seal=SEAL, busy_timeout_s=0)
+    other = sqlite_store(tmp_path / "miniwatch.db", seal=SEAL, busy_timeout_s=0)
     with other.acting():
         assert store.expire_decisions(stored_decision("a").expires - 1) == []
         with pytest.raises(StoreError, match="locked"):

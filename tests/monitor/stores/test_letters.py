@@ -13,8 +13,8 @@ from monitor.sealing import Seal
 from monitor.stores import LetterBounds, Turn
 from monitor.stores.letters import ROW_BYTES, excess
 from monitor.stores.record import Query
-from monitor.stores.schema import migrations, upgrade
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.schema import migrations
+from monitor.stores.sqlite import sqlite_store
 from monitor.testing import scratch_store
 
 BROKEN, EMPTY, FAULT = DeadLetterReason.BROKEN_JSON, DeadLetterReason.EMPTY_LINE, DeadLetterReason.FAULT
@@ -148,8 +148,7 @@ def test_a_record_of_the_first_schema_is_taken_along(tmp_path):
             "INSERT INTO dead_letters VALUES (?, 1, 5, 'file:a', 0, ?, 'why', ?, 1, NULL)",
             [("000000001-00000", "broken-json", b"x" * 50), ("000000001-00001", "not-combined", b"y" * 60)],
         )
-    upgrade(engine)
-    store = SqliteStore(path, seal=Seal(bytes(32)))
+    store = sqlite_store(path, seal=Seal(bytes(32)))
     assert [(row.lines, row.format) for row in store.dead_letters()] == [(1, "combined"), (1, "ndjson")]
     assert [(one.reason, one.rows, one.bytes) for one in store.dead_letter_accounts()] == [
         ("broken-json", 1, 250),

@@ -12,14 +12,14 @@ from sqlalchemy.schema import CreateTable
 
 from monitor.sealing import Seal
 from monitor.stores import StoreError, schema
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.stores.tables import metadata
 
 
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "miniwatch.db"
-    SqliteStore(path, seal=Seal(bytes(32))).close()
+    sqlite_store(path, seal=Seal(bytes(32))).close()
     return path
 
 
@@ -42,7 +42,7 @@ def test_a_newer_schema_is_refused_and_left_alone(path):
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     before = path.read_bytes()
     with pytest.raises(StoreError, match="schema 9999, made by a newer Miniwatch"):
-        SqliteStore(path, seal=Seal(bytes(32)))
+        sqlite_store(path, seal=Seal(bytes(32)))
     assert path.read_bytes() == before
 
 
@@ -53,9 +53,9 @@ def test_a_migration_that_fails_half_way_leaves_no_table(tmp_path, monkeypatch):
     path = tmp_path / "miniwatch.db"
     monkeypatch.setattr("alembic.runtime.migration.HeadMaintainer.update_to_step", fail_late)
     with pytest.raises(StoreError, match="No space left"):
-        SqliteStore(path, seal=Seal(bytes(32)))
+        sqlite_store(path, seal=Seal(bytes(32)))
     monkeypatch.undo()
-    store = SqliteStore(path, seal=Seal(bytes(32)))
+    store = sqlite_store(path, seal=Seal(bytes(32)))
     assert store.last_turn() == 0
     store.close()
 
@@ -64,7 +64,7 @@ def test_opening_again_does_not_load_alembic(path):
 
     code = (
         "import sys; from pathlib import Path; from monitor.sealing import Seal; "
-        "from monitor.stores.sqlite import SqliteStore; SqliteStore(Path(sys.argv[1]), seal=Seal(bytes(32))); "
+        "from monitor.stores.sqlite import sqlite_store; sqlite_store(Path(sys.argv[1]), seal=Seal(bytes(32))); "
         "sys.exit('alembic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 0

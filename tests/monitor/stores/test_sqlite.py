@@ -11,7 +11,7 @@ from monitor import durable
 from monitor.responding.lifting import revoke
 from monitor.sealing import Seal, SealError
 from monitor.stores import StoreError, Turn
-from monitor.stores.sqlite import SqliteStore
+from monitor.stores.sqlite import sqlite_store
 from monitor.testing import store_state, stored_decision, stored_finding, whole_turn
 from playbooks.decision import DecisionState
 
@@ -25,7 +25,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def store(path):
-    store = SqliteStore(path, seal=SEAL, busy_timeout_s=0.2)
+    store = sqlite_store(path, seal=SEAL, busy_timeout_s=0.2)
     yield store
     store.close()
 
@@ -40,7 +40,7 @@ def test_what_was_committed_is_there_after_reopening(store, path):
     store.commit(whole_turn(1))
     before = store_state(store)
     store.close()
-    again = SqliteStore(path, seal=SEAL)
+    again = sqlite_store(path, seal=SEAL)
     assert store_state(again) == before
     again.close()
 
@@ -53,7 +53,7 @@ def test_dead_letters_are_not_readable_in_the_file(store, path):
 
 def test_a_dead_letter_does_not_open_with_another_key(store, path):
     store.commit(whole_turn(1))
-    other = SqliteStore(path, seal=Seal(b"k" * 32))
+    other = sqlite_store(path, seal=Seal(b"k" * 32))
     row = next(other.dead_letters())
     with pytest.raises(SealError, match="another key"):
         other.unseal(row)
@@ -133,7 +133,7 @@ def test_a_database_that_is_being_written_can_be_opened_and_read(store, path):
     store.commit(whole_turn(1))
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
-    reader = SqliteStore(path, seal=SEAL, busy_timeout_s=0.0)
+    reader = sqlite_store(path, seal=SEAL, busy_timeout_s=0.0)
     assert reader.last_turn() == 1
     reader.close()
     other.close()
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_database_is_refused(path):
     path.parent.mkdir()
     path.write_bytes(b"no database at all, but some other file of a person\n" * 100)
     with pytest.raises(StoreError, match="not a database") as refusal:
-        SqliteStore(path, seal=SEAL)
+        sqlite_store(path, seal=SEAL)
     assert not refusal.value.retryable
     assert path.read_bytes().startswith(b"no database")
 
@@ -153,7 +153,7 @@ def test_another_programs_database_is_refused(path):
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE recipes (name TEXT)")
     with pytest.raises(StoreError, match="another program: it has the tables recipes"):
-        SqliteStore(path, seal=SEAL)
+        sqlite_store(path, seal=SEAL)
 
 
 def test_a_damaged_database_is_not_tried_again(store, path):
@@ -163,7 +163,7 @@ def test_a_damaged_database_is_not_tried_again(store, path):
         file.seek(4096 * 3)
         file.write(b"\xde\xad" * 4096 * 30)
     with pytest.raises(StoreError) as refusal:
-        store_state(SqliteStore(path, seal=SEAL))
+        store_state(sqlite_store(path, seal=SEAL))
     assert not refusal.value.retryable
 
 
@@ -191,10 +191,10 @@ CHILD = """
     from pathlib import Path
     from monitor import durable
     from monitor.sealing import Seal
-    from monitor.stores.sqlite import SqliteStore
+    from monitor.stores.sqlite import sqlite_store
     from monitor.testing import whole_turn
 
-    store = SqliteStore(Path(sys.argv[1]), seal=Seal(bytes(32)))
+    store = sqlite_store(Path(sys.argv[1]), seal=Seal(bytes(32)))
     store.commit(whole_turn(1))
     durable.observer = lambda name: os.kill(os.getpid(), signal.SIGKILL) if name == sys.argv[2] else None
     store.commit(whole_turn(2))
@@ -206,10 +206,10 @@ def test_a_killed_commit_has_happened_or_not(tmp_path, boundary, last_turn):
     path = tmp_path / "miniwatch.db"
     child = subprocess.run([sys.executable, "-c", textwrap.dedent(CHILD), str(path), boundary], check=False)
     assert child.returncode == -9
-    undisturbed = SqliteStore(tmp_path / "other.db", seal=SEAL)
+    undisturbed = sqlite_store(tmp_path / "other.db", seal=SEAL)
     for number in range(1, last_turn + 1):
         undisturbed.commit(whole_turn(number))
-    killed = SqliteStore(path, seal=SEAL)
+    killed = sqlite_store(path, seal=SEAL)
     assert store_state(killed) == store_state(undisturbed)
     killed.close()
     undisturbed.close()

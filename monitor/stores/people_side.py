@@ -1,0 +1,188 @@
+"""What people and the passing of time change in the record: a part of `SqlStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import select
+
+from monitor.audit import AuditEntry
+from monitor.stores import (
+    AppRecord,
+    Message,
+    Standing,
+    changes,
+    deciding,
+    granting,
+    letters,
+    operating,
+    reading,
+    standings,
+    tables,
+)
+from monitor.stores.acting import Acting
+from monitor.stores.connection import Database
+from monitor.stores.deciding import Tell, counter
+from monitor.stores.record import (
+    CLOCK_MODES,
+    PackRow,
+    Reply,
+    Request,
+)
+from monitor.stores.turn import append_audit
+from monitor.tokens import Token
+from playbooks.decision import Decision, Mode
+
+REQUESTS_MAX: Final = 100
+"""Open requests that the daemon looks at at once."""
+
+
+class PeopleSide:
+    """Acts of people, packs, tokens, the registry, and retention."""
+
+    _database: Database
+    _tell: Tell
+
+    def audit(self, entry: AuditEntry) -> None:
+        with self._database.writing("operator") as connection:
+            append_audit(connection, [entry])
+
+    def ask(self, request: Request) -> None:
+        """Ask the running daemon for something; it answers within seconds."""
+        with self._database.writing("operator") as connection:
+            operating.ask(connection, request)
+
+    def open_requests(self, limit: int = REQUESTS_MAX) -> Sequence[Request]:
+        with self._database.reading() as connection:
+            return operating.open_requests(connection, limit)
+
+    def answer_request(self, reply: Reply) -> None:
+        """Say what came of a request; `NotFound` when it has been answered."""
+        with self._database.writing("requests") as connection:
+            operating.answer_request(connection, reply)
+
+    def answer_of(self, key: str) -> str | None:
+        with self._database.reading() as connection:
+            return operating.answer_of(connection, key)
+
+    def packs(self) -> Sequence[PackRow]:
+        """All packs, those that came to their state last first."""
+        with self._database.reading() as connection:
+            return operating.packs(connection)
+
+    def pack_content(self, digest: str) -> bytes | None:
+        table = tables.packs
+        with self._database.reading() as connection:
+            return connection.execute(select(table.c.content).where(table.c.digest == digest)).scalar()
+
+    def add_pack(self, pack: PackRow, content: bytes, entry: AuditEntry) -> None:
+        with self._database.writing("operator") as connection:
+            operating.add_pack(connection, pack, content, entry)
+
+    def change_packs(
+        self,
+        changed: Sequence[PackRow],
+        entry: AuditEntry,
+        messages: Sequence[Message] = (),
+        reply: Reply | None = None,
+    ) -> None:
+        """Let packs change their states, all or none, and put what is told of it into the outbox.
+
+        With `reply`, the one who asked for it has the answer in the same moment: a kill never has it done twice.
+        """
+        with self._database.writing("packs") as connection:
+            operating.change_packs(connection, changed, entry, messages, reply)
+
+    def forget_requests(self, before: int) -> None:
+        """Delete requests that were made before a time; they and their answers are in the audit."""
+        with self._database.writing("retention") as connection:
+            operating.forget_requests(connection, before)
+
+    @contextmanager
+    def acting(self) -> Iterator[Acting]:
+        """A transaction in which decisions are answered, made or lifted; committed at the end, undone by any error."""
+        with self._database.writing("operator") as connection:
+            yield Acting(connection, self._tell)
+
+    def waiting_decisions(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Decision]:
+        """Live decisions that wait for a person, by the time until which they can be answered, from after a time and id on."""
+        with self._database.reading() as connection:
+            return reading.waiting_decisions(connection, limit, after)
+
+    def expire_decisions(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> list[Decision]:
+        with self._database.reading() as connection:
+            if not operating.has_due(connection, now, modes):  # the usual second: nobody who writes waits for it
+                return []
+        with self._database.writing("expiry") as connection:
+            return operating.expire_decisions(connection, now, modes, self._tell)
+
+    def add_standing(self, standing: Standing) -> None:
+        """Lay down a word; it holds for every turn that is not committed yet."""
+        with self._database.writing("operator") as connection:
+            standings.add_standing(connection, standing)
+
+    def remove_standing(self, key: str, actor: str, reason: str, now: int) -> Standing:
+        with self._database.writing("operator") as connection:
+            return standings.remove_standing(connection, key, actor, reason, now)
+
+    def standings(self, now: int) -> Sequence[Standing]:
+        with self._database.reading() as connection:
+            return standings.standings(connection, now)
+
+    def add_token(self, token: Token, reason: str) -> None:
+        with self._database.writing("operator") as connection:
+            granting.add_token(connection, token, reason)
+
+    def tokens(self) -> Sequence[Token]:
+        """All that are kept, those whose time is over included, in the order in which they were made."""
+        with self._database.reading() as connection:
+            return granting.tokens(connection)
+
+    def revoke_token(self, key: str, actor: str, reason: str, now: int) -> Token:
+        with self._database.writing("operator") as connection:
+            return granting.revoke_token(connection, key, actor, reason, now)
+
+    def import_apps(self, records: Sequence[AppRecord], actor: str, now: int) -> None:
+        with self._database.writing("operator") as connection:
+            operating.import_apps(connection, records, actor, now)
+
+    def apps(self, after: str | None = None) -> Iterator[AppRecord]:
+        return reading.apps(self._database.reading, after)
+
+    def app_lines(self, app_id: str) -> Sequence[AppRecord]:
+        """The registry lines of one app, the oldest first."""
+        with self._database.reading() as connection:
+            return reading.app_lines(connection, app_id)
+
+    def apps_version(self) -> int:
+        """How often registry lines were imported."""
+        with self._database.reading() as connection:
+            return counter(connection, deciding.IMPORTS)
+
+    def forget_findings(self, before: int, now: int) -> int:
+        """Delete findings whose last event was before a time, and what became of them."""
+        old = select(tables.findings.c.id).where(tables.findings.c.last_event < before)
+        with self._database.writing("retention") as connection:
+            connection.execute(tables.considered.delete().where(tables.considered.c.finding.in_(old)))
+            connection.execute(tables.finding_marks.delete().where(tables.finding_marks.c.finding.in_(old)))
+            rows = connection.execute(tables.findings.delete().where(tables.findings.c.last_event < before)).rowcount
+            append_audit(connection, changes.deleted("findings", rows, before, now))
+            return rows
+
+    def forget_dead_letters(self, before: int, now: int) -> int:
+        """Delete dead letters older than a time."""
+        with self._database.writing("retention") as connection:
+            rows = letters.forget(connection, before)
+            append_audit(connection, changes.deleted("dead-letters", rows, before, now))
+            return rows
+
+    def mark_replayed(self, keys: Collection[str], actor: str, now: int) -> int:
+        with self._database.writing("operator") as connection:
+            return operating.mark_replayed(connection, keys, actor, now)
+
+    def note_configuration(self, settings: dict[str, str], now: int) -> None:
+        """Keep what a daemon is started with, and in the audit what differs from the one before."""
+        with self._database.writing("configuration") as connection:
+            append_audit(connection, changes.configured(connection, settings, now))

@@ -1,0 +1,134 @@
+"""What the pipeline asks of the record and writes into it: a part of `SqlStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import select
+
+from detectors.finding import Entity
+from monitor.audit import AuditEntry
+from monitor.sealing import Seal
+from monitor.stores import (
+    Controlled,
+    LetterBounds,
+    Mark,
+    Progress,
+    Segment,
+    Turn,
+    deciding,
+    operating,
+    reading,
+    rule_ages,
+    standings,
+    tables,
+)
+from monitor.stores.connection import Database
+from monitor.stores.deciding import Tell, counter
+from monitor.stores.turn import LAST_TIME, is_committed, last_turn, write_turn
+from playbooks.decision import Decision
+from playbooks.incident import Incident
+from playbooks.risk import Risk
+
+
+class PipelineSide:
+    """Turns and what they rest on, and the archive's manifest."""
+
+    _database: Database
+    _seal: Seal
+    _tell: Tell
+    _letter_bounds: LetterBounds
+    _uncertain: Turn | None
+
+    def last_turn(self) -> int:
+        with self._database.reading() as connection:
+            return last_turn(connection)
+
+    def last_time(self) -> int:
+        """When the last turn was taken, by the daemon's clock; 0 before the first."""
+        with self._database.reading() as connection:
+            return counter(connection, LAST_TIME)
+
+    def progress(self) -> dict[str, Progress]:
+        with self._database.reading() as connection:
+            rows = connection.execute(select(tables.progress)).mappings()
+            return {row["partition"]: Progress(**row) for row in rows}
+
+    def last_mark(self) -> Mark | None:
+        with self._database.reading() as connection:
+            return reading.last_mark(connection)
+
+    def marks(self, after_turn: int) -> Sequence[tuple[int, int]]:
+        with self._database.reading() as connection:
+            return reading.marks(connection, after_turn)
+
+    def controls(self, subject: str) -> Sequence[Controlled]:
+        with self._database.reading() as connection:
+            return reading.controls(connection, subject)
+
+    def content(self, digest: str) -> bytes | None:
+        with self._database.reading() as connection:
+            return reading.content(connection, digest)
+
+    def forget_marks(self, before_turn: int) -> None:
+        """Delete the marks of turns before one, the newest of all excepted, and old controls that were in force at none but them."""
+        with self._database.writing("marks") as connection:
+            operating.forget_marks(connection, before_turn)
+
+    def commit(self, turn: Turn) -> None:
+        """Write a turn whole or not at all.
+
+        After an error the same turn may be given again: had it been committed before the error came, nothing happens.
+        """
+        if turn is self._uncertain:
+            with self._database.reading() as connection:
+                if is_committed(connection, turn):
+                    self._uncertain = None
+                    return
+        self._uncertain = turn
+        with self._database.writing("turn") as connection:
+            write_turn(connection, turn, self._seal, self._letter_bounds, self._tell)
+            for standing in turn.standings:
+                standings.add_standing(connection, standing)
+        self._uncertain = None
+
+    def known_findings(self, ids: Collection[str]) -> set[str]:
+        with self._database.reading() as connection:
+            return reading.known(connection, tables.findings, ids)
+
+    def risks(self, entities: Collection[Entity]) -> dict[Entity, Risk]:
+        with self._database.reading() as connection:
+            return reading.risks(connection, entities)
+
+    def open_incidents(self, entities: Collection[Entity]) -> dict[Entity, Incident]:
+        with self._database.reading() as connection:
+            return reading.open_incidents(connection, entities)
+
+    def decisions_of(self, entities: Collection[Entity]) -> Mapping[Entity, Sequence[Decision]]:
+        with self._database.reading() as connection:
+            return reading.decisions_of(connection, entities)
+
+    def decisions_of_owners(self, owners: Collection[str]) -> Mapping[str, Sequence[Decision]]:
+        with self._database.reading() as connection:
+            return reading.decisions_of_owners(connection, owners)
+
+    def recent_decisions(self, since: int) -> Sequence[Decision]:
+        with self._database.reading() as connection:
+            return reading.recent_decisions(connection, since)
+
+    def rulings_version(self) -> int:
+        with self._database.reading() as connection:
+            return deciding.counter(connection, deciding.RULINGS)
+
+    def note_rules(self, rules: Mapping[str, Sequence[str]], now: int) -> Mapping[str, int]:
+        """Keep since when rules, given with their versions, have been in force; gives that of each one's first version."""
+        with self._database.writing("rules") as connection:
+            return rule_ages.note_rules(connection, rules, now)
+
+    def segments(self, day: str | None = None) -> Sequence[Segment]:
+        with self._database.reading() as connection:
+            return operating.segments(connection, day)
+
+    def replace_segments(self, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None = None) -> None:
+        with self._database.writing("segments") as connection:
+            operating.replace_segments(connection, old, new, audit)

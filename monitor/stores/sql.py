@@ -1,0 +1,51 @@
+"""The record in an SQL database, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monitor.sealing import Seal
+from monitor.stores import LetterBounds, Turn
+from monitor.stores.connection import Database
+from monitor.stores.deciding import Tell, nothing
+from monitor.stores.leases import Leases
+from monitor.stores.list_side import ListSide
+from monitor.stores.people_side import PeopleSide
+from monitor.stores.pipeline_side import PipelineSide
+from monitor.stores.receiver_side import ReceiverSide
+from monitor.stores.schema import upgrade
+from monitor.stores.taking_back import TakesBack
+
+
+class SqlStore(PipelineSide, ListSide, ReceiverSide, PeopleSide, TakesBack, Leases):
+    """A `Record` in a database, for several threads and processes at once.
+
+    Making one makes the tables, or brings older ones to the present schema; it raises `StoreError` for a database that is
+    not ours, is damaged, or was made by a newer Miniwatch.
+    `tell` says what leaves through the outbox because live decisions have changed, whoever changed them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        seal: Seal,
+        letter_bounds: LetterBounds = LetterBounds(),  # noqa: B008 - frozen
+        tell: Tell = nothing,
+    ) -> None:
+        self._seal = seal
+        self._tell = tell
+        self._letter_bounds = letter_bounds
+        self._uncertain: Turn | None = None
+        self._database = database
+        try:
+            upgrade(database)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._database.close()
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        self._database.listen(listener)
