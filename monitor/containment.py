@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 import polars as pl
 
-from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, too_long
+from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, left_out
 from monitor.sources import RawBatch
 
 _HOME: Final = Path(__file__).parent.parent
@@ -98,26 +97,16 @@ def contained(admit: Admit, raw: RawBatch, watch: FaultWatch, bytes_max: int) ->
     if not raw.data:
         raise fault
     if len(starts) > 1:
-        parts = [contained(admit, half, watch, bytes_max) for half in _halves(raw, starts)]
+        middle = int(raw.positions(starts[len(starts) // 2 :][:1])[0])
+        parts = [contained(admit, half, watch, bytes_max) for half in raw.cut(middle)]
         frames = [part.frame for part in parts if part.frame.height] or [parts[0].frame]
         letters = [letter for part in parts for letter in part.dead_letters]
         return Decoded(pl.concat(frames, rechunk=True), sorted(letters, key=lambda letter: letter.position))
-    nothing = admit(msgspec.structs.replace(raw, data=b"", oversized=()))
+    nothing = admit(raw.bare(b""))
     letter = _letter(raw, fault, bytes_max)
     watch.failed(Fault(type(fault).__name__, place_of(fault), letter.position))
-    letters = sorted([letter, *too_long(raw, bytes_max)], key=lambda letter: letter.position)
+    letters = sorted([letter, *left_out(raw, bytes_max)], key=lambda letter: letter.position)
     return Decoded(nothing.frame, letters)
-
-
-def _halves(raw: RawBatch, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[RawBatch, RawBatch]:
-    cut = int(starts[len(starts) // 2])
-    position = int(raw.positions(np.array([cut], dtype=np.int64))[0])
-    before = tuple(line for line in raw.oversized if line.position < position)
-    after = tuple(line for line in raw.oversized if line.position >= position)
-    return (
-        msgspec.structs.replace(raw, data=raw.data[:cut], end=position, oversized=before),
-        msgspec.structs.replace(raw, data=raw.data[cut:], start=position, oversized=after),
-    )
 
 
 def _letter(raw: RawBatch, fault: BaseException, bytes_max: int) -> DeadLetter:

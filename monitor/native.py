@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from detectors.event import DTYPES, LINE, PEOPLE, POSITION, Kind, kind_of
 from detectors.kernel import module as kernel
-from monitor.decoders import DeadLetter, Decoded, too_long
+from monitor.decoders import DeadLetter, Decoded, left_out
 from monitor.decoders.blank import blank_runs
 from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX, NdjsonDecoder
 from monitor.decoders.shape import shape_of, spellings
@@ -69,7 +69,7 @@ class NativeNdjson:
             return self._by_python(raw, fields)
         read = _Read(*told)
         fit = self._without_secrets(plan.frame(read, raw), read, raw, fields)
-        letters = [*fit.dead_letters, *too_long(raw, self._dead_letter_bytes_max)]
+        letters = [*fit.dead_letters, *left_out(raw, self._dead_letter_bytes_max)]
         frame = fit.frame
         if read.odd:
             others = self._odd(raw, read, fields)
@@ -114,7 +114,7 @@ class NativeNdjson:
         ends = np.cumsum(lengths)
         moved = raw.positions(starts) - (ends - lengths)
         data = b"".join([raw.data[start:end] for start, end in spans[~is_blank].tolist()])
-        decoded = self._by_python(msgspec.structs.replace(raw, data=data, start=0, oversized=()), fields)
+        decoded = self._by_python(raw.bare(data), fields)
         position = decoded.frame[POSITION].to_numpy()
         there = pl.Series(POSITION, position + moved[np.searchsorted(ends, position, side="right")], dtype=pl.Int64)
         letters = [

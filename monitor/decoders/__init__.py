@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 import polars as pl
 
-from monitor.sources import RawBatch
+from monitor.sources import RawBatch, UnreadReason
 
 
 class DeadLetterReason(StrEnum):
@@ -29,6 +29,10 @@ class DeadLetterReason(StrEnum):
     BAD_TIMESTAMP = "bad-timestamp"
     NOT_COMBINED = "not-combined"  # an access log line not in the combined format
     FAULT = "fault"  # of the program, which it brings out
+    CORRUPT = UnreadReason.CORRUPT  # messages that cannot be read, and what follows, of `UnreadReason`
+    GONE = UnreadReason.GONE
+    TRUNCATED = UnreadReason.TRUNCATED
+    RECREATED = UnreadReason.RECREATED
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -55,20 +59,32 @@ class Decoded:
     dead_letters: list[DeadLetter]
 
 
-def too_long(raw: RawBatch, bytes_max: int) -> list[DeadLetter]:
-    """A batch's oversized lines as dead letters."""
-    reason = DeadLetterReason.TOO_LONG
-    return [
+def left_out(raw: RawBatch, bytes_max: int) -> list[DeadLetter]:
+    """What stands in no line of a batch's data as dead letters: its oversized lines, and what its source could not read."""
+    letters = [
         DeadLetter(
             raw.partition,
             line.position,
-            reason,
+            DeadLetterReason.TOO_LONG,
             f"{line.length} bytes in one line",
             line.head[:bytes_max],
             line.length,
         )
         for line in raw.oversized
     ]
+    letters += [
+        DeadLetter(
+            raw.partition,
+            one.position,
+            DeadLetterReason(one.reason),
+            one.detail,
+            b"",
+            max(one.length, 1),  # more than is kept: there is nothing that could be replayed
+            max(one.messages, 1),
+        )
+        for one in raw.unread
+    ]
+    return letters
 
 
 def lines_of(letters: Iterable[DeadLetter]) -> int:

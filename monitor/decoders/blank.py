@@ -32,7 +32,10 @@ def blank_runs(raw: RawBatch, starts: Offsets, ends: Offsets) -> tuple[npt.NDArr
     is_blank = np.zeros(len(starts), dtype=bool)
     is_blank[rows] = True
     positions = raw.positions(starts[rows])
-    first = np.flatnonzero(positions != np.concatenate([[-1], positions[:-1] + lengths[rows][:-1]]))
+    # Nothing stands between two of them: neither in the data nor of what is left out of it.
+    left_out = np.searchsorted(raw.set_apart, positions)
+    follows = (starts[rows][1:] == ends[rows][:-1]) & (left_out[1:] == left_out[:-1])
+    first = np.flatnonzero(np.concatenate([[True], ~follows])[: len(rows)])
     counts = np.diff(np.append(first, len(rows))).tolist()
     letters = [
         _letter(raw, position, raw.data[start:end].removesuffix(b"\n"), lines)

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from detectors.event import DTYPES, LINE, POSITION, kind_of
-from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, too_long
+from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, left_out
 from monitor.decoders.blank import blank_runs
 from monitor.decoders.combined_lines import Flags, Integers, read_by_pattern, read_by_position, shown
 from monitor.decoders.nested_json import as_json
@@ -86,7 +86,7 @@ class CombinedDecoder:
             self._letter(raw, int(positions[row]), raw.data[starts[row] : ends[row]], is_bad_time=refused[row])
             for row in rows[~is_blank].tolist()
         ]
-        letters += too_long(raw, self._dead_letter_bytes_max)
+        letters += left_out(raw, self._dead_letter_bytes_max)
         letters.sort(key=lambda letter: letter.position)
         return Decoded(frame.select(*columns, _archived(frame), position), letters)
 

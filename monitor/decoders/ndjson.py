@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from detectors.event import DTYPES, LINE, POSITION, Kind, kind_of
-from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, too_long
+from monitor.decoders import DeadLetter, DeadLetterReason, Decoded, left_out
 from monitor.decoders.blank import blank_runs
 from monitor.decoders.shape import Shape, arrow_schema, columns_of, line_type, shape_of
 from monitor.decoders.strict import DEPTH_MAX, ODD_ESCAPE, Refused, read_line
@@ -74,7 +74,7 @@ class NdjsonDecoder:
         rows: list[dict[str, Any]] = []
         kept: list[int] = []
         is_blank, letters = blank_runs(raw, starts[strict_rows], ends[strict_rows])
-        letters += too_long(raw, self._dead_letter_bytes_max)
+        letters += left_out(raw, self._dead_letter_bytes_max)
         for row in strict_rows[~is_blank].tolist():
             whole = raw.data[starts[row] : ends[row]]
             try:

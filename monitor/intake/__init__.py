@@ -27,6 +27,7 @@ from monitor.door import Door
 from monitor.intake.timeline import AHEAD, BEGINNING, CLOCK, OPEN, Bounds, ClockState, stamp
 from monitor.native import NativeNdjson
 from monitor.sources import Position, RawBatch, Source
+from monitor.sources.messages import UNKNOWN
 from monitor.stores import Progress
 
 _HASH_SEED: Final = 11
@@ -263,7 +264,7 @@ class Intake:
         self.progress = self._counted(frame, letters, stand)
         if is_last:
             self.lot = None
-        return Piece(frame, letters, self.progress, min(bound, lot.raw.end) - begun)
+        return Piece(frame, letters, self.progress, lot.raw.bytes_between(begun, min(bound, lot.raw.end)))
 
     def _counted(self, frame: pl.DataFrame, letters: Sequence[DeadLetter], stand: Stand) -> Progress:
         earlier, dead = self.progress, lines_of(letters)
@@ -281,6 +282,9 @@ class Intake:
 
 def _arrived(frame: pl.DataFrame, raw: RawBatch) -> pl.DataFrame:
     """Rows with the arrival that their source knows, where they bring none."""
+    if raw.messages is not None and frame.height:
+        arrived = pl.Series(raw.messages.arrived(frame[POSITION].to_numpy()))
+        return frame.with_columns(pl.col("event.ingested").fill_null(arrived.set(arrived == UNKNOWN, None)))
     if not raw.arrivals:
         return frame
     begins, times = np.array(raw.arrivals, dtype=np.int64).T
@@ -306,9 +310,7 @@ def _firm(frame: pl.DataFrame, horizon: int) -> int:
 
 def _from(raw: RawBatch, position: int) -> RawBatch:
     """The lines of a raw batch from a position on."""
-    oversized = tuple(line for line in raw.oversized if line.position >= position)
-    data = raw.data[raw.offset(position) :]
-    return msgspec.structs.replace(raw, data=data, start=position, oversized=oversized)
+    return raw.cut(position)[1]
 
 
 def _joined(held: RawBatch | None, raw: RawBatch | None) -> RawBatch:
@@ -317,9 +319,7 @@ def _joined(held: RawBatch | None, raw: RawBatch | None) -> RawBatch:
         found = held or raw
         assert found is not None  # noqa: S101 - who fills has read something or held something back
         return found
-    data, oversized = held.data + raw.data, held.oversized + raw.oversized
-    arrivals = held.arrivals + raw.arrivals
-    return msgspec.structs.replace(raw, data=data, start=held.start, oversized=oversized, arrivals=arrivals)
+    return held.joined(raw)
 
 
 def _since(stands: tuple[Stand, ...], position: int) -> tuple[Stand, ...]:

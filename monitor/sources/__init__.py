@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final, Protocol
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-Offsets = npt.NDArray[np.int64]
+from monitor.sources.messages import Messages
+from monitor.sources.messages import Offsets as Offsets
 
 LINES_MAX: Final = 50_000
 """Lines given at once unless the reader asks for fewer or more; ``batch.rows_max``."""
@@ -20,6 +21,8 @@ class RawBatch(msgspec.Struct, frozen=True):
     Every line ends in ``\n`` (the source adds one to the last line of a stream that lacks it, and `end` then does not
     count it). The position of a line is a byte offset in the partition's (uncompressed) stream; files that follow one
     another by rotation go on counting. A line longer than the source's bound stands in `oversized` instead of in `data`.
+    Where lines come as messages, `messages` says which position each has, and positions do not count bytes: only their
+    order means something, and `bytes_between` tells how much lies between two of them.
     """
 
     partition: str  # "file:/var/log/app.ndjson", "stdin:", … : stable across runs, a primary key in the store
@@ -32,9 +35,13 @@ class RawBatch(msgspec.Struct, frozen=True):
     arrivals: tuple[
         tuple[int, int], ...
     ] = ()  # positions from which on lines arrived at a time, where the source knows
+    messages: Messages | None = None
+    unread: tuple[Unread, ...] = ()  # what was there or should have been and could not be read, by position
 
     def positions(self, offsets: Offsets) -> Offsets:
         """The positions of the lines that begin at these offsets in `data`: oversized lines before them count too."""
+        if self.messages is not None:
+            return self.messages.at(offsets)
         if not self.oversized:
             return offsets + self.start
         left_out = np.concatenate([[0], np.cumsum([line.length + 1 for line in self.oversized])])
@@ -45,8 +52,66 @@ class RawBatch(msgspec.Struct, frozen=True):
 
     def offset(self, position: int) -> int:
         """Where in `data` the line at a position begins."""
+        if self.messages is not None:
+            return self.messages.offset(position, len(self.data))
         left_out = sum(line.length + 1 for line in self.oversized if line.position < position)
         return position - self.start - left_out
+
+    @property
+    def set_apart(self) -> list[int]:
+        """The positions of all that does not stand in `data`, in their order."""
+        return sorted([*(line.position for line in self.oversized), *(one.position for one in self.unread)])
+
+    def bytes_between(self, begin: int, end: int) -> int:
+        """How many bytes the lines have that begin at one position or after it, and before another."""
+        if self.messages is None:
+            return end - begin
+        left_out = sum(line.length + 1 for line in self.oversized if begin <= line.position < end)
+        return self.offset(end) - self.offset(begin) + left_out
+
+    def cut(self, position: int) -> tuple[RawBatch, RawBatch]:
+        """The lines before the position of one of them, and those from it on."""
+        offset, size, messages = self.offset(position), len(self.data), self.messages
+        before = tuple(line for line in self.oversized if line.position < position)
+        unread = tuple(one for one in self.unread if one.position < position)
+        return (
+            msgspec.structs.replace(
+                self,
+                data=self.data[:offset],
+                end=position,
+                oversized=before,
+                messages=None if messages is None else messages.part(0, offset),
+                unread=unread,
+            ),
+            msgspec.structs.replace(
+                self,
+                data=self.data[offset:],
+                start=position,
+                oversized=self.oversized[len(before) :],
+                messages=None if messages is None else messages.part(offset, size),
+                unread=self.unread[len(unread) :],
+            ),
+        )
+
+    def joined(self, following: RawBatch) -> RawBatch:
+        """The lines of this batch and those of the one that goes on where it ends."""
+        assert (self.messages is None) is (following.messages is None)  # noqa: S101 - they are of one source
+        messages = None
+        if self.messages is not None and following.messages is not None:
+            messages = self.messages.then(len(self.data), following.messages)
+        return msgspec.structs.replace(
+            following,
+            data=self.data + following.data,
+            start=self.start,
+            oversized=self.oversized + following.oversized,
+            arrivals=self.arrivals + following.arrivals,
+            messages=messages,
+            unread=self.unread + following.unread,
+        )
+
+    def bare(self, data: bytes) -> RawBatch:
+        """Some lines of the batch alone, whose positions are their offsets."""
+        return msgspec.structs.replace(self, data=data, start=0, oversized=(), messages=None, unread=())
 
 
 class Oversized(msgspec.Struct, frozen=True):
@@ -55,6 +120,27 @@ class Oversized(msgspec.Struct, frozen=True):
     position: int
     length: int
     head: bytes
+
+
+class UnreadReason(StrEnum):
+    """Why what a source holds, or should hold, could not be read."""
+
+    CORRUPT = "corrupt"  # it is there and its checksum, its compression or its framing is wrong
+    GONE = "gone"  # it was deleted before it was read
+    TRUNCATED = "truncated"  # the log ends before the place where reading was to go on
+    RECREATED = "recreated"  # the log is another one by the same name
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """Messages that could not be read: from where, and how many offsets. It is told once, in the raw batch in which
+    reading goes past them. Nothing of them is kept.
+    """
+
+    position: int
+    messages: int  # offsets; how many lines they held nobody knows
+    reason: UnreadReason
+    detail: str  # for people
+    length: int = 0  # bytes, where they were there
 
 
 class Position(msgspec.Struct, frozen=True):

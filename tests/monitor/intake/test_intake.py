@@ -11,8 +11,10 @@ from monitor.door import Door, PeopleHash
 from monitor.intake import Intake, _arrived
 from monitor.intake.timeline import AHEAD, CLOCK, Bounds
 from monitor.sources import RawBatch
+from monitor.sources.messages import MESSAGE_BITS
 from monitor.stores import Progress
 from monitor.testing import MemorySource
+from monitor.testing.kafka import MessageSource
 
 FIELDS = frozenset({*INDEX, *PEOPLE, "@timestamp", "event.ingested"})
 CLOSE = Bounds(lateness_s_max=3, skew_s_max=20, step_s_max=10, held_bytes_max=600)
@@ -26,10 +28,10 @@ def line(app, second, ingested=None):
     return msgspec.json.encode({"@timestamp": second * 1000, "miniprogram.app_id": app, **event}) + b"\n"
 
 
-def opened(content, stored=None):
+def opened(content, stored=None, source_of=lambda content: MemorySource(content, line_bytes_max=200)):
     decoder = NdjsonDecoder()
     door = Door(PEOPLE_HASH, decoder)
-    source = MemorySource(content, line_bytes_max=200)
+    source = source_of(content)
     intake = Intake(source, decoder, door, CLOSE, Progress(partition=source.partition, end=0))
     intake.open(stored)
     return intake
@@ -43,12 +45,12 @@ def read(intake, bytes_max):
     return not intake.exhausted
 
 
-def gone_through(content, sizes, rows, stop_every=0, anew_every=0):
+def gone_through(content, sizes, rows, stop_every=0, anew_every=0, **how):
     """All rows with their labels, all dead letters, and the last account.
 
     With `stop_every`, some takings are a process's last; with `anew_every`, after some the rest of the lot is decoded anew.
     """
-    intake, frames, letters, taken = opened(content), [], [], 0
+    intake, frames, letters, taken = opened(content, **how), [], [], 0
     while read(intake, sizes[taken % len(sizes)]):
         while intake.lot is not None:
             piece = intake.take(rows[taken % len(rows)])
@@ -59,7 +61,8 @@ def gone_through(content, sizes, rows, stop_every=0, anew_every=0):
             if anew_every and taken % anew_every == 0:
                 intake.lot = intake.decoded_anew(FIELDS | {"message"})
             if stop_every and taken % stop_every == 0:
-                intake = opened(content, msgspec.json.decode(msgspec.json.encode(intake.progress), type=Progress))
+                stored = msgspec.json.decode(msgspec.json.encode(intake.progress), type=Progress)
+                intake = opened(content, stored, **how)
     return pl.concat(frames), letters, intake.progress
 
 
@@ -130,6 +133,38 @@ def test_reading_taking_resuming_and_decoding_anew_changes_nothing(lines, sizes,
     assert sorted(found_letters) == sorted(letters)
     assert found_account == account
     assert whole.height + len(letters) == account.received == len(lines)
+
+
+def as_messages(messages):
+    return MessageSource(messages, line_bytes_max=200)
+
+
+def as_told_messages(messages):
+    return MessageSource(messages, line_bytes_max=200, arrivals=[1000 * number for number in range(len(messages))])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.none() | st.lists(words, max_size=5).map(b"".join), min_size=1, max_size=20),
+    st.lists(st.sampled_from([1, 90, 250, 5000]), min_size=1, max_size=5),
+    st.lists(st.integers(1, 7), min_size=1, max_size=4),
+    st.integers(0, 4),
+    st.integers(0, 3),
+    st.sampled_from([as_messages, as_told_messages]),
+)
+def test_nor_does_it_where_lines_come_as_messages(messages, sizes, rows, stop_every, anew_every, source_of):
+    count = sum((message or b"").count(b"\n") for message in messages)
+    if not count:
+        return
+    whole, letters, account = gone_through(messages, [1 << 20], [1000], source_of=source_of)
+    found, found_letters, found_account = gone_through(
+        messages, sizes, rows, stop_every, anew_every, source_of=source_of
+    )
+    assert found.equals(whole)
+    assert sorted(found_letters) == sorted(letters)
+    assert found_account == account
+    assert whole.height + len(letters) == account.received == count
+    assert account.end == len(messages) << MESSAGE_BITS
 
 
 def test_lines_arrived_when_their_source_says_unless_they_say_it_themselves():

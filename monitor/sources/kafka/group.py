@@ -1,0 +1,257 @@
+"""Which partitions of a topic are ours, and the thread that fetches them while the worker does other things."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from monitor.sources.kafka import Changes
+from monitor.sources.kafka.client import Client, Topic, Trouble
+from monitor.sources.kafka.partition import Partition, PartitionSource
+from monitor.sources.kafka.settings import Address, KafkaSettings
+from monitor.sources.lines import LINE_BYTES_MAX
+
+POLL_S: Final = 0.1
+"""How long the thread waits for Kafka at a time; what the worker asks of it is done in between."""
+
+RETRY_S: Final = (0.2, 5.0)
+"""First and longest pause after Kafka could not be asked."""
+
+TOPIC_S: Final = 5.0
+"""How often it is asked whether the topic is still the same and how many partitions it has."""
+
+CLOSE_S_MAX: Final = 10.0
+"""How long the thread may take to leave the group."""
+
+
+class Group:
+    """The partitions of one topic that are ours, with or without a consumer group.
+
+    `poll`, `source`, `release`, `commit` and `close` are the worker's, and none waits for Kafka. A thread of its own
+    fetches ahead, up to ``buffer_bytes_max`` a partition, and keeps the membership alive. While Kafka cannot be
+    reached `trouble` says why; nothing is lost by it, and it is tried again for ever.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        settings: KafkaSettings,
+        connect: Callable[[], Client],
+        *,
+        until_end: bool = False,
+        line_bytes_max: int = LINE_BYTES_MAX,
+    ) -> None:
+        self.address, self.settings = address, settings
+        self.trouble: str | None = None
+        self.commit_failures = 0
+        self._connect = connect
+        self._until_end = until_end
+        self._line_bytes_max = line_bytes_max
+        self._changed = threading.Condition()
+        self._topic: Topic | None = None
+        self._partitions: dict[int, Partition] = {}
+        self._assigned: list[int] = []
+        self._revoked: list[int] = []
+        self._lost: list[int] = []
+        self._held: dict[int, float] = {}  # revoked and not released: until when they may be
+        self._commits: dict[int, int] = {}
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=f"kafka-{address.topic}", daemon=True)
+        self._thread.start()
+
+    # What the worker calls
+
+    def name(self, number: int) -> str:
+        """A partition's, in the store and everywhere."""
+        return f"kafka:{self.address.topic}/{number}"
+
+    def _number(self, partition: str) -> int:
+        return int(partition.rpartition("/")[2])
+
+    def poll(self, wait_s: float = 0.0) -> Changes:
+        """What has changed since the last call; waits up to `wait_s` for something to."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._assigned or self._revoked or self._lost or self._closing, wait_s)
+            found = (self._assigned, self._revoked, self._lost)
+            self._assigned, self._revoked, self._lost = [], [], []
+        return Changes(*(tuple(self.name(number) for number in sorted(each)) for each in found))
+
+    def source(self, partition: str) -> PartitionSource:
+        """The source of a partition that is ours; the same until it is given up."""
+        with self._changed:
+            return PartitionSource(self._partitions[self._number(partition)], self)
+
+    def release(self, partitions: Collection[str]) -> None:
+        """Revoked partitions are finished with: another may have them."""
+        with self._changed:
+            for partition in partitions:
+                self._held.pop(self._number(partition), None)
+
+    def commit(self, positions: Mapping[str, int]) -> None:
+        """Tell Kafka up to which positions partitions are accounted for, soon. Only lag is seen by it."""
+        with self._changed:
+            for partition, position in positions.items():
+                number = self._number(partition)
+                if number in self._partitions:
+                    self._commits[number] = self._partitions[number].offset_of(position)
+
+    def partitions(self, wait_s: float) -> Sequence[str]:
+        """The names of all partitions of the topic, once Kafka has told; raises `Trouble` when it has not in time."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._topic is not None, wait_s) or self._topic is None:
+                raise Trouble(self.trouble or "no broker answers in time")
+            return [self.name(number) for number in sorted(self._topic.partitions)]
+
+    def close(self) -> None:
+        """Give up all partitions, released or not, and leave the group."""
+        with self._changed:
+            self._closing = True
+            self._held.clear()
+            self._changed.notify_all()
+        self._thread.join(CLOSE_S_MAX)
+
+    # What the client tells, from its own thread
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """They are ours from now on."""
+        with self._changed:
+            for number in partitions:
+                self._partitions[number] = self._partition(number)
+                self._assigned.append(number)
+            self._changed.notify_all()
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """They are to be given up, once the worker is ready."""
+        with self._changed:
+            until = time.monotonic() + self.settings.release_s_max
+            for number in partitions:
+                self._take_away(number, self._revoked)
+                self._held[number] = until
+            self._changed.notify_all()
+
+    def is_released(self, partitions: Collection[int]) -> bool:
+        """Whether the worker has let them go, or has had time enough."""
+        with self._changed:
+            if self._closing:
+                return True
+            now = time.monotonic()
+            return all(self._held.get(number, 0.0) <= now for number in partitions)
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """They are another's already."""
+        with self._changed:
+            for number in partitions:
+                self._take_away(number, self._lost)
+                self._held.pop(number, None)
+            self._changed.notify_all()
+
+    def _take_away(self, number: int, told: list[int]) -> None:
+        partition = self._partitions.pop(number, None)
+        if partition is not None:
+            partition.give_up()
+        self._commits.pop(number, None)
+        if number in self._assigned:  # the worker has not even heard of it
+            self._assigned.remove(number)
+            self._held.pop(number, None)
+        else:
+            told.append(number)
+
+    def _partition(self, number: int) -> Partition:
+        return Partition(
+            number,
+            self.name(number),
+            self.address.format,
+            self.settings,
+            self._changed,
+            until_end=self._until_end,
+            line_bytes_max=self._line_bytes_max,
+        )
+
+    # The thread
+
+    def _run(self) -> None:
+        pause_s = RETRY_S[0]
+        while not self._closing:
+            client = None
+            try:
+                client = self._connect()
+                self._serve(client)
+            except Trouble as error:
+                self._say(str(error))
+            except Exception as error:  # noqa: BLE001 - a fault of the client's or of ours: another is made
+                self._say(f"a fault of the program ({type(error).__name__})")
+            finally:
+                if client is not None:
+                    client.close()
+                self._begin_again()
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, pause_s)
+            pause_s = min(pause_s * 2, RETRY_S[1])
+
+    def _begin_again(self) -> None:
+        """What the last client read, another goes on with; members of a group have lost all."""
+        with self._changed:
+            self._topic = None
+            if self.address.group:
+                self.lost(list(self._partitions))
+            for partition in self._partitions.values():
+                partition.begin_again()
+
+    def _serve(self, client: Client) -> None:
+        """Read for as long as the worker wants to. A client that was connected once finds its brokers again by itself."""
+        pause_s, asked_at = RETRY_S[0], 0.0
+        has_joined = False
+        while not self._closing:
+            try:
+                if time.monotonic() - asked_at >= TOPIC_S or self._topic is None:
+                    self._look_at(client.topic(), client)
+                    asked_at = time.monotonic()
+                if self.address.group and not has_joined:
+                    client.join(self)
+                    has_joined = True
+                self._step(client)
+            except Trouble as error:
+                self._say(str(error))
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, pause_s)
+                pause_s = min(pause_s * 2, RETRY_S[1])
+            else:
+                self._say(None)
+                pause_s = RETRY_S[0]
+
+    def _step(self, client: Client) -> None:
+        with self._changed:
+            ours = dict(self._partitions)
+            commits, self._commits = self._commits, {}
+            topic = self._topic
+        assert topic is not None  # noqa: S101 - it was looked at
+        for partition in ours.values():
+            partition.prepare(client, topic.id)
+        if commits and self.address.group:
+            client.commit(commits)
+        events = client.poll(POLL_S)
+        if (
+            client.topic_id() != topic.id
+        ):  # what came is another topic's: it is found out first, and read from its beginning
+            self._topic = None
+            return
+        for number, what in events:
+            if number in ours:
+                ours[number].take(client, what, topic.id)
+
+    def _look_at(self, topic: Topic, client: Client) -> None:
+        """Take note of the topic; without a group, of partitions that were added."""
+        with self._changed:
+            before, self._topic = self._topic, topic
+            self._changed.notify_all()
+        if not self.address.group and (before is None or topic.partitions != before.partitions):
+            client.assign(topic.partitions)
+            self.assigned(sorted(topic.partitions - set(self._partitions)))
+
+    def _say(self, trouble: str | None) -> None:
+        with self._changed:
+            self.trouble = trouble
+            if trouble is not None:
+                self._changed.notify_all()

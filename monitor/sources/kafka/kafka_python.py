@@ -1,0 +1,296 @@
+"""kafka-python as the client: its group membership, metadata and fetching, and our own reading of what is fetched.
+
+kafka-python makes an object of every message, field by field. `read_records` reads a whole fetch at once instead: it is put in
+place of the class by which the fetcher unpacks records, which is the one inner part that we rely on (a test says so when
+it changes).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+from kafka.net.compat import KafkaNetClient
+from kafka.net.selector import NetworkSelector
+from kafka.structs import OffsetAndMetadata
+
+from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble
+from monitor.sources.kafka.records import Aborted, Fetched, read_records
+from monitor.sources.kafka.settings import Address, KafkaSettings
+
+_AT_ONCE: Final = 64
+"""Pieces of a fetch that one poll gives; each has up to `GROUP_BYTES_MAX` bytes of records."""
+
+_RELEASE_LOOK_S: Final = 0.02
+
+
+class KafkaPythonClient:
+    """A topic by way of kafka-python."""
+
+    def __init__(self, address: Address, settings: KafkaSettings) -> None:
+        self._topic = address.topic
+        self._net: NetworkSelector | None = None
+        self._cluster: Any = None
+        options = _options(address, settings)
+        try:
+            self._consumer = KafkaConsumer(**options, kafka_client=self._made)
+        except (KafkaError, OSError, ValueError) as error:
+            raise Trouble(_told(error)) from error
+        self._consumer._fetcher.PartitionRecords = _Records  # noqa: SLF001 - see the module
+        self._timeout_ms = int(settings.request_timeout_s * 1000)
+
+    def _made(self, **configs: Any) -> KafkaNetClient:
+        """The client below the consumer: whose loop waits, and who knows the cluster."""
+        self._net = NetworkSelector(**configs)
+        client = KafkaNetClient(net=self._net, **configs)
+        self._cluster = client.cluster
+        return client
+
+    def topic(self) -> Topic:
+        """Ask the brokers for the topic."""
+        self._cluster.add_topic(self._topic)
+        self._wait(self._cluster.request_update())
+        if self._topic in self._cluster.unauthorized_topics:
+            raise Trouble(f"no right to read topic {self._topic}: grant this user Describe and Read on it")
+        partitions = self._cluster.partitions_for_topic(self._topic)
+        if not partitions:
+            raise Trouble(f"there is no topic {self._topic}, or none that this user may see")
+        return Topic(self.topic_id(), frozenset(partitions))
+
+    def topic_id(self) -> str:
+        """What the last answer about the cluster says; after a fetch has failed there is always a new one."""
+        return str(self._cluster.topic_id(self._topic) or "")
+
+    def _wait(self, future: Any) -> None:
+        until = time.monotonic() + self._timeout_ms / 1000
+        while not future.is_done:
+            if time.monotonic() > until:
+                raise Trouble("no broker answers")
+            time.sleep(0.005)
+        if future.failed():
+            raise Trouble(_told(future.exception))
+
+    def bounds(self, partition: int) -> Bounds:
+        """Ask the leader for the first and the last offset."""
+        one = TopicPartition(self._topic, partition)
+        with _troubles():
+            begin = self._consumer.beginning_offsets([one], self._timeout_ms)[one]
+            return Bounds(begin, self._consumer.end_offsets([one], self._timeout_ms)[one])
+
+    def join(self, membership: Membership) -> None:
+        """Become a member of the group."""
+        assert self._net is not None  # noqa: S101 - the consumer has made it
+        self._consumer.subscribe([self._topic], listener=_Listener(self._consumer, membership, self._net))
+
+    def assign(self, partitions: Collection[int]) -> None:
+        """Read these partitions without a group; new ones wait until they are sought."""
+        wanted = [TopicPartition(self._topic, number) for number in sorted(partitions)]
+        added = set(wanted) - self._consumer.assignment()
+        self._consumer.assign(wanted)
+        self._consumer.pause(*added)
+        _place(self._consumer, added)
+
+    def seek(self, partition: int, offset: int, leader_epoch: int) -> None:
+        """Go on at an offset; what was fetched before is dropped."""
+        one = TopicPartition(self._topic, partition)
+        if one in self._consumer.assignment():
+            place = OffsetAndMetadata(offset, "", leader_epoch)
+            self._consumer._subscription.seek(one, place)  # noqa: SLF001 - the public one takes no epoch
+
+    def pause(self, partitions: Collection[int]) -> None:
+        """Fetch nothing of these partitions for a while."""
+        self._consumer.pause(*self._ours(partitions))
+
+    def resume(self, partitions: Collection[int]) -> None:
+        """Fetch them again."""
+        self._consumer.resume(*self._ours(partitions))
+
+    def _ours(self, partitions: Collection[int]) -> list[TopicPartition]:
+        there = self._consumer.assignment()
+        return [one for number in partitions if (one := TopicPartition(self._topic, number)) in there]
+
+    def poll(self, wait_s: float) -> Sequence[Event]:
+        """What was fetched, and what parts us from it."""
+        try:
+            found = self._consumer.poll(int(wait_s * 1000), _AT_ONCE)
+        except OffsetOutOfRangeError as error:
+            return [Event(one.partition, Parted()) for one in error.args[0]]
+        except LogTruncationError as error:
+            return [_parted(one, place) for one, place in error.divergent_offsets.items()]
+        except TopicAuthorizationFailedError as error:
+            raise Trouble(f"no right to read topic {self._topic}: grant this user Read on it") from error
+        except (KafkaError, OSError) as error:
+            raise Trouble(_told(error)) from error
+        return [Event(one.partition, fetched) for one, pieces in found.items() for fetched in pieces]
+
+    def end(self, partition: int) -> int | None:
+        """The high water mark of the last fetch."""
+        one = TopicPartition(self._topic, partition)
+        return self._consumer.highwater(one) if one in self._consumer.assignment() else None
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Tell the group's coordinator."""
+        told = {TopicPartition(self._topic, number): OffsetAndMetadata(at, "", -1) for number, at in offsets.items()}
+        try:
+            self._consumer.commit_async(told)
+        except (KafkaError, AssertionError):
+            return
+
+    def close(self) -> None:
+        """Leave the group and hang up."""
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=2000)
+        except (KafkaError, OSError, RuntimeError):
+            return
+
+
+def _parted(one: TopicPartition, place: OffsetAndMetadata | None) -> Event:
+    return Event(one.partition, Parted(is_truncated=True, end=None if place is None else place.offset))
+
+
+def _place(consumer: KafkaConsumer, partitions: Collection[TopicPartition]) -> None:
+    """Give partitions a place, so that nobody asks the group for one: where to go on is for our store to say."""
+    for one in partitions:
+        consumer.seek(one, 0)
+
+
+class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+    """Hears of rebalances on the client's own thread, and lets it go on beating while partitions are given up."""
+
+    def __init__(self, consumer: KafkaConsumer, membership: Membership, net: NetworkSelector) -> None:
+        self._consumer, self._membership, self._net = consumer, membership, net
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self._consumer.pause(*assigned)
+        _place(self._consumer, assigned)
+        self._membership.assigned([one.partition for one in assigned])
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        numbers = [one.partition for one in revoked]
+        self._membership.revoked(numbers)
+        while not self._membership.is_released(numbers):
+            await self._net.sleep(_RELEASE_LOOK_S)
+
+    async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
+        self._membership.lost([one.partition for one in lost])
+
+
+class _Records:
+    """In place of `Fetcher.PartitionRecords`: what one fetch brought of one partition, given as `Fetched`."""
+
+    def __init__(
+        self,
+        fetch_offset: int,
+        tp: TopicPartition,
+        records: Any,
+        key_deserializer: object = None,  # noqa: ARG002 - the fetcher's own call
+        value_deserializer: object = None,  # noqa: ARG002
+        check_crcs: bool = True,  # noqa: ARG002
+        isolation_level: object = None,  # noqa: ARG002 - always read_committed
+        aborted_transactions: Sequence[Any] | None = None,
+        metric_aggregator: Any = None,
+        on_drain: Any = lambda _records: None,
+    ) -> None:
+        self.topic_partition = tp
+        self.next_fetch_offset = fetch_offset
+        self.leader_epoch = -1
+        self.bytes_read = records.size_in_bytes()
+        self.records_read = 0
+        self._metrics, self._on_drain = metric_aggregator, on_drain
+        taken_back = sorted((one.first_offset, one.producer_id) for one in aborted_transactions or ())
+        self._read: Iterator[Fetched] | None = read_records(records._buffer, fetch_offset, Aborted(taken_back))  # noqa: SLF001
+
+    def __bool__(self) -> bool:
+        return self._read is not None
+
+    def take(self, n: int | None = None) -> list[Fetched]:
+        """The next pieces; the fetcher asks again until there are none."""
+        found: list[Fetched] = []
+        while self._read is not None and (n is None or len(found) < n):
+            piece = next(self._read, None)
+            if piece is None:
+                self.drain()
+                break
+            self.next_fetch_offset = piece.next_offset
+            self.leader_epoch = piece.leader_epoch if piece.leader_epoch >= 0 else self.leader_epoch
+            self.records_read += len(piece.offsets)
+            found.append(piece)
+        return found
+
+    def drain(self) -> None:
+        """All was taken, or nobody wants it any more."""
+        if self._read is not None:
+            self._read = None
+            if self._metrics:
+                self._metrics.record(self.topic_partition, self.bytes_read, self.records_read)
+            self._on_drain(self)
+
+
+class _troubles:  # noqa: N801 - read as a word of the language
+    """What the client raises is told as `Trouble`."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, KafkaTimeoutError):
+            raise Trouble("no broker answers in time") from error
+        if isinstance(error, (KafkaError, OSError, ValueError)):
+            raise Trouble(_told(error)) from error
+
+
+def _told(error: BaseException) -> str:
+    name = type(error).__name__.removesuffix("Error")
+    return f"{name}: {error}" if str(error) else name
+
+
+def _options(address: Address, settings: KafkaSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "bootstrap_servers": list(address.brokers),
+        "client_id": "miniwatch",
+        "group_id": address.group or None,
+        "group_instance_id": settings.group_instance_id or None,
+        "partition_assignment_strategy": [CooperativeStickyAssignor],
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",
+        "isolation_level": "read_committed",
+        "allow_auto_create_topics": False,
+        "check_crcs": True,
+        "metrics_enabled": False,
+        "fetch_max_bytes": settings.fetch_bytes_max,
+        "max_partition_fetch_bytes": settings.partition_fetch_bytes_max,
+        "fetch_max_wait_ms": int(settings.fetch_wait_s * 1000),
+        "session_timeout_ms": int(settings.session_timeout_s * 1000),
+        "heartbeat_interval_ms": max(int(settings.session_timeout_s * 1000) // 10, 1),
+        "max_poll_interval_ms": int(settings.poll_interval_s_max * 1000),
+        "request_timeout_ms": int(settings.request_timeout_s * 1000),
+        "bootstrap_timeout_ms": int(settings.request_timeout_s * 1000),
+        "metadata_max_age_ms": int(settings.metadata_age_s_max * 1000),
+        "reconnect_backoff_max_ms": 2000,
+    }
+    return options | security_of(settings)
+
+
+def security_of(settings: KafkaSettings) -> dict[str, Any]:
+    """Encryption and who we are, as kafka-python wants to be told."""
+    secured: dict[str, Any] = {"security_protocol": settings.security_protocol}
+    if settings.is_encrypted:
+        secured |= {"ssl_context": settings.tls_context(), "ssl_check_hostname": True}
+    if settings.sasl_mechanism:
+        secured |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_user,
+            "sasl_plain_password": settings.sasl_password,
+        }
+    return secured

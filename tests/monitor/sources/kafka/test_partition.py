@@ -1,0 +1,183 @@
+"""A topic's partitions as sources, without a broker."""
+
+import time
+
+import pytest
+
+from monitor.sources import Position, UnreadReason
+from monitor.sources.kafka.group import Group
+from monitor.sources.kafka.settings import Address, KafkaSettings
+from monitor.testing import SOURCE_LINE_BYTES_MAX, check_source
+from monitor.testing.kafka import MemoryClient, MemoryTopic, laid_as_messages, messages_of
+
+PLACE = "kafka:events/0"
+
+
+@pytest.fixture
+def opened():
+    """Groups that are closed at the end."""
+    groups = []
+
+    def open_group(topic, group="", settings=None, line_bytes_max=SOURCE_LINE_BYTES_MAX, until_end=False):
+        client = MemoryClient(topic)
+        address = Address(("memory:1",), "events", group=group)
+        one = Group(
+            address, settings or KafkaSettings(), lambda: client, until_end=until_end, line_bytes_max=line_bytes_max
+        )
+        groups.append(one)
+        return one, client
+
+    yield open_group
+    for one in groups:
+        one.close()
+
+
+def waited(holds, seconds=5.0):
+    until = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.002)
+    return found
+
+
+def lines(source, count, stored=None):
+    """So many lines, and the last batch."""
+    source.open(stored)
+    data, last = b"", None
+    while data.count(b"\n") < count:
+        last = waited(lambda: source.read(1 << 20, 0.05))
+        data += last.data
+    return data, last
+
+
+def test_every_law_of_a_source_holds(opened):
+    def make(content):
+        group, _ = opened(MemoryTopic({0: messages_of(content)}), until_end=True)
+        group.poll(5.0)
+        source = group.source(PLACE)
+        read = source.read
+        # The battery takes None for "nothing yet": here it is given what the thread is about to fetch.
+        source.read = lambda size, wait_s, most=50_000: read(size, max(wait_s, 0.05), most)
+        close = source.close
+        source.close = lambda: (close(), group.close())
+        return source
+
+    check_source(make, laid=laid_as_messages)
+
+
+def test_all_partitions_are_ours_and_those_that_are_added(opened, monkeypatch):
+    monkeypatch.setattr("monitor.sources.kafka.group.TOPIC_S", 0.01)
+    topic = MemoryTopic({0: [b"a"], 1: [b"b"]})
+    group, _ = opened(topic)
+    assert group.poll(5.0).assigned == (PLACE, "kafka:events/1")
+    topic.logs = {**topic.logs, 2: [b"c"]}
+    assert waited(lambda: group.poll(0.1).assigned) == ("kafka:events/2",)
+    assert lines(group.source("kafka:events/2"), 1)[0] == b"c\n"
+
+
+def test_a_revoked_partition_gives_nothing_more_and_is_waited_for(opened):
+    group, client = opened(MemoryTopic({0: [b"a"] * 20, 1: [b"b"]}), group="g")
+    waited(lambda: client.membership)
+    client.grant(0, 1)
+    assert waited(lambda: group.poll(0.1).assigned) == (PLACE, "kafka:events/1")
+    source = group.source(PLACE)
+    assert lines(source, 20)[0] == b"a\n" * 20
+    client.take_back(0)
+    assert waited(lambda: group.poll(0.1).revoked) == (PLACE,)
+    assert source.read(1 << 20, 0.0) is None
+    assert not group.is_released([0])
+    group.release([PLACE])
+    assert group.is_released([0])
+
+
+def test_a_partition_that_is_not_released_in_time_is_taken_all_the_same(opened):
+    group, client = opened(MemoryTopic(), group="g", settings=KafkaSettings(release_s_max=0.05))
+    waited(lambda: client.membership)
+    client.grant(0)
+    waited(lambda: group.poll(0.1).assigned)
+    client.take_back(0)
+    waited(lambda: group.poll(0.1).revoked)
+    waited(lambda: group.is_released([0]))
+
+
+def test_what_was_fetched_ahead_is_bounded(opened):
+    topic = MemoryTopic({0: [b"x" * 60] * 500})
+    group, client = opened(topic, settings=KafkaSettings(buffer_bytes_max=1000))
+    group.poll(5.0)
+    source = group.source(PLACE)
+    source.open(None)
+    waited(lambda: 0 in client.paused and client.places.get(0))
+    held = client.places[0]
+    assert held * 61 <= 1000 + 7 * 61
+    data = b""
+    while data.count(b"\n") < 500:
+        data += waited(lambda: source.read(300, 0.05)).data
+    assert source.lag_bytes == 0
+
+
+def test_what_retention_deleted_is_told_once_and_reading_goes_on(opened):
+    topic = MemoryTopic({0: [b"%d" % number for number in range(100)]}, {0: 60})
+    group, _ = opened(topic)
+    group.poll(5.0)
+    data, last = lines(group.source(PLACE), 40, Position(PLACE, 10 << 20))
+    assert data.startswith(b"60\n")
+    assert [(one.position >> 20, one.messages, one.reason) for one in last.unread] == [(10, 50, UnreadReason.GONE)]
+    again, last = lines(group.source(PLACE), 40, Position(PLACE, 60 << 20, last.cursor))
+    assert again == data
+    assert not last.unread
+
+
+def test_a_shorter_log_is_told_and_its_lines_stand_at_new_positions(opened):
+    topic = MemoryTopic({0: [b"%d" % number for number in range(10)]})
+    group, _ = opened(topic)
+    group.poll(5.0)
+    source = group.source(PLACE)
+    _, last = lines(source, 10)
+    topic.logs[0] = topic.logs[0][:4]
+    told = waited(lambda: source.read(1 << 20, 0.05))
+    assert [one.reason for one in told.unread] == [UnreadReason.TRUNCATED]
+    topic.logs[0] += [b"new"]
+    new = waited(lambda: source.read(1 << 20, 0.05))
+    assert new.data == b"new\n"
+    assert new.positions(new.messages.begins)[0] >= last.end
+    source.open(Position(PLACE, new.end, new.cursor))
+    topic.logs[0] += [b"newer"]
+    assert waited(lambda: source.read(1 << 20, 0.05)).data == b"newer\n"
+
+
+def test_another_topic_by_the_same_name_is_told_and_read_from_its_beginning(opened, monkeypatch):
+    monkeypatch.setattr("monitor.sources.kafka.group.TOPIC_S", 0.01)
+    topic = MemoryTopic({0: [b"old"] * 5})
+    group, _ = opened(topic)
+    group.poll(5.0)
+    source = group.source(PLACE)
+    _, last = lines(source, 5)
+    topic.id, topic.logs = "second", {0: [b"new"] * 9}
+    told = waited(lambda: source.read(1 << 20, 0.05))
+    assert [one.reason for one in told.unread] == [UnreadReason.RECREATED]
+    data = told.data
+    while data.count(b"\n") < 9:
+        after = waited(lambda: source.read(1 << 20, 0.05))
+        data += after.data
+    assert data == b"new\n" * 9
+    assert told.unread[0].position == last.end
+
+
+def test_while_kafka_cannot_be_asked_the_source_says_why(opened):
+    topic = MemoryTopic({0: [b"a"]}, refusal="no broker answers")
+    group, _ = opened(topic)
+    waited(lambda: group.trouble)
+    topic.refusal = None
+    assert waited(lambda: group.poll(0.1).assigned) == (PLACE,)
+    assert lines(group.source(PLACE), 1)[0] == b"a\n"
+    assert group.source(PLACE).missing is None
+
+
+def test_how_far_we_are_is_told_to_kafka_in_offsets(opened):
+    group, client = opened(MemoryTopic({0: [b"a"] * 5}), group="g")
+    waited(lambda: client.membership)
+    client.grant(0)
+    waited(lambda: group.poll(0.1).assigned)
+    _, last = lines(group.source(PLACE), 5)
+    group.commit({PLACE: last.end})
+    assert waited(lambda: client.committed) == {0: 5}
