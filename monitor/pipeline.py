@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from detectors.event import (
@@ -24,27 +25,27 @@ from detectors.event import (
     LATE,
     PARTITION,
     PEOPLE,
+    WATERMARK,
     Batch,
     kind_of,
 )
 from detectors.finding import Finding, Sighting
-from monitor.containment import TooManyFaults
 from monitor.content.control_log import ControlLog
-from monitor.intake import Intake, Piece, merge_ready, merged
+from monitor.intake import Intake, Piece, merged
 from monitor.intake.timeline import BEGINNING, label
 from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
 from monitor.rules.lineup import Due, History, Lineup, Offer, Taken
 from monitor.rules.suspending import Suspensions
 from monitor.settings import Settings
-from monitor.snapshots import SnapshotFolder
-from monitor.sources import RawBatch, SourceError
+from monitor.snapshots import Memory, Snapshot
 from monitor.stores import Control, Mark, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
-from monitor.stream.committing import TurnCommitter
+from monitor.stream.committing import Committer, TurnCommitter
 from monitor.stream.duplicates import CONFLICT, Duplicates
 from monitor.stream.own_refusals import without_refusals
-from monitor.stream.resting import Rests
+from monitor.stream.reading import Reader
+from monitor.stream.seen import Seen
 from monitor.stream.telling import Done, TurnTeller
 from monitor.stream.watching import TooManyOverlooked, Watching
 from monitor.surroundings import Surroundings, surroundings_of
@@ -72,7 +73,7 @@ class Pipeline:
     policy: Callable[[], Policy]
     store: Store
     archive: Archive
-    snapshots: SnapshotFolder
+    snapshots: Memory
     telemetry: Telemetry
     clock: Callable[[], int]
     settings: Settings
@@ -82,20 +83,18 @@ class Pipeline:
     turn_number: int = 0
     watermark: int = BEGINNING
     stalled: str | None = None
-    failures: dict[str, str] = field(default_factory=dict)
     _duplicates: Duplicates = field(init=False)
     _teller: TurnTeller = field(init=False)
-    _committer: TurnCommitter = field(init=False)
+    _committer: Committer = field(init=False)
     _around: Surroundings = field(init=False)
     stages: dict[str, float] = field(default_factory=dict)
     snapshot_turn: int = -1
     _snapshot_at: float = 0.0
     _stalled_at: float = 0.0
     _heard_at: float = 0.0
-    _next: int = 0
     _foreseen: int = -1
     _ended: set[str] = field(default_factory=set)
-    _rests: Rests = field(default_factory=Rests)
+    _reader: Reader = field(init=False)
     suspensions: Suspensions = field(init=False)
     _watching: Watching = field(init=False)
     _controls: ControlLog = field(default_factory=ControlLog)
@@ -108,12 +107,21 @@ class Pipeline:
         self._watching = Watching(self.telemetry)
         self.suspensions = Suspensions(self.telemetry, self.clock)
         self._teller = TurnTeller(self.telemetry)
+        self._reader = Reader(self.intakes, self.settings, self.telemetry, self._now, self._timed)
         if self.around is None:
             self.around = surroundings_of(self.settings, self.clock)
         self._around = self.around
-        self._committer = TurnCommitter(
+        self._committer = self._make_committer()
+
+    def _make_committer(self) -> Committer:
+        return TurnCommitter(
             self.store, self.policy, self.settings, self.clock, self._retried, self._timed, self._around
         )
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why a partition cannot be read, by its name, while it cannot."""
+        return self._reader.failures
 
     @property
     def fields(self) -> frozenset[str]:
@@ -148,18 +156,24 @@ class Pipeline:
             self.lineup.restore(snapshot.states)
             self._duplicates.restore(dict(snapshot.extra))
             self._around.restore(snapshot.extra)
-        events = self._replay(self.snapshot_turn, history)
+            self._committer.restore(snapshot.extra)
+        events = self._relearn(snapshot, history)
         self._controls.begin(self.store, history)
         if configured is not self.lineup:
             self._change_to(configured)
-        stored = self.store.progress()
-        for intake in self.intakes:
-            intake.open(stored.get(intake.partition))
         self._begun = self._positions()
-        self.watermark = self._watermark_at_start()
         self._snapshot_at = self._heard_at = time.monotonic()
         seconds = time.monotonic() - begun
         self.telemetry.emit(upkeep.RecoveryDone(turn=self.turn_number, events=events, seconds=seconds))
+
+    def _relearn(self, _snapshot: Snapshot | None, history: History) -> int:
+        """Feed the memory what was committed after its snapshot, and begin to read where that ends; how many events it was."""
+        events = self._replay(self.snapshot_turn, history)
+        stored = self.store.progress()
+        for intake in self.intakes:
+            intake.open(stored.get(intake.partition))
+        self.watermark = self._watermark_at_start()
+        return events
 
     def _watermark_at_start(self) -> int:
         """That of the same stream's last turn; for other inputs, the time of the one that is least far."""
@@ -174,7 +188,7 @@ class Pipeline:
 
     def _replay(self, after_turn: int, history: History) -> int:
         """Feed the memory what was committed after a snapshot, each turn to those who watched it; its sightings were acted on then."""
-        marks = dict(self.store.marks(after_turn))
+        marks = {mark.turn: mark.watermark for mark in self.store.marks(after_turn)}
         events = 0
         for frame in self.archive.replay(self.store.segments(), after_turn):
             turn = int(frame["_turn"][0])
@@ -290,9 +304,9 @@ class Pipeline:
         """Read, decide and commit once; false when nothing more will come."""
         self.stages = {}
         self._take_up()
-        pieces = self._read()
+        pieces = self._reader.read(self.fields)
         while pieces and self.settings.until_end and self._is_small(pieces) and not self.stopping():
-            more = self._read(wait_s=0.0)  # a turn has its price: small pieces share one
+            more = self._reader.read(self.fields, wait_s=0.0)  # a turn has its price: small pieces share one
             if not more:
                 break
             pieces = [*pieces, *more]
@@ -345,79 +359,9 @@ class Pipeline:
         if self.snapshot_turn != self.turn_number and self._may_snapshot:
             self._save_snapshot()
 
-    def _read(self, wait_s: float | None = None) -> Sequence[Piece]:
-        """Pieces for one turn: of all partitions in the order of their clocks, or of one."""
-        if self.settings.until_end:
-            return self._read_merged(self.settings.wait_s if wait_s is None else wait_s)
-        for offset in range(len(self.intakes)):
-            intake = self.intakes[(self._next + offset) % len(self.intakes)]
-            if intake.lot is None:
-                self._fill(intake, 0.0 if len(self.intakes) > 1 else self.settings.wait_s)
-            if intake.lot is not None:
-                self._next = (self._next + offset + 1) % len(self.intakes)
-                return [intake.take(self.settings.rows_max)]
-        if len(self.intakes) > 1:
-            time.sleep(min(self.settings.wait_s, 0.05))
-        return ()
-
-    def _read_merged(self, wait_s: float) -> Sequence[Piece]:
-        going = [intake for intake in self.intakes if not (intake.exhausted or intake.is_at_barrier)]
-        for intake in going:
-            if intake.lot is None:
-                self._fill(intake, wait_s)
-        if any(intake.lot is None and not intake.exhausted for intake in going):
-            return ()
-        with_lot = [intake for intake in going if intake.lot is not None]
-        ready = merge_ready(with_lot, max(self.settings.rows_max // max(len(with_lot), 1), 1))
-        return [
-            intake.take(ready[intake.partition]) for intake in with_lot if ready[intake.partition] or not intake.free(1)
-        ]
-
-    def _fill(self, intake: Intake, wait_s: float) -> None:
-        if (left_s := self._rests.left_s(intake.partition)) > 0:
-            time.sleep(min(wait_s, left_s))
-            return
-        try:
-            raw = intake.waiting or self._raw(intake, wait_s)
-            if raw is not None or (intake.source.ended and intake.held is not None):
-                with self._timed("decode"):
-                    intake.fill(raw, self.fields, self._now())
-        except TooManyFaults as error:
-            if self.settings.until_end:
-                raise SourceError(f"{intake.partition}: {error}", retryable=False) from error
-            self._rests.begin(intake.partition)
-            self._fails(intake.partition, str(error))
-            return
-        except SourceError as error:
-            if not error.retryable:
-                raise
-            self._fails(intake.partition, str(error))
-            time.sleep(min(wait_s, 1.0))
-            return
-        if raw is None and (missing := intake.source.missing):
-            self._fails(intake.partition, missing)
-            return
-        self.failures.pop(intake.partition, None)
-        self._rests.end(intake.partition)
-
-    def _raw(self, intake: Intake, wait_s: float) -> RawBatch | None:
-        with self._timed("read"):
-            return intake.source.read(self._share(self.settings.bytes_max), wait_s, self._share(self.settings.rows_max))
-
-    def _share(self, bound: int) -> int:
-        """What one source may give of what a turn may hold: sources that are merged share it."""
-        going = sum(not intake.exhausted for intake in self.intakes) if self.settings.until_end else 1
-        return max(bound // max(going, 1), 1)
-
     def _now(self) -> int | None:
         """The present, unless the run lives on the stream's own clock."""
         return None if self.settings.until_end else self.clock()
-
-    def _fails(self, partition: str, error: str) -> None:
-        """Told once, until it is another error or none."""
-        if self.failures.get(partition) != error:
-            self.telemetry.emit(happenings.SourceFailed(source=partition, error=error, retryable=True))
-        self.failures[partition] = error
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -436,15 +380,8 @@ class Pipeline:
 
         `foreseen` stand for what detectors see.
         """
-        frame, watermark = self._labelled(pieces, watermark)
-        with self._timed("detect"):
-            watched = (
-                frame.filter(~pl.col(DUPLICATE)) if frame[DUPLICATE].any() else frame
-            )  # whole frames are not copied
-            self._around.observe(watched)
-            self._around.taken(pieces, frame)
-            joined = self._watching.joined(self.registry(), without_refusals(watched), self.lineup.needed)
-            sightings = foreseen if foreseen is not None else self._observe(Batch(joined, watermark))
+        seen = self._watch(pieces, watermark, foreseen)
+        frame, watched, watermark, sightings = seen.frame, seen.watched, seen.watermark, seen.sightings
         last = {piece.progress.partition: piece.progress for piece in pieces}
         progress = [self._counted(reached, frame) for reached in last.values()]
         number = self.turn_number + 1
@@ -455,7 +392,8 @@ class Pipeline:
         turn = Turn(
             number=number,
             time=self.clock(),
-            mark=Mark(watermark=watermark, inputs=self._inputs()),
+            mark=self._mark(watermark),
+            reached=seen.reached,
             controls=self._news(),
             progress=progress,
             dead_letters=[letter for piece in pieces for letter in piece.letters],
@@ -463,7 +401,7 @@ class Pipeline:
             segments=segments,
             audit=tuple(self.suspensions.audit),
         )
-        turn = self._committer.commit(turn, fresh)
+        turn = self._committer.commit(turn, fresh, seen.orders)
         self._around.condition.committed()
         self.suspensions.audit.clear()
         self.turn_number, self.watermark, self._begun = number, watermark, self._positions()
@@ -472,6 +410,25 @@ class Pipeline:
         done = Done(turn, pieces, frame, fresh, self.lineup.detectors, self.stages, self.watermark, lags)
         self._teller.tell(done)
         self.noted(frame.height, fresh)
+
+    def _watch(
+        self, pieces: Sequence[Piece], watermark: int | None, foreseen: Sequence[Sighting] | None = None
+    ) -> Seen:
+        """Label the events of a turn and have all look at them; `foreseen` stand for what detectors see."""
+        frame, watermark = self._labelled(pieces, watermark)
+        with self._timed("detect"):
+            watched = (
+                frame.filter(~pl.col(DUPLICATE)) if frame[DUPLICATE].any() else frame
+            )  # whole frames are not copied
+            self._around.observe(watched)
+            self._around.taken(pieces, frame)
+            joined = self._watching.joined(self.registry(), without_refusals(watched), self.lineup.needed)
+            sightings = foreseen if foreseen is not None else self._observe(Batch(joined, watermark))
+        marks = joined[WATERMARK].to_numpy() if joined.height else np.empty(0, np.int64)
+        return Seen(frame, watched, watermark, sightings, marks, self.settings.bounds.lateness)
+
+    def _mark(self, watermark: int) -> Mark:
+        return Mark(watermark=watermark, inputs=self._inputs())
 
     def _labelled(self, pieces: Sequence[Piece], watermark: int | None) -> tuple[pl.DataFrame, int]:
         if not pieces:
@@ -556,8 +513,7 @@ class Pipeline:
         begun = time.monotonic()
         states: Mapping[str, Any] = {detector.name: detector.snapshot() for detector in self.lineup.detectors}
         try:
-            extra = {**self._duplicates.snapshot(), **self._around.snapshot()}
-            row = self.snapshots.save(self.turn_number, states, extra)
+            row = self.snapshots.save(self.turn_number, states, self.remembered())
             self.store.forget_marks(self.snapshot_turn)
         except StoreError as error:  # the next one may succeed; until then a restart replays more
             self.telemetry.emit(upkeep.SnapshotFailed(turn=self.turn_number, error=str(error)))
@@ -566,6 +522,10 @@ class Pipeline:
         self.snapshot_turn, self._snapshot_at = self.turn_number, time.monotonic()
         seconds = time.monotonic() - begun
         self.telemetry.emit(upkeep.SnapshotSaved(turn=self.turn_number, bytes=row.bytes, seconds=seconds))
+
+    def remembered(self) -> dict[str, pl.DataFrame]:
+        """What is remembered beside detectors' memory."""
+        return {**self._duplicates.snapshot(), **self._around.snapshot(), **self._committer.snapshot()}
 
     def _tell_ended(self) -> None:
         """Told once of every source that has given all it had."""

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import polars as pl
@@ -82,6 +82,13 @@ class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
+class Memory(Protocol):
+    """Where the memory of a stream is kept between runs (`SnapshotFolder`)."""
+
+    def save(self, turn: int, states: Mapping[str, State], extra: State | None = None) -> SnapshotRow: ...
+    def load(self, turn_max: int | None = None) -> tuple[Snapshot | None, tuple[Refused, ...]]: ...
+
+
 class SnapshotFolder:
     """The snapshots of one daemon. `save` and `load` are not for several threads at once."""
 
@@ -121,12 +128,10 @@ class SnapshotFolder:
                 refused.append(Refused(path, f"of turn {int(path.name)}, but the record ends with turn {turn_max}"))
                 shutil.rmtree(path, ignore_errors=True)
                 continue
-            try:
-                return _read(path), tuple(refused)
-            except _Unfit as error:
-                refused.append(Refused(path, str(error)))
-            except OSError as error:
-                refused.append(Refused(path, error.strerror or str(error)))
+            snapshot, more = loaded(path)
+            refused += more
+            if snapshot is not None:
+                return snapshot, tuple(refused)
         return None, tuple(refused)
 
     def newest(self, turn_max: int | None = None) -> Path | None:
@@ -140,6 +145,16 @@ class SnapshotFolder:
     def _prune(self) -> None:
         for path in [*[*self._newest_first()][KEPT:], *self.folder.glob("*.part")]:
             shutil.rmtree(path, ignore_errors=True)  # what stays is deleted after the next snapshot
+
+
+def loaded(path: Path) -> tuple[Snapshot | None, tuple[Refused, ...]]:
+    """The snapshot in a folder, or why it was refused."""
+    try:
+        return _read(path), ()
+    except _Unfit as error:
+        return None, (Refused(path, str(error)),)
+    except OSError as error:
+        return None, (Refused(path, error.strerror or str(error)),)
 
 
 def _write(folder: Path, turn: int, owners: Mapping[str, State]) -> SnapshotRow:

@@ -15,7 +15,7 @@ from typing import Final
 from detectors.event import MICROSECONDS
 from detectors.finding import Entity, Finding, merge
 from monitor.decoders import DeadLetter
-from monitor.stores import Controlled, Mark, Progress, Segment, StaleTurn, Standing, Turn
+from monitor.stores import Controlled, Mark, Marked, Progress, Segment, StaleTurn, Standing, Turn
 from monitor.stores.record import DECISIONS_PER_ENTITY_MAX, NOT_ENDED, RECENT_DECISIONS_MAX
 from playbooks.decision import Decision
 from playbooks.incident import Incident, IncidentState
@@ -172,7 +172,7 @@ class PastRecord:
     def last_mark(self) -> Mark | None:
         return self._mark
 
-    def marks(self, after_turn: int) -> Sequence[tuple[int, int]]:  # noqa: ARG002 - none is kept
+    def marks(self, after_turn: int) -> Sequence[Marked]:  # noqa: ARG002 - none is kept
         return ()
 
     def controls(self, subject: str) -> Sequence[Controlled]:  # noqa: ARG002 - nothing is ever taken up again

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -72,6 +72,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     time_min: int
     time_max: int
     sha256: str
+    stream: str = ""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +94,59 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """How far event time had come after a turn, in the stream made of these partitions (sorted, one a line)."""
+    """How far event time had come after a turn, in the stream made of these partitions (sorted, one a line).
+
+    `position`, of a stream of one partition: lines that begin before it were taken.
+    """
 
     watermark: int
     inputs: str
+    position: int = 0
+
+
+class Marked(NamedTuple):
+    """A turn, how far event time had come after it, and the position that its mark tells."""
+
+    turn: int
+    watermark: int
+    position: int
+
+
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a stream beside the first has come: its last turn and when that was taken; the arrival clock after it; and
+    when it was last known that all that was in its log had been taken.
+    """
+
+    name: str
+    turn: int
+    time: int
+    reached: int
+    read_out: int = 0
+
+
+class Detected(msgspec.Struct, frozen=True, kw_only=True):
+    """What one turn of a stream has left for whoever answers findings, encoded by `monitor.stream.leaving`."""
+
+    stream: str
+    turn: int
+    time: int
+    body: bytes
+
+
+class SnapshotPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the memory of a stream lies as it stood after a turn: a folder's name, and the hash of its manifest.
+
+    `position` is the partition's as in the turn's mark, `epoch` that of the fence under which it was written.
+    """
+
+    stream: str
+    turn: int
+    epoch: int
+    position: int
+    time: int
+    bytes: int
+    place: str
+    sha256: str
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,11 +197,19 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     `controls` are in force from this turn on, its own events included. `time` is when the turn was taken, by the daemon's clock: the time of its dead letters.
     `rulings` is the version that its decisions rest on; None when they rest on nothing that people change.
     `fence` is the right by which it is written; None where nobody else could write.
+
+    Numbers count within a `stream`. The first, "", is the one in which decisions are made. Another leaves what it has found to be
+    answered (`detected`), and says how far its arrival clock has come (`reached`); a turn of the first may take such away (`answered`: stream and
+    turn of each).
     """
 
     number: int
+    stream: str = ""
     time: int = 0
     mark: Mark | None = None
+    reached: int = 0
+    detected: bytes = b""
+    answered: Sequence[tuple[str, int]] = ()
     controls: Sequence[Control] = ()
     progress: Sequence[Progress] = ()
     dead_letters: Sequence[DeadLetter] = ()
@@ -218,6 +276,7 @@ class Anchored(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """The record. Every method either succeeds whole or raises `StoreError`; none waits longer than its bound.
 
+    A store speaks of one stream (`Record.of_stream`), the first unless asked otherwise: turns, marks and controls are its own.
     Reading methods see the last committed state. `commit` is idempotent by turn number: a number at or below
     `last_turn` is refused with `StaleTurn`, which is an assertion about the caller, not a thing to retry. A turn whose
     decisions rest on older rulings than the record's is refused with `Overtaken`, and one whose fence is not the newest of its
@@ -227,8 +286,8 @@ class Store(Protocol):
     def last_turn(self) -> int: ...
     def progress(self) -> dict[str, Progress]: ...
     def last_mark(self) -> Mark | None: ...
-    def marks(self, after_turn: int) -> Sequence[tuple[int, int]]:
-        """Turn and watermark of every turn after one, in order; forgotten ones (`forget_marks`) are left out."""
+    def marks(self, after_turn: int) -> Sequence[Marked]:
+        """The mark of every turn after one, in order; forgotten ones (`forget_marks`) are left out."""
         ...
 
     def controls(self, subject: str) -> Sequence[Controlled]:

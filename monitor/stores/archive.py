@@ -48,13 +48,22 @@ Broken = Callable[[SegmentBroken], None]
 
 
 class Archive:
-    """The files under one folder. The index fields, and `more` if given, are kept as columns beside the line."""
+    """The files under one folder. The index fields, and `more` if given, are kept as columns beside the line.
 
-    def __init__(self, folder: Path, more: Sequence[str] = ()) -> None:
+    What is written, replayed and swept are those of one stream (`of_stream`); what is scanned, of all.
+    """
+
+    def __init__(self, folder: Path, more: Sequence[str] = (), stream: str = "") -> None:
         self.folder: Final = folder
+        self.stream: Final = stream
+        self._more = tuple(more)
         self.columns: Final = {**STORED, **{name: DTYPES[kind_of(name)] for name in (*INDEX, *more)}}
         with refusals_told(folder):
             make_folder(folder)
+
+    def of_stream(self, stream: str) -> Archive:
+        """The same folder, for the turns of a stream."""
+        return Archive(self.folder, self._more, stream)
 
     def write(self, turn: int, frame: pl.DataFrame) -> list[Segment]:
         """Write a turn's events, in processing order, to one file for each day of arrival.
@@ -84,7 +93,7 @@ class Archive:
         )
 
     def _write_day(self, turn: int, day: int, frame: pl.DataFrame) -> Segment:
-        path = segment_name(day_text(day), turn, turn)
+        path = segment_name(day_text(day), turn, turn, self.stream)
         content = io.BytesIO()
         with SegmentWriter(content, self.columns, in_order=True) as writer:
             writer.write(frame)
@@ -92,7 +101,7 @@ class Archive:
         with refusals_told(self.folder / path):
             self.make_folder(day_text(day))
             write_file(self.folder / path, raw, "segment")
-        return described(frame, path, day_text(day), len(raw), hashlib.sha256(raw).hexdigest())
+        return described(frame, path, day_text(day), len(raw), hashlib.sha256(raw).hexdigest(), self.stream)
 
     def make_folder(self, day: str) -> None:
         """The folder of a day, durably there."""
@@ -139,7 +148,8 @@ class Archive:
 
         Raises `SegmentBroken` when a file is: a gap in a replay would be a wrong answer.
         """
-        waiting = deque(sorted((s for s in segments if s.turn_last > after_turn), key=lambda s: (s.turn_first, s.path)))
+        own = (s for s in segments if s.stream == self.stream and s.turn_last > after_turn)
+        waiting = deque(sorted(own, key=lambda s: (s.turn_first, s.path)))
         heap: list[tuple[int, int, pl.DataFrame, Iterator[tuple[int, pl.DataFrame]]]] = []
         opened = 0
         while waiting or heap:
@@ -178,7 +188,7 @@ class Archive:
         """
         named = {segment.path for segment in manifest}
         unnamed = [path for path in self._files() if path.relative_to(self.folder).as_posix() not in named]
-        turns = [turns_of(path.name) for path in unnamed]
+        turns = [turns_of(path.name, self.stream) for path in unnamed]
         newest = max((last for pair in turns if pair for last in pair), default=0)
         if newest > last_turn + 1:
             raise StoreError(
@@ -193,7 +203,7 @@ class Archive:
 
     def _files(self) -> Iterator[Path]:
         for path in self.folder.glob("????-??-??/*"):
-            if turns_of(path.name.removesuffix(".part")) is not None:
+            if turns_of(path.name.removesuffix(".part"), self.stream) is not None:
                 yield path
 
     def delete(self, paths: Iterable[str]) -> None:
@@ -232,4 +242,6 @@ def _overlapping(
         and (since is None or segment.time_max >= since)
         and (until is None or segment.time_min < until)
     ]
+    if len({segment.stream for segment in found}) > 1:  # turns of different streams have no order, times have
+        return sorted(found, key=lambda segment: (segment.time_min, segment.path), reverse=newest_first)
     return sorted(found, key=lambda segment: (segment.turn_first, segment.path), reverse=newest_first)

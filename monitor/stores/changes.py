@@ -29,20 +29,22 @@ CONFIGURATION: Final = "configuration"
 def of_turn(connection: Connection, turn: Turn) -> list[AuditEntry]:
     """What a turn changes for everybody; asked before it is written."""
     return [
-        *(_control(connection, turn.time, control) for control in turn.controls),
+        *(_control(connection, turn, control) for control in turn.controls),
         *(entry for decision in turn.decisions for entry in _decided(decision, turn.time)),
     ]
 
 
-def _control(connection: Connection, now: int, control: Control) -> AuditEntry:
+def _control(connection: Connection, turn: Turn, control: Control) -> AuditEntry:
     columns = tables.controls.c
-    newest = select(columns.digest).where(columns.subject == control.subject).order_by(columns.turn.desc()).limit(1)
+    of_same = (columns.stream == turn.stream) & (columns.subject == control.subject)
+    newest = select(columns.digest).where(of_same).order_by(columns.turn.desc()).limit(1)
+    where = f" of {turn.stream}" if turn.stream else ""
     return AuditEntry(
-        time=now,
+        time=turn.time,
         actor=DAEMON,
         action=f"{control.subject}.in-force",
         subject=control.subject,
-        reason="others are in force from this turn on; `miniwatch rules history` tells where in the stream",
+        reason=f"others are in force from this turn{where} on; `miniwatch rules history` tells where in the stream",
         before=str(connection.execute(newest).scalar() or ""),
         after=control.digest,
     )

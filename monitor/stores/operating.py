@@ -64,18 +64,18 @@ def expire_decisions(connection: Connection, now: int, modes: Collection[Mode], 
     return [decision for decision, _ in after]
 
 
-def forget_marks(connection: Connection, before_turn: int) -> None:
-    """Delete the marks of turns before one, the newest of all excepted, and old controls that were no longer in force then."""
+def forget_marks(connection: Connection, before_turn: int, stream: str = "") -> None:
+    """Delete the marks of a stream's turns before one, the newest of all excepted, and old controls that were no longer in force then."""
     table = tables.marks
-    newest = select(func.max(table.c.turn)).scalar_subquery()
-    connection.execute(table.delete().where(table.c.turn < before_turn, table.c.turn < newest))
+    newest = select(func.max(table.c.turn)).where(table.c.stream == stream).scalar_subquery()
+    old = (table.c.stream == stream) & (table.c.turn < before_turn) & (table.c.turn < newest)
+    connection.execute(table.delete().where(old))
     controls, later = tables.controls, tables.controls.alias()
-    superseded = exists().where(
-        later.c.subject == controls.c.subject, later.c.turn > controls.c.turn, later.c.turn <= before_turn
-    )
-    newer = select(func.count()).where(later.c.subject == controls.c.subject, later.c.turn > controls.c.turn)
+    of_same = (later.c.stream == controls.c.stream) & (later.c.subject == controls.c.subject)
+    superseded = exists().where(of_same, later.c.turn > controls.c.turn, later.c.turn <= before_turn)
+    newer = select(func.count()).where(of_same, later.c.turn > controls.c.turn)
     is_old = newer.scalar_subquery() >= CONTROLS_KEPT
-    connection.execute(controls.delete().where(superseded, is_old))
+    connection.execute(controls.delete().where(controls.c.stream == stream, superseded, is_old))
     contents = tables.contents
     connection.execute(contents.delete().where(contents.c.digest.not_in(select(controls.c.digest))))
 

@@ -13,6 +13,7 @@ from monitor.stores import (
     Controlled,
     LetterBounds,
     Mark,
+    Marked,
     Progress,
     Segment,
     Turn,
@@ -35,6 +36,7 @@ class PipelineSide:
     """Turns and what they rest on, and the archive's manifest."""
 
     _database: Database
+    _stream: str
     _seal: Seal
     _tell: Tell
     _letter_bounds: LetterBounds
@@ -42,7 +44,7 @@ class PipelineSide:
 
     def last_turn(self) -> int:
         with self._database.reading() as connection:
-            return last_turn(connection)
+            return last_turn(connection, self._stream)
 
     def last_time(self) -> int:
         """When the last turn was taken, by the daemon's clock; 0 before the first."""
@@ -56,15 +58,15 @@ class PipelineSide:
 
     def last_mark(self) -> Mark | None:
         with self._database.reading() as connection:
-            return reading.last_mark(connection)
+            return reading.last_mark(connection, self._stream)
 
-    def marks(self, after_turn: int) -> Sequence[tuple[int, int]]:
+    def marks(self, after_turn: int) -> Sequence[Marked]:
         with self._database.reading() as connection:
-            return reading.marks(connection, after_turn)
+            return reading.marks(connection, after_turn, self._stream)
 
     def controls(self, subject: str) -> Sequence[Controlled]:
         with self._database.reading() as connection:
-            return reading.controls(connection, subject)
+            return reading.controls(connection, subject, self._stream)
 
     def content(self, digest: str) -> bytes | None:
         with self._database.reading() as connection:
@@ -73,7 +75,7 @@ class PipelineSide:
     def forget_marks(self, before_turn: int) -> None:
         """Delete the marks of turns before one, the newest of all excepted, and old controls that were in force at none but them."""
         with self._database.writing("marks") as connection:
-            operating.forget_marks(connection, before_turn)
+            operating.forget_marks(connection, before_turn, self._stream)
 
     def commit(self, turn: Turn) -> None:
         """Write a turn whole or not at all.

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, fun
 from detectors.finding import Entity, Finding, Severity
 from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetterReason
-from monitor.stores import AppRecord, Controlled, Mark, tables
+from monitor.stores import AppRecord, Controlled, Mark, Marked, tables
 from monitor.stores.record import (
     DECISIONS_PER_ENTITY_MAX,
     NOT_ENDED,
@@ -180,22 +180,25 @@ def _remembered(connection: Connection, condition: ColumnElement[bool], *of: Col
         yield document(Decision, text)
 
 
-def last_mark(connection: Connection) -> Mark | None:
+def last_mark(connection: Connection, stream: str = "") -> Mark | None:
     table = tables.marks
-    newest = select(table.c.watermark, table.c.inputs).order_by(table.c.turn.desc()).limit(1)
+    columns = (table.c[name] for name in Mark.__struct_fields__)
+    newest = select(*columns).where(table.c.stream == stream).order_by(table.c.turn.desc()).limit(1)
     row = connection.execute(newest).mappings().one_or_none()
     return None if row is None else Mark(**row)
 
 
-def marks(connection: Connection, after_turn: int) -> list[tuple[int, int]]:
+def marks(connection: Connection, after_turn: int, stream: str = "") -> list[Marked]:
     table = tables.marks
-    wanted = select(table.c.turn, table.c.watermark).where(table.c.turn > after_turn).order_by(table.c.turn)
-    return [(turn, watermark) for turn, watermark in connection.execute(wanted)]
+    wanted = select(table.c.turn, table.c.watermark, table.c.position)
+    later = wanted.where(table.c.stream == stream, table.c.turn > after_turn).order_by(table.c.turn)
+    return [Marked(*row) for row in connection.execute(later)]
 
 
-def controls(connection: Connection, subject: str) -> list[Controlled]:
+def controls(connection: Connection, subject: str, stream: str = "") -> list[Controlled]:
     table = tables.controls
-    wanted = select(table).where(table.c.subject == subject).order_by(table.c.turn)
+    columns = (table.c[name] for name in Controlled.__struct_fields__)
+    wanted = select(*columns).where(table.c.stream == stream, table.c.subject == subject).order_by(table.c.turn)
     return [
         Controlled(**{**row, "positions": msgspec.json.decode(row["positions"], type=dict[str, int])})
         for row in connection.execute(wanted).mappings()

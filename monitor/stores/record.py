@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import msgspec
 
 from detectors.finding import Entity, Finding, Severity
 from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetter, DeadLetterReason
-from monitor.stores import AppRecord, Fence, GivenUp, Lease, Message, Segment, Standing, Store, StoreError
+from monitor.stores import (
+    AppRecord,
+    Detected,
+    Fence,
+    GivenUp,
+    Lease,
+    Message,
+    Segment,
+    SnapshotPlace,
+    Standing,
+    Store,
+    StoreError,
+    StreamState,
+)
 from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, DecisionState, Mode
 from playbooks.incident import Incident
@@ -251,6 +264,30 @@ class Record(Store, Protocol):
     reads may or may not be in the list. Each write is one transaction, with its audit entry where a person or the
     passing of time changed something that matters.
     """
+
+    def of_stream(self, stream: str) -> Self:
+        """The same record, for the turns of another stream; closed with this one."""
+        ...
+
+    def streams(self) -> Sequence[StreamState]:
+        """The streams beside the first that have ever had a turn."""
+        ...
+
+    def read_out(self, streams: Collection[str], now: int) -> None:
+        """All that was in the logs of these streams has been taken, as of now."""
+        ...
+
+    def detected(self, after: Mapping[str, int], limit: int) -> Sequence[Detected]:
+        """What streams have left to be answered after the turns given, at most so many turns of each, in order."""
+        ...
+
+    def snapshot_places(self) -> Sequence[SnapshotPlace]:
+        """Where this stream's memory lies, the newest first."""
+        ...
+
+    def add_snapshot(self, place: SnapshotPlace, fence: Fence) -> Sequence[SnapshotPlace]:
+        """Note where a snapshot lies; raises `Fenced`. Those given back are too old, and forgotten: their files can go."""
+        ...
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Have a listener called after every commit of this process, by the thread that committed: it must not take long."""

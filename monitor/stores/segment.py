@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ COMPRESSION_LEVEL: Final = 1
 PAGE_ROWS: Final = 8_192
 """Rows compressed together: more of them do not compress better."""
 
-_NAME: Final = re.compile(r"(\d{12})(?:-(\d{12}))?\.parquet")
+_NAME: Final = re.compile(r"(?:([0-9a-f]{12})\.)?(\d{12})(?:-(\d{12}))?\.parquet")
 _NEAR: Final = 2**32
 _OF_ONE_ROW: Final = frozenset({LINE, HASH, "event.id"})  # their values do not come again
 _VIEWS: Final = pl.CompatLevel.newest()  # texts are handed over as they are, not copied
@@ -43,17 +44,24 @@ class SegmentBroken(StoreError):
         self.path = path
 
 
-def segment_name(day: str, turn_first: int, turn_last: int) -> str:
+def segment_name(day: str, turn_first: int, turn_last: int, stream: str = "") -> str:
     """A segment's path in the archive."""
     turns = f"{turn_first:012d}" if turn_first == turn_last else f"{turn_first:012d}-{turn_last:012d}"
-    return f"{day}/{turns}.parquet"
+    return f"{day}/{_begin(stream)}{turns}.parquet"
 
 
-def turns_of(name: str) -> tuple[int, int] | None:
-    """First and last turn in a file, by its name; None when it is not named like a segment."""
-    if (match := _NAME.fullmatch(name)) is None:
+def turns_of(name: str, stream: str = "") -> tuple[int, int] | None:
+    """First and last turn in a file, by its name; None when it is not named like a segment of the stream."""
+    if (match := _NAME.fullmatch(name)) is None or not name.startswith(_begin(stream)):
         return None
-    return int(match[1]), int(match[2] or match[1])
+    if not stream and match[1]:
+        return None
+    return int(match[2]), int(match[3] or match[2])
+
+
+def _begin(stream: str) -> str:
+    """With what the names of a stream's files begin; nothing for the first."""
+    return f"{hashlib.sha256(stream.encode()).hexdigest()[:12]}." if stream else ""
 
 
 def day_text(day: int) -> str:
@@ -76,7 +84,7 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort(TURN, ROW)
 
 
-def described(frame: pl.DataFrame, path: str, day: str, size: int, sha256: str) -> Segment:
+def described(frame: pl.DataFrame, path: str, day: str, size: int, sha256: str, stream: str = "") -> Segment:
     """The manifest's row for a file that holds these rows."""
     first, last = frame.select(pl.col(TURN).min(), pl.col(TURN).max().alias("last")).row(0)
     earliest, latest = frame.select(pl.col(TIME).min(), pl.col(TIME).max().alias("latest")).row(0)
@@ -90,6 +98,7 @@ def described(frame: pl.DataFrame, path: str, day: str, size: int, sha256: str) 
         time_min=earliest,
         time_max=latest,
         sha256=sha256,
+        stream=stream,
     )
 
 

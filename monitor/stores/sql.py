@@ -14,10 +14,11 @@ from monitor.stores.people_side import PeopleSide
 from monitor.stores.pipeline_side import PipelineSide
 from monitor.stores.receiver_side import ReceiverSide
 from monitor.stores.schema import upgrade
+from monitor.stores.streams import Streams
 from monitor.stores.taking_back import TakesBack
 
 
-class SqlStore(PipelineSide, ListSide, ReceiverSide, PeopleSide, TakesBack, Leases):
+class SqlStore(PipelineSide, ListSide, ReceiverSide, PeopleSide, TakesBack, Leases, Streams):
     """A `Record` in a database, for several threads and processes at once.
 
     Making one makes the tables, or brings older ones to the present schema; it raises `StoreError` for a database that is

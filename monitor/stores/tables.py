@@ -39,11 +39,20 @@ def _severity() -> Column[object]:
 
 meta: Final = Table("meta", metadata, _key("key"), *_text("value"))
 
-marks: Final = Table("marks", metadata, _key("turn", BigInteger), *_whole("watermark"), *_text("inputs"))
+marks: Final = Table(
+    "marks",
+    metadata,
+    _key("stream"),
+    _key("turn", BigInteger),
+    *_whole("watermark"),
+    *_text("inputs"),
+    *_whole("position"),
+)
 
 controls: Final = Table(
     "controls",
     metadata,
+    _key("stream"),
     _key("turn", BigInteger),
     _key("subject"),
     *_text("digest", "positions"),
@@ -71,6 +80,19 @@ requests: Final = Table(
     *_text("answer"),
 )
 Index(None, requests.c.answered, requests.c.created)
+
+streams: Final = Table("streams", metadata, _key("name"), *_whole("turn", "time", "reached", "read_out"))
+
+detected: Final = Table("detected", metadata, _key("stream"), _key("turn", BigInteger), *_whole("time"), *_raw("body"))
+
+snapshots: Final = Table(
+    "snapshots",
+    metadata,
+    _key("stream"),
+    _key("turn", BigInteger),
+    *_whole("epoch", "position", "time", "bytes"),
+    *_text("place", "sha256"),
+)
 
 progress: Final = Table(
     "progress",
@@ -227,7 +249,7 @@ segments: Final = Table(
     _key("path"),
     *_text("day"),
     *_whole("turn_first", "turn_last", "rows", "bytes", "time_min", "time_max"),
-    *_text("sha256"),
+    *_text("sha256", "stream"),
 )
 Index(None, segments.c.day)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from detectors.finding import Finding, merge
 from monitor.audit import GENESIS, AuditEntry, chain
@@ -33,8 +33,11 @@ LAST_TIME: Final = "last_time"
 """When the last turn was taken, by the daemon's clock."""
 
 
-def last_turn(connection: Connection) -> int:
-    """The number of the last committed turn; 0 before the first."""
+def last_turn(connection: Connection, stream: str = "") -> int:
+    """The number of a stream's last committed turn; 0 before the first."""
+    if stream:
+        columns = tables.streams.c
+        return int(connection.execute(select(columns.turn).where(columns.name == stream)).scalar() or 0)
     value = connection.execute(select(tables.meta.c.value).where(tables.meta.c.key == LAST_TURN)).scalar()
     return int(value or 0)
 
@@ -42,19 +45,19 @@ def last_turn(connection: Connection) -> int:
 def is_committed(connection: Connection, turn: Turn) -> bool:
     """Whether the last turn is this one; raises `Fenced` where it may be another owner's of the same number."""
     check_fence(connection, turn.fence, keep=False)
-    return last_turn(connection) == turn.number
+    return last_turn(connection, turn.stream) == turn.number
 
 
 def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds, tell: Tell) -> None:
     """Write all of a turn; raises `Fenced`, `StaleTurn` when its number is not above the last, and `Overtaken`."""
     check_fence(connection, turn.fence, keep=True)
-    last = last_turn(connection)
+    last = last_turn(connection, turn.stream)
     if turn.number <= last:
         raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
     if turn.rulings is not None and turn.rulings != counter(connection, RULINGS):
         raise Overtaken
     entries = of_turn(connection, turn)
-    put(connection, tables.marks, [{"turn": turn.number, **flat_row(turn.mark)}] if turn.mark else [])
+    put(connection, tables.marks, [{**_of(turn), **flat_row(turn.mark)}] if turn.mark else [])
     put(connection, tables.controls, [_control_row(turn, control) for control in turn.controls])
     put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
@@ -68,11 +71,32 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     put_messages(connection, turn.messages)
     put(connection, tables.segments, [flat_row(segment) for segment in turn.segments])
     append_audit(connection, [*turn.audit, *entries])
+    if turn.stream:
+        _leave(connection, turn)
+        return
+    for stream, number in turn.answered:
+        columns = tables.detected.c
+        connection.execute(tables.detected.delete().where(columns.stream == stream, columns.turn == number))
     put(
         connection,
         tables.meta,
         [{"key": LAST_TURN, "value": str(turn.number)}, {"key": LAST_TIME, "value": str(turn.time)}],
     )
+
+
+def _leave(connection: Connection, turn: Turn) -> None:
+    """Say how far a stream beside the first has come, and leave what it has found to be answered."""
+    told = {"name": turn.stream, "turn": turn.number, "time": turn.time, "reached": turn.reached}
+    columns = tables.streams.c
+    changed = connection.execute(update(tables.streams).where(columns.name == turn.stream).values(told)).rowcount
+    if not changed:
+        put(connection, tables.streams, [{**told, "read_out": 0}])
+    if turn.detected:
+        put(connection, tables.detected, [{**_of(turn), "time": turn.time, "body": turn.detected}])
+
+
+def _of(turn: Turn) -> Row:
+    return {"stream": turn.stream, "turn": turn.number}
 
 
 def append_audit(connection: Connection, entries: Iterable[AuditEntry]) -> None:
@@ -112,4 +136,4 @@ def _merged(connection: Connection, parts: Sequence[Finding]) -> list[Finding]:
 def _control_row(turn: Turn, control: Control) -> Row:
     positions = msgspec.json.encode(control.positions, order="sorted").decode()
     said = {"subject": control.subject, "digest": control.digest, "positions": positions}
-    return {**said, "turn": turn.number, "time": turn.time}
+    return {**said, **_of(turn), "time": turn.time}

@@ -74,7 +74,8 @@ def compact(archive: Archive, manifest: Manifest, day: str, turn_max: int) -> li
     Streams: no more than a group of rows of each file is in memory. Raises `SegmentBroken` when one of them is, and
     `StoreError` when the disk or the record refuses; the old files then stay as they were.
     """
-    old = [segment for segment in manifest.segments(day) if segment.turn_last <= turn_max]
+    own = (segment for segment in manifest.segments(day) if segment.stream == archive.stream)
+    old = [segment for segment in own if segment.turn_last <= turn_max]
     return [_joined(archive, manifest, day, run) for run in _runs(old)]
 
 
@@ -98,7 +99,7 @@ def _runs(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
 def _joined(archive: Archive, manifest: Manifest, day: str, old: Sequence[Segment]) -> Segment:
     turn_first = min(segment.turn_first for segment in old)
     turn_last = max(segment.turn_last for segment in old)
-    path = segment_name(day, turn_first, turn_last)
+    path = segment_name(day, turn_first, turn_last, archive.stream)
     part = archive.folder / f"{path}.part"
     with refusals_told(part), _gone_unless_named(part):
         rows, times = _join(archive, old, part)
@@ -114,6 +115,7 @@ def _joined(archive: Archive, manifest: Manifest, day: str, old: Sequence[Segmen
             time_min=times[0],
             time_max=times[1],
             sha256=digest,
+            stream=archive.stream,
         )
         publish(part, archive.folder / path, "segment")
     manifest.replace_segments(old, [new])
@@ -175,7 +177,8 @@ def retain(archive: Archive, manifest: Manifest, *, days: int, now: int, turn_ma
     old = [
         segment
         for segment in manifest.segments()
-        if segment.day < oldest and (turn_max is None or segment.turn_last <= turn_max)
+        if segment.day < oldest
+        and (turn_max is None or segment.stream != archive.stream or segment.turn_last <= turn_max)
     ]
     if not old:
         return Deleted()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
+import polars as pl
 
 from detectors.finding import Entity, Finding, Scope, Sighting
 from monitor.alerts import alerts
@@ -20,6 +21,16 @@ from monitor.tripping import shadowing, told
 from playbooks.decide import decide, decide_in_shadow
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
+
+
+class Committer(Protocol):
+    """Decides about what a turn has seen, or leaves it to be decided, and commits the turn."""
+
+    def told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]: ...
+    def remember(self, sightings: Sequence[Sighting]) -> list[Finding]: ...
+    def commit(self, turn: Turn, fresh: Sequence[Finding], orders: Mapping[str, int]) -> Turn: ...
+    def snapshot(self) -> dict[str, pl.DataFrame]: ...
+    def restore(self, state: Mapping[str, pl.DataFrame]) -> None: ...
 
 
 class TurnCommitter:
@@ -54,7 +65,18 @@ class TurnCommitter:
         fresh = [one.finding for one in sightings if one.finding.id not in known and first[one.finding.id] is one]
         return findings, fresh
 
-    def commit(self, turn: Turn, fresh: Sequence[Finding]) -> Turn:
+    def remember(self, sightings: Sequence[Sighting]) -> list[Finding]:  # noqa: ARG002 - the record knows them
+        """What was seen again after a restart: nothing of it is new."""
+        return []
+
+    def snapshot(self) -> dict[str, pl.DataFrame]:
+        """Nothing: the record knows all that it needs."""
+        return {}
+
+    def restore(self, state: Mapping[str, pl.DataFrame]) -> None:
+        """Nothing to take up."""
+
+    def commit(self, turn: Turn, fresh: Sequence[Finding], orders: Mapping[str, int] | None = None) -> Turn:  # noqa: ARG002 - decided at once
         """Decide about new findings and commit the turn with what follows; gives it as it was committed.
 
         Decided anew when what people have laid down changed in between: it holds at the commit itself.

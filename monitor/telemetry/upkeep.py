@@ -45,6 +45,14 @@ class SnapshotRefused(Happening, frozen=True, kw_only=True):
         meter.add(metrics.STORE_FAILURES)
 
 
+class MemoryRelearnt(Happening, frozen=True, kw_only=True):
+    """A partition's stream has no snapshot that can be used: its log is read from as far back as its windows reach."""
+
+    level: ClassVar[Level] = "warning"
+    stream: str
+    turn: int
+
+
 class RecoveryDone(Happening, frozen=True, kw_only=True):
     turn: int
     events: int

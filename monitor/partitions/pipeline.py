@@ -1,0 +1,125 @@
+"""The stream of one partition: its turns leave what they find to be answered, and its memory can be learnt again from the partition's log.
+
+Whoever is given the partition takes up the newest snapshot that is sound, reads the log again from there to the position that the
+record accounts for, turn by turn as the record has them marked, and goes on. Nothing comes of what is read again: it was committed
+then. Where arrival is told by the log, as Kafka's is, this gives the memory exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from monitor.intake import Piece, accounted
+from monitor.intake.timeline import BEGINNING
+from monitor.pipeline import Pipeline
+from monitor.rules.lineup import History
+from monitor.snapshots import Snapshot
+from monitor.stores import Fence, Mark, Marked, Progress
+from monitor.stream.committing import Committer
+from monitor.stream.leaving import TurnLeaver
+from monitor.telemetry import upkeep
+
+STAND: Final = "stand"
+"""The frame of a snapshot that says where in the log it was made."""
+
+QUIET_S: Final = 30.0
+"""How long the log may give nothing before what was committed of it counts as gone."""
+
+
+class LogSilent(Exception):
+    """The log does not give again what was committed of it; the partition is given up, and taken up again later."""
+
+
+class Stand(msgspec.Struct, frozen=True):
+    """Where in the log a memory was made, and how far event time had come."""
+
+    progress: Progress
+    watermark: int
+
+
+@dataclass(slots=True)
+class PartitionPipeline(Pipeline):
+    """A pipeline with one intake, that of the partition, and a fence without which it commits nothing."""
+
+    stream: str = ""
+    fence: Fence = field(default_factory=lambda: Fence("", 0))
+
+    def _make_committer(self) -> Committer:
+        return TurnLeaver(self.store, self.stream, self.fence, self._retried, self._around)
+
+    def _mark(self, watermark: int) -> Mark:
+        return Mark(watermark=watermark, inputs=self._inputs(), position=self.intakes[0].reached)
+
+    def remembered(self) -> dict[str, pl.DataFrame]:
+        stand = msgspec.msgpack.encode(Stand(self.intakes[0].progress, self.watermark))
+        return {**Pipeline.remembered(self), STAND: pl.DataFrame({"stand": [stand]})}
+
+    def _relearn(self, snapshot: Snapshot | None, history: History) -> int:
+        (intake,) = self.intakes
+        stored = self.store.progress().get(intake.partition)
+        if stored is None:
+            intake.open(None)
+            return 0
+        stand = _stand_in(snapshot)
+        if stand is None and self.turn_number:
+            self.telemetry.emit(upkeep.MemoryRelearnt(stream=self.stream, turn=self.turn_number))
+        intake.open(stand.progress if stand is not None else None)
+        self.watermark = stand.watermark if stand is not None else BEGINNING
+        events = 0
+        for stretch in _stretches(self.store.marks(self.snapshot_turn), intake.reached):
+            events += self._read_again(stretch.position)
+            lineup = history.at(stretch.turn)
+            if lineup is not self.lineup:
+                self._change_to(lineup)
+            if stretch.watermark > self.watermark:
+                self._look_again((), stretch.watermark)
+        events += self._read_again(accounted(stored))
+        intake.barrier = None
+        intake.progress = msgspec.structs.replace(
+            stored, end=intake.progress.end, cursor=intake.progress.cursor, clock=intake.progress.clock
+        )
+        return events
+
+    def _read_again(self, position: int) -> int:
+        """Look at the log up to a position as it was looked at before; how many events that is."""
+        (intake,) = self.intakes
+        intake.barrier = position
+        events, heard = 0, time.monotonic()
+        while not intake.is_at_barrier and not self.stopping():
+            if intake.lot is None:
+                self._reader.fill(intake, self.fields, self.settings.wait_s)
+            if intake.lot is not None:
+                piece = intake.take(self.settings.rows_max)
+                events += piece.frame.height
+                self._look_again([piece], None)
+                heard = time.monotonic()
+            elif time.monotonic() - heard > QUIET_S:
+                raise LogSilent(f"{intake.partition} gives nothing between {intake.reached} and {position}")
+        return events
+
+    def _look_again(self, pieces: Sequence[Piece], watermark: int | None) -> None:
+        seen = self._watch(pieces, watermark)
+        self.watermark = seen.watermark
+        self._committer.remember(seen.sightings)
+
+
+def _stand_in(snapshot: Snapshot | None) -> Stand | None:
+    if snapshot is None or STAND not in snapshot.extra:
+        return None
+    return msgspec.msgpack.decode(snapshot.extra[STAND]["stand"][0], type=Stand)
+
+
+def _stretches(marks: Sequence[Marked], position: int) -> list[Marked]:
+    """The marks of turns that read nothing: they let time come on, or were the first to be under others. The rest is one reading."""
+    found: list[Marked] = []
+    for mark in marks:
+        if mark.position == position:
+            found.append(mark)
+        position = mark.position
+    return found

@@ -1,0 +1,75 @@
+"""Streams of turns beside the first: how far each has come, what each has left to be answered, and where its memory lies."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final, Self
+
+from sqlalchemy import Connection, select, update
+
+from monitor.stores import Detected, Fence, SnapshotPlace, StreamState, Turn, tables
+from monitor.stores.connection import Database
+from monitor.stores.leases import check_fence
+from monitor.stores.rows import chunks, flat_row, put
+
+SNAPSHOTS_KEPT: Final = 2
+"""Of each stream: the newest, and one to fall back to."""
+
+
+class Streams:
+    """Streams: a part of the store. What their methods promise stands at `Record`."""
+
+    _database: Database
+    _stream: str = ""
+    _uncertain: Turn | None
+
+    def of_stream(self, stream: str) -> Self:
+        other = copy.copy(self)
+        vars(other).update(_stream=stream, _uncertain=None)
+        return other
+
+    def streams(self) -> Sequence[StreamState]:
+        with self._database.reading() as connection:
+            rows = connection.execute(select(tables.streams).order_by(tables.streams.c.name)).mappings()
+            return [StreamState(**row) for row in rows]
+
+    def read_out(self, streams: Collection[str], now: int) -> None:
+        columns = tables.streams.c
+        with self._database.writing("streams") as connection:
+            for chunk in chunks(sorted(streams)):
+                at = self._database.clock(connection, now)
+                connection.execute(update(tables.streams).where(columns.name.in_(chunk)).values(read_out=at))
+
+    def detected(self, after: Mapping[str, int], limit: int) -> Sequence[Detected]:
+        with self._database.reading() as connection:
+            return list(_detected(connection, after, limit))
+
+    def snapshot_places(self) -> Sequence[SnapshotPlace]:
+        table = tables.snapshots
+        wanted = select(table).where(table.c.stream == self._stream).order_by(table.c.turn.desc())
+        with self._database.reading() as connection:
+            return [SnapshotPlace(**row) for row in connection.execute(wanted).mappings()]
+
+    def add_snapshot(self, place: SnapshotPlace, fence: Fence) -> Sequence[SnapshotPlace]:
+        table = tables.snapshots
+        of_stream = select(table).where(table.c.stream == place.stream).order_by(table.c.turn.desc())
+        with self._database.writing("snapshot") as connection:
+            check_fence(connection, fence, keep=True)
+            put(connection, table, [flat_row(place)])
+            rows = [SnapshotPlace(**row) for row in connection.execute(of_stream).mappings()]
+            for old in rows[SNAPSHOTS_KEPT:]:
+                is_it = (table.c.stream == old.stream) & (table.c.turn == old.turn)
+                connection.execute(table.delete().where(is_it))
+        return rows[SNAPSHOTS_KEPT:]
+
+
+def _detected(connection: Connection, after: Mapping[str, int], limit: int) -> Iterator[Detected]:
+    """What streams have left after the turns given, each stream's in order."""
+    table = tables.detected
+    newest = select(tables.streams.c.name, tables.streams.c.turn)
+    for stream, turn in connection.execute(newest).all():
+        if turn > after.get(stream, 0):
+            wanted = select(table).where(table.c.stream == stream, table.c.turn > after.get(stream, 0))
+            rows = connection.execute(wanted.order_by(table.c.turn).limit(limit)).mappings()
+            yield from (Detected(**row) for row in rows)

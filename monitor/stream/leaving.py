@@ -1,0 +1,102 @@
+"""Commits a turn whose findings others answer: what is new is left in the record, each finding with its place in the order of all streams.
+
+That order is (arrival clock at the event with which the finding became known, id): it depends on what the logs hold, not on who reads
+them when, nor on how they are cut into turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+from detectors.finding import Finding, Sighting
+from monitor.stores import Fence, Store, Turn
+from monitor.surroundings import SHARED, Surroundings
+from playbooks.surroundings import Active, Behind
+
+LEFT_BYTES_MAX: Final = 64 << 20
+"""Of what one turn leaves, as it is read again."""
+
+KNOWN_MAX: Final = 200_000
+"""Findings of a stream that are remembered as left already, the latest; one that comes again after more is left again, and
+whoever answers knows it.
+"""
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding that waits to be answered: its place in the order, and who was about when it was made."""
+
+    order: int
+    finding: Finding
+    active: Active
+    behind: Behind | None = None
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return self.order, self.finding.id
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(tuple[Left, ...])
+
+
+def left_in(body: bytes) -> Sequence[Left]:
+    """What a turn has left."""
+    return _decoder.decode(body)
+
+
+class TurnLeaver:
+    """Stands where `TurnCommitter` does, for a stream whose findings others answer. `fence` is the stream's."""
+
+    def __init__(
+        self, store: Store, stream: str, fence: Fence, retried: Callable[[Callable[[], Any]], Any], around: Surroundings
+    ) -> None:
+        self._store = store
+        self._stream = stream
+        self._fence = fence
+        self._retried = retried
+        self._around = around
+        self._known: dict[str, None] = {}
+
+    def told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]:
+        """What is written down of all that was seen; and which of it this stream has not left before."""
+        whole = {one.finding.id for one in sightings if not one.is_part}
+        stored = self._retried(lambda: self._store.known_findings(whole)) if whole else set()
+        findings = [one.finding for one in sightings if one.is_part or one.finding.id not in stored]
+        return findings, self.remember(sightings)
+
+    def remember(self, sightings: Sequence[Sighting]) -> list[Finding]:
+        """Take note of findings; those that are new."""
+        fresh = []
+        for sighting in sightings:
+            key = sighting.finding.id
+            if key not in self._known:
+                fresh.append(sighting.finding)
+            self._known.pop(key, None)
+            self._known[key] = None
+        while len(self._known) > KNOWN_MAX:
+            del self._known[next(iter(self._known))]
+        return fresh
+
+    def commit(self, turn: Turn, fresh: Sequence[Finding], orders: Mapping[str, int]) -> Turn:
+        """Commit the turn with what it leaves; `orders` are places by the finding's id."""
+        left = tuple(self._left(finding, orders[finding.id]) for finding in fresh)
+        body = _encoder.encode(left) if left else b""
+        whole = msgspec.structs.replace(turn, stream=self._stream, fence=self._fence, detected=body)
+        self._retried(lambda: self._store.commit(whole))
+        return whole
+
+    def _left(self, finding: Finding, order: int) -> Left:
+        shared = self._around.neighbours.behind(finding.entity) if finding.entity.scope in SHARED else None
+        return Left(order=order, finding=finding, active=self._around.activity.at(finding.time), behind=shared)
+
+    def snapshot(self) -> dict[str, pl.DataFrame]:
+        return {"left": pl.DataFrame({"finding": list(self._known)}, schema={"finding": pl.String()})}
+
+    def restore(self, state: Mapping[str, pl.DataFrame]) -> None:
+        """Take up a snapshot."""
+        if "left" in state:
+            self._known = dict.fromkeys(state["left"]["finding"].to_list())
