@@ -316,9 +316,13 @@ class Pipeline:
         self._tell_ended()
         if not pieces and all(intake.exhausted for intake in self.intakes):
             return False
-        if not pieces and time.monotonic() - self._heard_at > self.settings.idle_s:
+        if not pieces and time.monotonic() - self._heard_at > self.settings.idle_s and self._is_idle():
             self.tick()
         self._maybe_snapshot()
+        return True
+
+    def _is_idle(self) -> bool:
+        """Whether nothing came because there is nothing."""
         return True
 
     def _is_small(self, pieces: Sequence[Piece]) -> bool:

@@ -66,13 +66,13 @@ class ControlLog:
         """Whether the record says that these watch."""
         return self._last.get(RULES, "") == lineup.digest
 
-    def news(self, lineup: Lineup, policy: Policy, positions: Mapping[str, int]) -> Sequence[Control]:
-        """What a turn that begins at these positions is the first to be under."""
+    def news(self, lineup: Lineup, policy: Policy | None, positions: Mapping[str, int]) -> Sequence[Control]:
+        """What a turn that begins at these positions is the first to be under; rules alone where nothing is decided, without a policy."""
         if not lineup.digest:
             return ()
         found = [] if self.knows(lineup) else [Control(subject=RULES, digest=lineup.digest, content=lineup.content)]
-        playbooks = self._of_playbooks(policy)
-        if playbooks.digest != self._last.get(PLAYBOOKS):
+        playbooks = None if policy is None else self._of_playbooks(policy)
+        if playbooks is not None and playbooks.digest != self._last.get(PLAYBOOKS):
             found.append(playbooks)
         return [msgspec.structs.replace(one, positions=dict(positions)) for one in found]
 

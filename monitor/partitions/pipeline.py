@@ -17,12 +17,12 @@ import polars as pl
 
 from monitor.intake import Piece, accounted
 from monitor.intake.timeline import BEGINNING
+from monitor.partitions.leaving import TurnLeaver
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History
 from monitor.snapshots import Snapshot
-from monitor.stores import Fence, Mark, Marked, Progress
+from monitor.stores import Control, Fence, Mark, Marked, Progress
 from monitor.stream.committing import Committer
-from monitor.stream.leaving import TurnLeaver
 from monitor.telemetry import upkeep
 
 STAND: Final = "stand"
@@ -55,6 +55,14 @@ class PartitionPipeline(Pipeline):
 
     def _mark(self, watermark: int) -> Mark:
         return Mark(watermark=watermark, inputs=self._inputs(), position=self.intakes[0].reached)
+
+    def _news(self) -> Sequence[Control]:
+        return self._controls.news(self.lineup, None, self._begun)
+
+    def _is_idle(self) -> bool:
+        """Whether the log has nothing more, as far as is known: one that cannot be reached is not idle."""
+        (intake,) = self.intakes
+        return intake.source.lag_bytes == 0 and intake.source.missing is None
 
     def remembered(self) -> dict[str, pl.DataFrame]:
         stand = msgspec.msgpack.encode(Stand(self.intakes[0].progress, self.watermark))

@@ -125,7 +125,7 @@ class StreamState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Detected(msgspec.Struct, frozen=True, kw_only=True):
-    """What one turn of a stream has left for whoever answers findings, encoded by `monitor.stream.leaving`."""
+    """What one turn of a stream has left for whoever answers findings, encoded by `monitor.partitions.leaving`."""
 
     stream: str
     turn: int

@@ -53,17 +53,18 @@ class Archive:
     What is written, replayed and swept are those of one stream (`of_stream`); what is scanned, of all.
     """
 
-    def __init__(self, folder: Path, more: Sequence[str] = (), stream: str = "") -> None:
+    def __init__(self, folder: Path, more: Sequence[str] = (), stream: str = "", epoch: int = 0) -> None:
         self.folder: Final = folder
         self.stream: Final = stream
+        self.epoch: Final = epoch
         self._more = tuple(more)
         self.columns: Final = {**STORED, **{name: DTYPES[kind_of(name)] for name in (*INDEX, *more)}}
         with refusals_told(folder):
             make_folder(folder)
 
-    def of_stream(self, stream: str) -> Archive:
-        """The same folder, for the turns of a stream."""
-        return Archive(self.folder, self._more, stream)
+    def of_stream(self, stream: str, epoch: int) -> Archive:
+        """The same folder, for the turns that are written of a stream under an epoch."""
+        return Archive(self.folder, self._more, stream, epoch)
 
     def write(self, turn: int, frame: pl.DataFrame) -> list[Segment]:
         """Write a turn's events, in processing order, to one file for each day of arrival.
@@ -93,7 +94,7 @@ class Archive:
         )
 
     def _write_day(self, turn: int, day: int, frame: pl.DataFrame) -> Segment:
-        path = segment_name(day_text(day), turn, turn, self.stream)
+        path = segment_name(day_text(day), turn, turn, self.stream, self.epoch)
         content = io.BytesIO()
         with SegmentWriter(content, self.columns, in_order=True) as writer:
             writer.write(frame)

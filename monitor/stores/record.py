@@ -281,6 +281,10 @@ class Record(Store, Protocol):
         """What streams have left to be answered after the turns given, at most so many turns of each, in order."""
         ...
 
+    def answered(self, findings: Collection[str]) -> set[str]:
+        """Those of these findings about which something was decided already."""
+        ...
+
     def snapshot_places(self) -> Sequence[SnapshotPlace]:
         """Where this stream's memory lies, the newest first."""
         ...

@@ -30,7 +30,7 @@ COMPRESSION_LEVEL: Final = 1
 PAGE_ROWS: Final = 8_192
 """Rows compressed together: more of them do not compress better."""
 
-_NAME: Final = re.compile(r"(?:([0-9a-f]{12})\.)?(\d{12})(?:-(\d{12}))?\.parquet")
+_NAME: Final = re.compile(r"(?:([0-9a-f]{12})-\d+\.)?(\d{12})(?:-(\d{12}))?\.parquet")
 _NEAR: Final = 2**32
 _OF_ONE_ROW: Final = frozenset({LINE, HASH, "event.id"})  # their values do not come again
 _VIEWS: Final = pl.CompatLevel.newest()  # texts are handed over as they are, not copied
@@ -44,10 +44,11 @@ class SegmentBroken(StoreError):
         self.path = path
 
 
-def segment_name(day: str, turn_first: int, turn_last: int, stream: str = "") -> str:
-    """A segment's path in the archive."""
+def segment_name(day: str, turn_first: int, turn_last: int, stream: str = "", epoch: int = 0) -> str:
+    """A segment's path in the archive. Who writes a stream under another epoch writes other files."""
     turns = f"{turn_first:012d}" if turn_first == turn_last else f"{turn_first:012d}-{turn_last:012d}"
-    return f"{day}/{_begin(stream)}{turns}.parquet"
+    begin = f"{_begin(stream)}{epoch}." if stream else ""
+    return f"{day}/{begin}{turns}.parquet"
 
 
 def turns_of(name: str, stream: str = "") -> tuple[int, int] | None:
@@ -61,7 +62,7 @@ def turns_of(name: str, stream: str = "") -> tuple[int, int] | None:
 
 def _begin(stream: str) -> str:
     """With what the names of a stream's files begin; nothing for the first."""
-    return f"{hashlib.sha256(stream.encode()).hexdigest()[:12]}." if stream else ""
+    return f"{hashlib.sha256(stream.encode()).hexdigest()[:12]}-" if stream else ""
 
 
 def day_text(day: int) -> str:

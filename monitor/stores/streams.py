@@ -45,6 +45,14 @@ class Streams:
         with self._database.reading() as connection:
             return list(_detected(connection, after, limit))
 
+    def answered(self, findings: Collection[str]) -> set[str]:
+        table = tables.considered
+        found: set[str] = set()
+        with self._database.reading() as connection:
+            for chunk in chunks(findings):
+                found.update(connection.execute(select(table.c.finding).where(table.c.finding.in_(chunk))).scalars())
+        return found
+
     def snapshot_places(self) -> Sequence[SnapshotPlace]:
         table = tables.snapshots
         wanted = select(table).where(table.c.stream == self._stream).order_by(table.c.turn.desc())

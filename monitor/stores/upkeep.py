@@ -99,7 +99,7 @@ def _runs(segments: Iterable[Segment]) -> Iterator[list[Segment]]:
 def _joined(archive: Archive, manifest: Manifest, day: str, old: Sequence[Segment]) -> Segment:
     turn_first = min(segment.turn_first for segment in old)
     turn_last = max(segment.turn_last for segment in old)
-    path = segment_name(day, turn_first, turn_last, archive.stream)
+    path = segment_name(day, turn_first, turn_last, archive.stream, archive.epoch)
     part = archive.folder / f"{path}.part"
     with refusals_told(part), _gone_unless_named(part):
         rows, times = _join(archive, old, part)

@@ -44,23 +44,37 @@ class TurnTeller:
 
     def tell(self, done: Done) -> None:
         """All of it, each of its own kind."""
-        emit, turn = self._telemetry.emit, done.turn
+        emit = self._telemetry.emit
         for piece in done.pieces:
             self._tell_piece(done, piece)
         self._tell_labels(done.frame)
         for finding in done.fresh:
-            emit(
-                happenings.FindingMade(
-                    finding=finding.id,
-                    rule=finding.rule.id,
-                    kind=finding.kind,
-                    severity=finding.severity,
-                    scope=finding.entity.scope,
-                    value=finding.entity.value,
-                    title=finding.title,
-                    shadow=finding.shadow,
-                )
+            self.tell_finding(finding)
+        self.tell_answers(done.turn)
+        for detector in done.detectors:
+            forgotten = detector.forgotten - self._forgotten.get(detector.name, 0)
+            if forgotten:
+                emit(happenings.DetectorForgot(detector=detector.name, things=forgotten))
+            self._forgotten[detector.name] = detector.forgotten
+
+    def tell_finding(self, finding: Finding) -> None:
+        """What was found."""
+        self._telemetry.emit(
+            happenings.FindingMade(
+                finding=finding.id,
+                rule=finding.rule.id,
+                kind=finding.kind,
+                severity=finding.severity,
+                scope=finding.entity.scope,
+                value=finding.entity.value,
+                title=finding.title,
+                shadow=finding.shadow,
             )
+        )
+
+    def tell_answers(self, turn: Turn) -> None:
+        """What was decided about what was found."""
+        emit = self._telemetry.emit
         for word in turn.considered:
             emit(happenings.FindingConsidered(finding=word.finding, reason=word.reason))
         for incident in _opened(turn):
@@ -77,11 +91,6 @@ class TurnTeller:
             self._tell_decision(decision)
         for standing in turn.standings:
             emit(upkeep.RuleShadowed(rule=standing.rule or "", reason=standing.reason))
-        for detector in done.detectors:
-            forgotten = detector.forgotten - self._forgotten.get(detector.name, 0)
-            if forgotten:
-                emit(happenings.DetectorForgot(detector=detector.name, things=forgotten))
-            self._forgotten[detector.name] = detector.forgotten
 
     def _tell_piece(self, done: Done, piece: Piece) -> None:
         source = piece.progress.partition

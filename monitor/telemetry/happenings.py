@@ -214,6 +214,20 @@ class FindingConsidered(Happening, frozen=True, kw_only=True):
         meter.add(metrics.CONSIDERED, reason=self.reason)
 
 
+class FindingsAnswered(Happening, frozen=True, kw_only=True):
+    """A turn has answered what other processes found."""
+
+    level: ClassVar[Level] = "debug"
+    findings: int
+    waiting: int
+    out_of_order: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.FINDINGS_WAITING, self.waiting)
+        if self.out_of_order:
+            meter.add(metrics.FINDINGS_OUT_OF_ORDER, self.out_of_order)
+
+
 class DecisionMade(Happening, frozen=True, kw_only=True):
     decision: str
     type: str

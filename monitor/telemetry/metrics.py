@@ -86,6 +86,16 @@ FINDINGS_BY_RULE: Final = _counter("rule_findings", "Findings made, by rule.", "
 FINDINGS_IN_SHADOW: Final = _counter(
     "shadow_findings", "Findings of rules that are being tried, by rule.", "findings", {"rule": None}
 )
+FINDINGS_WAITING: Final = _gauge(
+    "findings_waiting", "Findings of other processes that wait to be answered here.", "findings"
+)
+FINDINGS_OUT_OF_ORDER: Final = _counter(
+    "findings_out_of_order",
+    "Findings answered without waiting longer for a stream that may have earlier ones.",
+    "findings",
+    {},
+)
+STREAMS: Final = _gauge("streams", "Partitions that this process works on.", "partitions")
 INCIDENTS: Final = _counter("incidents_opened", "Incidents opened.", "incidents", {"severity": SEVERITIES})
 DECISIONS: Final = _counter(
     "decisions",

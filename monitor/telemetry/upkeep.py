@@ -53,6 +53,52 @@ class MemoryRelearnt(Happening, frozen=True, kw_only=True):
     turn: int
 
 
+class StreamBegun(Happening, frozen=True, kw_only=True):
+    """A partition is worked on by this process from now on."""
+
+    stream: str
+    epoch: int
+    turn: int
+    streams: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.STREAMS, self.streams)
+
+
+class StreamLeft(Happening, frozen=True, kw_only=True):
+    """A partition is not worked on by this process any more: given up in order, taken away, or failing."""
+
+    stream: str
+    turn: int
+    reason: str
+    streams: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.STREAMS, self.streams)
+
+
+class StreamFailed(Happening, frozen=True, kw_only=True):
+    """A partition cannot be taken up; it is tried again."""
+
+    level: ClassVar[Level] = "warning"
+    stream: str
+    error: str
+
+
+class LeadTaken(Happening, frozen=True, kw_only=True):
+    """Findings are decided by this process from now on."""
+
+    holder: str
+    turn: int
+
+
+class LeadLost(Happening, frozen=True, kw_only=True):
+    """Another process decides about findings; this one stands by."""
+
+    level: ClassVar[Level] = "warning"
+    holder: str
+
+
 class RecoveryDone(Happening, frozen=True, kw_only=True):
     turn: int
     events: int

@@ -1,0 +1,70 @@
+"""Findings of several streams in one order, whichever of them is read sooner: (arrival, id), as soon as no stream can say anything earlier.
+
+A stream can say nothing earlier than it has reached. One that has taken all that was in its log can say nothing earlier than that
+moment. A stream that is neither, because nobody reads it or it is far behind, holds the others up for so long and no longer; what is
+given out of order then is counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from monitor.partitions.leaving import Left
+from monitor.stores import Detected, StreamState
+
+CLOCKS_US: Final = 50_000
+"""By how much the clock of the log may be behind the record's, so that an event appears which arrived before its log was read out."""
+
+PENDING_MAX: Final = 500_000
+"""Findings that wait in memory; more are left in the record until these are answered."""
+
+
+class Order:
+    """What waits to be answered. Times are microseconds."""
+
+    def __init__(self, wait_us_max: int) -> None:
+        self._wait = wait_us_max
+        self._heap: list[tuple[int, str, str, int, int, Left]] = []
+        self._open: dict[tuple[str, int], int] = {}
+        self.loaded: dict[str, int] = {}
+        self.given_up = 0
+        self._last: tuple[int, str] = (0, "")
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._heap) >= PENDING_MAX
+
+    @property
+    def waiting(self) -> int:
+        return len(self._heap)
+
+    def add(self, row: Detected, left: Iterable[Left], now: int) -> None:
+        """What one turn of a stream has left; `now` is when it was heard of."""
+        count = 0
+        for count, one in enumerate(left, 1):  # noqa: B007 - how many it was
+            heapq.heappush(self._heap, (one.order, one.finding.id, row.stream, row.turn, now, one))
+        self.loaded[row.stream] = row.turn
+        if count:
+            self._open[row.stream, row.turn] = count
+
+    def ready(self, streams: Sequence[StreamState], now: int, limit: int) -> tuple[list[Left], list[tuple[str, int]]]:
+        """The next findings in the order, at most so many, and the turns that have none left after these."""
+        horizon = min((max(one.reached, one.read_out - CLOCKS_US) for one in streams), default=0)
+        found: list[Left] = []
+        done = []
+        while self._heap and len(found) < limit:
+            order, key, stream, turn, heard, left = self._heap[0]
+            is_overdue = now - heard >= self._wait
+            if order >= horizon and not is_overdue:
+                break
+            heapq.heappop(self._heap)
+            self.given_up += (order, key) < self._last or order >= horizon
+            self._last = max(self._last, (order, key))
+            found.append(left)
+            self._open[stream, turn] -= 1
+            if not self._open[stream, turn]:
+                del self._open[stream, turn]
+                done.append((stream, turn))
+        return found, done

@@ -1,0 +1,176 @@
+"""One worker: takes the partitions that its group gives it, works on each in turn, and gives up what is taken away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+from monitor.intake import Intake
+from monitor.partitions.pipeline import LogSilent, PartitionPipeline
+from monitor.sources import Source
+from monitor.sources.kafka import Changes
+from monitor.stores import Fenced, StoreError
+from monitor.stores.record import Record
+from monitor.telemetry import Telemetry, upkeep
+
+READ_OUT_S: Final = 0.1
+"""How often it is noted that a quiet partition has been read to its end: findings of others wait for no longer than this on it."""
+
+COMMIT_S: Final = 5.0
+"""How often the log's own service is told how far we are."""
+
+AGAIN_S: Final = 5.0
+"""How long a partition that failed is left alone before it is taken up again."""
+
+
+class Partitions(Protocol):
+    """Who gives partitions and takes them away (`monitor.sources.kafka.group.Group`)."""
+
+    trouble: str | None
+
+    def poll(self, wait_s: float = 0.0) -> Changes: ...
+    def source(self, partition: str) -> Source: ...
+    def release(self, partitions: Sequence[str]) -> None: ...
+    def commit(self, positions: dict[str, int]) -> None: ...
+
+
+class Worker:
+    """Works until told to stop. `open_stream` makes the pipeline of a partition, under a fence of its own."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        open_stream: Callable[[str, Source], PartitionPipeline],
+        store: Record,
+        telemetry: Telemetry,
+        clock: Callable[[], int],
+        stopping: Callable[[], bool],
+        wait_s: float,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._partitions = partitions
+        self._open = open_stream
+        self._store = store
+        self._telemetry = telemetry
+        self._clock = clock
+        self._stopping = stopping
+        self._wait_s = wait_s
+        self._between = between
+        self.streams: dict[str, PartitionPipeline] = {}
+        self.failing: dict[str, str] = {}
+        self._again: dict[str, float] = {}
+        self._read_out_at = self._committed_at = 0.0
+        self._taken: set[str] = set()
+
+    @property
+    def intakes(self) -> Iterator[Intake]:
+        """Those of the partitions at work."""
+        for stream in list(self.streams.values()):
+            yield from stream.intakes
+
+    def run(self) -> None:
+        """Work; raises what cannot be retried."""
+        while not self._stopping():
+            self._between()
+            if not self.look():
+                self._note_read_out()
+                self._change(self._partitions.poll(self._wait_s))
+            self._tell_lag()
+
+    def look(self) -> bool:
+        """Take and give up what the group says, and a turn of each partition that has something; whether one had."""
+        self._change(self._partitions.poll(0.0))
+        return self._work()
+
+    def close(self) -> None:
+        """Give up all that is at work, in order."""
+        for partition in list(self.streams):
+            self._leave(partition, "it was asked to", keep=True)
+
+    def _change(self, changes: Changes) -> None:
+        for partition in changes.lost:
+            self._taken.discard(partition)
+            self._leave(partition, "it was taken away", keep=False)
+        for partition in changes.revoked:
+            self._taken.discard(partition)
+            self._leave(partition, "it is another's", keep=True)
+        if changes.revoked:
+            self._partitions.release(changes.revoked)
+        for partition in changes.assigned:
+            self._taken.add(partition)
+        now = time.monotonic()
+        for partition in sorted(self._taken - self.streams.keys()):
+            if self._again.get(partition, 0.0) <= now and not self._stopping():
+                self._begin(partition)
+
+    def _begin(self, partition: str) -> None:
+        try:
+            stream = self._open(partition, self._partitions.source(partition))
+            stream.recover()
+        except (LogSilent, StoreError) as error:
+            if isinstance(error, StoreError) and not error.retryable and not isinstance(error, Fenced):
+                raise
+            self._fails(partition, str(error))
+            return
+        self.failing.pop(partition, None)
+        self.streams[partition] = stream
+        said = upkeep.StreamBegun(
+            stream=partition, epoch=stream.fence.epoch, turn=stream.turn_number, streams=len(self.streams)
+        )
+        self._telemetry.emit(said)
+
+    def _work(self) -> bool:
+        """A turn of each partition that has something; whether there was one."""
+        worked = False
+        for partition, stream in list(self.streams.items()):
+            before = stream.turn_number
+            try:
+                stream.turn()
+            except Fenced as error:
+                self._leave(partition, str(error), keep=False)
+                self._again[partition] = time.monotonic() + AGAIN_S  # unless the group takes it away, it is ours again
+                continue
+            worked = worked or stream.turn_number > before
+            if self._stopping():
+                break
+        return worked
+
+    def _leave(self, partition: str, reason: str, *, keep: bool) -> None:
+        stream = self.streams.pop(partition, None)
+        if stream is None:
+            return
+        if keep:
+            with suppress(StoreError):  # whoever comes next reads a little more again
+                stream.finish()
+        for intake in stream.intakes:
+            intake.source.close()
+        said = upkeep.StreamLeft(stream=partition, turn=stream.turn_number, reason=reason, streams=len(self.streams))
+        self._telemetry.emit(said)
+
+    def _fails(self, partition: str, error: str) -> None:
+        self.failing[partition] = error
+        self._again[partition] = time.monotonic() + AGAIN_S
+        self._telemetry.emit(upkeep.StreamFailed(stream=partition, error=error))
+
+    def _note_read_out(self) -> None:
+        now = time.monotonic()
+        if now - self._read_out_at < READ_OUT_S or not self.streams:
+            return
+        self._read_out_at = now
+        quiet = [
+            partition
+            for partition, stream in self.streams.items()
+            if all(not intake.has_more and intake.source.lag_bytes == 0 for intake in stream.intakes)
+        ]
+        if quiet:
+            with suppress(StoreError):  # said again soon
+                self._store.read_out(quiet, self._clock())
+
+    def _tell_lag(self) -> None:
+        now = time.monotonic()
+        if now - self._committed_at < COMMIT_S:
+            return
+        self._committed_at = now
+        self._partitions.commit({intake.partition: intake.reached for intake in self.intakes})

@@ -1,0 +1,88 @@
+"""A log of several partitions in memory, and a group that gives them to workers and takes them away as a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from monitor.sources import LINES_MAX, RawBatch, Source
+from monitor.sources.kafka import Changes
+from monitor.sources.messages import Messages
+from monitor.testing.sources import MemorySource
+
+Record = tuple[int, bytes]
+"""When it arrived, in microseconds, and a line with its newline."""
+
+
+class MemoryLog:
+    """Partitions by name; what is in them stays."""
+
+    def __init__(self, partitions: Mapping[str, Iterable[Record]]) -> None:
+        self.partitions = {name: list(records) for name, records in partitions.items()}
+
+    def source(self, partition: str) -> LogSource:
+        """A reader of its own."""
+        return LogSource(partition, self.partitions[partition])
+
+
+class LogSource(MemorySource):
+    """Reads a partition of a `MemoryLog`, which it follows."""
+
+    def __init__(self, partition: str, records: Sequence[Record]) -> None:
+        super().__init__(b"".join(line for _, line in records), partition=partition, follow=True)
+        self.format = "ndjson"
+        self._begins = np.cumsum([0, *(len(line) for _, line in records[:-1])], dtype=np.int64)
+        self._arrivals = np.array([arrived for arrived, _ in records], dtype=np.int64)
+
+    def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:
+        """The next lines, with their arrivals."""
+        raw = super().read(bytes_max, wait_s, lines_max)
+        if raw is None or not raw.data:
+            return raw
+        first, after = np.searchsorted(self._begins, [raw.start, raw.end])
+        positions = self._begins[first:after]
+        return msgspec.structs.replace(
+            raw, messages=Messages(positions - raw.start, positions, self._arrivals[first:after])
+        )
+
+
+class MemoryGroup:
+    """What one worker is given. `assign`, `revoke` and `lose` are the test's."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self.trouble: str | None = None
+        self.released: set[str] = set()
+        self.committed: dict[str, int] = {}
+        self._log = log
+        self._waiting = Changes()
+
+    def assign(self, *partitions: str) -> None:
+        """From the next look on they are this worker's."""
+        self._waiting = self._waiting._replace(assigned=(*self._waiting.assigned, *partitions))
+
+    def revoke(self, *partitions: str) -> None:
+        """They are wanted back."""
+        self._waiting = self._waiting._replace(revoked=(*self._waiting.revoked, *partitions))
+
+    def lose(self, *partitions: str) -> None:
+        """They are another's already."""
+        self._waiting = self._waiting._replace(lost=(*self._waiting.lost, *partitions))
+
+    def poll(self, wait_s: float = 0.0) -> Changes:  # noqa: ARG002 - nobody else is there to wait for
+        """What has changed."""
+        found, self._waiting = self._waiting, Changes()
+        return found
+
+    def source(self, partition: str) -> Source:
+        """A partition's."""
+        return self._log.source(partition)
+
+    def release(self, partitions: Sequence[str]) -> None:
+        """They may be given to others."""
+        self.released.update(partitions)
+
+    def commit(self, positions: dict[str, int]) -> None:
+        """How far it says that it is."""
+        self.committed |= positions
