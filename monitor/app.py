@@ -53,7 +53,6 @@ from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.spooling import spooling_of
-from monitor.stores import LetterBounds
 from monitor.stores.places import Places
 from monitor.stores.record import Request
 from monitor.surroundings import surroundings_of
@@ -158,9 +157,7 @@ def open_daemon(
         places = Places(config.data_dir)
         closing.enter_context(only_one(places.lock))
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
-        letters = config.dead_letters
-        bounds = LetterBounds(rows_max=letters.rows_max, source_bytes_max=letters.source_bytes_max)
-        kept = Kept.open(config.data_dir, bounds, tell_of(config, clock))
+        kept = Kept.of(config, tell_of(config, clock))
         closing.callback(kept.store.close)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))

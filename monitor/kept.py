@@ -12,6 +12,7 @@ from pathlib import Path
 from monitor.config import Config
 from monitor.door import PeopleHash
 from monitor.recall import KEPT
+from monitor.recorded import open_record
 from monitor.sealing import Seal, key_at
 from monitor.stores import LetterBounds
 from monitor.stores.archive import Archive
@@ -51,12 +52,19 @@ class Kept:
     archive: Archive
 
     @staticmethod
+    def of(config: Config, tell: Tell = nothing) -> Kept:
+        """Open or make all that a configuration says; raises `StoreError` or `SealError`."""
+        places = Places(config.data_dir)
+        store = open_record(config, tell=tell)
+        return Kept(places, Seal(key_at(places.seal_key)), store, Archive(places.archive, KEPT))
+
+    @staticmethod
     def open(
         data_dir: Path,
         letter_bounds: LetterBounds = LetterBounds(),  # noqa: B008 - frozen
         tell: Tell = nothing,
     ) -> Kept:
-        """Open or make everything below the data folder; raises `StoreError` or `SealError`.
+        """Open or make everything below a data folder, with its record in SQLite; raises `StoreError` or `SealError`.
 
         Whoever may change decisions gives `tell`, as `tell_of` makes it.
         """

@@ -26,15 +26,15 @@ from monitor.intake.opening import intakes_of, sources_of
 from monitor.intake.timeline import Bounds
 from monitor.pipeline import Pipeline
 from monitor.recall import KEPT
+from monitor.recorded import may_have_record, open_record
 from monitor.registry import Registry
 from monitor.rules.lineup import Lineup
 from monitor.rulings import Rulings
-from monitor.sealing import Seal, key_at
+from monitor.sealing import key_at
 from monitor.settings import settings_of
 from monitor.stores import Progress, Segment, Standing, StandingKind
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
-from monitor.stores.sqlite import sqlite_store
 from monitor.telemetry import Telemetry
 
 DATASET: Final = "event.dataset"
@@ -79,11 +79,11 @@ def past_of(
     """The past of an installation, read beside its daemon. Where there is none, sources can be gone through all the same."""
     places = Places(config.data_dir)
     key = config.people.key
-    if not places.database.is_file():
+    if not may_have_record(config):
         people = PeopleHash(bytes.fromhex(key.get_secret_value()) if key else secrets.token_bytes(32))
         yield Past(config, people, Registry(()), since=since, until=until, dataset=dataset)
         return
-    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    store = open_record(config, read_only=True)
     try:
         mark = store.last_mark()
         yield Past(

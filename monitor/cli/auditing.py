@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -108,15 +110,13 @@ def verify_audit(
 
     Only with anchors is it seen that the end was cut off, or that everything was written anew.
     """
-    path = file if file is not None else _record_file(config, data_dir)
-    if not path.is_file():
-        raise Refused(f"there is no {path}")
     if public_key is not None and anchors is None:
         raise Refused("--public-key is about anchors: name them with --anchors", USAGE)
     if anchors is not None and not anchors.is_file():
         raise Refused(f"there is no {anchors}", USAGE)
     try:
-        verdict, held = _verified(path, anchors, public_key)
+        with _chain(file, config, data_dir) as (entries, installation):
+            verdict, held = _verified(entries, installation, anchors, public_key)
     except ValueError as error:
         raise Refused(str(error)) from None
     write_one(output, _told(verdict, held), _lines(verdict, held))
@@ -124,23 +124,37 @@ def verify_audit(
         leave(FOUND_PROBLEMS)
 
 
-def _record_file(config: Path | None, data_dir: Path | None) -> Path:
-    from monitor.cli.opening import configuration
+@contextmanager
+def _chain(
+    file: Path | None, config: Path | None, data_dir: Path | None
+) -> Iterator[tuple[Iterator[ChainedEntry], str | None]]:
+    """The entries of a file, or of the record that is configured, and the id of the installation where it is known."""
+    from monitor.audit.files import chain_in, installation_in
+    from monitor.cli.opening import configuration, record
     from monitor.stores.places import Places
 
-    return Places(configuration(config, data_dir).data_dir).database
+    found = configuration(config, data_dir) if file is None else None
+    if found is not None and found.store.url:
+        with record(config, data_dir) as opened:
+            yield opened.store.audit_entries(), opened.store.known_installation()
+        return
+    path = file if found is None else Places(found.data_dir).database
+    if path is None or not path.is_file():
+        raise Refused(f"there is no {path}")
+    with chain_in(path) as entries:
+        yield entries, installation_in(path)
 
 
-def _verified(path: Path, anchors: Path | None, public: str | None) -> tuple[AuditVerdict, AnchorVerdict | None]:
+def _verified(
+    entries: Iterator[ChainedEntry], installation: str | None, anchors: Path | None, public: str | None
+) -> tuple[AuditVerdict, AnchorVerdict | None]:
     from monitor.audit import verify
     from monitor.audit.anchors import read_anchors, verify_anchored
-    from monitor.audit.files import chain_in, installation_in
 
-    with chain_in(path) as entries:
-        if anchors is None:
-            return verify(entries), None
-        held = verify_anchored(entries, read_anchors(anchors), public=public, installation=installation_in(path))
-        return held.chain, held
+    if anchors is None:
+        return verify(entries), None
+    held = verify_anchored(entries, read_anchors(anchors), public=public, installation=installation)
+    return held.chain, held
 
 
 def _told(verdict: AuditVerdict, held: AnchorVerdict | None) -> dict[str, Any]:

@@ -73,7 +73,13 @@ def check(
 
 def problems_of(config: Config) -> list[Problem | RuleFault]:
     """What is wrong with the things that a readable configuration names."""
+    store = [*_store(config)]
+    if store:
+        config = config.model_copy(
+            update={"store": type(config.store)()}
+        )  # the rest can be looked at without the record
     return [
+        *store,
         *_sources(config),
         *_rules(config),
         *_playbooks(config),
@@ -81,6 +87,20 @@ def problems_of(config: Config) -> list[Problem | RuleFault]:
         *key_problems(config.data_dir),
         *_listening(config),
     ]
+
+
+def _store(config: Config) -> Iterator[Problem]:
+    """Whether the server that is to keep the record can be reached, and would do."""
+    from monitor.config import Problem
+    from monitor.recorded import standing_of
+    from monitor.stores import StoreError
+
+    if not config.store.url:
+        return
+    try:
+        standing_of(config)
+    except StoreError as error:
+        yield Problem("store.url", str(error), "a database that can keep the record", "see docs/stores.md")
 
 
 def _sources(config: Config) -> Iterator[Problem]:

@@ -98,14 +98,18 @@ def doctor(
 def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Sign]:
     from monitor.cli.checking import problems_of
     from monitor.cli.opening import is_running, record
+    from monitor.recorded import may_have_record, standing_of
     from monitor.stores import StoreError
     from monitor.stores.places import Places
 
-    for problem in problems_of(config):
+    found = problems_of(config)
+    for problem in found:
         yield Sign("configuration", "problem", f"{problem.place}: {problem.found}", problem.remedy)
     yield _kernel()
     places = Places(config.data_dir)
-    if not places.database.is_file():
+    if config.store.url and any(problem.place == "store.url" for problem in found):
+        return
+    if not may_have_record(config):
         yield Sign(
             "data folder",
             "warning",
@@ -115,8 +119,12 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
         return
     running = is_running(config.data_dir)
     yield Sign("daemon", "ok", "runs" if running else "does not run")
-    yield _disk(config.data_dir)
-    yield _database(places.database, deep=deep)
+    if config.data_dir.is_dir():
+        yield _disk(config.data_dir)
+    if config.store.url:
+        yield Sign("database", "ok", standing_of(config))
+    else:
+        yield _database(places.database, deep=deep)
     try:
         with record(file, data_dir) as opened:
             looks: list[Callable[[], Iterator[Sign]]] = [
@@ -133,13 +141,13 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                 lambda: _spool(opened, config),
                 lambda: _suspended(opened, running=running),
                 lambda: _stopped(opened),
-                lambda: _audit(places.database),
+                lambda: _audit(opened),
                 lambda: _anchors(opened, running=running),
             ]
             for look in looks:
                 yield from look()
     except StoreError as error:
-        yield _refused(places.database, error)
+        yield Sign("database", "problem", str(error)) if config.store.url else _refused(places.database, error)
 
 
 def _refused(database: Path, error: Exception) -> Sign:
@@ -391,7 +399,8 @@ def _spool(opened: Opened, config: Config) -> Iterator[Sign]:
 def _clocks(opened: Opened) -> Iterator[Sign]:
     """Whether this machine's clock was ever ahead of what it is now."""
     now = now_us()
-    written = opened.places.database.stat().st_mtime_ns // 1000
+    database = opened.places.database
+    written = database.stat().st_mtime_ns // 1000 if database.is_file() else 0
     newest = max((entry.entry.time for entry in opened.store.audit_entries()), default=0)
     ahead = max(written, newest) - now
     if ahead > SKEW_US:
@@ -401,10 +410,12 @@ def _clocks(opened: Opened) -> Iterator[Sign]:
         yield Sign("clock", "ok", "not behind what was written")
 
 
-def _audit(database: Path) -> Iterator[Sign]:
+def _audit(opened: Opened) -> Iterator[Sign]:
+    from monitor.audit import verify
     from monitor.audit.files import verify_file
 
-    verdict = verify_file(database)
+    in_file = not opened.config.store.url
+    verdict = verify_file(opened.places.database) if in_file else verify(opened.store.audit_entries())
     if verdict.broken is not None:
         yield Sign(
             "audit",

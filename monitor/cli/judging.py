@@ -34,11 +34,11 @@ from monitor.counting import counted
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.recall import KEPT
+from monitor.recorded import may_have_record, open_record
 from monitor.registry import Registry
-from monitor.sealing import Seal, key_at
+from monitor.sealing import key_at
 from monitor.sources import RawBatch
 from monitor.stores.places import Places
-from monitor.stores.sqlite import sqlite_store
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -145,10 +145,9 @@ def rows_of(given: Given, needs: frozenset[str], config: Config) -> pl.DataFrame
 
 def _records(config: Config) -> list[AppRecord]:
     """The installation's registry; an empty one where there is no installation."""
-    places = Places(config.data_dir)
-    if not places.database.is_file():
+    if not may_have_record(config):
         return []
-    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)))
+    store = open_record(config, read_only=True)
     try:
         return list(store.apps())
     finally:

@@ -42,6 +42,8 @@ def backup(
         raise Refused(f"{target} is there already: name another file, or replace it with --force")
     with record(config, data_dir) as opened:
         folder = opened.config.data_dir
+        if opened.config.store.url:
+            raise Refused(_with_postgresql(opened.config.store.url, folder))
         after = "with the keys" if keys else "without the keys"
         entry = AuditEntry(
             time=now_us(), actor=actor(), action="backup.make", subject=str(target), reason="asked for", after=after
@@ -52,6 +54,15 @@ def backup(
     without = "" if keys else ", without the keys"
     say(
         f"{target}: {counted(len(made.members), 'file')}, {counted(made.bytes, 'byte')}, up to turn {made.last_turn}{without}."
+    )
+
+
+def _with_postgresql(url: str, folder: Path) -> str:
+    """What to do where the record is in PostgreSQL, whose own programs copy it best."""
+    copied = f"cp -an {folder.absolute()}/. COPY"
+    return (
+        "the record is in PostgreSQL, and is backed up by its own means. What lies in the data folder is copied before and after it, "
+        f"so that all is there that the record names:\n  {copied}\n  pg_dump --format=custom --file=record.dump '{url}'\n  {copied}"
     )
 
 

@@ -100,22 +100,20 @@ def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> I
     """Open the record: only to look at where nothing can be written. Only with `make` is one made where there is none yet."""
     from monitor.clock import now_us
     from monitor.enforcers.telling import tell_of
-    from monitor.sealing import Seal, key_at
+    from monitor.recorded import may_have_record, open_record
     from monitor.stores.places import Places
-    from monitor.stores.sqlite import sqlite_store
 
     config = configuration(path, data_dir)
     places = Places(config.data_dir)
     if config.data_dir.is_file():
         raise Refused(f"{config.data_dir} is a file; a folder is expected")
-    if not make and not places.database.is_file():
+    if not make and not may_have_record(config):
         raise Refused(
             f"there is nothing in {config.data_dir.absolute()} yet. Begin with `miniwatch run --source file:EVENTS.ndjson "
             "--until-end`, or name another folder with --data-dir"
         )
-    seal = Seal(key_at(places.seal_key))
-    read_only = not make and not os.access(config.data_dir, os.W_OK)
-    store = sqlite_store(places.database, seal=seal, read_only=read_only, tell=tell_of(config, now_us))
+    read_only = not make and not config.store.url and not os.access(config.data_dir, os.W_OK)
+    store = open_record(config, read_only=read_only, tell=tell_of(config, now_us))
     try:
         yield Opened(config, places, store)
     finally:

@@ -260,15 +260,12 @@ def _ask_or_do(opened: Opened, kind: str, subject: str, reason: str) -> None:
 @contextmanager
 def _packs(config: Config) -> Iterator[SqlStore | None]:
     """The record, where there is one; else there are no packs yet."""
-    from monitor.sealing import Seal, key_at
-    from monitor.stores.places import Places
-    from monitor.stores.sqlite import sqlite_store
+    from monitor.recorded import may_have_record, open_record
 
-    places = Places(config.data_dir)
-    if not places.database.is_file():
+    if not may_have_record(config):
         yield None
         return
-    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    store = open_record(config, read_only=True)
     try:
         yield store
     finally:

@@ -261,9 +261,9 @@ def _in_shadow(config: Path | None, data_dir: Path | None) -> dict[str, str]:
     from monitor.cli.opening import configuration, record
     from monitor.clock import now_us
     from monitor.listing.in_force import shadowed_rules
-    from monitor.stores.places import Places
+    from monitor.recorded import may_have_record
 
-    if not Places(configuration(config, data_dir).data_dir).database.is_file():
+    if not may_have_record(configuration(config, data_dir)):
         return {}
     with record(config, data_dir) as opened:
         return shadowed_rules(opened.store, now_us())

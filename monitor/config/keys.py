@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from monitor.config.listening import HttpKeys
 from monitor.config.receivers import AuditKeys, EnforcerKeys, ReceiverKeys, WebhookKeys
+from monitor.config.storing import StoreKeys
 from monitor.config.values import (
     GIB,
     KIB,
@@ -298,6 +299,7 @@ class AllKeys(Keys):
     guards: GuardKeys = GuardKeys()
     maintenance: Annotated[tuple[MaintenanceKeys, ...], Field(max_length=100)] = ()
     retention: RetentionKeys = RetentionKeys()
+    store: StoreKeys = StoreKeys()
     snapshots: SnapshotKeys = SnapshotKeys()
     http: HttpKeys = HttpKeys()
     webhooks: tuple[WebhookKeys, ...] = ()

@@ -139,7 +139,7 @@ def from_pydantic(error: ErrorDetails, place: str) -> Problem:
         return Problem(place, "nothing", _TYPES["missing"], f"add {path[-1]} = …")
     cause = (error.get("ctx") or {}).get("error")
     if isinstance(cause, RefusedValueError):
-        return Problem(place, found, cause.expected, cause.remedy)
+        return Problem(place, SECRET if cause.is_secret else found, cause.expected, cause.remedy)
     default = None if field is None or field.is_required() else field.default
     plain = default is not None and not isinstance(default, Keys)
     remedy = f"correct it, or remove the key to use the default, {shown(default)}" if plain else "correct it"

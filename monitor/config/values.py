@@ -13,12 +13,13 @@ GIB: Final = 1024 * MIB
 
 
 class RefusedValueError(ValueError):
-    """A value of the right type that cannot be accepted: what is expected instead, and what to do."""
+    """A value of the right type that cannot be accepted: what is expected instead, and what to do. One that may hold a secret is not shown."""
 
-    def __init__(self, expected: str, remedy: str) -> None:
+    def __init__(self, expected: str, remedy: str, *, is_secret: bool = False) -> None:
         super().__init__(expected)
         self.expected = expected
         self.remedy = remedy
+        self.is_secret = is_secret
 
 
 class Keys(BaseModel):

@@ -21,12 +21,11 @@ from monitor.packs.manifest import PackRefused
 from monitor.packs.shelf import Shelf, Stage
 from monitor.packs.unpacking import unpacked
 from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_playbooks
+from monitor.recorded import may_have_record, open_record
 from monitor.rules import LoadedRules, RuleFolder, RuleSettings, builtin_folder, closure, load_rules
 from monitor.rules.cache import RuleCache, placeless
-from monitor.sealing import Seal, key_at
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow
-from monitor.stores.sqlite import sqlite_store
 from playbooks.ladder import Playbook
 
 NO_RULES: Final = LoadedRules()
@@ -155,11 +154,10 @@ def playbooks_of(config: Config) -> LoadedPlaybooks:
 @contextmanager
 def _shelf_of(config: Config, cache: RuleCache | None = None) -> Iterator[tuple[Installed, Shelf]]:
     """The packs of an installation, seen beside its daemon; none where no key is trusted, or nothing is there yet."""
-    places = Places(config.data_dir)
-    if not config.packs.trusted_keys or not places.database.is_file():
+    if not config.packs.trusted_keys or not may_have_record(config):
         yield Installed(config, lambda _digest: None, cache), Shelf(())
         return
-    store = sqlite_store(places.database, seal=Seal(key_at(places.seal_key)), read_only=True)
+    store = open_record(config, read_only=True)
     try:
         yield Installed(config, store.pack_content, cache), Shelf(store.packs())
     finally:

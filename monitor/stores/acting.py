@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from detectors.finding import Entity, Finding
 from monitor.audit import AuditEntry
 from monitor.stores import AppRecord, Message, Standing, deciding, granting, reading, standings, tables
 from monitor.stores.appeals import Appeal, appeal_of, appeals_against, open_appeals, put_appeal
+from monitor.stores.dialects import DocumentSays
 from monitor.stores.outgoing import put_messages
 from monitor.stores.record import NotFound, Record
 from monitor.stores.rows import document, incident_row, of_entities, put
@@ -119,8 +120,8 @@ class Acting:
         columns = tables.apps.c
         newest = select(columns.app_id, func.max(columns.as_of).label("as_of")).where(columns.as_of <= now)
         latest = newest.group_by(columns.app_id).subquery()
-        of_developer = func.json_extract(columns.document, "$.developer_id") == developer
-        is_protected = func.json_extract(columns.document, "$.protected") == 1
+        of_developer = DocumentSays(columns.document, "developer_id", developer)
+        is_protected = or_(*(DocumentSays(columns.document, "protected", true) for true in ("1", "true")))
         wanted = select(columns.app_id).join(
             latest, (columns.app_id == latest.c.app_id) & (columns.as_of == latest.c.as_of)
         )

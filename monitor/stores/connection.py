@@ -29,15 +29,15 @@ class Database(ABC):
         """A transaction that sees one committed state; raises `TooSlow` when it takes longer than it may."""
 
     @contextmanager
-    def writing(self, kind: str, line: str = "") -> Iterator[Connection]:
-        """A transaction that is committed at the end, or undone by any error. Listeners hear of commits.
+    def writing(self, kind: str, line: str = "", *, heard: bool = True) -> Iterator[Connection]:
+        """A transaction that is committed at the end, or undone by any error. Listeners hear of commits, those of other processes if `heard`.
 
         Of one `line` at most one is under way, and each sees what those before it have committed. Where the database can,
         those of other lines go on beside: what they write must not depend on one another. Decisions, the audit and all
         that is counted in one order are of the line without a name.
         """
         with self.told():
-            with self.begun(line) as connection:
+            with self.begun(line, heard=heard) as connection:
                 yield connection
                 boundary(f"commit:{kind}")
             boundary(f"commit:{kind}:done")
@@ -45,8 +45,8 @@ class Database(ABC):
             listener()
 
     @abstractmethod
-    def begun(self, line: str) -> AbstractContextManager[Connection]:
-        """A transaction to write in that has the line for itself, committed at the end."""
+    def begun(self, line: str, *, heard: bool) -> AbstractContextManager[Connection]:
+        """A transaction to write in that has the line for itself, committed at the end; listeners of other processes hear of it if `heard`."""
 
     @abstractmethod
     def told(self) -> AbstractContextManager[None]:
@@ -60,9 +60,13 @@ class Database(ABC):
         """Have a listener called after every commit."""
         self.listeners.append(listener)
 
+    def upgrading(self) -> AbstractContextManager[Connection]:
+        """A transaction to change the schema in, which has all lines for itself."""
+        return self.writing("schema")
+
     @abstractmethod
-    def migrated(self, connection: Connection) -> None:
-        """Called within the transaction of migrations, after them."""
+    def examine(self, connection: Connection) -> None:
+        """Raise `StoreError` where the server cannot keep a record."""
 
     def close(self) -> None:
         self.engine.dispose()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, select, true
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, func, select, true
 
 from monitor.decoders import DeadLetter
 from monitor.sealing import Seal
 from monitor.stores import LetterBounds, Turn, tables
+from monitor.stores.dialects import insert
 from monitor.stores.record import LetterAccount
 from monitor.stores.rows import Row, put
 
@@ -19,9 +20,14 @@ ROW_BYTES: Final = 200
 """What a dead letter takes on disk beside its sealed bytes, about."""
 
 
-def dead_letter_id(turn: int, ordinal: int) -> str:
-    """The id of a dead letter: its turn and its place there; ids sort as the letters came."""
-    return f"{turn:09d}-{ordinal:05d}"
+STREAM_DIGITS: Final = 12
+"""So much of a stream's digest tells its dead letters from those of others."""
+
+
+def dead_letter_id(turn: int, ordinal: int, stream: str = "") -> str:
+    """The id of a dead letter: its turn, its place there, and its stream; of one stream, ids sort as the letters came."""
+    key = f"{turn:09d}-{ordinal:05d}"
+    return f"{key}-{sha256(stream.encode()).hexdigest()[:STREAM_DIGITS]}" if stream else key
 
 
 def dead_letter_context(key: str) -> str:
@@ -75,13 +81,13 @@ def forget(connection: Connection, before: int) -> int:
 
 _SUMS: Final = (
     func.count(),
-    func.coalesce(func.sum(tables.dead_letters.c.lines), 0),
-    func.coalesce(func.sum(func.length(tables.dead_letters.c.sealed) + ROW_BYTES), 0),
+    cast(func.coalesce(func.sum(tables.dead_letters.c.lines), 0), BigInteger),
+    cast(func.coalesce(func.sum(func.length(tables.dead_letters.c.sealed) + ROW_BYTES), 0), BigInteger),
 )
 
 
 def _row(turn: Turn, ordinal: int, letter: DeadLetter, seal: Seal) -> Row:
-    key = dead_letter_id(turn.number, ordinal)
+    key = dead_letter_id(turn.number, ordinal, turn.stream)
     return {
         "id": key,
         "turn": turn.number,
@@ -100,7 +106,7 @@ def _row(turn: Turn, ordinal: int, letter: DeadLetter, seal: Seal) -> Row:
 
 def _add(connection: Connection, added: Sequence[LetterAccount]) -> None:
     table = tables.dead_letter_accounts
-    statement = insert(table)
+    statement = insert(connection, table)
     sums = {column.name: column + statement.excluded[column.name] for column in table.columns if not column.primary_key}
     connection.execute(
         statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=sums),

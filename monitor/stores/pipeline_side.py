@@ -26,7 +26,7 @@ from monitor.stores import (
 )
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter
-from monitor.stores.turn import LAST_TIME, is_committed, last_turn, write_turn
+from monitor.stores.turn import LAST_TIME, is_committed, last_turn, line_of, write_turn
 from playbooks.decision import Decision
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -82,16 +82,15 @@ class PipelineSide:
 
         After an error the same turn may be given again: had it been committed before the error came, nothing happens.
         """
-        if turn is self._uncertain:
-            with self._database.reading() as connection:
-                if is_committed(connection, turn):
-                    self._uncertain = None
-                    return
-        self._uncertain = turn
-        with self._database.writing("turn") as connection:
-            write_turn(connection, turn, self._seal, self._letter_bounds, self._tell)
-            for standing in turn.standings:
-                standings.add_standing(connection, standing)
+        line = line_of(turn)
+        with self._database.writing("turn", line, heard=not line or bool(turn.detected)) as connection:
+            is_there = turn is self._uncertain and is_committed(connection, turn)
+            self._uncertain = None
+            if not is_there:
+                write_turn(connection, turn, self._seal, self._letter_bounds, self._tell)
+                for standing in turn.standings:
+                    standings.add_standing(connection, standing)
+            self._uncertain = turn  # from here on: what is refused before is surely not committed
         self._uncertain = None
 
     def known_findings(self, ids: Collection[str]) -> set[str]:

@@ -96,8 +96,8 @@ def put_pulls(connection: Connection, told: Sequence[Pull]) -> None:
     """Note how far clients have been told, and forget those that have not asked for longest where there are too many."""
     put(connection, tables.pulls, [flat_row(one) for one in told])
     columns = tables.pulls.c
-    oldest = select(columns.client).order_by(columns.time.desc(), columns.client).offset(PULLS_MAX).limit(-1)
-    connection.execute(delete(tables.pulls).where(columns.client.in_(oldest)))
+    newest = select(columns.client).order_by(columns.time.desc(), columns.client).limit(PULLS_MAX)
+    connection.execute(delete(tables.pulls).where(columns.client.not_in(newest)))
 
 
 def _select(scopes: Scopes) -> Select[Any]:

@@ -78,10 +78,14 @@ class ReceiverSide:
         with self._database.writing("pulls") as connection:
             pulling.put_pulls(connection, told)
 
+    def known_installation(self) -> str | None:
+        """The id of this record's installation; None while it has none."""
+        with self._database.reading() as connection:
+            return anchored.installation(connection)
+
     def installation(self) -> str:
         """The id of this record's installation, made at the first call."""
-        with self._database.reading() as connection:
-            known = anchored.installation(connection)
+        known = self.known_installation()
         if known is not None:
             return known
         with self._database.writing("anchor") as connection:

@@ -9,10 +9,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, or_, select
-from sqlalchemy.dialects.sqlite import Insert, insert
 
 from detectors.finding import Entity, Finding, Scope
 from monitor.stores import Message, Standing, StandingKind
+from monitor.stores.dialects import Insert, insert_for
 from monitor.stores.record import Delivery, DeliveryState
 from playbooks.decision import Considered, Decision, Mode, Reason
 from playbooks.incident import Incident
@@ -20,7 +20,7 @@ from playbooks.risk import Risk
 from playbooks.waiting import WAITING, until
 
 VALUES_MAX: Final = 900
-"""Values named in one statement: below what any build of SQLite takes."""
+"""Values named in one statement: below what any database takes."""
 
 Row = dict[str, Any]
 _Document = TypeVar("_Document", Finding, Incident, Decision)
@@ -41,26 +41,26 @@ def chunks(items: Iterable[_Item], size: int = VALUES_MAX) -> Iterator[list[_Ite
 def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key is there replaces the row that has it."""
     if rows:
-        connection.execute(_replacing(table), rows)
+        connection.execute(_replacing(connection.dialect.name, table), rows)
 
 
 def put_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key is there already changes nothing."""
     if rows:
-        connection.execute(_keeping(table), rows)
+        connection.execute(_keeping(connection.dialect.name, table), rows)
 
 
 @cache
-def _replacing(table: Table) -> Insert:
+def _replacing(dialect: str, table: Table) -> Insert:
     """The statement of `put`: making it anew at every turn took a third of the time of a commit."""
-    statement = insert(table)
+    statement = insert_for(dialect, table)
     replaced = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=replaced)
 
 
 @cache
-def _keeping(table: Table) -> Insert:
-    return insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+def _keeping(dialect: str, table: Table) -> Insert:
+    return insert_for(dialect, table).on_conflict_do_nothing(index_elements=list(table.primary_key))
 
 
 def of_entities(table: Table, entities: Collection[Entity]) -> Iterator[ColumnElement[bool]]:

@@ -24,13 +24,31 @@ def upgrade(database: Database) -> None:
     left as they are.
     """
     with database.reading() as connection:  # looking needs no lock
+        database.examine(connection)
         if _revision(connection) == LATEST:
             return
-    with database.writing("schema") as connection:
+    with database.upgrading() as connection:
         found = _revision(connection)  # asked again: another process may have been first
         if found != LATEST:
             _migrate(connection, found)
-            database.migrated(connection)
+
+
+def revision_of(database: Database) -> str | None:
+    """The schema's version, None where there are no tables yet; raises `StoreError` where `upgrade` would refuse."""
+    with database.reading() as connection:
+        database.examine(connection)
+        found = _revision(connection)
+    if found is not None and found > LATEST:
+        raise _newer(found)
+    return found
+
+
+def _newer(found: str) -> StoreError:
+    return StoreError(
+        f"this database has schema {found}, made by a newer Miniwatch; this one knows schemas up to {LATEST}. "
+        "Install the newer version, or restore a backup made with this one",
+        retryable=False,
+    )
 
 
 def _revision(connection: Connection) -> str | None:
@@ -40,7 +58,7 @@ def _revision(connection: Connection) -> str | None:
         return None
     if "alembic_version" not in names:
         raise StoreError(
-            f"this database belongs to another program: it has the tables {', '.join(names[:5])} and no version of ours",
+            f"this database belongs to another program: it has the tables {', '.join(sorted(names)[:5])} and no version of ours",
             retryable=False,
         )
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -53,11 +71,7 @@ def _migrate(connection: Connection, found: str | None) -> None:
     configuration = migrations()
     known = {script.revision for script in ScriptDirectory.from_config(configuration).walk_revisions()}
     if found is not None and found not in known:
-        raise StoreError(
-            f"this database has schema {found}, made by a newer Miniwatch; this one knows schemas up to {LATEST}. "
-            "Install the newer version, or restore a backup made with this one",
-            retryable=False,
-        )
+        raise _newer(found)
     configuration.attributes["connection"] = connection
     command.upgrade(configuration, "head")
 

@@ -91,15 +91,15 @@ class SqliteDatabase(Database):
                 yield connection
 
     @contextmanager
-    def begun(self, line: str) -> Iterator[Connection]:  # noqa: ARG002 - there is one line, the file's
+    def begun(self, line: str, *, heard: bool) -> Iterator[Connection]:  # noqa: ARG002 - one line, the file's, and nobody hears
         with self._writes.begin() as connection:
             yield connection
 
     def clock(self, connection: Connection, now: int) -> int:  # noqa: ARG002 - all who write are on one machine
         return now
 
-    def migrated(self, connection: Connection) -> None:
-        """The migrations have done all."""
+    def examine(self, connection: Connection) -> None:
+        """SQLite comes with the program."""
 
     @contextmanager
     def told(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The tables of the record: one schema for SQLite now and PostgreSQL later.
+"""The tables of the record: one schema for SQLite and PostgreSQL.
 
 Times are microseconds since 1970 UTC. Rows of findings, incidents and decisions keep the whole struct as JSON in
 `document`; the columns beside it are what lists filter by.
@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, SmallInteger, Table
+
+from monitor.stores.dialects import Words
 
 metadata: Final = MetaData(naming_convention={"pk": "pk_%(table_name)s", "ix": "ix_%(table_name)s_%(column_0_N_name)s"})
 
 
-def _key(name: str, of: type = Text) -> Column[object]:
+def _key(name: str, of: type = Words) -> Column[object]:
     return Column(name, of, primary_key=True, autoincrement=False)
 
 
 def _text(*names: str) -> list[Column[object]]:
-    return [Column(name, Text, nullable=False) for name in names]
+    return [Column(name, Words, nullable=False) for name in names]
 
 
 def _maybe(*names: str) -> list[Column[object]]:
-    return [Column(name, Text, nullable=True) for name in names]
+    return [Column(name, Words, nullable=True) for name in names]
 
 
 def _whole(*names: str) -> list[Column[object]]:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, select, update
 
-from detectors.finding import Finding, merge
 from monitor.audit import GENESIS, AuditEntry, chain
 from monitor.sealing import Seal
 from monitor.stores import Control, LetterBounds, Overtaken, StaleTurn, Turn, tables
 from monitor.stores.changes import of_turn
 from monitor.stores.deciding import RULINGS, Tell, counter, put_decisions
+from monitor.stores.finding_parts import put_findings
 from monitor.stores.leases import check_fence
 from monitor.stores.letters import put_letters
 from monitor.stores.outgoing import put_messages
 from monitor.stores.rows import (
     Row,
     considered_row,
-    documents,
-    finding_row,
     flat_row,
     incident_row,
     put,
@@ -48,6 +46,21 @@ def is_committed(connection: Connection, turn: Turn) -> bool:
     return last_turn(connection, turn.stream) == turn.number
 
 
+def line_of(turn: Turn) -> str:
+    """The line of a turn's transaction: its own where it writes nothing that depends on what other streams write."""
+    counted = (
+        turn.controls,
+        turn.risks,
+        turn.incidents,
+        turn.decisions,
+        turn.considered,
+        turn.messages,
+        turn.audit,
+        turn.standings,
+    )
+    return turn.stream if not any(counted) else ""
+
+
 def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds, tell: Tell) -> None:
     """Write all of a turn; raises `Fenced`, `StaleTurn` when its number is not above the last, and `Overtaken`."""
     check_fence(connection, turn.fence, keep=True)
@@ -62,7 +75,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
     put_letters(connection, turn, seal, letters)
-    put(connection, tables.findings, [finding_row(finding) for finding in _merged(connection, turn.findings)])
+    put_findings(connection, turn.findings)
     put(connection, tables.risks, [risk_row(risk) for risk in turn.risks])
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
     put_decisions(connection, turn.decisions, tell)
@@ -117,20 +130,6 @@ def audit_head(connection: Connection) -> tuple[int, str]:
     newest = select(columns.seq, columns.hash).order_by(columns.seq.desc()).limit(1)
     row = connection.execute(newest).one_or_none()
     return (int(row.seq), str(row.hash)) if row is not None else (0, GENESIS)
-
-
-def merged(stored: Iterable[Finding], parts: Sequence[Finding]) -> list[Finding]:
-    """The parts joined to what is stored of the same findings, and to one another, in their order."""
-    whole = {finding.id: finding for finding in stored}
-    for part in parts:
-        earlier = whole.get(part.id)
-        whole[part.id] = merge(earlier, part) if earlier else part
-    return list(whole.values())
-
-
-def _merged(connection: Connection, parts: Sequence[Finding]) -> list[Finding]:
-    keys = {part.id for part in parts}
-    return merged(documents(connection, Finding, tables.findings, keys), parts)
 
 
 def _control_row(turn: Turn, control: Control) -> Row:

@@ -14,7 +14,9 @@ def upgrade() -> None:
         standings.add_column(sa.Column("begins", sa.BigInteger(), nullable=False, server_default="0"))
     with op.batch_alter_table("decisions") as decisions:
         decisions.add_column(sa.Column("reason", sa.Text(), nullable=False, server_default=""))
-    op.execute("UPDATE decisions SET reason = json_extract(document, '$.reason')")
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    said = "json_extract(document, '$.reason')" if is_sqlite else "CAST(document AS json) ->> 'reason'"
+    op.execute(f"UPDATE decisions SET reason = {said}")  # noqa: S608 - ours
     op.create_index("ix_decisions_reason_time", "decisions", ["reason", "time"])
     op.create_table(
         "rules_since",

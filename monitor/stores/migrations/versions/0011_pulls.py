@@ -20,9 +20,9 @@ def upgrade() -> None:
         sa.Column("time", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("client", name="pk_pulls"),
     )
-    floor = "(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'decision_floor')"
+    floor = "(SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'decision_floor')"
     op.execute(f"UPDATE decisions SET changed = changed + {floor} WHERE changed <= {floor}")  # noqa: S608 - ours
     op.execute(
         "UPDATE meta SET value = (SELECT CAST(max(changed) AS TEXT) FROM decisions) WHERE key = 'decision_change' "
-        "AND (SELECT max(changed) FROM decisions) > CAST(value AS INTEGER)"
+        "AND (SELECT max(changed) FROM decisions) > CAST(value AS BIGINT)"
     )

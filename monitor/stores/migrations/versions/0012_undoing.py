@@ -27,7 +27,8 @@ def upgrade() -> None:
         considered.add_column(sa.Column("place", sa.BigInteger(), nullable=False, server_default="0"))
         considered.add_column(sa.Column("clock", sa.BigInteger(), nullable=False, server_default="0"))
         considered.add_column(sa.Column("mode", sa.Text(), nullable=False, server_default="live"))
-    op.execute("UPDATE considered SET place = rowid")  # in the order in which they were written
+    if op.get_bind().dialect.name == "sqlite":  # no other database has a record that is so old
+        op.execute("UPDATE considered SET place = rowid")  # in the order in which they were written
     op.execute(
         "UPDATE considered SET clock = coalesce("
         "(SELECT min(time) FROM decisions WHERE decisions.id = considered.decision AND decisions.finding = considered.finding), "

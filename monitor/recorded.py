@@ -1,0 +1,65 @@
+"""The record of an installation, wherever its configuration says that it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monitor.config import Config
+from monitor.sealing import Seal, key_at
+from monitor.stores import LetterBounds
+from monitor.stores.connection import Database
+from monitor.stores.deciding import Tell, nothing
+from monitor.stores.places import Places
+from monitor.stores.sql import SqlStore
+from monitor.stores.sqlite import BUSY_TIMEOUT_S, SqliteDatabase
+
+if TYPE_CHECKING:
+    from monitor.stores.postgresql import PostgresqlDatabase
+
+
+def may_have_record(config: Config) -> bool:
+    """Whether there is a record, as far as one can tell without asking a server."""
+    return bool(config.store.url) or Places(config.data_dir).database.is_file()
+
+
+def open_record(config: Config, *, read_only: bool = False, tell: Tell = nothing) -> SqlStore:
+    """Open the record, or make it; raises `StoreError` or `SealError`. Whoever may change decisions gives `tell`, as `tell_of` makes it."""
+    letters = config.dead_letters
+    return SqlStore(
+        _database(config, read_only=read_only),
+        seal=Seal(key_at(Places(config.data_dir).seal_key)),
+        letter_bounds=LetterBounds(rows_max=letters.rows_max, source_bytes_max=letters.source_bytes_max),
+        tell=tell,
+    )
+
+
+def standing_of(config: Config) -> str:
+    """What the server that keeps the record has of it; raises `StoreError` where a daemon could not work with it. Changes nothing."""
+    from monitor.stores.postgresql_standing import standing  # noqa: PLC0415 - SQLite needs none of it
+
+    database = _postgresql(config, read_only=False)
+    try:
+        return standing(database)
+    finally:
+        database.close()
+
+
+def _database(config: Config, *, read_only: bool) -> Database:
+    if config.store.url:
+        return _postgresql(config, read_only=read_only)
+    return SqliteDatabase(Places(config.data_dir).database, BUSY_TIMEOUT_S, read_only=read_only)
+
+
+def _postgresql(config: Config, *, read_only: bool) -> PostgresqlDatabase:
+    from monitor.stores.postgresql import PostgresqlAt, PostgresqlDatabase  # noqa: PLC0415 - SQLite needs none of it
+
+    keys = config.store
+    at = PostgresqlAt(
+        url=keys.url,
+        password=keys.password.get_secret_value() if keys.password is not None else "",
+        connections_max=keys.connections_max,
+        connect_s_max=keys.connect_s_max,
+        lock_s_max=keys.lock_s_max,
+        statement_s_max=keys.statement_s_max,
+    )
+    return PostgresqlDatabase(at, read_only=read_only)

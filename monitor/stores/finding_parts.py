@@ -1,0 +1,53 @@
+"""Parts of findings joined to what is stored of them, within the transaction given, also where others write parts of the same beside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from sqlalchemy import Connection, select
+
+from detectors.finding import Finding, merge
+from monitor.stores import tables
+from monitor.stores.dialects import POSTGRESQL, insert
+from monitor.stores.rows import chunks, document, finding_row, put
+
+
+def put_findings(connection: Connection, parts: Sequence[Finding]) -> None:
+    """Write what was seen of findings in a turn, joined to what there is of the same."""
+    if not parts:
+        return
+    new = _put_new(connection, parts) if connection.dialect.name == POSTGRESQL else frozenset()
+    known = [part for part in parts if part.id not in new]
+    stored = _stored(connection, {part.id for part in known})
+    put(connection, tables.findings, [finding_row(one) for one in _in_order(merged(stored, known))])
+
+
+def merged(stored: Iterable[Finding], parts: Sequence[Finding]) -> list[Finding]:
+    """The parts joined to what is stored of the same findings, and to one another, in their order."""
+    whole = {finding.id: finding for finding in stored}
+    for part in parts:
+        earlier = whole.get(part.id)
+        whole[part.id] = merge(earlier, part) if earlier else part
+    return list(whole.values())
+
+
+def _put_new(connection: Connection, parts: Sequence[Finding]) -> frozenset[str]:
+    """Insert what is not there, and say which that was. What another transaction inserts just now is waited for: it is there then."""
+    table = tables.findings
+    adding = insert(connection, table).on_conflict_do_nothing(index_elements=[table.c.id]).returning(table.c.id)
+    rows = [finding_row(one) for one in _in_order(merged((), parts))]
+    return frozenset(connection.execute(adding, rows).scalars())
+
+
+def _stored(connection: Connection, keys: Collection[str]) -> Iterator[Finding]:
+    """What is stored of findings, which nobody else changes before this transaction ends."""
+    columns = tables.findings.c
+    for chunk in chunks(sorted(keys)):
+        wanted = select(columns.document).where(columns.id.in_(chunk)).order_by(columns.id).with_for_update()
+        for text in connection.execute(wanted).scalars():
+            yield document(Finding, text)
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """As everybody writes them: two that write the same never wait for one another."""
+    return sorted(findings, key=lambda one: one.id)

@@ -1,0 +1,262 @@
+"""The record in a real PostgreSQL: the same laws as in SQLite, and what only a server can do to it."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from cutting import Cutting
+from sqlalchemy import select, text
+
+from detectors.finding import Entity, Scope
+from monitor.audit import verify
+from monitor.sealing import Seal
+from monitor.stores import AppRecord, Mark, Progress, StoreError, Turn
+from monitor.stores.finding_parts import put_findings
+from monitor.stores.postgresql import PostgresqlAt, PostgresqlDatabase
+from monitor.stores.postgresql_standing import standing
+from monitor.stores.record import Query, TooSlow
+from monitor.stores.sql import SqlStore
+from monitor.stores.tables import metadata
+from monitor.testing import check_store, store_state, stored_decision, stored_finding, whole_turn
+
+HOUR_S = 3600.0
+
+
+def database_at(url, **more):
+    return PostgresqlDatabase(PostgresqlAt(url=url, **more))
+
+
+def opened(url, **more):
+    return SqlStore(database_at(url, **more), seal=Seal(bytes(32)))
+
+
+@pytest.fixture
+def url(postgres):
+    return postgres.database()
+
+
+@pytest.fixture
+def store(url):
+    store = opened(url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def other(store):
+    """The same record, as another process has it."""
+    other = opened(store._database.engine.url.set(drivername="postgresql").render_as_string())
+    yield other
+    other.close()
+
+
+def ask(url, *statements):
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            found = connection.execute(statement)
+        return found.fetchall() if found.description else []
+
+
+def test_the_record_in_postgresql_keeps_the_laws_of_stores(postgres):
+    check_store(lambda: opened(postgres.database()))
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(store):
+    with store._database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_every_text_is_sorted_by_its_bytes_whatever_the_language_of_the_database(url):
+    opened(url).close()
+    columns = "SELECT count(*) FILTER (WHERE collation_name = 'C'), count(*) FROM information_schema.columns"
+    ((sorted_so, all_of_them),) = ask(url, f"{columns} WHERE table_schema = 'public' AND data_type = 'text'")
+    assert sorted_so == all_of_them > 100
+
+
+def test_two_that_start_at_once_make_the_tables_once(url):
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(lambda _: opened(url), range(4)))
+    stores[0].commit(whole_turn(1))
+    assert {store.last_turn() for store in stores} == {1}
+    for store in stores:
+        store.close()
+
+
+def test_texts_with_the_character_nul_come_back_as_they_were(store):
+    odd = ["a\x00b", "a\x01b", "a\x01\x01", "a", "\x00", "a\x00\x01\x02"]
+    findings = [stored_finding(f"f{n}", n, entity=Entity(Scope.DEVICE, value)) for n, value in enumerate(odd)]
+    store.commit(Turn(number=1, findings=findings, progress=[Progress(partition="file:\x00", end=1)]))
+    assert {one.entity.value for one in store.findings()} == set(odd)
+    assert [one.id for one in store.findings(Query(scope="DeviceId", value="a\x00b"))] == ["f0"]
+    assert list(store.progress()) == ["file:\x00"]
+    with store._database.reading() as connection:
+        column = metadata.tables["findings"].c.value
+        assert list(connection.execute(select(column).order_by(column)).scalars()) == sorted(odd)
+
+
+def test_a_protected_app_is_found_in_a_registry_with_odd_lines(store):
+    lines = ['{"developer_id": "d", "protected": true, "name": "\\u0000"}', '{"developer_id": "d\\\\u0000"}']
+    store.import_apps([AppRecord(app_id=f"wx{n}", as_of=1, document=one) for n, one in enumerate(lines)], "ann", 1)
+    with store.acting() as acting:
+        assert (acting.protected_app_of("d", 5), acting.protected_app_of("e", 5)) == ("wx0", None)
+
+
+def test_the_clock_of_a_lease_is_the_servers(store, other):
+    fence = store.take("respond", "ann", 0, HOUR_S)
+    assert other.take("respond", "bob", 2**60, HOUR_S) is None
+    assert store.renew(fence, 2**60, HOUR_S)
+
+
+def test_a_list_that_takes_too_long_is_given_up(store):
+    with pytest.raises(TooSlow), store._database.reading(0.05) as connection:
+        connection.execute(text("SELECT pg_sleep(5)"))
+    assert store.last_turn() == 0
+
+
+def test_a_turn_whose_commit_went_unanswered_is_written_once(postgres, url):
+    way = Cutting(postgres.port)
+    store = opened(url.replace(f":{postgres.port}/", f":{way.port}/"))
+    store.commit(whole_turn(1))
+    turn = whole_turn(2)
+    way.lose(b"COMMIT")
+    with pytest.raises(StoreError, match="does not answer") as refusal:
+        store.commit(turn)
+    assert refusal.value.retryable
+    assert way.cut.wait(5)
+    store.commit(turn)  # it was written; nobody could know
+    undisturbed = opened(postgres.database())
+    for number in (1, 2):
+        undisturbed.commit(whole_turn(number))
+    assert store_state(store) == store_state(undisturbed)
+    store.close()
+    undisturbed.close()
+    way.close()
+
+
+def test_numbers_places_and_the_audit_have_one_order_whoever_writes(store, other):
+    def write(number):
+        of = (store, other)[number % 2]
+        with of.acting() as acting:
+            acting.write([stored_decision(f"d{number}")], whole_turn(number).audit)
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(write, range(60)))
+    changes = store.decision_changes(0, 100)
+    assert [one.changed for one in changes] == list(range(1, 61))
+    assert sorted(one.number for one in changes) == list(range(1, 61))
+    assert (verify(store.audit_entries()).broken, store.rulings_version()) == (None, 60)
+
+
+def test_streams_write_beside_one_another_and_their_parts_of_a_finding_add_up(store, other):
+    fences = [store.seize(f"events/{n}", "ann", 0, HOUR_S) for n in range(2)]
+
+    def write(of, fence):
+        for number in range(40):
+            with of._database.writing("turn", fence.name) as connection:
+                parts = [stored_finding(f"f{n}", number) for n in (number % 3, 9, (number + 1) % 3)]
+                put_findings(connection, parts)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(write, (store, other), fences))
+    assert sum(one.evidence.count for one in store.findings()) == 2 * 40 * 3
+
+
+def test_a_stream_does_not_wait_for_another(store, other):
+    fences = [store.seize(f"events/{n}", "ann", 0, HOUR_S) for n in range(2)]
+    mark = Mark(watermark=1, inputs="b")
+    with store._database.writing("turn", fences[0].name):
+        other.commit(Turn(number=1, stream="events/1", fence=fences[1], mark=mark, findings=[stored_finding()]))
+    assert store.of_stream("events/1").last_turn() == 1
+
+
+def test_what_waits_for_a_writer_that_stands_still_is_refused_and_may_be_tried_again(store, url):
+    hasty = opened(url, lock_s_max=0.2)
+    with (
+        store._database.writing("operator"),
+        pytest.raises(StoreError, match=r"longer than store\.lock_s_max") as refusal,
+    ):
+        hasty.commit(whole_turn(1))
+    assert refusal.value.retryable
+    hasty.commit(whole_turn(1))
+    hasty.close()
+
+
+def test_what_another_process_commits_is_heard_of(store, other):
+    heard = threading.Event()
+    store.on_commit(heard.set)
+    assert heard.wait(5), "what was committed before is looked at"
+    heard.clear()
+    other.commit(whole_turn(1))
+    assert heard.wait(5)
+
+
+def test_a_server_that_goes_and_comes_back_is_found_again(fresh_postgres):
+    store, other = (opened(fresh_postgres.url) for _ in range(2))
+    heard = threading.Event()
+    store.on_commit(heard.set)
+    store.commit(whole_turn(1))
+    for stop in (fresh_postgres.stop, fresh_postgres.kill):
+        number = store.last_turn() + 1
+        stop()
+        with pytest.raises(StoreError) as refusal:
+            store.commit(whole_turn(number))
+        assert refusal.value.retryable, refusal.value
+        heard.clear()
+        assert heard.wait(5), "while nothing can be heard the listeners look by themselves"
+        fresh_postgres.start()
+        store.commit(whole_turn(number))
+        assert other.last_turn() == number
+    assert heard.wait(5)
+    heard.clear()
+    other.commit(whole_turn(number + 1))
+    assert heard.wait(5)
+    store.close()
+    other.close()
+
+
+def test_another_programs_database_and_a_newer_schema_are_refused(url):
+    ask(url, "CREATE TABLE recipes (name text)")
+    with pytest.raises(StoreError, match="another program: it has the tables recipes"):
+        opened(url)
+    ask(url, "DROP TABLE recipes")
+    opened(url).close()
+    ask(url, "UPDATE alembic_version SET version_num = '9999'")
+    for act in (opened, lambda at: standing(database_at(at))):
+        with pytest.raises(StoreError, match="schema 9999, made by a newer Miniwatch") as refusal:
+            act(url)
+        assert not refusal.value.retryable
+
+
+def test_what_keeps_one_out_is_said_in_words(postgres, url):
+    ask(url, "DROP ROLE IF EXISTS guest", "CREATE ROLE guest LOGIN")
+    guest = url.replace("miniwatch@", "guest@")
+    refused = {
+        url.replace("made_", "absent_"): ("does not know the database", False),
+        url.replace("miniwatch@", "nobody_there@"): ("does not know the role", False),
+        url.replace(f":{postgres.port}/", ":1/"): ("does not answer", True),
+        f"{url}?sslmode=require": ("speaks no TLS", False),
+        f"{url}?nonsense=1": ("an option that there is not", False),
+        guest: ("the role guest may not make tables in the schema public", False),
+    }
+    for at, (words, is_retryable) in refused.items():
+        with pytest.raises(StoreError, match=words) as refusal:
+            standing(database_at(at))
+        assert refusal.value.retryable == is_retryable
+    assert "no tables yet" in standing(database_at(url))
+    opened(url).close()
+    ask(url, "GRANT SELECT ON alembic_version TO guest")
+    with pytest.raises(StoreError, match="the role guest may not SELECT in the table appeals"):
+        standing(database_at(guest))
+
+
+def test_a_record_opened_for_reading_refuses_every_write(store, url):
+    store.commit(whole_turn(1))
+    reader = SqlStore(PostgresqlDatabase(PostgresqlAt(url=url), read_only=True), seal=Seal(bytes(32)))
+    assert store_state(reader) == store_state(store)
+    with pytest.raises(StoreError, match="read-only"):
+        reader.commit(whole_turn(2))
+    reader.close()
