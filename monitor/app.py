@@ -28,7 +28,7 @@ from monitor.content.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.counting import counted
 from monitor.enforcers import CHANNEL
 from monitor.enforcers.catching_up import CatchingUp
-from monitor.enforcers.telling import enforcers_of, tell_of
+from monitor.enforcers.telling import enforcers_of, publications_of, tell_of
 from monitor.enforcers.undelivered import giving_up
 from monitor.first_token import ensure_first_token
 from monitor.front import Front, bounds_of, front_of
@@ -42,6 +42,7 @@ from monitor.outbox import OutboxWorker
 from monitor.packs.shelf import Shelf
 from monitor.pipeline import Pipeline
 from monitor.playbook_files import LoadedPlaybooks, files_of
+from monitor.publishing import Publishing, publishing_of
 from monitor.registered import Registered
 from monitor.requests import RELOAD, Answer, Requests
 from monitor.rules import LoadedRules
@@ -74,6 +75,7 @@ class Daemon:
     reloader: Reloader
     requests: Requests
     outbox: OutboxWorker
+    publishing: Publishing
     schedule: Schedule
     front: Front | None
     stopping: threading.Event
@@ -97,6 +99,7 @@ class Daemon:
         self.pipeline.recover()
         if not settings.until_end:
             self.outbox.start()
+            self.publishing.start()
             self.schedule.start()
         reason = "all sources have ended"
         while True:
@@ -114,6 +117,7 @@ class Daemon:
         self.pipeline.finish()
         if settings.until_end and settings.deliver:
             self.outbox.deliver_all(wait_s=60.0)
+            self.publishing.deliver_all(wait_s=60.0)
         self.telemetry.emit(happenings.Stopped(reason=reason, turns=self.pipeline.turn_number))
 
     def _still_going(self) -> None:
@@ -182,16 +186,19 @@ def open_daemon(
             registry.released,
         )
         delivering = deliver if deliver is not None else not until_end
-        outbox = OutboxWorker(
-            kept.store, _carriers(config, clock), clock, telemetry, given_up=giving_up(channels_of(config))
-        )
-        catching_up = CatchingUp(kept.store, enforcers_of(config), clock)
+        given_up = giving_up(channels_of(config))
+        outbox = OutboxWorker(kept.store, _carriers(config, clock), clock, telemetry, given_up=given_up)
+        publishing = publishing_of(config, kept.store, clock, telemetry, given_up)
+        catching_up = CatchingUp(kept.store, enforcers_of(config), clock, publications_of(config))
         if not until_end:
             if config.webhooks or config.enforcers:
                 kept.store.on_commit(outbox.wake)
+            if config.topics:
+                kept.store.on_commit(publishing.wake)
             kept.store.note_configuration({each.key: each.value for each in config.describe()}, clock())
             catching_up.look()
         closing.callback(outbox.stop)
+        closing.callback(publishing.stop)
         stopping = threading.Event()
         spooling = None if until_end or sources is not None else spooling_of(config, kept, telemetry, clock)
         settings = settings_of(config, until_end=until_end, deliver=delivering)
@@ -251,7 +258,9 @@ def open_daemon(
             telemetry=telemetry,
             clock=clock,
         ).enter(schedule)
-        daemon = Daemon(config, kept, pipeline, telemetry, reloader, requests, outbox, schedule, None, stopping)
+        daemon = Daemon(
+            config, kept, pipeline, telemetry, reloader, requests, outbox, publishing, schedule, None, stopping
+        )
         if config.http.listen and not until_end:
             _make_first_token(kept, telemetry, clock)
             if spooling is not None:
@@ -376,6 +385,10 @@ def health_of(daemon: Daemon) -> Health:
         store_stalled=stalled,
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
-        held=(*held_words(daemon.kept.store, pipeline.clock()), *pipeline.ailments()),
+        held=(
+            *held_words(daemon.kept.store, pipeline.clock()),
+            *pipeline.ailments(),
+            *daemon.publishing.troubles(),
+        ),
         others=(*(("stopping",) if daemon.stopping.is_set() else ()), *pipeline.suspensions.words(pipeline.lineup)),
     )

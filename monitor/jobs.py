@@ -64,7 +64,7 @@ class Jobs:
             schedule.every("watch folders", self.config.rules.watch_s, self._folders_watched())
         if self.anchoring.is_wanted:
             schedule.every("anchor the audit", ANCHOR_S, self.anchoring.look)
-        if self.config.enforcers:
+        if self.config.enforcers or self.config.topics:
             schedule.every("tell enforcers the rest", CATCH_UP_S, self.catching_up.look)
         schedule.every("expire decisions", EXPIRY_S, self.expire)
         remind_s = int(self.config.held.remind_h * 3600)

@@ -37,13 +37,16 @@ def list_enforcers(output: Output = Form.TABLE, config: ConfigFile = None, data_
     """List enforcers: how many messages each has taken, waits for, and did not get."""
     from monitor.cli.opening import record
     from monitor.enforcers import CHANNEL
+    from monitor.stores import TOPIC
     from monitor.stores.record import EnforcerState
 
     with record(config, data_dir) as opened:
         configured = [f"{CHANNEL}:{keys.name}" for keys in opened.config.enforcers]
-        known = {state.channel: state for state in opened.store.enforcer_states(f"{CHANNEL}:")}
+        configured += [f"{TOPIC}:{keys.name}" for keys in opened.config.topics]
+        states = [state for kind in (CHANNEL, TOPIC) for state in opened.store.enforcer_states(f"{kind}:")]
+        known = {state.channel: state for state in states}
     none = {channel: EnforcerState(channel=channel, pending=0, sent=0, dead=0) for channel in configured}
-    rows = [_row(state, configured) for _, state in sorted((none | known).items())]
+    rows = sorted((_row(state, configured) for state in (none | known).values()), key=lambda row: str(row["name"]))
     if output is Form.TABLE:
         write_rows(output, rows, COLUMNS)
     else:
@@ -76,15 +79,24 @@ def retry_enforcer(
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Send again what an enforcer did not get and was given up: the latest word on each decision."""
+    """Send again what an enforcer did not get and was given up: the latest word on each decision.
+
+    A topic is compared with what is in force, and what differs is written.
+    """
     from monitor.cli.opening import actor, record
-    from monitor.enforcers.telling import enforcers_of, telling
+    from monitor.enforcers.telling import enforcers_of, publications_of, telling
 
     with record(config, data_dir) as opened:
+        topics = {topic.name: topic for topic in publications_of(opened.config)}
+        if name in topics:
+            opened.store.ask_comparison(topics[name].channel, actor(), reason, now_us())
+            say(f"The topic of {name} will be compared with the record within a minute, while the daemon runs.")
+            return
         named = {enforcer.name: enforcer for enforcer in enforcers_of(opened.config)}
         enforcer = named.get(name)
         if enforcer is None:
-            known = f"there are {', '.join(named)}" if named else "there is none"
+            names = sorted({*named, *topics})
+            known = f"there are {', '.join(names)}" if names else "there is none"
             raise Refused(f"no enforcer {name} is configured; {known}", USAGE)
         tell = telling([enforcer], now_us) if everything else None
         again = opened.store.send_again(enforcer.channel, tell, actor(), reason, now_us())

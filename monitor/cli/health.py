@@ -26,7 +26,7 @@ from monitor.readonly import reading_uri
 if TYPE_CHECKING:
     from monitor.cli.opening import Opened
     from monitor.config import Config
-    from monitor.stores.record import Delivery
+    from monitor.stores.record import Delivery, EnforcerState
 
 DISK_FREE_SHARE_MIN: Final = 0.05
 OUTBOX_AGE_S_MAX: Final = 900
@@ -136,6 +136,7 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                 lambda: _outbox(
                     opened, "enforcer", "enforcement", "mend the receiver; then miniwatch enforcers retry NAME"
                 ),
+                lambda: _topics(opened),
                 lambda: _snapshots(opened, running=running),
                 lambda: _clocks(opened),
                 lambda: _spool(opened, config),
@@ -253,13 +254,38 @@ def _accounts(opened: Opened) -> Iterator[Sign]:
 
 def _outbox(opened: Opened, kind: str, what: str, remedy: str) -> Iterator[Sign]:
     """How what leaves by the channels of a kind stands; `what` is one of it, for people."""
+    prefix = f"{kind}:"
+
+    def due(now: int) -> list[Delivery]:
+        return _of(prefix, opened.store.due_messages(now, WAITING_MAX))
+
+    yield from _leaving(opened.store.enforcer_states(prefix), due, what, remedy)
+
+
+def _topics(opened: Opened) -> Iterator[Sign]:
+    """How what is to be written to topics stands."""
+    from monitor.stores import TOPIC
+
+    channels = [f"{TOPIC}:{keys.name}" for keys in opened.config.topics]
+    if not channels:
+        return
+    states = [state for state in opened.store.enforcer_states(f"{TOPIC}:") if state.channel in channels]
+
+    def due(now: int) -> list[Delivery]:
+        return [each for channel in channels for each in opened.store.due_of(channel, now, WAITING_MAX)]
+
+    yield from _leaving(states, due, "topic record", "see what is said of it; then miniwatch enforcers retry NAME")
+
+
+def _leaving(
+    states: Sequence[EnforcerState], due: Callable[[int], list[Delivery]], what: str, remedy: str
+) -> Iterator[Sign]:
     from detectors.event import END_OF_TIME
 
-    now, prefix, sign = now_us(), f"{kind}:", f"{what}s"
-    states = opened.store.enforcer_states(prefix)
+    sign = f"{what}s"
     dead = sum(state.dead for state in states)
-    stalled = _of(prefix, opened.store.due_messages(now - OUTBOX_AGE_S_MAX * MICROSECONDS, WAITING_MAX))
-    failing = [each for each in _of(prefix, opened.store.due_messages(END_OF_TIME, WAITING_MAX)) if each.attempts]
+    stalled = due(now_us() - OUTBOX_AGE_S_MAX * MICROSECONDS)
+    failing = [each for each in due(END_OF_TIME) if each.attempts]
     if dead:
         yield Sign(sign, "problem", f"{counted(dead, what)} given up", remedy)
     if stalled:

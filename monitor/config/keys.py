@@ -8,9 +8,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from monitor.config.listening import HttpKeys
+from monitor.config.kafka import KafkaKeys
+from monitor.config.listening import HttpKeys, is_loopback
 from monitor.config.receivers import AuditKeys, EnforcerKeys, ReceiverKeys, WebhookKeys
 from monitor.config.storing import StoreKeys
+from monitor.config.topics import TopicKeys
 from monitor.config.values import (
     GIB,
     KIB,
@@ -283,6 +285,7 @@ class AllKeys(Keys):
     data_dir: Annotated[Path, BeforeValidator(named)] = Path("var/miniwatch")
     mode: Literal["live", "shadow"] = "live"
     sources: tuple[SourceKeys, ...] = ()
+    kafka: KafkaKeys = KafkaKeys()
     batch: BatchKeys = BatchKeys()
     decode: DecodeKeys = DecodeKeys()
     clock: ClockKeys = ClockKeys()
@@ -304,6 +307,7 @@ class AllKeys(Keys):
     http: HttpKeys = HttpKeys()
     webhooks: tuple[WebhookKeys, ...] = ()
     enforcers: tuple[EnforcerKeys, ...] = ()
+    topics: tuple[TopicKeys, ...] = ()
     audit: AuditKeys = AuditKeys()
     people: PeopleKeys = PeopleKeys()
     log: LogKeys = LogKeys()
@@ -325,6 +329,25 @@ class AllKeys(Keys):
     @classmethod
     def _named_apart(cls, value: tuple[ReceiverKeys, ...]) -> tuple[ReceiverKeys, ...]:
         _no_repeats("name", [receiver.name for receiver in value])
+        return value
+
+    @field_validator("topics")
+    @classmethod
+    def _named_apart_from_enforcers(cls, value: tuple[TopicKeys, ...], info: ValidationInfo) -> tuple[TopicKeys, ...]:
+        _no_repeats("name", [each.name for each in (*info.data.get("enforcers", ()), *value)])
+        _no_repeats("topic", [f"{','.join(sorted(each.brokers))}/{each.topic}" for each in value])
+        return value
+
+    @field_validator("topics")
+    @classmethod
+    def _password_not_readable(cls, value: tuple[TopicKeys, ...], info: ValidationInfo) -> tuple[TopicKeys, ...]:
+        kafka = info.data.get("kafka")
+        brokers = (broker for topic in value for broker in topic.brokers)
+        if kafka is not None and kafka.sasl_mechanism == "PLAIN" and not kafka.tls:
+            for broker in brokers:
+                if not is_loopback(broker.rpartition(":")[0].strip("[]")):
+                    remedy = "set it, or take SCRAM-SHA-512 for kafka.sasl_mechanism"
+                    raise RefusedValueError("kafka.tls beside PLAIN, which sends the password readable", remedy)
         return value
 
     @field_validator("audit")

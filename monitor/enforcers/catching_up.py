@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from monitor.enforcers import Enforcer
 from monitor.enforcers.telling import taste, telling
+from monitor.enforcers.topic import Publication, publishing
 from monitor.stores.deciding import Tell
 
 LOOK_S: Final = 5.0
@@ -22,10 +23,19 @@ class CatchingUpStore(Protocol):
 class CatchingUp:
     """Goes through the changes of decisions behind everybody, for every enforcer, at start and by the clock."""
 
-    def __init__(self, store: CatchingUpStore, enforcers: Sequence[Enforcer], clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: CatchingUpStore,
+        enforcers: Sequence[Enforcer],
+        clock: Callable[[], int],
+        publications: Sequence[Publication] = (),
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._enforcers = [(each.channel, taste(each), telling([each], clock)) for each in enforcers]
+        self._enforcers = [
+            *((each.channel, taste(each), telling([each], clock)) for each in enforcers),
+            *((each.channel, taste(each), publishing([each], clock)) for each in publications),
+        ]
 
     def look(self) -> None:
         """Put what is missing into the outbox."""

@@ -8,16 +8,24 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from monitor.config import Config
-from monitor.enforcers import Enforcer, begins, has_ended
+from monitor.enforcers import Enforcer, Taker, begins, has_ended, slot_of
 from monitor.enforcers.penalty import penalty
+from monitor.enforcers.topic import Publication, publishing
 from monitor.stores import Message
-from monitor.stores.deciding import Tell, nothing
+from monitor.stores.deciding import InForce, Tell, nothing
 from playbooks.decision import Act, Decision, Tier
 
 
 def tell_of(config: Config, clock: Callable[[], int]) -> Tell:
-    """What the record has to know to tell the configured enforcers; a message has the time of this clock."""
-    return telling(enforcers_of(config), clock)
+    """What the record has to know to tell whom the configuration names; a message has the time of this clock."""
+    posted, written = telling(enforcers_of(config), clock), publishing(publications_of(config), clock)
+    if not config.topics:
+        return posted
+
+    def tell(decisions: Sequence[Decision], in_force: InForce) -> Sequence[Message]:
+        return [*posted(decisions, in_force), *written(decisions, in_force)]
+
+    return tell
 
 
 def telling(enforcers: Sequence[Enforcer], clock: Callable[[], int]) -> Tell:
@@ -29,7 +37,7 @@ def telling(enforcers: Sequence[Enforcer], clock: Callable[[], int]) -> Tell:
     if not enforcers:
         return nothing
 
-    def tell(decisions: Sequence[Decision]) -> Sequence[Message]:
+    def tell(decisions: Sequence[Decision], _in_force: InForce) -> Sequence[Message]:
         changed = [*filter(begins, decisions), *filter(has_ended, decisions)]
         now = clock() if changed else 0
         return [
@@ -58,15 +66,23 @@ def enforcers_of(config: Config) -> tuple[Enforcer, ...]:
     )
 
 
-def taste(enforcer: Enforcer) -> str:
+def publications_of(config: Config) -> tuple[Publication, ...]:
+    """The topics of decisions of a configuration."""
+    return tuple(
+        Publication(
+            name=keys.name,
+            scopes=keys.scopes,
+            types=tuple(Act(name) for name in keys.types),
+            tiers=tuple(Tier(name) for name in keys.tiers),
+            labels=keys.labels,
+        )
+        for keys in config.topics
+    )
+
+
+def taste(enforcer: Taker) -> str:
     """What an enforcer takes, as a digest: when it changes, what is in force must be told again."""
     return hashlib.sha256(msgspec.json.encode(enforcer)).hexdigest()[:32]
-
-
-def line_of(decision: Decision) -> str:
-    """The line in which messages about a decision stand, with those about all others that it can supersede or be superseded by."""
-    text = "\x1f".join((decision.scope, decision.value, decision.type, decision.target or ""))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _message(decision: Decision, enforcer: Enforcer, now: int) -> Message:
@@ -75,6 +91,6 @@ def _message(decision: Decision, enforcer: Enforcer, now: int) -> Message:
         channel=enforcer.channel,
         body=penalty(decision, enforcer, now),
         created=now,
-        line=line_of(decision),
+        line=slot_of(decision).line,
         about=decision.id,
     )

@@ -10,7 +10,7 @@ from monitor.alerts import Channel, notices
 from monitor.audit import AuditEntry
 from monitor.enforcers import CHANNEL
 from monitor.notifiers.notice import Notice
-from monitor.stores import GivenUp, Message
+from monitor.stores import TOPIC, GivenUp, Message
 
 
 def giving_up(channels: Sequence[Channel]) -> Callable[[Message, str, int], GivenUp]:
@@ -22,7 +22,7 @@ def giving_up(channels: Sequence[Channel]) -> Callable[[Message, str, int], Give
 
     def given_up(message: Message, error: str, now: int) -> GivenUp:
         kind, _, name = message.channel.partition(":")
-        if kind != CHANNEL:
+        if kind not in {CHANNEL, TOPIC}:
             return GivenUp()
         entry = AuditEntry(
             time=now,

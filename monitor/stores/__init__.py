@@ -75,11 +75,15 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     stream: str = ""
 
 
+TOPIC: Final = "topic"
+"""What the names of channels begin with that lead to topics: these are written many messages at a time."""
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Something that must leave the machine once: the outbox's row. `key` is its idempotency key."""
 
     key: str
-    channel: str  # "webhook:NAME", "enforcer:NAME"
+    channel: str  # "webhook:NAME", "enforcer:NAME", "topic:NAME"
     body: bytes
     created: int
     line: str = ""  # messages of one channel and line never overtake one another; empty: it may be overtaken

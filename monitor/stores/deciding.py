@@ -10,13 +10,17 @@ from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, select
 
+from detectors.finding import Entity
 from monitor.stores import Message, tables
 from monitor.stores.outgoing import put_messages
 from monitor.stores.record import NumberedDecision
-from monitor.stores.rows import chunks, decision_row, document, put
-from playbooks.decision import Decision, Mode
+from monitor.stores.rows import chunks, decision_row, document, of_entities, put
+from playbooks.decision import Decision, DecisionState, Mode
 
-Tell: TypeAlias = Callable[[Sequence[Decision]], Sequence[Message]]
+InForce: TypeAlias = Callable[[Collection[Entity]], Collection[Decision]]
+"""The live decisions that are active about entities, as they are written by now."""
+
+Tell: TypeAlias = Callable[[Sequence[Decision], InForce], Sequence[Message]]
 """Says what must leave because live decisions have changed to what they are now."""
 
 NUMBER: Final = "decision_number"
@@ -26,7 +30,7 @@ RULINGS: Final = "rulings"
 IMPORTS: Final = "apps_imports"
 
 
-def nothing(_decisions: Sequence[Decision]) -> Sequence[Message]:
+def nothing(_decisions: Sequence[Decision], _in_force: InForce) -> Sequence[Message]:
     """Where nobody has to be told."""
     return ()
 
@@ -51,7 +55,22 @@ def put_decisions(connection: Connection, decisions: Sequence[Decision], tell: T
     put(connection, tables.decisions, rows)
     put(connection, tables.meta, [{"key": NUMBER, "value": str(number)}, {"key": CHANGE, "value": str(change)}])
     live = [decision for decision in decisions if decision.mode is Mode.LIVE]
-    put_messages(connection, tell(live) if live else ())
+    put_messages(connection, tell(live, in_force(connection)) if live else ())
+
+
+def in_force(connection: Connection) -> InForce:
+    """Who asks is told of what this transaction has written too."""
+
+    def found(entities: Collection[Entity]) -> list[Decision]:
+        table, decisions = tables.decisions, []
+        for condition in of_entities(table, entities):
+            active = select(table.c.document).where(
+                condition, table.c.mode == Mode.LIVE.value, table.c.state == DecisionState.ACTIVE.value
+            )
+            decisions += [document(Decision, text) for text in connection.execute(active).scalars()]
+        return decisions
+
+    return found
 
 
 def counter(connection: Connection, name: str) -> int:

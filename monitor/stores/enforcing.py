@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select
 from monitor.audit import AuditEntry
 from monitor.counting import counted
 from monitor.stores import Message, tables
-from monitor.stores.deciding import CHANGE, Tell, counter, decision_changes
-from monitor.stores.outgoing import put_messages, retry_dead
+from monitor.stores.deciding import CHANGE, InForce, Tell, counter, decision_changes, in_force
+from monitor.stores.outgoing import forget_dead, lines_taken, put_messages, retry_dead
 from monitor.stores.reading import decisions_in_force
 from monitor.stores.rows import put
 from monitor.stores.turn import append_audit
@@ -20,6 +20,9 @@ from playbooks.decision import Mode
 
 KNOWN: Final = "knows:"
 """What the keys begin with under which the record keeps what an enforcer knows."""
+
+ASKED: Final = "compare:"
+"""What the keys begin with under which the record keeps when a person last asked for a comparison of a topic."""
 
 CHANGES_MAX: Final = 1000
 """Changes of decisions that are gone through in one transaction."""
@@ -54,10 +57,30 @@ def catch_up(connection: Connection, channel: str, taste: str, tell: Tell, now: 
         put_messages(connection, _in_force(connection, tell, now))
     else:
         changes = decision_changes(connection, known.position, CHANGES_MAX, [Mode.LIVE])
-        put_messages(connection, tell([each.decision for each in changes]))
+        put_messages(connection, tell([each.decision for each in changes], in_force(connection)))
         position = changes[-1].changed if len(changes) == CHANGES_MAX else position
     value = msgspec.json.encode(Knowledge(taste, position)).decode()
     put(connection, tables.meta, [{"key": f"{KNOWN}{channel}", "value": value}])
+
+
+def ask_comparison(connection: Connection, channel: str, why: tuple[str, str, int]) -> int:
+    """Have a topic compared with the record; what was given up is forgotten, so that it is written once more where it is still so."""
+    actor, reason, now = why
+    dead = forget_dead(connection, channel)
+    put(connection, tables.meta, [{"key": f"{ASKED}{channel}", "value": str(now)}])
+    after = f"compared with the record; {counted(dead, 'message')} had been given up"
+    entry = AuditEntry(time=now, actor=actor, action="topic.compare", subject=channel, reason=reason, after=after)
+    append_audit(connection, [entry])
+    return dead
+
+
+def put_anew(connection: Connection, channel: str, make: Callable[[InForce], Sequence[Message]]) -> int:
+    """Put in line what is made of how things stand; how many. What waits there already says it, and what was given up stays so."""
+    made = make(in_force(connection))
+    lines, given_up = lines_taken(connection, channel, {message.line for message in made})
+    wanted = [each for each in made if each.line not in lines and (not each.about or each.about not in given_up)]
+    put_messages(connection, wanted)
+    return len(wanted)
 
 
 def send_again(connection: Connection, channel: str, tell: Tell | None, why: tuple[str, str, int]) -> int:
@@ -73,7 +96,7 @@ def send_again(connection: Connection, channel: str, tell: Tell | None, why: tup
 
 def _in_force(connection: Connection, tell: Tell, now: int) -> Sequence[Message]:
     """Oldest first, as they came."""
-    return tell(decisions_in_force(connection, now, [Mode.LIVE])[::-1])
+    return tell(decisions_in_force(connection, now, [Mode.LIVE])[::-1], in_force(connection))
 
 
 def _anew(message: Message, now: int) -> Message:

@@ -6,18 +6,19 @@ given up holds nobody up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, or_, select, update
 
-from monitor.stores import Message, tables
+from monitor.stores import TOPIC, Message, tables
 from monitor.stores.record import Delivery, DeliveryState, EnforcerState, NotFound
-from monitor.stores.rows import delivery, message_row, put_new
+from monitor.stores.rows import chunks, delivery, message_row, put_new
 from playbooks.decision import DecisionState
 
 PENDING: Final = DeliveryState.PENDING.value
 DEAD: Final = DeliveryState.DEAD.value
+SENT: Final = DeliveryState.SENT.value
 
 
 def put_messages(connection: Connection, messages: Sequence[Message]) -> None:
@@ -28,8 +29,8 @@ def put_messages(connection: Connection, messages: Sequence[Message]) -> None:
     put_new(connection, tables.outbox, [message_row(each, last + number) for number, each in enumerate(messages, 1)])
 
 
-def due_messages(connection: Connection, now: int, limit: int) -> list[Delivery]:
-    """What may be sent now, of each channel and line the first at most."""
+def due_messages(connection: Connection, now: int, limit: int, channel: str = "") -> list[Delivery]:
+    """What may be sent now, of each channel and line the first at most: of one channel, or of all but topics."""
     table, earlier = tables.outbox, tables.outbox.alias()
     waits = exists().where(
         earlier.c.channel == table.c.channel,
@@ -38,8 +39,42 @@ def due_messages(connection: Connection, now: int, limit: int) -> list[Delivery]
         earlier.c.place < table.c.place,
     )
     wanted = select(table).where(table.c.state == PENDING, table.c.next_attempt <= now, or_(table.c.line == "", ~waits))
-    ordered = wanted.order_by(table.c.next_attempt, table.c.place).limit(limit)
+    of_whom = table.c.channel == channel if channel else ~table.c.channel.startswith(f"{TOPIC}:")
+    ordered = wanted.where(of_whom).order_by(table.c.next_attempt, table.c.place).limit(limit)
     return [delivery(row) for row in connection.execute(ordered).mappings()]
+
+
+def settle_messages(connection: Connection, receipts: Mapping[str, str], now: int) -> None:
+    """Note of messages that they were taken; of one that is gone there is nothing to note."""
+    table = tables.outbox
+    taken = (
+        update(table)
+        .where(table.c.key == bindparam("of"))
+        .values(attempts=table.c.attempts + 1, state=SENT, receipt=bindparam("said"), sent=now, last_error="")
+    )
+    if receipts:
+        connection.execute(taken, [{"of": key, "said": said} for key, said in receipts.items()])
+
+
+def lines_taken(connection: Connection, channel: str, lines: Collection[str]) -> tuple[set[str], set[str]]:
+    """Of some lines of a channel, those in which something waits; and what messages are about that were given up in any of them."""
+    columns, waiting, given_up = tables.outbox.c, set(), set()
+    for part in chunks(lines):
+        wanted = select(columns.line, columns.state, columns.about).where(
+            columns.channel == channel, columns.line.in_(part), columns.state.in_([PENDING, DEAD])
+        )
+        for row in connection.execute(wanted):
+            if row.state == PENDING:
+                waiting.add(row.line)
+            else:
+                given_up.add(row.about)
+    return waiting, given_up
+
+
+def forget_dead(connection: Connection, channel: str) -> int:
+    """Delete what was given up of a channel; how many."""
+    columns = tables.outbox.c
+    return connection.execute(tables.outbox.delete().where(columns.channel == channel, columns.state == DEAD)).rowcount
 
 
 def change_message(connection: Connection, key: str, **values: str | int) -> None:

@@ -16,9 +16,10 @@ from monitor.stores.receiver_side import ReceiverSide
 from monitor.stores.schema import upgrade
 from monitor.stores.streams import Streams
 from monitor.stores.taking_back import TakesBack
+from monitor.stores.topic_side import TopicSide
 
 
-class SqlStore(PipelineSide, ListSide, ReceiverSide, PeopleSide, TakesBack, Leases, Streams):
+class SqlStore(PipelineSide, ListSide, ReceiverSide, TopicSide, PeopleSide, TakesBack, Leases, Streams):
     """A `Record` in a database, for several threads and processes at once.
 
     Making one makes the tables, or brings older ones to the present schema; it raises `StoreError` for a database that is

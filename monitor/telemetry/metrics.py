@@ -125,6 +125,9 @@ DELIVERIES: Final = _counter(
     "tries",
     {"channel": None, "outcome": ("sent", "failed", "dead")},
 )
+TOPIC_TROUBLE: Final = _gauge(
+    "topic_trouble", "1 while a topic cannot be written; what is due to it waits in the record.", "", {"channel": None}
+)
 DELIVERY_SECONDS: Final = _timing("delivery", "Time that one try to deliver took.", {"channel": None})
 HTTP_REFUSED: Final = _counter(
     "http_refused",

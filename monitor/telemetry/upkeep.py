@@ -365,6 +365,51 @@ class OutboxStalled(Happening, frozen=True, kw_only=True):
         meter.add(metrics.STORE_FAILURES)
 
 
+class TopicReached(Happening, frozen=True, kw_only=True):
+    """A topic can be written: for the first time, again, or it is another one by the same name."""
+
+    channel: str
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.TOPIC_TROUBLE, 0, channel=self.channel)
+
+
+class TopicPublished(Happening, frozen=True, kw_only=True):
+    level: ClassVar[Level] = "debug"
+    channel: str
+    records: int
+    seconds: float
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.DELIVERIES, self.records, channel=self.channel, outcome="sent")
+        meter.observe(metrics.DELIVERY_SECONDS, self.seconds, channel=self.channel)
+
+
+class TopicFailed(Happening, frozen=True, kw_only=True):
+    """A topic cannot be written or read; what is due waits in the record. `lasting`: somebody has to mend something."""
+
+    level: ClassVar[Level] = "error"
+    channel: str
+    error: str
+    lasting: bool
+    attempt: int
+    retry_s: float
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.DELIVERIES, channel=self.channel, outcome="failed")
+        meter.set(metrics.TOPIC_TROUBLE, 1, channel=self.channel)
+
+
+class TopicCompared(Happening, frozen=True, kw_only=True):
+    """A topic of decisions was read and compared with the record. `foreign`: keys in it that are none of ours."""
+
+    channel: str
+    keys: int
+    in_force: int
+    written_anew: int
+    foreign: int
+
+
 class AnchorMade(Happening, frozen=True, kw_only=True):
     """The head of the audit, this entry, is kept elsewhere from now on."""
 

@@ -141,4 +141,4 @@ def test_an_enforcer_takes_what_it_asked_for(enforcer, taken):
     ({"reason": Reason.OPERATOR}, 1),
 ])  # fmt: skip
 def test_only_what_was_in_force_is_told(more, messages):
-    assert len(telling([ENFORCER], lambda: BEGUN)([_decision(Act.REMOVE, **more)])) == messages
+    assert len(telling([ENFORCER], lambda: BEGUN)([_decision(Act.REMOVE, **more)], lambda _entities: ())) == messages

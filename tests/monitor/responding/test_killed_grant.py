@@ -40,7 +40,7 @@ granted(town, sys.argv[4], findings_stand=sys.argv[5] == "stand")
 def told_town(folder):
     """A town that tells of its decisions, half a minute after two findings."""
 
-    def tell(decisions):
+    def tell(decisions, _in_force):
         return [Message(key=f"{one.id}:{one.state.value}", channel="test", body=b"", created=0) for one in decisions]
 
     town = Town(folder)

@@ -80,7 +80,7 @@ def test_who_asks_for_what_came_after_the_last_place_misses_nothing(tmp_path_fac
 
 
 def test_who_must_be_told_of_changes_is_told_in_the_same_transaction(tmp_path):
-    def tell(decisions):
+    def tell(decisions, _in_force):
         return [Message(key=f"{one.id}:{one.state}", channel="test", body=b"", created=0) for one in decisions]
 
     store = scratch_store(tmp_path, tell=tell)

@@ -1,0 +1,86 @@
+"""The topics of a configuration, each with what is written to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from monitor.config import Config
+from monitor.config.kafka import KafkaKeys
+from monitor.enforcers.telling import publications_of
+from monitor.sources.kafka.settings import KafkaSettings
+from monitor.stores import GivenUp, Message
+from monitor.telemetry import Telemetry
+from monitor.topics.decisions import DecisionsFeed, DecisionsStore
+from monitor.topics.publisher import Publisher
+
+
+class Publishing:
+    """All publishers together."""
+
+    def __init__(self, publishers: Sequence[Publisher]) -> None:
+        self._publishers = publishers
+
+    def start(self) -> None:
+        for publisher in self._publishers:
+            publisher.start()
+
+    def wake(self) -> None:
+        """Say that there may be something new."""
+        for publisher in self._publishers:
+            publisher.wake()
+
+    def stop(self, wait_s: float = 1.0) -> None:
+        """Write nothing further; what is under way may take so long, all topics together."""
+        until = time.monotonic() + wait_s
+        for publisher in self._publishers:
+            publisher.ask_to_stop()
+        for publisher in self._publishers:
+            publisher.stop(max(0.0, until - time.monotonic()))
+
+    def deliver_all(self, wait_s: float) -> bool:
+        """Write what is due, without threads; False when that took too long or a topic could not be written."""
+        until = time.monotonic() + wait_s
+        written = [publisher.write_all(until) for publisher in self._publishers]
+        return all(written)
+
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps topics from being written, in words."""
+        return tuple(
+            f"{publisher.channel} cannot be written: {publisher.trouble}"
+            for publisher in self._publishers
+            if publisher.trouble
+        )
+
+
+def publishing_of(
+    config: Config,
+    store: DecisionsStore,
+    clock: Callable[[], int],
+    telemetry: Telemetry,
+    given_up: Callable[[Message, str, int], GivenUp],
+) -> Publishing:
+    """Put together what a configuration asks for; without topics nothing of Kafka is loaded."""
+    if not config.topics:
+        return Publishing(())
+    from monitor.topics.kafka import KafkaTopic  # noqa: PLC0415 - most have no use for it
+
+    settings = _settings(config.kafka)
+    publishers = []
+    for keys, publication in zip(config.topics, publications_of(config), strict=True):
+        feed = DecisionsFeed(store, publication, keys.compare_h * 3600, clock, telemetry, given_up)
+        publishers.append(Publisher(feed, KafkaTopic(keys, settings), telemetry))
+    return Publishing(publishers)
+
+
+def _settings(keys: KafkaKeys) -> KafkaSettings:
+    password = keys.sasl_password.get_secret_value() if keys.sasl_password is not None else ""
+    return KafkaSettings(
+        tls=keys.tls,
+        tls_ca=keys.tls_ca,
+        tls_certificate=keys.tls_certificate,
+        tls_key=keys.tls_key,
+        sasl_mechanism=keys.sasl_mechanism,
+        sasl_user=keys.sasl_user,
+        sasl_password=password,
+    )
