@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitor import __version__
 from monitor.anchoring import anchoring_of
@@ -50,6 +50,7 @@ from monitor.rules.cache import RuleCache
 from monitor.rules.lineup import Due, Lineup
 from monitor.rulings import Rulings, appeal_terms, held_config, laid_down_windows
 from monitor.schedule import Schedule
+from monitor.searching import CATCH_UP_S, indexer_of
 from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
@@ -58,6 +59,9 @@ from monitor.stores.places import Places
 from monitor.stores.record import Request
 from monitor.surroundings import surroundings_of
 from monitor.telemetry import Telemetry, happenings, upkeep
+
+if TYPE_CHECKING:
+    from monitor.indexer import Indexer
 
 
 class Interrupted(Exception):
@@ -79,6 +83,7 @@ class Daemon:
     schedule: Schedule
     front: Front | None
     stopping: threading.Event
+    indexer: Indexer | None = None
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
 
     @property
@@ -97,6 +102,8 @@ class Daemon:
         for intake in self.pipeline.intakes:
             intake.watch.between = self._still_going
         self.pipeline.recover()
+        if self.indexer is not None:
+            self.indexer.start()
         if not settings.until_end:
             self.outbox.start()
             self.publishing.start()
@@ -115,6 +122,8 @@ class Daemon:
             if progress is not None:
                 progress(self.pipeline)
         self.pipeline.finish()
+        if settings.until_end and self.indexer is not None:
+            self.indexer.catch_up(CATCH_UP_S)
         if settings.until_end and settings.deliver:
             self.outbox.deliver_all(wait_s=60.0)
             self.publishing.deliver_all(wait_s=60.0)
@@ -220,6 +229,9 @@ def open_daemon(
         )
         for intake in pipeline.intakes:
             closing.callback(intake.source.close)
+        indexer = indexer_of(config, kept, telemetry, clock)
+        if indexer is not None:
+            closing.callback(indexer.stop)
         schedule = Schedule(telemetry, time.monotonic)
         closing.callback(schedule.stop)
         reloader = Reloader(
@@ -259,7 +271,7 @@ def open_daemon(
             clock=clock,
         ).enter(schedule)
         daemon = Daemon(
-            config, kept, pipeline, telemetry, reloader, requests, outbox, publishing, schedule, None, stopping
+            config, kept, pipeline, telemetry, reloader, requests, outbox, publishing, schedule, None, stopping, indexer
         )
         if config.http.listen and not until_end:
             _make_first_token(kept, telemetry, clock)
@@ -379,12 +391,14 @@ def health_of(daemon: Daemon) -> Health:
     """How the daemon is, for probes and for `doctor`."""
     pipeline = daemon.pipeline
     stalled = pipeline.stalled
+    search = daemon.indexer.health().word() if daemon.indexer is not None else None
     age = 0.0 if stalled is not None else time.monotonic() - daemon.heartbeat[0]
     return Health(
         heartbeat_age_s=age,
         store_stalled=stalled,
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
+        degraded=() if search is None else (search,),
         held=(
             *held_words(daemon.kept.store, pipeline.clock()),
             *pipeline.ailments(),

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from monitor.config.kafka import KafkaKeys
 from monitor.config.listening import HttpKeys, is_loopback
 from monitor.config.receivers import AuditKeys, EnforcerKeys, ReceiverKeys, WebhookKeys
+from monitor.config.searching import ElasticsearchKeys
 from monitor.config.storing import StoreKeys
 from monitor.config.topics import TopicKeys
 from monitor.config.values import (
@@ -309,6 +310,7 @@ class AllKeys(Keys):
     enforcers: tuple[EnforcerKeys, ...] = ()
     topics: tuple[TopicKeys, ...] = ()
     audit: AuditKeys = AuditKeys()
+    elasticsearch: ElasticsearchKeys = ElasticsearchKeys()
     people: PeopleKeys = PeopleKeys()
     log: LogKeys = LogKeys()
 

@@ -3,7 +3,7 @@
 - ``GET /metrics``: Prometheus text, or OpenMetrics where the asker prefers it.
 - ``GET /healthz``: 200 ``{"status": "alive"}``; 503 ``"dead"`` when the pipeline has not moved for too long: restart it.
 - ``GET /readyz``: 200 ``{"status": "ready"}``; 503 ``"not-ready"`` with ``reasons``, when restarting would not help. ``held`` says why acts do not
-  begin (a pause, rules in shadow); that is no reason to send no events.
+  begin (a pause, rules in shadow), ``degraded`` what else does not work (the search); neither is a reason to send no events.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     failing_sources: Mapping[str, str] = {}  # error by source
     lag_bytes: Mapping[str, int | None] = {}  # by source; None where that cannot be known
     others: tuple[str, ...] = ()  # further reasons, in words: "recovering", "stopping" …
+    degraded: tuple[str, ...] = ()  # what does not work beside the stream, in words; the daemon is ready all the same
     held: tuple[str, ...] = ()  # why acts do not begin; the daemon is ready for events all the same
 
 
@@ -95,6 +96,7 @@ class HealthPages:
         reasons = why_not_ready(health, self.bounds)
         status = "not-ready" if reasons else "ready"
         told = {"reasons": reasons, **({"held": list(health.held)} if health.held else {})}
+        told |= {"degraded": list(health.degraded)} if health.degraded else {}
         if self.is_private and token is None:
             told = {}
         return json_answer({"status": status, **told}, 503 if reasons else 200)

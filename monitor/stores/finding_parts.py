@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, select
 
 from detectors.finding import Finding, merge
 from monitor.stores import tables
 from monitor.stores.dialects import POSTGRESQL, insert
-from monitor.stores.rows import chunks, document, finding_row, put
+from monitor.stores.finding_changes import changes_of
+from monitor.stores.rows import Row, chunks, document, finding_row, put
 
 
 def put_findings(connection: Connection, parts: Sequence[Finding]) -> None:
     """Write what was seen of findings in a turn, joined to what there is of the same."""
     if not parts:
         return
-    new = _put_new(connection, parts) if connection.dialect.name == POSTGRESQL else frozenset()
+    changed = changes_of(connection, {part.id for part in parts})
+    new = _put_new(connection, parts, changed) if connection.dialect.name == POSTGRESQL else frozenset()
     known = [part for part in parts if part.id not in new]
     stored = _stored(connection, {part.id for part in known})
-    put(connection, tables.findings, [finding_row(one) for one in _in_order(merged(stored, known))])
+    put(connection, tables.findings, [_row(one, changed) for one in _in_order(merged(stored, known))])
 
 
 def merged(stored: Iterable[Finding], parts: Sequence[Finding]) -> list[Finding]:
@@ -31,11 +33,15 @@ def merged(stored: Iterable[Finding], parts: Sequence[Finding]) -> list[Finding]
     return list(whole.values())
 
 
-def _put_new(connection: Connection, parts: Sequence[Finding]) -> frozenset[str]:
+def _row(finding: Finding, changed: Mapping[str, int]) -> Row:
+    return {**finding_row(finding), "changed": changed[finding.id]}
+
+
+def _put_new(connection: Connection, parts: Sequence[Finding], changed: Mapping[str, int]) -> frozenset[str]:
     """Insert what is not there, and say which that was. What another transaction inserts just now is waited for: it is there then."""
     table = tables.findings
     adding = insert(connection, table).on_conflict_do_nothing(index_elements=[table.c.id]).returning(table.c.id)
-    rows = [finding_row(one) for one in _in_order(merged((), parts))]
+    rows = [_row(one, changed) for one in _in_order(merged((), parts))]
     return frozenset(connection.execute(adding, rows).scalars())
 
 

@@ -81,7 +81,9 @@ def near_alike(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows as they were processed."""
+    """The rows as they were processed; they are not moved where they lie so, as those of one turn do."""
+    if frame[TURN].n_unique() <= 1 and frame[ROW].is_sorted():
+        return frame
     return frame.sort(TURN, ROW)
 
 
@@ -194,7 +196,9 @@ def turns_in(path: Path, after_turn: int, columns: dict[str, pl.DataType]) -> It
     try:
         for group in range(file.groups):
             frame = file.read(group, columns).filter(pl.col(TURN) > after_turn)
-            for part in in_order(frame).partition_by(TURN, maintain_order=True):
+            ordered = in_order(frame)
+            parts = [ordered] if frame[TURN].n_unique() == 1 else ordered.partition_by(TURN, maintain_order=True)
+            for part in parts:
                 yield int(part.item(0, TURN)), part
     finally:
         file.close()

@@ -8,6 +8,7 @@ from monitor.sealing import Seal
 from monitor.stores import LetterBounds, Turn
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, nothing
+from monitor.stores.indexed import FollowedBySearch
 from monitor.stores.leases import Leases
 from monitor.stores.list_side import ListSide
 from monitor.stores.people_side import PeopleSide
@@ -19,7 +20,9 @@ from monitor.stores.taking_back import TakesBack
 from monitor.stores.topic_side import TopicSide
 
 
-class SqlStore(PipelineSide, ListSide, ReceiverSide, TopicSide, PeopleSide, TakesBack, Leases, Streams):
+class SqlStore(
+    PipelineSide, ListSide, ReceiverSide, TopicSide, PeopleSide, TakesBack, Leases, Streams, FollowedBySearch
+):
     """A `Record` in a database, for several threads and processes at once.
 
     Making one makes the tables, or brings older ones to the present schema; it raises `StoreError` for a database that is

@@ -141,7 +141,9 @@ findings: Final = Table(
     *_text("title"),
     *_whole("count"),
     *_text("document"),
+    *_whole("changed"),
 )
+Index(None, findings.c.changed, unique=True)
 Index(None, findings.c.time, findings.c.id)
 Index(None, findings.c.scope, findings.c.value, findings.c.time)
 Index(None, findings.c.rule, findings.c.time)
@@ -290,6 +292,19 @@ tokens: Final = Table(
 )
 
 pulls: Final = Table("pulls", metadata, _key("client"), *_text("token", "address", "agent"), *_whole("place", "time"))
+
+indexed: Final = Table(
+    "indexed",
+    metadata,
+    _key("what"),
+    _key("stream"),
+    *_whole("place"),
+    *_text("since"),
+    *_whole("sent_until", "set_aside", "time"),
+)
+
+set_aside: Final = Table("set_aside", metadata, _key("what"), _key("id"), *_text("reason", "detail"), *_whole("time"))
+Index(None, set_aside.c.time)
 
 leases: Final = Table("leases", metadata, _key("name"), *_text("holder"), *_whole("epoch", "until"))
 

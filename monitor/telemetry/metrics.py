@@ -174,6 +174,29 @@ JOBS_RUN: Final = _counter(
 ANCHORS: Final = _counter(
     "audit_anchors", "Anchors of the audit, by what came of them.", "anchors", {"outcome": ("made", "failed")}
 )
+_WHAT: Final = {"what": ("events", "findings")}
+SEARCH_DOCUMENTS: Final = _counter("search_documents", "Documents written to the search.", "documents", {**_WHAT})
+SEARCH_PLAIN: Final = _counter(
+    "search_plain", "Events written by the archive's columns alone: their lines clash with the mapping.", "documents"
+)
+SEARCH_DOUBLES: Final = _counter("search_doubles", "Second copies deleted after a roll over.", "documents")
+SEARCH_SET_ASIDE: Final = _counter(
+    "search_set_aside", "Documents that the search refuses for good.", "documents", {**_WHAT}
+)
+SEARCH_SECONDS: Final = _timing("search_write", "Time that one step of writing took.", {**_WHAT})
+SEARCH_FAILURES: Final = _counter(
+    "search_failures",
+    "Times that the search could not be written, by why.",
+    "failures",
+    {"kind": ("unreachable", "busy", "full", "refused", "failing", "nonsense", "foreign", "store")},
+)
+SEARCH_UP: Final = _gauge(
+    "search_up", "1 while the search takes what it is given; 0 before, and where there is none.", ""
+)
+SEARCH_LAG: Final = _gauge("search_lag", "What is kept and not searchable yet.", "documents", {**_WHAT})
+SEARCH_LAG_SECONDS: Final = _gauge(
+    "search_lag_seconds", "For how long there has been something that is not searchable.", "seconds", {**_WHAT}
+)
 LIBRARY_WARNINGS: Final = _counter("library_warnings", "Warnings of libraries.", "warnings")
 LINES_SUPPRESSED: Final = _counter(
     "log_lines_suppressed", "Log lines left out by the limit.", "lines", {"happening": None}

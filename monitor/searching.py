@@ -1,0 +1,53 @@
+"""The search as it is configured. Nothing of Elasticsearch is loaded where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from monitor.config import Config
+
+if TYPE_CHECKING:
+    from monitor.indexer import Indexer
+    from monitor.kept import Kept
+    from monitor.stores.elasticsearch import SearchSettings
+    from monitor.telemetry import Telemetry
+
+CATCH_UP_S: float = 300.0
+"""How long a run that leaves at its end waits for the search to have all; what is left then comes with the next run."""
+
+
+def search_settings(config: Config) -> SearchSettings:
+    """What is needed to know of the configuration to write there and to read."""
+    from monitor.stores.elasticsearch import SearchSettings  # noqa: PLC0415 - for those alone who have one
+
+    keys = config.elasticsearch
+    return SearchSettings(
+        urls=keys.urls,
+        namespace=keys.namespace,
+        api_key=keys.api_key.get_secret_value() if keys.api_key else None,
+        username=keys.username,
+        password=keys.password.get_secret_value() if keys.password else None,
+        ca_file=keys.ca_file,
+        compress=keys.compression,
+        timeout_s=keys.timeout_s,
+        bulk_bytes_max=keys.bulk_bytes_max,
+        bulks_max=keys.bulks_max,
+        rest_s_max=keys.rest_s_max,
+        shards=keys.shards,
+        replicas=keys.replicas,
+        refresh_s=keys.refresh_s,
+        mode=keys.mode,
+        retention=keys.retention,
+        events_days=config.retention.events_days,
+        findings_days=config.retention.findings_days,
+    )
+
+
+def indexer_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callable[[], int]) -> Indexer | None:
+    """What brings events and findings to the search; None where none is configured."""
+    if not config.elasticsearch.urls:
+        return None
+    from monitor.indexer import Indexer  # noqa: PLC0415 - for those alone who have one: it takes most of a second
+
+    return Indexer(kept, search_settings(config), telemetry, clock)
