@@ -214,7 +214,14 @@ def open_daemon(
         ages = RuleAges(kept.store, clock, config.guards.new_rule_h * 3600)
         ages.take(found)
         pipeline = Pipeline(
-            intakes=intakes_of(config, kept.people(config), sources, telemetry, spooling.spool if spooling else None),
+            intakes=intakes_of(
+                config,
+                kept.people(config),
+                sources,
+                telemetry,
+                spooling.spool if spooling else None,
+                until_end=until_end,
+            ),
             lineup=lineup,
             registry=registry,
             policy=rulings,

@@ -164,7 +164,7 @@ def _pipeline(past: Past, detectors: Sequence[Detector], record: PastRecord, tel
 
 
 def _sources(past: Past, telemetry: Telemetry) -> Sequence[Intake]:
-    return intakes_of(past.config, past.people, sources_of(past.config, run="backtest"), telemetry)
+    return intakes_of(past.config, past.people, sources_of(past.config, run="backtest", until_end=True), telemetry)
 
 
 def _archived(past: Past) -> Intake:

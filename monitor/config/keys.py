@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -34,6 +35,9 @@ LEGAL_FLOOR_DAYS: Final = 180
 """Network logs are kept six months by law; retention goes no lower."""
 
 
+_TOPIC: Final = re.compile(r"//[^/?]+/[^/?]")
+
+
 def _meant(scheme: str) -> str:
     is_http = scheme in {"http", "https"}
     return "write http: alone; where it listens is http.listen" if is_http else "correct the URI"
@@ -43,10 +47,11 @@ def _source_uri(text: str) -> str:
     scheme, colon, rest = text.partition(":")
     if scheme in {"stdin", "http"} and colon and not rest:
         return text
-    if scheme == "file" and rest.partition("?")[0]:
+    if (scheme == "file" and rest.partition("?")[0]) or (scheme == "kafka" and _TOPIC.match(rest)):
         return text
     raise RefusedValueError(
-        "file:PATH, file:PATH?follow, stdin: or http:", f"write file:{text}" if not colon else _meant(scheme)
+        "file:PATH, file:PATH?follow, stdin:, http: or kafka://HOST:PORT/TOPIC",
+        f"write file:{text}" if not colon else _meant(scheme),
     )
 
 

@@ -17,6 +17,8 @@ from monitor.door import Door, PeopleHash
 from monitor.intake import Intake
 from monitor.intake.timeline import Bounds
 from monitor.sources import Source
+from monitor.sources.kafka.address import is_kafka, parse_address, refuse_readable_password
+from monitor.sources.kafka.settings import KafkaSettings
 from monitor.sources.spooled import PARTITION, SpoolSource
 from monitor.sources.uri import parse_source
 from monitor.spool.spool import Spool
@@ -24,10 +26,12 @@ from monitor.stores import Progress
 from monitor.telemetry import Telemetry, happenings
 
 
-def sources_of(config: Config, run: str, spool: Spool | None = None) -> list[tuple[Source, bool]]:
+def sources_of(
+    config: Config, run: str, spool: Spool | None = None, *, until_end: bool = False
+) -> list[tuple[Source, bool]]:
     """The sources that a configuration names, and whether people are hashed in them already; raises `SourceError`.
 
-    Without a spool, ``http:`` is none of them.
+    Without a spool, ``http:`` is none of them. With `until_end`, those that can go on for ever end where they end now.
     """
     found: list[tuple[Source, bool]] = []
     for named in config.sources:
@@ -35,9 +39,29 @@ def sources_of(config: Config, run: str, spool: Spool | None = None) -> list[tup
         if named.uri == PARTITION:
             found += [(SpoolSource(spool, line_bytes_max=limit), named.hashed)] if spool is not None else []
             continue
+        if is_kafka(named.uri):
+            topic = _topic_of(config, named.uri, named.format, until_end=until_end)
+            found += [(source, named.hashed) for source in topic]
+            continue
         parsed = parse_source(named.uri, run=run, format=named.format, line_bytes_max=limit)
         found += [(source, named.hashed) for source in parsed]
     return found
+
+
+def kafka_settings(config: Config) -> KafkaSettings:
+    """What the configuration says of Kafka, as its sources want to be told."""
+    keys = config.kafka
+    named = {name: getattr(keys, name) for name in KafkaSettings.__struct_fields__ if name != "sasl_password"}
+    return KafkaSettings(**named, sasl_password=keys.sasl_password.get_secret_value() if keys.sasl_password else "")
+
+
+def _topic_of(config: Config, uri: str, line_format: str, *, until_end: bool) -> list[Source]:
+    from monitor.sources.kafka.opening import open_topic  # noqa: PLC0415 - who reads no Kafka does not load its client
+
+    address = parse_address(uri, format=line_format, client=config.kafka.client)
+    settings = kafka_settings(config)
+    refuse_readable_password(address, settings.sasl_mechanism, tls=settings.tls)
+    return open_topic(address, settings, until_end=until_end, line_bytes_max=config.decode.line_bytes_max)
 
 
 def intakes_of(
@@ -46,13 +70,16 @@ def intakes_of(
     sources: Sequence[tuple[Source, bool]] | None,
     telemetry: Telemetry,
     spool: Spool | None = None,
+    *,
+    until_end: bool = False,
 ) -> Sequence[Intake]:
     """Sources with all that turns their lines into events; `sources`, as for `open_daemon`, in place of the configuration's."""
     bounds = Bounds(config.clock.lateness_s_max, config.clock.skew_s_max, config.clock.step_s_max)
     limit = config.dead_letters.bytes_max
     intakes = []
-    found = sources_of(config, uuid.uuid4().hex[:12], spool) if sources is None else sources
-    for source, hashed in found:
+    if sources is None:
+        sources = sources_of(config, uuid.uuid4().hex[:12], spool, until_end=until_end)
+    for source, hashed in sources:
         ndjson = NdjsonDecoder(dead_letter_bytes_max=limit)
         decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson
         door = Door(people, ndjson, hashed=hashed, dead_letter_bytes_max=limit)

@@ -19,6 +19,7 @@ from monitor.sources.stdin import StdinSource
 
 FORMATS: Final = ("ndjson", "combined")
 SCHEMES: Final = ("file", "stdin")
+"""Those that `parse_source` reads; an address of Kafka is read by `monitor.sources.kafka.address`."""
 
 _PARAMETERS: Final = {"file": ("follow", "format"), "stdin": ("format",)}
 _SYNTAX: Final = "file:PATH[?follow][&format=combined], PATH also a pattern like logs/*.ndjson, or stdin:"
@@ -42,34 +43,40 @@ def parse_source(
     if not colon or scheme not in SCHEMES:
         raise _wrong(uri, f"unknown scheme {scheme!r}" if colon else f"no scheme; did you mean file:{uri}")
     place, _, query = rest.partition("?")
-    parameters = _parameters(uri, scheme, query)
-    chosen = parameters.get("format", format)
+    given = _parameters(uri, scheme, query)
+    chosen = given.get("format", format)
     if chosen not in FORMATS:
-        raise _wrong(uri, f"unknown format {chosen!r}{_meant(chosen, FORMATS)}; allowed are {', '.join(FORMATS)}")
+        raise _wrong(uri, f"unknown format {chosen!r}{meant(chosen, FORMATS)}; allowed are {', '.join(FORMATS)}")
     if scheme == "stdin":
         if place not in {"", "-"}:
             raise _wrong(uri, f"nothing may stand after stdin:, found {place!r}")
         stream = stdin if stdin is not None else sys.stdin.buffer
         return [StdinSource(stream, run=run, format=chosen, line_bytes_max=line_bytes_max)]
-    follow = parameters.get("follow", "false") == "true"
+    follow = given.get("follow", "false") == "true"
     paths = _paths(uri, _local(uri, place), follow=follow)
     return [FileSource(path, follow=follow, format=chosen, line_bytes_max=line_bytes_max) for path in paths]
 
 
-def _parameters(uri: str, scheme: str, query: str) -> dict[str, str]:
-    allowed = _PARAMETERS[scheme]
-    parameters: dict[str, str] = {}
+def parameters(uri: str, query: str, allowed: Collection[str], syntax: str) -> dict[str, str]:
+    """What stands after the ``?`` of an address; raises `SourceError` for what is not allowed or stands twice."""
+    found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in allowed:
-            raise _wrong(uri, f"unknown parameter {name!r}{_meant(name, allowed)}; allowed are {', '.join(allowed)}")
-        if name in parameters:
-            raise _wrong(uri, f"parameter {name!r} stands twice")
-        parameters[name] = value
-    if "follow" in parameters:
-        parameters["follow"] = parameters["follow"] or "true"
-        if parameters["follow"] not in {"true", "false"}:
-            raise _wrong(uri, f"follow is true or false, not {parameters['follow']!r}")
-    return parameters
+            told = f"unknown parameter {name!r}{meant(name, allowed)}; allowed are {', '.join(allowed)}"
+            raise wrong(uri, told, syntax)
+        if name in found:
+            raise wrong(uri, f"parameter {name!r} stands twice", syntax)
+        found[name] = value
+    return found
+
+
+def _parameters(uri: str, scheme: str, query: str) -> dict[str, str]:
+    given = parameters(uri, query, _PARAMETERS[scheme], _SYNTAX)
+    if "follow" in given:
+        given["follow"] = given["follow"] or "true"
+        if given["follow"] not in {"true", "false"}:
+            raise _wrong(uri, f"follow is true or false, not {given['follow']!r}")
+    return given
 
 
 def _local(uri: str, place: str) -> str:
@@ -105,10 +112,16 @@ def _was(name: str, other: str) -> bool:
     return Path(name).parent == Path(other).parent and is_rotated(Path(name).name, Path(other).name)
 
 
-def _meant(found: str, allowed: Collection[str]) -> str:
+def meant(found: str, allowed: Collection[str]) -> str:
+    """A question after what is near one of what is allowed."""
     near = difflib.get_close_matches(found, allowed, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def wrong(uri: str, what: str, syntax: str) -> SourceError:
+    """What is wrong with an address, and how one is written."""
+    return SourceError(f"source {uri!r}: {what}. A source is {syntax}", retryable=False)
+
+
 def _wrong(uri: str, what: str) -> SourceError:
-    return SourceError(f"source {uri!r}: {what}. A source is {_SYNTAX}", retryable=False)
+    return wrong(uri, what, f"{_SYNTAX}, or kafka://HOST:PORT/TOPIC")

@@ -140,8 +140,8 @@ def check_source(
     the same partition. Where a stream cannot be read twice, `rewinds` is false and resuming is not tried. `laid` says where
     in it lines stand. With `few`, fewer sizes are tried: where opening a source takes long.
     """
-    sizes, counts = (_BYTES_MAX[2:4], _LINES_MAX[1:2]) if few else (_BYTES_MAX, _LINES_MAX)
-    each = 9 if few else 1
+    sizes, counts = (_BYTES_MAX[2:3], _LINES_MAX[1:2]) if few else (_BYTES_MAX, _LINES_MAX)
+    each = 20 if few else 1
     for content in _STREAMS:
         for bytes_max in sizes:
             batches = _read_to_end(make(content), None, bytes_max)

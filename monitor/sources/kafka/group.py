@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -42,12 +43,16 @@ class Group:
         *,
         until_end: bool = False,
         line_bytes_max: int = LINE_BYTES_MAX,
+        whole: bool = False,
     ) -> None:
+        """With `whole`, all partitions are ours whatever group the address names: that is only told how far we are."""
         self.address, self.settings = address, settings
         self.trouble: str | None = None
+        self.ended: str | None = None
         self.commit_failures = 0
         self._connect = connect
         self._until_end = until_end
+        self._is_member = bool(address.group) and not whole
         self._line_bytes_max = line_bytes_max
         self._changed = threading.Condition()
         self._topic: Topic | None = None
@@ -57,6 +62,7 @@ class Group:
         self._lost: list[int] = []
         self._held: dict[int, float] = {}  # revoked and not released: until when they may be
         self._commits: dict[int, int] = {}
+        self._kept: frozenset[int] | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"kafka-{address.topic}", daemon=True)
         self._thread.start()
@@ -66,6 +72,16 @@ class Group:
     def name(self, number: int) -> str:
         """A partition's, in the store and everywhere."""
         return f"kafka:{self.address.topic}/{number}"
+
+    @property
+    def name_of_topic(self) -> str:
+        """The topic with its brokers, for people."""
+        return f"kafka://{','.join(self.address.brokers)}/{self.address.topic}"
+
+    def keep_to(self, partitions: Collection[str]) -> None:
+        """Read these and no more: sources say that they cannot go on once there are others."""
+        with self._changed:
+            self._kept = frozenset(self._number(partition) for partition in partitions)
 
     def _number(self, partition: str) -> int:
         return int(partition.rpartition("/")[2])
@@ -78,10 +94,10 @@ class Group:
             self._assigned, self._revoked, self._lost = [], [], []
         return Changes(*(tuple(self.name(number) for number in sorted(each)) for each in found))
 
-    def source(self, partition: str) -> PartitionSource:
-        """The source of a partition that is ours; the same until it is given up."""
+    def source(self, partition: str, closed: Callable[[], None] = lambda: None) -> PartitionSource:
+        """The source of a partition that is ours. `closed` is called when it is closed."""
         with self._changed:
-            return PartitionSource(self._partitions[self._number(partition)], self)
+            return PartitionSource(self._partitions[self._number(partition)], self, closed)
 
     def release(self, partitions: Collection[str]) -> None:
         """Revoked partitions are finished with: another may have them."""
@@ -181,7 +197,8 @@ class Group:
             except Trouble as error:
                 self._say(str(error))
             except Exception as error:  # noqa: BLE001 - a fault of the client's or of ours: another is made
-                self._say(f"a fault of the program ({type(error).__name__})")
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                self._say(f"a fault of the program ({type(error).__name__} at {last.name}, line {last.lineno})")
             finally:
                 if client is not None:
                     client.close()
@@ -194,7 +211,7 @@ class Group:
         """What the last client read, another goes on with; members of a group have lost all."""
         with self._changed:
             self._topic = None
-            if self.address.group:
+            if self._is_member:
                 self.lost(list(self._partitions))
             for partition in self._partitions.values():
                 partition.begin_again()
@@ -208,7 +225,7 @@ class Group:
                 if time.monotonic() - asked_at >= TOPIC_S or self._topic is None:
                     self._look_at(client.topic(), client)
                     asked_at = time.monotonic()
-                if self.address.group and not has_joined:
+                if self._is_member and not has_joined:
                     client.join(self)
                     has_joined = True
                 self._step(client)
@@ -246,7 +263,13 @@ class Group:
         with self._changed:
             before, self._topic = self._topic, topic
             self._changed.notify_all()
-        if not self.address.group and (before is None or topic.partitions != before.partitions):
+        if self._kept is not None:
+            added = sorted(topic.partitions - self._kept)
+            if added and not self._until_end:
+                self.ended = (
+                    f"partitions were added to the topic ({', '.join(map(self.name, added))}): start again to read them"
+                )
+        elif not self._is_member and (before is None or topic.partitions != before.partitions):
             client.assign(topic.partitions)
             self.assigned(sorted(topic.partitions - set(self._partitions)))
 

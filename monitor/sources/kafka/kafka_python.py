@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
@@ -27,7 +28,7 @@ from kafka.structs import OffsetAndMetadata
 
 from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble
 from monitor.sources.kafka.records import Aborted, Fetched, read_records
-from monitor.sources.kafka.settings import Address, KafkaSettings
+from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSettings
 
 _AT_ONCE: Final = 64
 """Pieces of a fetch that one poll gives; each has up to `GROUP_BYTES_MAX` bytes of records."""
@@ -47,7 +48,8 @@ class KafkaPythonClient:
             self._consumer = KafkaConsumer(**options, kafka_client=self._made)
         except (KafkaError, OSError, ValueError) as error:
             raise Trouble(_told(error)) from error
-        self._consumer._fetcher.PartitionRecords = _Records  # noqa: SLF001 - see the module
+        records = partial(_Records, message_bytes_max=settings.message_bytes_max)
+        self._consumer._fetcher.PartitionRecords = records  # noqa: SLF001 - see the module
         self._timeout_ms = int(settings.request_timeout_s * 1000)
 
     def _made(self, **configs: Any) -> KafkaNetClient:
@@ -201,6 +203,8 @@ class _Records:
         aborted_transactions: Sequence[Any] | None = None,
         metric_aggregator: Any = None,
         on_drain: Any = lambda _records: None,
+        *,
+        message_bytes_max: int,
     ) -> None:
         self.topic_partition = tp
         self.next_fetch_offset = fetch_offset
@@ -209,7 +213,10 @@ class _Records:
         self.records_read = 0
         self._metrics, self._on_drain = metric_aggregator, on_drain
         taken_back = sorted((one.first_offset, one.producer_id) for one in aborted_transactions or ())
-        self._read: Iterator[Fetched] | None = read_records(records._buffer, fetch_offset, Aborted(taken_back))  # noqa: SLF001
+        buffer = records._buffer  # noqa: SLF001 - it tells its batches one by one, and stops at one that is corrupt
+        self._read: Iterator[Fetched] | None = read_records(
+            buffer, fetch_offset, Aborted(taken_back), message_bytes_max=message_bytes_max
+        )
 
     def __bool__(self) -> bool:
         return self._read is not None
@@ -270,13 +277,13 @@ def _options(address: Address, settings: KafkaSettings) -> dict[str, Any]:
         "metrics_enabled": False,
         "fetch_max_bytes": settings.fetch_bytes_max,
         "max_partition_fetch_bytes": settings.partition_fetch_bytes_max,
-        "fetch_max_wait_ms": int(settings.fetch_wait_s * 1000),
+        "fetch_max_wait_ms": settings.fetch_wait_ms,
         "session_timeout_ms": int(settings.session_timeout_s * 1000),
         "heartbeat_interval_ms": max(int(settings.session_timeout_s * 1000) // 10, 1),
         "max_poll_interval_ms": int(settings.poll_interval_s_max * 1000),
         "request_timeout_ms": int(settings.request_timeout_s * 1000),
         "bootstrap_timeout_ms": int(settings.request_timeout_s * 1000),
-        "metadata_max_age_ms": int(settings.metadata_age_s_max * 1000),
+        "metadata_max_age_ms": int(METADATA_S_MAX * 1000),
         "reconnect_backoff_max_ms": 2000,
     }
     return options | security_of(settings)
@@ -285,7 +292,7 @@ def _options(address: Address, settings: KafkaSettings) -> dict[str, Any]:
 def security_of(settings: KafkaSettings) -> dict[str, Any]:
     """Encryption and who we are, as kafka-python wants to be told."""
     secured: dict[str, Any] = {"security_protocol": settings.security_protocol}
-    if settings.is_encrypted:
+    if settings.tls:
         secured |= {"ssl_context": settings.tls_context(), "ssl_check_hostname": True}
     if settings.sasl_mechanism:
         secured |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -222,13 +223,14 @@ class Reader(Protocol):
     """Who fetches the partition."""
 
     trouble: str | None
+    ended: str | None  # why it cannot go on as it is
 
 
 class PartitionSource:
     """One partition of a topic as a `Source`."""
 
-    def __init__(self, partition: Partition, reader: Reader) -> None:
-        self._partition, self._reader = partition, reader
+    def __init__(self, partition: Partition, reader: Reader, closed: Callable[[], None] = lambda: None) -> None:
+        self._partition, self._reader, self._closed = partition, reader, closed
         self.format = partition.format
 
     @property
@@ -261,7 +263,10 @@ class PartitionSource:
 
     def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:
         """The next lines; None when none came in time."""
+        if (ended := self._reader.ended) is not None:
+            raise SourceError(ended, retryable=False)
         return self._partition.read(bytes_max, wait_s, lines_max)
 
     def close(self) -> None:
-        """Nothing to let go: partitions are given up by their group."""
+        """Let whoever opened it know; a partition is given up by its group, not here."""
+        self._closed()

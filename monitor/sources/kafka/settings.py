@@ -7,8 +7,12 @@ from typing import Final
 
 import msgspec
 
+from monitor.sources.messages import MESSAGE_BYTES_MAX
+
 CLIENTS: Final = ("kafka-python", "confluent")
-MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+METADATA_S_MAX: Final = 30.0
+"""How old what is known of the cluster may become before it is asked again."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -32,20 +36,16 @@ class KafkaSettings(msgspec.Struct, frozen=True):
     sasl_user: str = ""
     sasl_password: str = ""
     start_at: str = "earliest"  # where a partition is begun of which our store knows nothing
+    message_bytes_max: int = MESSAGE_BYTES_MAX
     fetch_bytes_max: int = 32 << 20
     partition_fetch_bytes_max: int = 8 << 20
-    fetch_wait_s: float = 0.1
+    fetch_wait_ms: int = 100
     buffer_bytes_max: int = 32 << 20  # of a partition, fetched and not yet read
     session_timeout_s: float = 45.0
     poll_interval_s_max: float = 300.0
     release_s_max: float = 60.0  # how long a revoked partition is waited for
     request_timeout_s: float = 30.0
-    metadata_age_s_max: float = 30.0
     group_instance_id: str = ""  # with it, a member that comes back within the session timeout has its partitions again
-
-    @property
-    def is_encrypted(self) -> bool:
-        return self.tls
 
     @property
     def security_protocol(self) -> str:

@@ -43,11 +43,10 @@ def waited(holds, seconds=5.0):
 def lines(source, count, stored=None):
     """So many lines, and the last batch."""
     source.open(stored)
-    data, last = b"", None
-    while data.count(b"\n") < count:
-        last = waited(lambda: source.read(1 << 20, 0.05))
-        data += last.data
-    return data, last
+    raw = waited(lambda: source.read(1 << 20, 0.05))
+    while raw.data.count(b"\n") < count:
+        raw = raw.joined(waited(lambda: source.read(1 << 20, 0.05)))
+    return raw.data, raw
 
 
 def test_every_law_of_a_source_holds(opened):
