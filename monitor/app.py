@@ -170,7 +170,8 @@ def open_daemon(
         places = Places(config.data_dir)
         closing.enter_context(only_one(places.lock))
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
-        kept = Kept.of(config, tell_of(config, clock))
+        delivering = deliver if deliver is not None else not until_end
+        kept = Kept.of(config, tell_of(config, clock), findings_leave=delivering)
         closing.callback(kept.store.close)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
@@ -194,7 +195,6 @@ def open_daemon(
             registry.owners_of_protected,
             registry.released,
         )
-        delivering = deliver if deliver is not None else not until_end
         given_up = giving_up(channels_of(config))
         outbox = OutboxWorker(kept.store, _carriers(config, clock), clock, telemetry, given_up=given_up)
         publishing = publishing_of(config, kept.store, clock, telemetry, given_up)

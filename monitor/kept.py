@@ -52,10 +52,13 @@ class Kept:
     archive: Archive
 
     @staticmethod
-    def of(config: Config, tell: Tell = nothing) -> Kept:
-        """Open or make all that a configuration says; raises `StoreError` or `SealError`."""
+    def of(config: Config, tell: Tell = nothing, *, findings_leave: bool = True) -> Kept:
+        """Open or make all that a configuration says; raises `StoreError` or `SealError`.
+
+        Without `findings_leave` no topic is told of what turns find.
+        """
         places = Places(config.data_dir)
-        store = open_record(config, tell=tell)
+        store = open_record(config, tell=tell, findings_leave=findings_leave)
         return Kept(places, Seal(key_at(places.seal_key)), store, Archive(places.archive, KEPT))
 
     @staticmethod

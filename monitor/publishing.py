@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
+from detectors.finding import Severity
 from monitor.config import Config
 from monitor.config.kafka import KafkaKeys
 from monitor.enforcers.telling import publications_of
@@ -12,7 +14,8 @@ from monitor.sources.kafka.settings import KafkaSettings
 from monitor.stores import GivenUp, Message
 from monitor.telemetry import Telemetry
 from monitor.topics.decisions import DecisionsFeed, DecisionsStore
-from monitor.topics.publisher import Publisher
+from monitor.topics.findings import FindingsFeed, FindingsStore
+from monitor.topics.publisher import Feed, Publisher
 
 
 class Publishing:
@@ -53,9 +56,13 @@ class Publishing:
         )
 
 
+class TopicsStore(DecisionsStore, FindingsStore, Protocol):
+    """The part of the record that topics work on."""
+
+
 def publishing_of(
     config: Config,
-    store: DecisionsStore,
+    store: TopicsStore,
     clock: Callable[[], int],
     telemetry: Telemetry,
     given_up: Callable[[Message, str, int], GivenUp],
@@ -66,9 +73,14 @@ def publishing_of(
     from monitor.topics.kafka import KafkaTopic  # noqa: PLC0415 - most have no use for it
 
     settings = _settings(config.kafka)
+    publications = {each.name: each for each in publications_of(config)}
     publishers = []
-    for keys, publication in zip(config.topics, publications_of(config), strict=True):
-        feed = DecisionsFeed(store, publication, keys.compare_h * 3600, clock, telemetry, given_up)
+    for keys in config.topics:
+        feed: Feed
+        if keys.of == "findings":
+            feed = FindingsFeed(store, keys.name, Severity(keys.min_severity), keys.again_s, clock, telemetry)
+        else:
+            feed = DecisionsFeed(store, publications[keys.name], keys.compare_h * 3600, clock, telemetry, given_up)
         publishers.append(Publisher(feed, KafkaTopic(keys, settings), telemetry))
     return Publishing(publishers)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from monitor.config import Config
 from monitor.sealing import Seal, key_at
@@ -17,20 +17,34 @@ if TYPE_CHECKING:
     from monitor.stores.postgresql import PostgresqlDatabase
 
 
+MICROSECONDS: Final = 1_000_000
+
+
 def may_have_record(config: Config) -> bool:
     """Whether there is a record, as far as one can tell without asking a server."""
     return bool(config.store.url) or Places(config.data_dir).database.is_file()
 
 
-def open_record(config: Config, *, read_only: bool = False, tell: Tell = nothing) -> SqlStore:
-    """Open the record, or make it; raises `StoreError` or `SealError`. Whoever may change decisions gives `tell`, as `tell_of` makes it."""
+def open_record(
+    config: Config, *, read_only: bool = False, tell: Tell = nothing, findings_leave: bool = True
+) -> SqlStore:
+    """Open the record, or make it; raises `StoreError` or `SealError`. Whoever may change decisions gives `tell`, as `tell_of` makes it.
+
+    Without `findings_leave` no topic is told of what turns find.
+    """
     letters = config.dead_letters
     return SqlStore(
         _database(config, read_only=read_only),
         seal=Seal(key_at(Places(config.data_dir).seal_key)),
         letter_bounds=LetterBounds(rows_max=letters.rows_max, source_bytes_max=letters.source_bytes_max),
         tell=tell,
+        again_us=again_us_of(config) if findings_leave else None,
     )
+
+
+def again_us_of(config: Config) -> int | None:
+    """How soon a finding that grows is told of again, in microseconds; None where no topic has findings."""
+    return next((int(keys.again_s * MICROSECONDS) for keys in config.topics if keys.of == "findings"), None)
 
 
 def standing_of(config: Config) -> str:

@@ -42,7 +42,7 @@ def list_enforcers(output: Output = Form.TABLE, config: ConfigFile = None, data_
 
     with record(config, data_dir) as opened:
         configured = [f"{CHANNEL}:{keys.name}" for keys in opened.config.enforcers]
-        configured += [f"{TOPIC}:{keys.name}" for keys in opened.config.topics]
+        configured += [f"{TOPIC}:{keys.name}" for keys in opened.config.topics if keys.of == "decisions"]
         states = [state for kind in (CHANNEL, TOPIC) for state in opened.store.enforcer_states(f"{kind}:")]
         known = {state.channel: state for state in states}
     none = {channel: EnforcerState(channel=channel, pending=0, sent=0, dead=0) for channel in configured}

@@ -266,7 +266,9 @@ def _topics(opened: Opened) -> Iterator[Sign]:
     """How what is to be written to topics stands."""
     from monitor.stores import TOPIC
 
-    channels = [f"{TOPIC}:{keys.name}" for keys in opened.config.topics]
+    if any(keys.of == "findings" for keys in opened.config.topics):
+        yield _untold(opened)
+    channels = [f"{TOPIC}:{keys.name}" for keys in opened.config.topics if keys.of == "decisions"]
     if not channels:
         return
     states = [state for state in opened.store.enforcer_states(f"{TOPIC}:") if state.channel in channels]
@@ -275,6 +277,15 @@ def _topics(opened: Opened) -> Iterator[Sign]:
         return [each for channel in channels for each in opened.store.due_of(channel, now, WAITING_MAX)]
 
     yield from _leaving(states, due, "topic record", "see what is said of it; then miniwatch enforcers retry NAME")
+
+
+def _untold(opened: Opened) -> Sign:
+    waiting, first = opened.store.untold_since()
+    late_us = now_us() - first if first is not None else 0
+    if late_us > OUTBOX_AGE_S_MAX * MICROSECONDS:
+        found = f"{counted(waiting, 'finding')} waiting, the first for {span(0, late_us)}"
+        return Sign("topic of findings", "problem", found, "start the daemon, or look for topic_failed in its log")
+    return Sign("topic of findings", "ok", f"{counted(waiting, 'finding')} waiting")
 
 
 def _leaving(

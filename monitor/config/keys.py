@@ -343,6 +343,8 @@ class AllKeys(Keys):
     def _named_apart_from_enforcers(cls, value: tuple[TopicKeys, ...], info: ValidationInfo) -> tuple[TopicKeys, ...]:
         _no_repeats("name", [each.name for each in (*info.data.get("enforcers", ()), *value)])
         _no_repeats("topic", [f"{','.join(sorted(each.brokers))}/{each.topic}" for each in value])
+        if sum(each.of == "findings" for each in value) > 1:
+            raise RefusedValueError("one topic of findings", "remove the others: many can read one")
         return value
 
     @field_validator("topics")

@@ -77,6 +77,7 @@ def publications_of(config: Config) -> tuple[Publication, ...]:
             labels=keys.labels,
         )
         for keys in config.topics
+        if keys.of == "decisions"
     )
 
 

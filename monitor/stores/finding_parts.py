@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from sqlalchemy import Connection, select
 
@@ -11,17 +12,27 @@ from monitor.stores import tables
 from monitor.stores.dialects import POSTGRESQL, insert
 from monitor.stores.finding_changes import changes_of
 from monitor.stores.rows import Row, chunks, document, finding_row, put
+from monitor.stores.untold import put_untold
+
+Told: TypeAlias = tuple[int, int] | None
+"""When, and how long after a finding that grows is told of again, both in microseconds; None: no topic has findings."""
 
 
-def put_findings(connection: Connection, parts: Sequence[Finding]) -> None:
-    """Write what was seen of findings in a turn, joined to what there is of the same."""
+def put_findings(connection: Connection, parts: Sequence[Finding], told: Told = None) -> None:
+    """Write what was seen of findings in a turn, joined to what there is of the same; `told` puts them in line for a topic."""
     if not parts:
         return
     changed = changes_of(connection, {part.id for part in parts})
     new = _put_new(connection, parts, changed) if connection.dialect.name == POSTGRESQL else frozenset()
     known = [part for part in parts if part.id not in new]
-    stored = _stored(connection, {part.id for part in known})
-    put(connection, tables.findings, [_row(one, changed) for one in _in_order(merged(stored, known))])
+    stored = list(_stored(connection, {part.id for part in known}))
+    whole = _in_order(merged(stored, known))
+    put(connection, tables.findings, [_row(one, changed) for one in whole])
+    if told is not None:
+        now, again_us = told
+        written = [*whole, *merged((), [part for part in parts if part.id in new])]
+        counts = {one.id: one.evidence.count for one in written}
+        put_untold(connection, counts, counts.keys() - {one.id for one in stored}, now, again_us)
 
 
 def merged(stored: Iterable[Finding], parts: Sequence[Finding]) -> list[Finding]:

@@ -166,6 +166,7 @@ class PeopleSide:
         old = select(tables.findings.c.id).where(tables.findings.c.last_event < before)
         with self._database.writing("retention") as connection:
             connection.execute(tables.considered.delete().where(tables.considered.c.finding.in_(old)))
+            connection.execute(tables.untold.delete().where(tables.untold.c.finding.in_(old)))
             connection.execute(tables.finding_marks.delete().where(tables.finding_marks.c.finding.in_(old)))
             rows = connection.execute(tables.findings.delete().where(tables.findings.c.last_event < before)).rowcount
             append_audit(connection, changes.deleted("findings", rows, before, now))

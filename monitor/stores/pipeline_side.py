@@ -39,6 +39,7 @@ class PipelineSide:
     _stream: str
     _seal: Seal
     _tell: Tell
+    _again_us: int | None
     _letter_bounds: LetterBounds
     _uncertain: Turn | None
 
@@ -87,7 +88,7 @@ class PipelineSide:
             is_there = turn is self._uncertain and is_committed(connection, turn)
             self._uncertain = None
             if not is_there:
-                write_turn(connection, turn, self._seal, self._letter_bounds, self._tell)
+                write_turn(connection, turn, self._seal, self._letter_bounds, self._tell, self._again_us)
                 for standing in turn.standings:
                     standings.add_standing(connection, standing)
             self._uncertain = turn  # from here on: what is refused before is surely not committed

@@ -27,7 +27,8 @@ class SqlStore(
 
     Making one makes the tables, or brings older ones to the present schema; it raises `StoreError` for a database that is
     not ours, is damaged, or was made by a newer Miniwatch.
-    `tell` says what leaves through the outbox because live decisions have changed, whoever changed them.
+    `tell` says what leaves through the outbox because live decisions have changed, whoever changed them. With `again_us` a
+    topic is told of findings, of one that grows again after so many microseconds.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class SqlStore(
         seal: Seal,
         letter_bounds: LetterBounds = LetterBounds(),  # noqa: B008 - frozen
         tell: Tell = nothing,
+        again_us: int | None = None,
     ) -> None:
         self._seal = seal
         self._tell = tell
+        self._again_us = again_us
         self._letter_bounds = letter_bounds
         self._uncertain: Turn | None = None
         self._database = database

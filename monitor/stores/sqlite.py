@@ -55,6 +55,7 @@ def sqlite_store(
     read_only: bool = False,
     letter_bounds: LetterBounds = LetterBounds(),  # noqa: B008 - frozen
     tell: Tell = nothing,
+    again_us: int | None = None,
 ) -> SqlStore:
     """A record in a SQLite file (WAL, fsynced at every commit), for several threads and processes at once.
 
@@ -62,7 +63,7 @@ def sqlite_store(
     not ours, is damaged, or was made by a newer Miniwatch. With `read_only` nothing is made, and every write is refused.
     """
     database = SqliteDatabase(path, busy_timeout_s, read_only=read_only)
-    return SqlStore(database, seal=seal, letter_bounds=letter_bounds, tell=tell)
+    return SqlStore(database, seal=seal, letter_bounds=letter_bounds, tell=tell, again_us=again_us)
 
 
 class SqliteDatabase(Database):

@@ -149,6 +149,9 @@ Index(None, findings.c.scope, findings.c.value, findings.c.time)
 Index(None, findings.c.rule, findings.c.time)
 Index(None, findings.c.owner)
 
+untold: Final = Table("untold", metadata, _key("finding"), *_whole("count", "due"))
+Index(None, untold.c.due, untold.c.finding)
+
 risks: Final = Table(
     "risks", metadata, _key("scope"), _key("value"), Column("score", Double, nullable=False), *_whole("at")
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from monitor.stores import Message, deciding, enforcing, outgoing
+from detectors.finding import Finding
+from monitor.stores import Message, deciding, enforcing, outgoing, untold
 from monitor.stores.connection import Database
 from monitor.stores.deciding import InForce
 from monitor.stores.record import Delivery
@@ -40,3 +41,19 @@ class TopicSide:
         """When a person last asked for that; 0 where nobody did."""
         with self._database.reading() as connection:
             return deciding.counter(connection, f"{enforcing.ASKED}{channel}")
+
+    def untold(self, now: int, limit: int) -> Sequence[Finding]:
+        """Findings that a topic is to be told of, as they stand now."""
+        with self._database.reading() as connection:
+            return untold.untold(connection, now, limit)
+
+    def findings_told(self, counts: Mapping[str, int], now: int, again_us: int) -> None:
+        """Findings were told, with so many events each."""
+        if counts:
+            with self._database.writing("topic") as connection:
+                untold.settle_told(connection, counts, now, again_us)
+
+    def untold_since(self) -> tuple[int, int | None]:
+        """How many findings are still to be told, and since when the first is due."""
+        with self._database.reading() as connection:
+            return untold.untold_since(connection)

@@ -61,8 +61,13 @@ def line_of(turn: Turn) -> str:
     return turn.stream if not any(counted) else ""
 
 
-def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds, tell: Tell) -> None:
-    """Write all of a turn; raises `Fenced`, `StaleTurn` when its number is not above the last, and `Overtaken`."""
+def write_turn(
+    connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds, tell: Tell, again_us: int | None = None
+) -> None:
+    """Write all of a turn; raises `Fenced`, `StaleTurn` when its number is not above the last, and `Overtaken`.
+
+    With `again_us` a topic is told of findings, and so long after that one has grown it is told of again.
+    """
     check_fence(connection, turn.fence, keep=True)
     last = last_turn(connection, turn.stream)
     if turn.number <= last:
@@ -75,7 +80,7 @@ def write_turn(connection: Connection, turn: Turn, seal: Seal, letters: LetterBo
     put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
     put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
     put_letters(connection, turn, seal, letters)
-    put_findings(connection, turn.findings)
+    put_findings(connection, turn.findings, None if again_us is None else (turn.time, again_us))
     put(connection, tables.risks, [risk_row(risk) for risk in turn.risks])
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
     put_decisions(connection, turn.decisions, tell)

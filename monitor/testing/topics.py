@@ -1,9 +1,15 @@
-"""A Kafka topic in memory, for tests of those who write to one."""
+"""A Kafka topic in memory, for tests of those who write to one; and what a record keeps about findings that are to be written."""
+
+# ruff: noqa: S101 - assertions are how a battery speaks
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from detectors.finding import Finding
+from monitor.stores import Turn
+from monitor.stores.sql import SqlStore
+from monitor.testing.stores import stored_finding
 from monitor.topics import Item, Outcome, Published, Refused, Taken, TopicTrouble
 
 RECORD_BYTES_MAX = 1_000_000
@@ -67,3 +73,56 @@ class MemoryTopic:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+AGAIN_US = 60_000_000
+"""How soon a finding that grows is told of again, in `check_untold`."""
+
+
+def check_untold(make: Callable[[], SqlStore]) -> None:
+    """The laws of findings in line. `make` gives a new record, empty, with `AGAIN_US`."""
+    for law in (_check_new_and_grown, _check_grown_while_told, _check_forgotten):
+        store = make()
+        try:
+            law(store)
+        finally:
+            store.close()
+
+
+def _found(store: SqlStore, number: int, now: int, *findings: Finding) -> None:
+    store.commit(Turn(number=number, time=now, findings=list(findings)))
+
+
+def _due(store: SqlStore, now: int) -> list[tuple[str, int]]:
+    return [(each.id, each.evidence.count) for each in store.untold(now, 10)]
+
+
+def _check_new_and_grown(store: SqlStore) -> None:
+    """New findings are due at once; one that grew after it was told, some time later, and once."""
+    _found(store, 1, 1000, stored_finding("f1"), stored_finding("f2", count=2))
+    assert _due(store, 999) == []
+    assert _due(store, 1000) == [("f1", 1), ("f2", 2)]
+    _found(store, 2, 1001, stored_finding("f1", count=4))
+    assert _due(store, 1001) == [("f1", 5), ("f2", 2)]
+    store.findings_told({"f1": 5, "f2": 2}, 1002, AGAIN_US)
+    assert store.untold_since() == (0, None)
+    _found(store, 3, 2000, stored_finding("f1", count=1))
+    _found(store, 4, 3000, stored_finding("f1", count=1))
+    assert store.untold_since() == (1, 2000 + AGAIN_US)
+    assert _due(store, 2000 + AGAIN_US) == [("f1", 7)]
+
+
+def _check_grown_while_told(store: SqlStore) -> None:
+    """What grows between the look and the receipt is told of again, as late as any that grew."""
+    _found(store, 1, 1000, stored_finding("f1"))
+    _found(store, 2, 1001, stored_finding("f1"))
+    store.findings_told({"f1": 1}, 1002, AGAIN_US)
+    assert _due(store, 1002) == []
+    assert _due(store, 1002 + AGAIN_US) == [("f1", 2)]
+
+
+def _check_forgotten(store: SqlStore) -> None:
+    """What retention deletes is not told any more."""
+    _found(store, 1, 1000, stored_finding("f1", time=100))
+    store.forget_findings(10**15, 10**15)
+    assert store.untold_since() == (0, None)

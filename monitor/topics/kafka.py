@@ -66,11 +66,12 @@ def connection(brokers: Sequence[str], settings: KafkaSettings) -> dict[str, Any
 
 
 class KafkaTopic:
-    """One topic, which must be compacted: of every key its last value is kept for good."""
+    """One topic. One of decisions must be compacted: of every key its last value is kept for good."""
 
     def __init__(self, keys: TopicKeys, settings: KafkaSettings) -> None:
         self._keys = keys
         self._topic = keys.topic
+        self._is_compacted = keys.of == "decisions"
         self._settings = settings
         self._producer: KafkaProducer | None = None
 
@@ -80,7 +81,8 @@ class KafkaTopic:
             (found,) = admin.describe_topics([self._topic])
             if found["error_code"]:
                 raise _trouble(errors.for_code(found["error_code"])(), f"topic {self._topic}")
-            self._check_policy(admin)
+            if self._is_compacted:
+                self._check_policy(admin)
             return str(found["topic_id"])
 
     def _make(self, admin: KafkaAdminClient) -> None:
@@ -89,7 +91,7 @@ class KafkaTopic:
             self._topic,
             num_partitions=self._keys.partitions,
             replication_factor=self._keys.replicas or -1,
-            topic_configs={"cleanup.policy": "compact"},
+            topic_configs={"cleanup.policy": "compact"} if self._is_compacted else {},
         )
         (made,) = admin.create_topics([wanted], raise_errors=False)["topics"]
         code = made["error_code"]

@@ -168,6 +168,7 @@ AUDITED: dict[str, Case] = {
         lambda store: store.commit(msgspec.structs.replace(whole_turn(1), audit=(), decisions=())),
     ),
     "send_again": Case(lambda store: store.send_again("enforcer:e", None, WHO, "r", NOW), [(WHO, "enforcer.retry")]),
+    "ask_comparison": Case(lambda store: store.ask_comparison("topic:t", WHO, "r", NOW), [(WHO, "topic.compare")]),
     "note_configuration": Case(
         lambda store: store.note_configuration({"mode": "live"}, NOW),
         [("system:daemon", "configuration.change")],
@@ -183,6 +184,9 @@ NOTHING: dict[str, str] = {
     "forget_marks": "bookkeeping of recovery: what is in force is in the entry of the turn that brought it",
     "forget_requests": "each request and its answer have entries, which stay",
     "message_sent": "the receipt is kept beside the message; a message changes nothing by itself",
+    "messages_sent": "as for one",
+    "findings_told": "which findings a topic knows of; they change nothing by that",
+    "put_anew": "a topic is told once more of what has its entry already",
     "installation": "a name, made once",
     "note_anchor": "an anchor is of the audit: an entry would call for the next anchor",
     "catch_up": "an enforcer is told of what has its entry already; the receipts are kept",
