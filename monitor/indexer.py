@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from monitor.kept import Kept
-from monitor.stores import Segment, StoreError
+from monitor.stores import StoreError
 from monitor.stores.elasticsearch import EVENTS, FINDINGS, SearchError, SearchSettings
 from monitor.stores.elasticsearch.cluster import last_turn_there, prepare, version_of
 from monitor.stores.elasticsearch.connection import Connection
@@ -193,16 +193,7 @@ class Indexer:
 
     def _left(self) -> dict[str, int]:
         """What is kept and not searchable yet; kinds of which nothing is left are not in it."""
-        store = self.kept.store
-        known = {one.stream: one.place for one in store.indexed() if one.what == EVENTS}
-        places = {turns: known.get(turns, 0) for turns in store.archived_streams()}
-        events = sum(
-            _rows_after(segment, place)
-            for turns, place in places.items()
-            for segment in store.segments_after(place, turns)
-        )
-        findings = max(0, store.last_finding_change() - self.findings.reached().place)
-        return {what: left for what, left in ((EVENTS, events), (FINDINGS, findings)) if left}
+        return {what: left for what, left in self.kept.store.unindexed().items() if left}
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -243,10 +234,3 @@ class Indexer:
 
     def _broken(self, error: SegmentBroken) -> None:
         self.telemetry.emit(SearchSegmentBroken(error=str(error)))
-
-
-def _rows_after(segment: Segment, place: int) -> int:
-    """Events of a file behind a place; of one that is joined of many turns, about as many."""
-    if segment.turn_first > place:
-        return segment.rows
-    return max(1, round(segment.rows * (segment.turn_last - place) / (segment.turn_last - segment.turn_first + 1)))

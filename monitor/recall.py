@@ -27,13 +27,19 @@ _NOBODY: Final = bytes(32)
 def recalled(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
     """Archived events with these fields; one whose line no longer decodes keeps what is held of it."""
     held = {*INDEX, *KEPT, *INTERNAL}
-    decoded = _decoded(frame, fields)
-    if decoded.height != frame.height:
-        ends = frame.select(position=(pl.col(LINE).str.len_bytes().cast(pl.Int64) + 1).cum_sum())
-        starts = ends.select(pl.col("position").shift(1, fill_value=0).alias(POSITION))
-        decoded = starts.join(decoded, on=POSITION, how="left", maintain_order="left")
+    decoded = read_again(frame, fields)
     added = [decoded[name] for name in decoded.columns if name not in held]
     return frame.select(name for name in frame.columns if name in held).with_columns(added)
+
+
+def read_again(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:
+    """The fields of archived lines, a row a line, with what else the decoder gives; of one that no longer decodes none."""
+    decoded = _decoded(frame, fields)
+    if decoded.height == frame.height:
+        return decoded
+    ends = frame.select(position=(pl.col(LINE).str.len_bytes().cast(pl.Int64) + 1).cum_sum())
+    starts = ends.select(pl.col("position").shift(1, fill_value=0).alias(POSITION))
+    return starts.join(decoded, on=POSITION, how="left", maintain_order="left")
 
 
 def _decoded(frame: pl.DataFrame, fields: frozenset[str]) -> pl.DataFrame:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from monitor.indexer import Indexer
     from monitor.kept import Kept
     from monitor.stores.elasticsearch import SearchSettings
+    from monitor.stores.elasticsearch.reading import SearchReader
+    from monitor.stores.sql import SqlStore
     from monitor.telemetry import Telemetry
 
 CATCH_UP_S: float = 300.0
@@ -51,3 +53,13 @@ def indexer_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callable
     from monitor.indexer import Indexer  # noqa: PLC0415 - for those alone who have one: it takes most of a second
 
     return Indexer(kept, search_settings(config), telemetry, clock)
+
+
+def reader_of(config: Config, store: SqlStore) -> SearchReader | None:
+    """What lists and backtests are read with; None where that is not the search."""
+    if config.elasticsearch.lists != "elasticsearch":
+        return None
+    from monitor.stores.elasticsearch.connection import Connection  # noqa: PLC0415 - as above
+    from monitor.stores.elasticsearch.reading import SearchReader  # noqa: PLC0415
+
+    return SearchReader(Connection(search_settings(config)), store.installation())

@@ -20,17 +20,15 @@ PARTITION: str = "archive"
 
 
 class ArchiveSource:
-    """A `Source` of what lies in some segments, between two times of the events."""
+    """A `Source` of archived events, given as frames in their order."""
 
     format = "archive"
     partition = PARTITION
     missing = None
     ready = False
 
-    def __init__(
-        self, archive: Archive, segments: Sequence[Segment], since: int | None, until: int | None, rows_max: int
-    ) -> None:
-        self._frames = _frames(archive, segments, since, until, rows_max)
+    def __init__(self, frames: Iterator[pl.DataFrame]) -> None:
+        self._frames = frames
         self._rows = 0
         self.frame = pl.DataFrame()  # what was read last
         self.ended = False
@@ -55,9 +53,10 @@ class ArchiveSource:
         """Files are closed as they are read."""
 
 
-def _frames(
+def frames_of(
     archive: Archive, segments: Sequence[Segment], since: int | None, until: int | None, rows_max: int
 ) -> Iterator[pl.DataFrame]:
+    """What lies in some segments, between two times of the events."""
     wanted = [
         segment
         for segment in segments

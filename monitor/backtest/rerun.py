@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from detectors.detector import Detector, State
 from detectors.event import Batch
 from detectors.finding import Entity, Scope, Sighting
-from monitor.backtest.archived import PARTITION, ArchivedIntake, ArchivedPipeline, ArchiveSource
+from monitor.backtest.archived import PARTITION, ArchivedIntake, ArchivedPipeline, ArchiveSource, frames_of
 from monitor.backtest.nothing import NoArchive, NoSnapshots
 from monitor.backtest.record import PastRecord
 from monitor.clock import now_us
@@ -31,11 +31,15 @@ from monitor.registry import Registry
 from monitor.rules.lineup import Lineup
 from monitor.rulings import Rulings
 from monitor.sealing import key_at
+from monitor.searching import reader_of
 from monitor.settings import settings_of
 from monitor.stores import Progress, Segment, Standing, StandingKind
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
 from monitor.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from monitor.stores.elasticsearch.reading import SearchReader
 
 DATASET: Final = "event.dataset"
 
@@ -56,6 +60,7 @@ class Past:
     since: int | None = None
     until: int | None = None
     dataset: str | None = None
+    search: SearchReader | None = None  # in place of the archive
 
     @property
     def rows(self) -> int | None:
@@ -96,6 +101,7 @@ def past_of(
             since=since,
             until=until,
             dataset=dataset,
+            search=reader_of(config, store),
         )
     finally:
         store.close()
@@ -168,8 +174,13 @@ def _sources(past: Past, telemetry: Telemetry) -> Sequence[Intake]:
 
 
 def _archived(past: Past) -> Intake:
-    archive = Archive(Places(past.config.data_dir).archive, KEPT)
-    source = ArchiveSource(archive, past.segments, past.since, past.until, past.config.batch.rows_max)
+    if past.search is not None:
+        several = len({segment.stream for segment in past.segments}) > 1
+        frames = past.search.events(since=past.since, until=past.until, newest_first=False, several=several)
+    else:
+        archive = Archive(Places(past.config.data_dir).archive, KEPT)
+        frames = frames_of(archive, past.segments, past.since, past.until, past.config.batch.rows_max)
+    source = ArchiveSource(frames)
     decoder = NdjsonDecoder()
     intake = ArchivedIntake(
         source, decoder, Door(past.people, decoder, hashed=True), Bounds(), Progress(partition=PARTITION, end=0)

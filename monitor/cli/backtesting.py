@@ -13,7 +13,7 @@ import typer
 from typer import Option
 
 from monitor.cli.leaving import USAGE, Refused, say
-from monitor.cli.options import ConfigFile, DataDir, Form, Output, Since, Until
+from monitor.cli.options import ConfigFile, DataDir, Form, From, Output, Since, Until
 from monitor.cli.past import Cost, Dataset, Sources, go, opened_past, past_configuration, say_end
 from monitor.cli.printing import Column, ObjectWriter, write_rows
 from monitor.cli.terminal import visible
@@ -74,6 +74,7 @@ def backtest(
     since: Since = None,
     until: Until = None,
     dataset: Dataset = None,
+    whence: From = None,
     verdicts: Annotated[
         bool, Option("--verdicts", help="Write only which rule is true of which event, an object a line.")
     ] = False,
@@ -90,7 +91,7 @@ def backtest(
     process.prepare()
     if verdicts and against:
         raise typer.BadParameter("does not go with --against", param_hint="--verdicts")
-    loaded = past_configuration(config, data_dir, source, since, until)
+    loaded = past_configuration(config, data_dir, source, since, until, whence)
     now = rule_set(rules, loaded)
     before = rule_set(against, loaded) if against else None
     with opened_past(loaded, since, until, dataset) as past:

@@ -86,6 +86,7 @@ def problems_of(config: Config) -> list[Problem | RuleFault]:
         *_data_dir(config.data_dir),
         *key_problems(config.data_dir),
         *_listening(config),
+        *_search(config),
     ]
 
 
@@ -101,6 +102,22 @@ def _store(config: Config) -> Iterator[Problem]:
         standing_of(config)
     except StoreError as error:
         yield Problem("store.url", str(error), "a database that can keep the record", "see docs/stores.md")
+
+
+def _search(config: Config) -> Iterator[Problem]:
+    """Whether what is to be searched can be written there; what the cluster does not tell is said."""
+    from monitor.config import Problem
+    from monitor.searching import search_settings
+
+    if not config.elasticsearch.urls:
+        return
+    from monitor.stores.elasticsearch.checking import ailments
+
+    unchecked: list[str] = []
+    for ailment in ailments(search_settings(config), unchecked):
+        yield Problem("elasticsearch", *ailment)
+    for what in unchecked:
+        say(f"elasticsearch: not checked: {what}.")
 
 
 def _sources(config: Config) -> Iterator[Problem]:

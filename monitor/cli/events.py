@@ -12,7 +12,7 @@ from typer import Option
 from monitor.cli.leaving import USAGE, Refused, say
 from monitor.cli.lists import Id
 from monitor.cli.moments import short
-from monitor.cli.options import App, ConfigFile, DataDir, Form, Limit, Output, Since, Until, group
+from monitor.cli.options import App, ConfigFile, DataDir, Form, From, Limit, Output, Since, Until, group, read_from
 from monitor.cli.printing import Column, limit_of, write_one, write_rows
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def list_events(
     user: Annotated[str | None, Option("--user", metavar="ID", help="Of this user: the id or its hash.")] = None,
     address: Annotated[str | None, Option("--ip", metavar="IP", help="From this address.")] = None,
     limit: Limit = None,
+    whence: From = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -77,7 +78,7 @@ def list_events(
     """List events, the last processed first. As ndjson they are whole, as they stand in the archive."""
     from monitor.cli.opening import record
 
-    with record(config, data_dir) as opened:
+    with record(config, data_dir, more=read_from(whence)) as opened:
         wanted = {
             "miniprogram.app_id": app,
             "event.dataset": dataset,
@@ -151,6 +152,11 @@ def _frames(
     """Matching events, no more than wanted; a broken file is told and passed over."""
     import polars as pl
 
+    if (reader := opened.search()) is not None:
+        given = {name: value for name, value in wanted.items() if value is not None}
+        several = len(opened.store.archived_streams()) > 1
+        yield from reader.events(given, since=since, until=until, limit=limit, several=several)
+        return
     conditions = [pl.col(name) == value for name, value in wanted.items() if value is not None]
     where = pl.all_horizontal(conditions) if conditions else None
     columns = ["event.id", "_line"] if whole else [*FIELDS, "_time"]

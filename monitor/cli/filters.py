@@ -15,6 +15,7 @@ from monitor.cli.opening import Opened, refused_id
 from monitor.clock import now_us
 
 if TYPE_CHECKING:
+    from detectors.finding import Finding
     from monitor.listing.lists import Listed
 
 Row = TypeVar("Row")
@@ -26,6 +27,18 @@ def rows_of(opened: Opened, listed: Listed[Row], limit: int | None = None, **giv
 
     with filters_told():
         return listed.rows(opened, given, Part(limit=limit), now=now_us())
+
+
+def findings_found(
+    opened: Opened, listed: Listed[Finding], limit: int | None = None, **given: Any
+) -> Iterator[Finding]:
+    """The findings that the options ask for, from the search where lists are read there."""
+    from monitor.listing.asked import Part, query_of
+
+    if (reader := opened.search()) is None:
+        return rows_of(opened, listed, limit, **given)
+    with filters_told():
+        return reader.findings(query_of(opened, listed.filters, given, Part(limit=limit)))
 
 
 @contextmanager

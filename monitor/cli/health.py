@@ -41,6 +41,12 @@ WAITING_MAX: Final = 1000
 SNAPSHOT_AGES_MAX: Final = 10
 """So many times the interval of snapshots may pass without one while the daemon runs."""
 
+SEARCH_AGE_S_MAX: Final = 300
+"""So long the search may be behind without coming further while the daemon runs."""
+
+SET_ASIDE_TOLD: Final = 3
+"""Documents that the search refused of which the reason is shown."""
+
 HELD_S: Final = 3600
 HELD_MAX: Final = 1000
 """Held decisions that are looked at, and of how long ago."""
@@ -144,11 +150,35 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                 lambda: _stopped(opened),
                 lambda: _audit(opened),
                 lambda: _anchors(opened, running=running),
+                lambda: _search(opened, running=running),
             ]
             for look in looks:
                 yield from look()
     except StoreError as error:
         yield Sign("database", "problem", str(error)) if config.store.url else _refused(places.database, error)
+
+
+def _search(opened: Opened, *, running: bool) -> Iterator[Sign]:
+    """How far what is searched is behind what is kept, and what would not be taken."""
+    if not opened.config.elasticsearch.urls:
+        return
+    left = {what: count for what, count in opened.store.unindexed().items() if count}
+    indexed = opened.store.indexed()
+    came_further = max((one.time for one in indexed), default=0)
+    found = ", ".join(f"{count:,} {what}" for what, count in left.items())
+    if not left:
+        yield Sign("search", "ok", "all that is kept can be found")
+    elif not running:
+        yield Sign("search", "warning", f"behind by {found}", "start the daemon: it catches up by itself")
+    elif now_us() - came_further > SEARCH_AGE_S_MAX * MICROSECONDS:
+        advice = "look for search_failed in the log; nothing is lost"
+        yield Sign("search", "problem", f"behind by {found}, and no further for {span(came_further, now_us())}", advice)
+    else:
+        yield Sign("search", "ok", f"behind by {found}, and catching up")
+    if refused := sum(one.set_aside for one in indexed):
+        newest = "; ".join(f"{one.what} {one.id}: {one.reason}" for one in opened.store.set_aside(SET_ASIDE_TOLD))
+        advice = "they are in the archive and the record; report it"
+        yield Sign("search", "warning", f"{counted(refused, 'document')} refused for good. The last: {newest}", advice)
 
 
 def _refused(database: Path, error: Exception) -> Sign:

@@ -13,6 +13,7 @@ from monitor.cli.options import (
     ConfigFile,
     DataDir,
     Form,
+    From,
     Limit,
     Output,
     RuleId,
@@ -22,6 +23,7 @@ from monitor.cli.options import (
     Until,
     Value,
     group,
+    read_from,
 )
 from monitor.cli.printing import Column, limit_of, write_one, write_rows
 from monitor.cli.responding import (
@@ -71,20 +73,22 @@ def list_findings(
     severity: SeverityWord = None,
     incident: IncidentId = None,
     limit: Limit = None,
+    whence: From = None,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
     """List findings, newest first."""
-    from monitor.cli.filters import rows_of
+    from monitor.cli.filters import findings_found, rows_of
     from monitor.cli.opening import record
     from monitor.cli.rule_files import rule_recorded, unique_digits
     from monitor.listing.lists import FINDINGS
 
-    with record(config, data_dir) as opened:
+    with record(config, data_dir, more=read_from(whence)) as opened:
         limit = limit_of(output, limit)
         rule = rule and rule_recorded(rule, opened)
-        rows = rows_of(
+        find = rows_of if incident is not None else findings_found  # of incidents the record alone knows
+        rows = find(
             opened, FINDINGS, limit,
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, severity=severity, incident=incident,
         )  # fmt: skip

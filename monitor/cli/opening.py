@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from monitor.listing.named import NotOne
     from monitor.stores import Standing
     from monitor.stores.archive import Archive
+    from monitor.stores.elasticsearch.reading import SearchReader
     from monitor.stores.places import Places
     from monitor.stores.sql import SqlStore
 
@@ -65,6 +66,12 @@ class Opened:
 
         return Archive(self.places.archive, KEPT)
 
+    def search(self) -> SearchReader | None:
+        """Where lists are read from; None: from archive and record."""
+        from monitor.searching import reader_of
+
+        return reader_of(self.config, self.store)
+
     def people(self) -> PeopleHash:
         """The keyed hash for people."""
         from monitor.door import PeopleHash
@@ -96,14 +103,23 @@ class Opened:
 
 
 @contextmanager
-def record(path: Path | None, data_dir: Path | None, *, make: bool = False) -> Iterator[Opened]:
-    """Open the record: only to look at where nothing can be written. Only with `make` is one made where there is none yet."""
+def record(
+    path: Path | None,
+    data_dir: Path | None,
+    *,
+    make: bool = False,
+    more: Mapping[str, object] | None = None,
+) -> Iterator[Opened]:
+    """Open the record: only to look at where nothing can be written. Only with `make` is one made where there is none yet.
+
+    `more` are keys of the configuration that options give.
+    """
     from monitor.clock import now_us
     from monitor.enforcers.telling import tell_of
     from monitor.recorded import may_have_record, open_record
     from monitor.stores.places import Places
 
-    config = configuration(path, data_dir)
+    config = configuration(path, data_dir, more)
     places = Places(config.data_dir)
     if config.data_dir.is_file():
         raise Refused(f"{config.data_dir} is a file; a folder is expected")

@@ -56,6 +56,28 @@ def group(about: str) -> Typer:
     )
 
 
+class Whence(StrEnum):
+    """Where events and findings are read."""
+
+    ARCHIVE = "archive"
+    ELASTICSEARCH = "elasticsearch"
+
+
+From = Annotated[
+    Whence | None,
+    Option(
+        "--from",
+        help="Where to read: the archive and the record, or the search, which may be a little behind. Default: elasticsearch.lists.",
+        show_default=False,
+    ),
+]
+
+
+def read_from(whence: Whence | None) -> dict[str, object]:
+    """What the option says, as a key of the configuration."""
+    return {} if whence is None else {"elasticsearch.lists": whence.value}
+
+
 class Form(StrEnum):
     """How a result is written. `ndjson` is a stable contract: one object a line."""
 

@@ -15,6 +15,7 @@ import typer
 from typer import Option
 
 from monitor.cli.leaving import Refused, say
+from monitor.cli.options import Whence, read_from
 from monitor.cli.progress import bar
 from monitor.cli.terminal import visible
 from monitor.counting import counted
@@ -43,7 +44,12 @@ Sources = Annotated[
 
 
 def past_configuration(
-    config: Path | None, data_dir: Path | None, source: Sequence[str] | None, since: int | None, until: int | None
+    config: Path | None,
+    data_dir: Path | None,
+    source: Sequence[str] | None,
+    since: int | None,
+    until: int | None,
+    whence: Whence | None = None,
 ) -> Config:
     """The configuration with the sources that were named, or none: then the archive is meant.
 
@@ -56,7 +62,9 @@ def past_configuration(
         raise typer.BadParameter("is about the archive; leave it out, or --source", param_hint="--since, --until")
     known = {one.uri: one for one in configuration(config, data_dir).sources}
     named = [known[uri].model_dump(mode="json") if uri in known else {"uri": uri} for uri in source or []]
-    loaded = configuration(config, data_dir, {"sources": named})
+    if source and whence is not None:
+        raise typer.BadParameter("is about what is kept; leave it out, or --source", param_hint="--from")
+    loaded = configuration(config, data_dir, {"sources": named, **read_from(whence)})
     refuse_endless(loaded)
     return loaded
 
@@ -67,7 +75,7 @@ def opened_past(config: Config, since: int | None, until: int | None, dataset: s
     from monitor.backtest.rerun import past_of
 
     with past_of(config, since=since, until=until, dataset=dataset) as past:
-        if not config.sources and not past.segments:
+        if not config.sources and not past.segments and past.search is None:
             raise Refused(f"there are no events in {config.data_dir.absolute()}; name --source, or another --data-dir")
         yield past
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -96,6 +96,34 @@ class FollowedBySearch:
                 .order_by(table.c.turn_first, table.c.day, table.c.path)
             )
             return [Segment(**row) for row in connection.execute(wanted).mappings()]
+
+    def unindexed(self) -> Mapping[str, int]:
+        """Events and findings that are kept and not searchable yet."""
+        known = {one.stream: one.place for one in self.indexed() if one.what == "events"}
+        places = {stream: known.get(stream, 0) for stream in self.archived_streams()}
+        events = sum(
+            _rows_after(segment, place)
+            for stream, place in places.items()
+            for segment in self.segments_after(place, stream)
+        )
+        with self._database.reading() as connection:
+            findings = (
+                select(func.count()).select_from(tables.findings).where(tables.findings.c.changed > _last(connection))
+            )
+            return {"events": events, "findings": int(connection.execute(findings).scalar_one())}
+
+
+def _last(connection: Connection) -> int:
+    """The place up to which changes of findings are searchable."""
+    columns = tables.indexed.c
+    return int(connection.execute(select(columns.place).where(columns.what == "findings")).scalar() or 0)
+
+
+def _rows_after(segment: Segment, place: int) -> int:
+    """Events of a file behind a place; of one that is joined of many turns, about as many."""
+    if segment.turn_first > place:
+        return segment.rows
+    return max(1, round(segment.rows * (segment.turn_last - place) / (segment.turn_last - segment.turn_first + 1)))
 
 
 def _set_aside(connection: Connection, refused: Sequence[SetAside]) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from server import until
 
 from monitor.clock import now_us
@@ -25,6 +26,8 @@ from monitor.stores.elasticsearch.connection import Connection
 from monitor.stores.elasticsearch.documents import Documents
 from monitor.stores.elasticsearch.events import EventFollower
 from monitor.stores.elasticsearch.findings import FindingFollower
+from monitor.stores.elasticsearch.reading import SearchReader
+from monitor.stores.record import Query
 from monitor.telemetry import Telemetry
 from monitor.testing.search import BULK, Says, stub_node
 from monitor.testing.stores import stored_finding
@@ -353,6 +356,93 @@ def test_a_daemon_that_outlives_the_node_catches_up_alone(fresh_elasticsearch, k
     assert "search_failed" in log.getvalue()
     assert "search_recovered" in log.getvalue()
     assert len(_ids(Connection(indexer.settings))) == 900
+
+
+def _indexed(kept, keys):
+    """All of it written, and a reader of it."""
+    follower = _follower(kept, keys)
+    prepare(follower.connection)
+    _drain(follower)
+    documents = Documents(kept.store.installation(), keys.namespace)
+    findings = FindingFollower(kept.store, follower.connection, documents, now_us)
+    while findings.step() is not None:
+        pass
+    for what in ("events", "findings"):
+        follower.connection.ask("POST", f"/{keys.stream(what)}/_refresh")
+    return SearchReader(follower.connection, kept.store.installation())
+
+
+def _all(frames):
+    return pl.concat(list(frames))
+
+
+def test_events_are_read_as_the_archive_has_them(elasticsearch, kept):
+    frame = _frame(HOSTILE)
+    kept.store.commit(Turn(number=1, segments=kept.archive.write(1, frame)))
+    _commit(kept, 3, 3000)
+    reader = _indexed(kept, _keys(elasticsearch.url))
+    archived = _all(kept.archive.replay(kept.store.segments()))
+    found = _all(reader.events(newest_first=False))
+    own = [name for name in found.columns if name.startswith("_") or name in ("event.id", "redaction.kinds")]
+    assert_frame_equal(found.select(own), archived.select(own))
+    assert found[len(HOSTILE) :].equals(archived[len(HOSTILE) :].select(found.columns).with_columns(
+        pl.Series("user.id", [f"u{n % 50}" for n in range(6000, 15000)])
+    ))  # fmt: skip
+    assert _all(reader.events(limit=5))["event.id"].to_list() == archived["event.id"].reverse().head(5).to_list()
+
+
+def test_events_are_found_by_their_fields_and_times(elasticsearch, kept):
+    _commit(kept, 2, 700)
+    lines = [_line(n, source={"ip": address}) for n, address in enumerate(["192.0.2.1", "no address", "192.0.2.1"])]
+    ips = pl.Series("source.ip", ["192.0.2.1", "no address", "192.0.2.1"])
+    kept.store.commit(Turn(number=3, segments=kept.archive.write(3, _frame(lines, 9000).with_columns(ips))))
+    reader = _indexed(kept, _keys(elasticsearch.url))
+    archived = _all(kept.archive.replay(kept.store.segments()))
+    for where, begin, end in [
+        ({"miniprogram.app_id": "wx3"}, None, None),
+        ({"miniprogram.app_id": "wx3", "event.dataset": "miniprogram.api"}, BEGIN + 900, BEGIN + 1500),
+        ({"source.ip": "192.0.2.1"}, None, None),
+        ({"source.ip": "no address"}, None, None),
+    ]:
+        expected = archived.filter(*(pl.col(name) == value for name, value in where.items()))
+        expected = expected.filter(pl.col("_time").is_between(begin or 0, end or DAY_US**2, closed="left"))
+        found = _all(reader.events(where, since=begin, until=end, newest_first=False))
+        assert found["event.id"].to_list() == expected["event.id"].to_list()
+    assert list(reader.events({"event.action": "none"})) == []
+
+
+def test_a_list_is_of_one_moment_however_long_it_is_read(elasticsearch, kept):
+    _commit(kept, 3, 3000)
+    keys = _keys(elasticsearch.url)
+    reader = _indexed(kept, keys)
+    pages = reader.events()
+    first = next(pages)
+    _commit(kept, 1, 3000)
+    _indexed(kept, keys)
+    assert first.height + sum(page.height for page in pages) == 9000
+    assert sum(page.height for page in reader.events()) == 12_000
+
+
+@pytest.mark.parametrize(
+    "query", [Query(), Query(limit=2), Query(rule="other"), Query(severity_min="critical"), Query(since=200, until=300)]
+)
+def test_findings_are_read_as_the_record_has_them(elasticsearch, kept, query):
+    many = [stored_finding(f"f{n}", 100 + n, rule="other" if n % 3 else "rule") for n in range(300)]
+    many.append(stored_finding("worst", 500, severity="critical"))
+    kept.store.commit(Turn(number=1, findings=[msgspec.convert(msgspec.to_builtins(one), type(one)) for one in many]))
+    reader = _indexed(kept, _keys(elasticsearch.url))
+    assert list(reader.findings(query)) == list(kept.store.findings(query)) != []
+
+
+def test_an_installation_reads_what_is_its_own(elasticsearch, kept, tmp_path):
+    other = Kept.open(tmp_path / "other")
+    keys = _keys(elasticsearch.url)
+    for one in (kept, other):
+        _commit(one, 1, 100, findings=[stored_finding()])
+    readers = [_indexed(one, keys) for one in (kept, other)]
+    for reader in readers:
+        assert sum(page.height for page in reader.events()) == 100
+    other.store.close()
 
 
 def test_templates_are_put_once_and_what_others_made_is_left_alone(elasticsearch):

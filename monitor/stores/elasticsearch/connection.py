@@ -202,4 +202,6 @@ def told(body: bytes) -> str:
 
 
 def _short(error: BaseException) -> str:
-    return str(error)[:ANSWER_TOLD_MAX]
+    """What a library says of its failure, or of what lay under it."""
+    under = getattr(error, "errors", ())
+    return str(under[0] if under else error)[:ANSWER_TOLD_MAX]
