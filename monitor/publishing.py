@@ -8,9 +8,8 @@ from typing import Protocol
 
 from detectors.finding import Severity
 from monitor.config import Config
-from monitor.config.kafka import KafkaKeys
 from monitor.enforcers.telling import publications_of
-from monitor.sources.kafka.settings import KafkaSettings
+from monitor.intake.opening import kafka_settings
 from monitor.stores import GivenUp, Message
 from monitor.telemetry import Telemetry
 from monitor.topics.decisions import DecisionsFeed, DecisionsStore
@@ -72,7 +71,7 @@ def publishing_of(
         return Publishing(())
     from monitor.topics.kafka import KafkaTopic  # noqa: PLC0415 - most have no use for it
 
-    settings = _settings(config.kafka)
+    settings = kafka_settings(config)
     publications = {each.name: each for each in publications_of(config)}
     publishers = []
     for keys in config.topics:
@@ -83,16 +82,3 @@ def publishing_of(
             feed = DecisionsFeed(store, publications[keys.name], keys.compare_h * 3600, clock, telemetry, given_up)
         publishers.append(Publisher(feed, KafkaTopic(keys, settings), telemetry))
     return Publishing(publishers)
-
-
-def _settings(keys: KafkaKeys) -> KafkaSettings:
-    password = keys.sasl_password.get_secret_value() if keys.sasl_password is not None else ""
-    return KafkaSettings(
-        tls=keys.tls,
-        tls_ca=keys.tls_ca,
-        tls_certificate=keys.tls_certificate,
-        tls_key=keys.tls_key,
-        sasl_mechanism=keys.sasl_mechanism,
-        sasl_user=keys.sasl_user,
-        sasl_password=password,
-    )

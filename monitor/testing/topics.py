@@ -19,7 +19,7 @@ class MemoryTopic:
     """A log of records. `script` says of each call of `publish` how it goes, the first before the others.
 
     ``"taken"`` (when nothing is left too), ``"down"`` (nothing is taken), ``"half"`` (half is, and that is told), and
-    ``"unanswered"`` (all is, and nobody is told).
+    ``"unanswered"`` (all is, and nobody is told); and ``"broken"``, a mistake of the client's own.
     """
 
     def __init__(self, script: Sequence[str] = ()) -> None:
@@ -37,6 +37,8 @@ class MemoryTopic:
         if self.refuses:
             return Published([None] * len(items), TopicTrouble(self.refuses, lasting=True))
         how = self.script.pop(0) if self.script else "taken"
+        if how == "broken":
+            raise RuntimeError(how)
         sent = {"down": 0, "half": (len(items) + 1) // 2}.get(how, len(items))
         outcomes: list[Outcome] = [self._take(item) for item in items[:sent]]
         if how == "unanswered":

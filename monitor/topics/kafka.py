@@ -15,6 +15,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition, errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 
 from monitor.config.topics import TopicKeys
+from monitor.sources.kafka.kafka_python import security_of
 from monitor.sources.kafka.settings import KafkaSettings
 from monitor.topics import Item, Outcome, Published, Refused, Taken, TopicTrouble
 
@@ -24,6 +25,9 @@ BOOTSTRAP_MS: Final = 5_000
 
 DELIVERY_MS: Final = 20_000
 """How long one record may be on its way, tries of the client's own included."""
+
+LINGER_MS: Final = 100
+"""Records wait so long for others to go with them, or until all are handed over, which is sooner."""
 
 FLUSH_S: Final = 30.0
 METADATA_MS: Final = 10_000
@@ -47,22 +51,13 @@ _MESSAGE_BYTES_SHOWN: Final = 300
 
 def connection(brokers: Sequence[str], settings: KafkaSettings) -> dict[str, Any]:
     """How a client of kafka-python reaches the brokers; raises `OSError` where a file of TLS cannot be used."""
-    how: dict[str, Any] = {
+    return {
         "bootstrap_servers": list(brokers),
         "client_id": "miniwatch",
-        "security_protocol": settings.security_protocol,
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "request_timeout_ms": REQUEST_MS,
+        **security_of(settings),
     }
-    if settings.tls:
-        how["ssl_context"] = settings.tls_context()
-    if settings.sasl_mechanism:
-        how |= {
-            "sasl_mechanism": settings.sasl_mechanism,
-            "sasl_plain_username": settings.sasl_user,
-            "sasl_plain_password": settings.sasl_password,
-        }
-    return how
 
 
 class KafkaTopic:
@@ -177,6 +172,7 @@ class KafkaTopic:
                 **self._connection(),
                 acks="all",
                 enable_idempotence=True,
+                linger_ms=LINGER_MS,
                 delivery_timeout_ms=DELIVERY_MS,
                 max_block_ms=METADATA_MS,
                 allow_auto_create_topics=False,

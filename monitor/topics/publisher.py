@@ -133,6 +133,9 @@ class Publisher:
         except (StoreError, OSError) as error:
             self._telemetry.emit(OutboxStalled(error=str(error)))
             return POLL_S
+        except Exception as error:  # noqa: BLE001 - a mistake of the client's costs time, not the thread
+            self._topic.close()
+            return self._failed(TopicTrouble(repr(error)))
         return 0.0 if done else None
 
     def _round(self) -> bool:

@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 from consumer import read, state
 from kafka import errors
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import (
+    ACL,
+    ACLFilter,
+    ACLOperation,
+    ACLPermissionType,
+    KafkaAdminClient,
+    NewTopic,
+    ResourcePattern,
+    ResourceType,
+)
 from server import until
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
@@ -123,19 +132,21 @@ def test_a_broker_that_stands_still_or_is_gone_is_a_trouble_that_passes(fresh_ka
     topic.close()
 
 
-@pytest.mark.parametrize("error", [errors.TopicAuthorizationFailedError, errors.SaslAuthenticationFailedError])
-def test_who_may_not_write_has_a_trouble_that_lasts(error, monkeypatch, written):
-    class Producer:
-        def send(self, *_, **__):
-            raise error("no")
-
-        def close(self, timeout):
-            pass
-
-    monkeypatch.setattr(written, "_opened", Producer)
-    published = written.publish([Item("a", "ka", b"1")])
-    assert published.outcomes == [None]
-    assert published.trouble.lasting
+@pytest.mark.parametrize("operation", [ACLOperation.WRITE, ACLOperation.DESCRIBE])
+def test_who_may_not_write_has_a_trouble_that_lasts_until_somebody_mends_it(kafka, operation):
+    name = f"denied-{operation.name.lower()}"
+    topic = KafkaTopic(topic_keys(kafka.bootstrap, name), KafkaSettings())
+    topic.check()
+    pattern = ResourcePattern(ResourceType.TOPIC, name)
+    denied = {"principal": "User:ANONYMOUS", "host": "*", "operation": operation, "resource_pattern": pattern}
+    with closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
+        admin.create_acls([ACL(permission_type=ACLPermissionType.DENY, **denied)])
+        published = topic.publish([Item("a", "ka", b"1")])
+        assert published.outcomes == [None]
+        assert published.trouble.lasting
+        admin.delete_acls([ACLFilter(permission_type=ACLPermissionType.DENY, **denied)])
+    assert isinstance(topic.publish([Item("a", "ka", b"1")]).outcomes[0], Taken)
+    topic.close()
 
 
 class Installation:

@@ -137,7 +137,7 @@ STEPS = st.lists(
         st.tuples(st.just("revoke elsewhere"), st.integers(0, 3)),
         st.tuples(st.just("decide elsewhere"), st.integers(0, 3)),
         st.tuples(st.just("expire"), st.sampled_from([1, 10, 100])),
-        st.tuples(st.just("write"), st.sampled_from(["taken", "down", "half", "unanswered"])),
+        st.tuples(st.just("write"), st.sampled_from(["taken", "down", "half", "unanswered", "broken"])),
         st.tuples(st.just("die")),
         st.tuples(st.just("restart")),
         st.tuples(st.just("recreate"), st.integers(0, 5)),

@@ -81,7 +81,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("find"), st.integers(0, 3), st.integers(1, 3)),
         st.tuples(st.just("wait"), st.sampled_from([1, 30, 61])),
-        st.tuples(st.just("write"), st.sampled_from(["taken", "down", "half", "unanswered"])),
+        st.tuples(st.just("write"), st.sampled_from(["taken", "down", "half", "unanswered", "broken"])),
         st.tuples(st.just("die")),
     ),
     max_size=25,
