@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from confluent_kafka import (
     Consumer,
@@ -21,14 +22,16 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from monitor.sources import Unread, UnreadReason
 from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble
+from monitor.sources.kafka.kafka_python import KafkaPythonClient
 from monitor.sources.kafka.records import Fetched, of_values
 from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSettings
-from monitor.sources.messages import MESSAGE_BITS
 
 _AT_ONCE: Final = 20_000
 """Messages taken at a time, at most; how many bytes they may have is bounded by the client's queues."""
+
+STALL_S: Final = 10.0
+"""After so long without a word about a partition that has more, it is looked whether it can be read at all."""
 
 _RELEASE_LOOK_S: Final = 0.02
 _NOBODY: Final = "miniwatch"  # a group that is never joined: the client wants a name
@@ -50,7 +53,11 @@ class ConfluentClient:
         self._topic = address.topic
         self._message_bytes_max = settings.message_bytes_max
         self._timeout_s = settings.request_timeout_s
+        self._address, self._settings = address, settings
         self._places: dict[int, int] = {}
+        self._heard: dict[int, float] = {}  # when something came of a partition last
+        self._paused: set[int] = set()
+        self._spoilt: set[int] = set()
         self._trouble: str | None = None
         self._id = ""
         connection = connection_of(address, settings) | {"error_cb": self._hear}
@@ -133,6 +140,7 @@ class ConfluentClient:
     def _leave(self, consumer: Consumer, numbers: Collection[int]) -> None:
         for number in numbers:
             self._places.pop(number, None)
+            self._heard.pop(number, None)
         consumer.incremental_unassign([TopicPartition(self._topic, number) for number in numbers])
 
     def assign(self, partitions: Collection[int]) -> None:
@@ -150,17 +158,20 @@ class ConfluentClient:
         with _troubles():
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
             self._consumer.incremental_assign([place])
-        self._places[partition] = offset
+        self._places[partition], self._heard[partition] = offset, time.monotonic()
 
     def pause(self, partitions: Collection[int]) -> None:
         """Fetch nothing of these partitions for a while."""
         with _troubles():
             self._consumer.pause(self._ours(partitions))
+        self._paused |= set(partitions)
 
     def resume(self, partitions: Collection[int]) -> None:
         """Fetch them again."""
         with _troubles():
             self._consumer.resume(self._ours(partitions))
+        self._paused -= set(partitions)
+        self._heard |= dict.fromkeys(partitions, time.monotonic())
 
     def _ours(self, partitions: Collection[int]) -> list[TopicPartition]:
         there = {one.partition for one in self._consumer.assignment()}
@@ -177,9 +188,12 @@ class ConfluentClient:
                 messages += self._consumer.consume(_AT_ONCE, 0)
         except KafkaException as error:
             raise Trouble(_told(error)) from error
+        if not messages:
+            return self._stalled()
         numbers = [message.partition() for message in messages]
-        if len(set(numbers)) <= 1:
-            return self._events(numbers[0], messages) if messages else []
+        self._heard |= dict.fromkeys(numbers, time.monotonic())
+        if len(set(numbers)) == 1:
+            return self._events(numbers[0], messages)
         apart: dict[int, list[Message]] = {}
         for number, message in zip(numbers, messages, strict=True):
             apart.setdefault(number, []).append(message)
@@ -196,6 +210,9 @@ class ConfluentClient:
             if place < len(messages):
                 told = self._error(partition, messages[place])
                 found += [] if told is None else [Event(partition, told)]
+                if partition in self._spoilt:
+                    self._spoilt.discard(partition)
+                    return found + self._read_otherwise(partition)
             begun = place + 1
         return found
 
@@ -227,18 +244,44 @@ class ConfluentClient:
         if code == KafkaError._LOG_TRUNCATION:  # noqa: SLF001
             return Parted(is_truncated=True)
         if code in _CORRUPT:
-            return self._corrupt(partition, offset, error.str())
-        self._trouble = error.str()
+            self._spoilt.add(partition)
+        else:
+            self._trouble = error.str()
         return None
 
-    def _corrupt(self, partition: int, offset: int, why: str) -> Fetched:
-        """Gone past by one offset: how many the batch had is not told, and what follows it is given all the same."""
-        begun = max(self._places.get(partition, 0), offset)
-        after = begun + 1
-        detail = f"a record batch that begins at offset {begun} or before cannot be read: {why}"
-        unread = Unread(begun << MESSAGE_BITS, 1, UnreadReason.CORRUPT, detail)
-        self.seek(partition, after, -1)
-        return Fetched(next_offset=after, unread=(unread,))
+    def _read_otherwise(self, partition: int) -> list[Event]:
+        """What this client cannot read, by the other one: it says how far what is spoilt goes, and this one goes on there.
+
+        librdkafka tells of a wrong checksum with its batch's first offset alone; of records that lie it tells nothing, and asks for
+        them again for ever.
+        """
+        begun = self._places[partition]
+        other = KafkaPythonClient(msgspec.structs.replace(self._address, group=""), self._settings)
+        try:
+            other.assign([partition])
+            other.seek(partition, begun, -1)
+            other.resume([partition])
+            until = time.monotonic() + self._timeout_s
+            found: list[Event] = []
+            while not found and time.monotonic() < until:
+                found = list(other.poll(_RELEASE_LOOK_S))
+        finally:
+            other.close()
+        ends = [event.what.next_offset for event in found if isinstance(event.what, Fetched)]
+        self.seek(partition, max(ends, default=begun), -1)
+        return found
+
+    def _stalled(self) -> list[Event]:
+        """Partitions of which nothing comes though there is something."""
+        now, found = time.monotonic(), list[Event]()
+        for partition, heard in list(self._heard.items()):
+            if now - heard < STALL_S or partition in self._paused or partition not in self._places:
+                continue
+            self._heard[partition] = now
+            place = self._places[partition]
+            if (self.end(partition) or 0) > place and self.bounds(partition).end > place:
+                found += self._read_otherwise(partition)
+        return found
 
     def end(self, partition: int) -> int | None:
         """The high water mark, as the client last heard of it."""

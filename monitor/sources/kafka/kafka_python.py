@@ -21,6 +21,7 @@ from kafka.errors import (
     LogTruncationError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
 )
 from kafka.net.compat import KafkaNetClient
 from kafka.net.selector import NetworkSelector
@@ -57,6 +58,8 @@ class KafkaPythonClient:
         self._net = NetworkSelector(**configs)
         client = KafkaNetClient(net=self._net, **configs)
         self._cluster = client.cluster
+        # The consumer's setting does not get this far (3.0.12): a topic that was deleted would be made again by who asks for it.
+        self._cluster.config["allow_auto_create_topics"] = False
         return client
 
     def topic(self) -> Topic:
@@ -67,7 +70,7 @@ class KafkaPythonClient:
             raise Trouble(f"no right to read topic {self._topic}: grant this user Describe and Read on it")
         partitions = self._cluster.partitions_for_topic(self._topic)
         if not partitions:
-            raise Trouble(f"there is no topic {self._topic}, or none that this user may see")
+            raise Trouble(self._no_topic())
         return Topic(self.topic_id(), frozenset(partitions))
 
     def topic_id(self) -> str:
@@ -81,7 +84,12 @@ class KafkaPythonClient:
                 raise Trouble("no broker answers")
             time.sleep(0.005)
         if future.failed():
+            if isinstance(future.exception, UnknownTopicOrPartitionError):
+                raise Trouble(self._no_topic())
             raise Trouble(_told(future.exception))
+
+    def _no_topic(self) -> str:
+        return f"there is no topic {self._topic}, or none that this user may see"
 
     def bounds(self, partition: int) -> Bounds:
         """Ask the leader for the first and the last offset."""

@@ -1,0 +1,69 @@
+"""The inner parts of kafka-python that our reading stands on are as we know them; without a broker."""
+
+import inspect
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.cluster import ClusterMetadata
+from kafka.consumer.fetcher import Fetcher
+from kafka.consumer.subscription_state import SubscriptionState
+from kafka.record import MemoryRecords
+from kafka.record.memory_records import MemoryRecordsBuilder
+from kafka.structs import OffsetAndMetadata
+
+from monitor.sources.kafka.kafka_python import _Records
+
+
+def records(values):
+    builder = MemoryRecordsBuilder(2, 0, 1 << 20)
+    for value in values:
+        builder.append(1_000, None, value)
+    builder.close()
+    return MemoryRecords(bytes(builder.buffer()))
+
+
+def test_the_fetcher_unpacks_by_the_class_that_we_replace():
+    assert "self.PartitionRecords(" in inspect.getsource(Fetcher._parse_fetched_data)
+    theirs = inspect.signature(Fetcher.PartitionRecords.__init__).parameters
+    ours = set(inspect.signature(_Records.__init__).parameters) - {"message_bytes_max"}
+    assert set(theirs) == ours
+
+
+def test_the_fetcher_asks_of_it_nothing_that_ours_lacks():
+    asked = {"take", "drain", "topic_partition", "next_fetch_offset", "leader_epoch", "bytes_read"}
+    ours = _Records(0, TopicPartition("t", 0), records([b"a"]), message_bytes_max=10)
+    assert all(hasattr(ours, name) for name in asked)
+    source = inspect.getsource(Fetcher)
+    source = source[: source.index("class PartitionRecords")]
+    for variable in ("part", "partition_records", "_next_partition_records", "parked"):
+        for name in source.split(f" {variable}.")[1:]:
+            word = name.split("(")[0].split()[0].strip(",:)")
+            assert word in asked, f"{variable}.{word}"
+
+
+def test_what_it_takes_stands_in_for_their_records():
+    ours = _Records(1, TopicPartition("t", 0), records([b"a", b"b", b"c"]), message_bytes_max=10)
+    assert ours
+    (piece,) = ours.take(5)
+    assert (piece.data, ours.next_fetch_offset) == (b"b\nc\n", 3)
+    assert ours.take(5) == []
+    assert not ours
+
+
+@pytest.mark.parametrize("name", ["_fetcher", "_subscription"])
+def test_the_consumer_has_its_parts_by_the_names_that_we_use(name):
+    assert f"self.{name} = " in inspect.getsource(KafkaConsumer.__init__)
+
+
+def test_a_place_may_have_a_leader_epoch():
+    state = SubscriptionState("none")
+    state.assign_from_user([TopicPartition("t", 0)])
+    state.seek(TopicPartition("t", 0), OffsetAndMetadata(5, "", 3))
+    assert state.position(TopicPartition("t", 0)).leader_epoch == 3
+
+
+def test_what_asks_for_topics_can_be_told_to_make_none():
+    cluster = ClusterMetadata()
+    cluster.config["allow_auto_create_topics"] = False
+    cluster.set_topics(["t"])
+    assert cluster.metadata_request().allow_auto_topic_creation is False
