@@ -28,12 +28,9 @@ class Secured:
         listeners = f"SASL_SECURE://{self.sasl},MUTUAL://{self.mutual}"
         lines = []
         for line in settings.read_text().splitlines():
-            name = line.partition("=")[0]
-            if name in {"listeners", "advertised.listeners"}:
-                line += f",{listeners}"
-            elif name == "listener.security.protocol.map":
-                line += ",SASL_SECURE:SASL_SSL,MUTUAL:SSL"
-            lines.append(line)
+            more = dict.fromkeys(("listeners", "advertised.listeners"), f",{listeners}")
+            more["listener.security.protocol.map"] = ",SASL_SECURE:SASL_SSL,MUTUAL:SSL"
+            lines.append(line + more.get(line.partition("=")[0], ""))
         jaas = "org.apache.kafka.common.security"
         known = " ".join(f'user_{user}="{password}"' for user, password in USERS.items())
         lines += [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from monitor.sources import SourceError
 from monitor.sources.kafka.records import Fetched
 
 
@@ -94,8 +93,3 @@ class Client(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def unreachable(brokers: Sequence[str], why: str) -> SourceError:
-    """None of the brokers answers."""
-    return SourceError(f"no broker of {', '.join(brokers)} answers ({why})", retryable=True)

@@ -24,6 +24,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble
 from monitor.sources.kafka.kafka_python import KafkaPythonClient
+from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Fetched, of_values
 from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSettings
 
@@ -85,6 +86,8 @@ class ConfluentClient:
                 raise Trouble(
                     f"no right to read topic {self._topic}: grant this user Describe and Read on it"
                 ) from error
+            if code in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:  # noqa: SLF001
+                raise Trouble(why_unreachable(self._address, self._settings)) from error
             raise Trouble(self._trouble or _told(error)) from error
         self._trouble = None
         high, low = found.topic_id.get_most_significant_bits(), found.topic_id.get_least_significant_bits()

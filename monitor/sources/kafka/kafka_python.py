@@ -28,6 +28,7 @@ from kafka.net.selector import NetworkSelector
 from kafka.structs import OffsetAndMetadata
 
 from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble
+from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Aborted, Fetched, read_records
 from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSettings
 
@@ -47,8 +48,11 @@ class KafkaPythonClient:
         options = _options(address, settings)
         try:
             self._consumer = KafkaConsumer(**options, kafka_client=self._made)
+        except KafkaTimeoutError as error:
+            raise Trouble(why_unreachable(address, settings)) from error
         except (KafkaError, OSError, ValueError) as error:
             raise Trouble(_told(error)) from error
+        self._address, self._settings = address, settings
         records = partial(_Records, message_bytes_max=settings.message_bytes_max)
         self._consumer._fetcher.PartitionRecords = records  # noqa: SLF001 - see the module
         self._timeout_ms = int(settings.request_timeout_s * 1000)
@@ -67,7 +71,7 @@ class KafkaPythonClient:
         self._cluster.add_topic(self._topic)
         self._wait(self._cluster.request_update())
         if self._topic in self._cluster.unauthorized_topics:
-            raise Trouble(f"no right to read topic {self._topic}: grant this user Describe and Read on it")
+            raise Trouble(self._no_right())
         partitions = self._cluster.partitions_for_topic(self._topic)
         if not partitions:
             raise Trouble(self._no_topic())
@@ -81,12 +85,17 @@ class KafkaPythonClient:
         until = time.monotonic() + self._timeout_ms / 1000
         while not future.is_done:
             if time.monotonic() > until:
-                raise Trouble("no broker answers")
+                raise Trouble(why_unreachable(self._address, self._settings))
             time.sleep(0.005)
         if future.failed():
             if isinstance(future.exception, UnknownTopicOrPartitionError):
                 raise Trouble(self._no_topic())
+            if isinstance(future.exception, TopicAuthorizationFailedError):
+                raise Trouble(self._no_right())
             raise Trouble(_told(future.exception))
+
+    def _no_right(self) -> str:
+        return f"no right to read topic {self._topic}: grant this user Describe and Read on it"
 
     def _no_topic(self) -> str:
         return f"there is no topic {self._topic}, or none that this user may see"
@@ -139,7 +148,7 @@ class KafkaPythonClient:
         except LogTruncationError as error:
             return [_parted(one, place) for one, place in error.divergent_offsets.items()]
         except TopicAuthorizationFailedError as error:
-            raise Trouble(f"no right to read topic {self._topic}: grant this user Read on it") from error
+            raise Trouble(self._no_right()) from error
         except (KafkaError, OSError) as error:
             raise Trouble(_told(error)) from error
         return [Event(one.partition, fetched) for one, pieces in found.items() for fetched in pieces]
