@@ -55,6 +55,7 @@ from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.spooling import spooling_of
+from monitor.stores import StoreError
 from monitor.stores.places import Places
 from monitor.stores.record import Request
 from monitor.surroundings import surroundings_of
@@ -394,6 +395,15 @@ def _cache_refused(telemetry: Telemetry, path: Path, reason: str) -> None:
     telemetry.emit(upkeep.CacheRefused(path=str(path), reason=reason))
 
 
+def _held(daemon: Daemon) -> tuple[str, ...]:
+    """Why acts do not begin; nothing where the record does not answer, which is told as such."""
+    pipeline = daemon.pipeline
+    try:
+        return (*held_words(daemon.kept.store, pipeline.clock()), *pipeline.ailments(), *daemon.publishing.troubles())
+    except StoreError:
+        return ()
+
+
 def health_of(daemon: Daemon) -> Health:
     """How the daemon is, for probes and for `doctor`."""
     pipeline = daemon.pipeline
@@ -406,10 +416,6 @@ def health_of(daemon: Daemon) -> Health:
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
         degraded=() if search is None else (search,),
-        held=(
-            *held_words(daemon.kept.store, pipeline.clock()),
-            *pipeline.ailments(),
-            *daemon.publishing.troubles(),
-        ),
+        held=_held(daemon),
         others=(*(("stopping",) if daemon.stopping.is_set() else ()), *pipeline.suspensions.words(pipeline.lineup)),
     )

@@ -22,9 +22,12 @@ from monitor.console.bounds import HEADER_BYTES_MAX, Bounded, RequestBounds
 from monitor.console.certificates import Certificates
 from monitor.console.pages import Page, json_answer
 from monitor.console.protocol import CONNECTIONS_MAX, PatientProtocol
+from monitor.refusal import StoreError
 from monitor.telemetry import Telemetry, happenings
 
 IDLE_S_MAX: Final = 5
+STORE_RETRY_S: Final = 5
+FAILED: Final = "this could not be answered; the log of the daemon says why"
 STOP_S_MAX: Final = 1.0
 HANDSHAKE_S_MAX: Final = 5.0
 
@@ -102,9 +105,15 @@ class HttpServer:
                 return json_answer(told, refused.status, retry_after_s=refused.retry_after_s)
             except ClientDisconnect:
                 return Response(status_code=400)  # to nobody
+            except StoreError as error:
+                self._telemetry.emit(happenings.PageFailed(page=page.path, error=f"{type(error).__name__}: {error}"))
+                if not error.retryable:
+                    return json_answer({"message": FAILED}, 500)
+                told = {"message": "the record does not answer now; the log of the daemon says why"}
+                return json_answer(told, 503, retry_after_s=STORE_RETRY_S)
             except Exception as error:  # noqa: BLE001 - told to the log, and to nobody outside
                 self._telemetry.emit(happenings.PageFailed(page=page.path, error=f"{type(error).__name__}: {error}"))
-                return json_answer({"message": "this could not be answered; the log of the daemon says why"}, 500)
+                return json_answer({"message": FAILED}, 500)
 
         return endpoint
 

@@ -18,7 +18,7 @@ class Leases:
     _database: Database
 
     def take(self, name: str, holder: str, now: int, for_s: float) -> Fence | None:
-        with self._database.writing("lease") as connection:
+        with self._database.writing("lease", _line(name), heard=False) as connection:
             found, at = _locked(connection, name), self._database.clock(connection, now)
             holds = found.until > at
             if holds and found.holder != holder:
@@ -27,12 +27,12 @@ class Leases:
             return _held(connection, Fence(name, epoch), holder, at, for_s)
 
     def seize(self, name: str, holder: str, now: int, for_s: float) -> Fence:
-        with self._database.writing("lease") as connection:
+        with self._database.writing("lease", _line(name), heard=False) as connection:
             found, at = _locked(connection, name), self._database.clock(connection, now)
             return _held(connection, Fence(name, found.epoch + 1), holder, at, for_s)
 
     def renew(self, fence: Fence, now: int, for_s: float) -> bool:
-        with self._database.writing("lease") as connection:
+        with self._database.writing("lease", _line(fence.name), heard=False) as connection:
             found, at = _locked(connection, fence.name), self._database.clock(connection, now)
             if found.epoch != fence.epoch or found.until <= at:
                 return False
@@ -42,13 +42,18 @@ class Leases:
     def give_up(self, fence: Fence) -> None:
         columns = tables.leases.c
         mine = (columns.name == fence.name) & (columns.epoch == fence.epoch)
-        with self._database.writing("lease") as connection:
+        with self._database.writing("lease", _line(fence.name), heard=False) as connection:
             connection.execute(update(tables.leases).where(mine).values(holder="", until=0))
 
     def leases(self) -> Sequence[Lease]:
         with self._database.reading() as connection:
             rows = connection.execute(select(tables.leases).order_by(tables.leases.c.name)).mappings()
             return [Lease(**row) for row in rows]
+
+
+def _line(name: str) -> str:
+    """The line of writes about one name: they wait for turns that are written in it, and for nothing else."""
+    return f"lease:{name}"
 
 
 def check_fence(connection: Connection, fence: Fence | None, *, keep: bool) -> None:

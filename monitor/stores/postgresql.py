@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,6 +21,7 @@ from monitor.refusal import RETRYABLE
 from monitor.stores import StoreError
 from monitor.stores.connection import Database
 from monitor.stores.hearing import Hearing
+from monitor.stores.patience import PatientConnection
 from monitor.stores.postgresql_errors import CANCELLED, store_error
 from monitor.stores.record import TooSlow
 
@@ -35,6 +36,9 @@ SILENCE_S_MAX: Final = 30
 
 MIGRATION_WAIT_S_MAX: Final = 600
 """How long another process's change of the schema is waited for."""
+
+MIGRATION_S_MAX: Final = 86_400.0
+"""How long one statement of such a change may take."""
 
 ROOTS: Final = (
     Path.home() / ".postgresql" / "root.crt",
@@ -102,7 +106,7 @@ class PostgresqlDatabase(Database):
     @contextmanager
     def upgrading(self) -> Iterator[Connection]:
         with self.told():
-            with self._writes.begin() as connection:
+            with self._writes.begin() as connection, _unhurried(connection):
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT_S_MAX}s'"))
                 self._wait_for(connection, "", heard=True)
@@ -170,14 +174,26 @@ class PostgresqlDatabase(Database):
             raise StoreError(message, retryable=error.errno in RETRYABLE) from error
 
 
+@contextmanager
+def _unhurried(connection: Connection) -> Iterator[None]:
+    """A change of the schema takes as long as its tables are large."""
+    raw: Any = connection.connection.driver_connection
+    usual = raw.answer_s_max
+    raw.answer_s_max = MIGRATION_S_MAX
+    try:
+        yield
+    finally:
+        raw.answer_s_max = usual
+
+
 def _engine(at: PostgresqlAt, name: str, *, read_only: bool) -> Engine:
     try:
         url = make_url(at.url).set(drivername="postgresql+psycopg")
     except ArgumentError:
         raise StoreError(f"{name}: this is no URL of a PostgreSQL database", retryable=False) from None
-    return create_engine(
+    engine = create_engine(
         url.set(password=at.password) if at.password else url,
-        connect_args=_arguments(at, url, read_only=read_only),
+        connect_args=client_arguments(at, url, read_only=read_only),
         isolation_level="READ COMMITTED",  # after a lock was waited for, each statement sees what was committed meanwhile
         pool_size=at.connections_max,
         max_overflow=0,
@@ -186,8 +202,16 @@ def _engine(at: PostgresqlAt, name: str, *, read_only: bool) -> Engine:
         hide_parameters=True,
     )
 
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, given: list[Any], named: dict[str, Any]) -> PatientConnection:
+        connection = PatientConnection.connect(*given, **named)
+        connection.answer_s_max = at.statement_s_max + at.connect_s_max
+        return connection
 
-def _arguments(at: PostgresqlAt, url: URL, *, read_only: bool) -> dict[str, Any]:
+    return engine
+
+
+def client_arguments(at: PostgresqlAt, url: URL, *, read_only: bool) -> dict[str, Any]:
     """What the client library is told beside the URL, which wins."""
     given = url.query
     wanted: dict[str, Any] = {

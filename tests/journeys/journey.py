@@ -220,9 +220,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return {key: finding.evidence.count for key, finding in self.findings.items()}
 
 
-def outcome(data_dir: Path) -> Outcome:
-    """Read all that is compared from a data folder."""
-    kept = Kept.open(data_dir)
+def outcome(data_dir: Path, config: Config | None = None) -> Outcome:
+    """Read all that is compared from a data folder, and from the record that is configured, if that is elsewhere."""
+    kept = Kept.open(data_dir) if config is None else Kept.of(config)
     try:
         store = kept.store
         findings = {finding.id: finding for finding in store.findings()}

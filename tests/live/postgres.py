@@ -38,12 +38,13 @@ class Postgres(Server):
         self._run("createdb", "-h", "127.0.0.1", "-p", self.port, "-U", "miniwatch", name)
         return self._url(name)
 
-    def start(self) -> None:
+    def start(self, **more: str) -> None:
+        """Start it; `more` are settings of PostgreSQL."""
         if self.processes():
             return
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
         command = [str(self._programs / "postgres"), "-D", str(self._data)]
-        for name, value in settings.items():
+        for name, value in (settings | more).items():
             command += ["-c", f"{name}={value}"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as())

@@ -122,7 +122,7 @@ def test_a_turn_whose_commit_went_unanswered_is_written_once(postgres, url):
     store = opened(url.replace(f":{postgres.port}/", f":{way.port}/"))
     store.commit(whole_turn(1))
     turn = whole_turn(2)
-    way.lose(b"COMMIT")
+    way.lose(b"COMMIT\0")  # not what a transaction of READ COMMITTED begins with
     with pytest.raises(StoreError, match="does not answer") as refusal:
         store.commit(turn)
     assert refusal.value.retryable
@@ -216,6 +216,19 @@ def test_a_server_that_goes_and_comes_back_is_found_again(fresh_postgres):
     assert heard.wait(5)
     store.close()
     other.close()
+
+
+def test_a_server_that_stands_still_is_not_waited_for_for_ever(fresh_postgres):
+    store = opened(fresh_postgres.url, statement_s_max=1.0, connect_s_max=2.0)
+    store.commit(whole_turn(1))
+    fresh_postgres.pause()
+    with pytest.raises(StoreError, match="does not answer") as refusal:
+        store.commit(whole_turn(2))
+    assert refusal.value.retryable
+    fresh_postgres.resume()
+    store.commit(whole_turn(2))
+    assert store.last_turn() == 2
+    store.close()
 
 
 def test_another_programs_database_and_a_newer_schema_are_refused(url):

@@ -147,6 +147,22 @@ def test_a_secret_in_the_file_is_refused_and_never_repeated(tmp_path: Path):
     assert "hunter2" not in "".join(problems)
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://m:hunter2@h/d", "a URL without a password"),
+        ("postgresql://m@h/d?password=hunter2", "a URL without a password"),
+        ("postgres://m@h/d", "postgresql://USER@HOST:PORT/DATABASE"),
+        ("postgresql://h/d", "postgresql://USER@HOST:PORT/DATABASE"),
+        ("postgresql://m@h", "postgresql://USER@HOST:PORT/DATABASE"),
+    ],
+)
+def test_the_url_of_the_record_is_whole_and_holds_no_password(tmp_path: Path, url: str, told: str):
+    (problem,) = _problems(tmp_path, f"[store]\nurl = {url!r}")
+    assert problem.startswith("config.toml:2 store.url:")
+    assert (told in problem, "hunter2" in problem) == (True, False)
+
+
 def test_a_secret_file_open_to_everyone_is_a_problem(tmp_path: Path):
     secret = tmp_path / "secret"
     secret.write_text("sesame, and more of it\n")
