@@ -9,7 +9,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from monitor.cli.leaving import Refused, say
+from monitor.cli.leaving import USAGE, Refused, say
 from monitor.cli.moments import short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import write_one, write_text
@@ -70,6 +70,9 @@ def restore(
     source: Annotated[
         Path, Argument(metavar="SOURCE", help="A file that `miniwatch backup` wrote.", show_default=False)
     ],
+    done: Annotated[
+        bool, Option("--done", help="SOURCE was put back into PostgreSQL by pg_restore: enforcers begin anew.")
+    ] = False,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -77,7 +80,13 @@ def restore(
     from monitor.cli.opening import actor, configuration
     from monitor.stores.backup import restore as put_back
 
-    folder = configuration(config, data_dir).data_dir
+    found = configuration(config, data_dir)
+    folder = found.data_dir
+    if found.store.url:
+        _restored_in_postgresql(source, found.store.url, config, data_dir, done=done)
+        return
+    if done:
+        raise Refused("--done is for a record in PostgreSQL", USAGE)
     with bar("restoring") as shown:
         made = put_back(
             source, folder, now=now_us(), actor=actor(), progress=lambda done, total: shown(done, total=total)
@@ -87,6 +96,24 @@ def restore(
     )
     if not made.keys:
         say(f"The backup has no keys: copy them to {folder / 'keys'} before the first start, or new ones are made.")
+
+
+def _restored_in_postgresql(source: Path, url: str, config: Path | None, data_dir: Path | None, *, done: bool) -> None:
+    """Have the record know that it is an older copy, once PostgreSQL's own program has put it back."""
+    from monitor.audit import AuditEntry
+    from monitor.cli.opening import actor, record
+
+    if not done:
+        raise Refused(
+            "the record is in PostgreSQL, whose own program puts it back; then say so, before anything else is started:\n"
+            f"  pg_restore --clean --if-exists --dbname='{url}' {source}\n  miniwatch restore {source} --done"
+        )
+    reason = "what came after the backup is lost; anchors made since do not hold any more"
+    entry = AuditEntry(time=now_us(), actor=actor(), action="backup.restore", subject=source.name, reason=reason)
+    with record(config, data_dir) as opened:
+        opened.store.begin_anew(entry)
+        turn = opened.store.last_turn()
+    say(f"The record stands at turn {turn}; enforcers begin anew with what is in force.")
 
 
 def version(output: Output = Form.TABLE) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, TypeAlias
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from detectors.finding import Entity
 from monitor.stores import Message, tables
@@ -86,6 +86,16 @@ def raise_rulings(connection: Connection) -> None:
 def raise_counter(connection: Connection, name: str) -> None:
     """Count one more."""
     put(connection, tables.meta, [{"key": name, "value": str(counter(connection, name) + 1)}])
+
+
+def begin_anew(connection: Connection, now: int) -> None:
+    """After an older copy was put back: have all changes lie, and all epochs be, after any that the lost record may have had."""
+    floor = max(now, counter(connection, CHANGE))
+    changed = tables.decisions.c.changed
+    connection.execute(update(tables.decisions).values(changed=changed + floor))
+    values = {CHANGE: floor + counter(connection, CHANGE), FLOOR: floor}
+    put(connection, tables.meta, [{"key": name, "value": str(value)} for name, value in values.items()])
+    connection.execute(update(tables.leases).values(holder="", epoch=floor, until=0))
 
 
 def decision_changes(connection: Connection, after: int, limit: int, modes: Collection[Mode]) -> list[NumberedDecision]:

@@ -49,6 +49,12 @@ class PeopleSide:
         with self._database.writing("operator") as connection:
             append_audit(connection, [entry])
 
+    def begin_anew(self, entry: AuditEntry) -> None:
+        """Say that an older copy was put back: enforcers begin anew with what is in force, and no fence of before holds."""
+        with self._database.writing("operator") as connection:
+            append_audit(connection, [entry])
+            deciding.begin_anew(connection, entry.time)
+
     def ask(self, request: Request) -> None:
         """Ask the running daemon for something; it answers within seconds."""
         with self._database.writing("operator") as connection:

@@ -266,6 +266,23 @@ def test_what_keeps_one_out_is_said_in_words(postgres, url):
         standing(database_at(guest))
 
 
+def test_an_older_copy_that_was_put_back_has_all_begin_anew(postgres, store, tmp_path):
+    fence = store.seize("events/0", "ann", 0, HOUR_S)
+    store.commit(whole_turn(1))
+    url, dump = store._database.name, tmp_path / "record.dump"
+    dump.touch(0o666)
+    tmp_path.chmod(0o777)
+    postgres._run("pg_dump", "--format=custom", f"--file={postgres.folder / 'record.dump'}", url)
+    store.commit(whole_turn(2))
+    lost = store.last_decision_change()
+    postgres._run("pg_restore", "--clean", "--if-exists", f"--dbname={url}", postgres.folder / "record.dump")
+    store.begin_anew(whole_turn(3).audit[0])
+    assert store.last_turn() == 1
+    assert (store.decision_floor() >= lost, store.decision_changes(lost, 9)[0].decision.id) == (True, "d1")
+    assert store.take("events/0", "ann", 0, HOUR_S).epoch > fence.epoch
+    assert verify(store.audit_entries()).broken is None
+
+
 def test_a_record_opened_for_reading_refuses_every_write(store, url):
     store.commit(whole_turn(1))
     reader = SqlStore(PostgresqlDatabase(PostgresqlAt(url=url), read_only=True), seal=Seal(bytes(32)))

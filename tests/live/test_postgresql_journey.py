@@ -105,6 +105,8 @@ def test_commands_work_beside_a_daemon_and_after_it(postgres, source, tmp_path):
     key = next(iter(outcome(config.data_dir, config).decisions))
     assert key in asked("explain", key).output
     assert json.loads(asked("decisions", "list", "-o", "ndjson", "--limit", "1").stdout)["id"]
+    assert "pg_restore --clean" in asked("restore", "record.dump").output
+    assert "enforcers begin anew" in asked("restore", "record.dump", "--done").output
     refused = asked("backup", str(tmp_path / "b"))
     assert (refused.exit_code != 0, "pg_dump --format=custom" in refused.output) == (True, True)
 

@@ -174,6 +174,7 @@ AUDITED: dict[str, Case] = {
         [("system:daemon", "configuration.change")],
         lambda store: store.note_configuration({"mode": "shadow"}, NOW - 1),
     ),
+    "begin_anew": Case(lambda store: store.begin_anew(_entry("backup.restore")), [(WHO, "backup.restore")]),
     "replace_segments": Case(
         lambda store: store.replace_segments([], [], _entry("archive.delete")), [(WHO, "archive.delete")]
     ),
