@@ -107,6 +107,8 @@ class Indexer:
         if self._thread.is_alive():
             self._thread.join(wait_s)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for follower in self.events.values():
+            follower.close()
         self.connection.close()
 
     def catch_up(self, wait_s: float) -> bool:

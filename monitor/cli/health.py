@@ -172,7 +172,8 @@ def _search(opened: Opened, *, running: bool) -> Iterator[Sign]:
         yield Sign("search", "warning", f"behind by {found}", "start the daemon: it catches up by itself")
     elif now_us() - came_further > SEARCH_AGE_S_MAX * MICROSECONDS:
         advice = "look for search_failed in the log; nothing is lost"
-        yield Sign("search", "problem", f"behind by {found}, and no further for {span(came_further, now_us())}", advice)
+        since = f"no further for {span(came_further, now_us())}" if came_further else "nothing is there yet"
+        yield Sign("search", "problem" if came_further else "warning", f"behind by {found}, and {since}", advice)
     else:
         yield Sign("search", "ok", f"behind by {found}, and catching up")
     if refused := sum(one.set_aside for one in indexed):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,7 @@ from server import until
 from monitor.clock import now_us
 from monitor.indexer import Indexer
 from monitor.kept import Kept
-from monitor.stores import Turn
+from monitor.stores import StoreError, Turn
 from monitor.stores.elasticsearch import SearchError, SearchSettings
 from monitor.stores.elasticsearch.cluster import look, prepare, version_of
 from monitor.stores.elasticsearch.connection import Connection
@@ -288,6 +290,24 @@ def test_a_record_that_knows_less_than_the_search_doubles_nothing(elasticsearch,
     assert len(ids) == len(set(ids)) == 1500
 
 
+def test_a_record_that_refuses_while_turns_are_read_loses_none_of_them(elasticsearch, kept, monkeypatch):
+    _commit(kept, 1, 500)
+    follower = _follower(kept, _keys(elasticsearch.url))
+    prepare(follower.connection)
+    turns, troubles = follower._next_turn, iter([False, True])
+
+    def next_turn():
+        if next(troubles, False):
+            raise StoreError("the database is locked", retryable=True)
+        return turns()
+
+    monkeypatch.setattr(EventFollower, "_next_turn", lambda _self: next_turn())
+    with ThreadPoolExecutor(2) as pool, pytest.raises(StoreError):
+        follower.step(pool)
+    _drain(follower)
+    assert len(_ids(follower.connection)) == 500
+
+
 def test_a_slow_node_costs_lag_and_nothing_else(kept, proxy):
     _commit(kept, 1, 300)
     follower = _follower(kept, _keys(proxy.url, timeout_s=1.0))
@@ -443,6 +463,37 @@ def test_an_installation_reads_what_is_its_own(elasticsearch, kept, tmp_path):
     for reader in readers:
         assert sum(page.height for page in reader.events()) == 100
     other.store.close()
+
+
+def test_a_daemon_that_is_killed_again_and_again_leaves_each_event_once(elasticsearch, tmp_path):
+    lines = tmp_path / "events.ndjson"
+    lines.write_text("".join(_line(n) + "\n" for n in range(30_000)))
+    keys = {"urls": [elasticsearch.url], "namespace": f"t{next(_SPACES)}", "replicas": 0, "bulk_bytes_max": 65_536}
+    told = "\n".join(f"{name} = {json.dumps(value)}" for name, value in keys.items())
+    (tmp_path / "config.toml").write_text(f"[batch]\nrows_max = 2000\n[elasticsearch]\n{told}\n")
+    program = [sys.executable, "-c", "from monitor.cli import main; main()", "run", "--config", "config.toml"]
+    program += ["--source", f"file:{lines}", "--until-end", "--data-dir", "data"]
+    direct = Connection(SearchSettings(urls=(elasticsearch.url,), namespace=keys["namespace"]))
+    kills = 0
+    for wanted in (1, 5_000, 12_000):
+        with subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+            until(lambda least=wanted, run=run: _count(direct) >= least or run.poll() is not None, 120)
+            kills += run.poll() is None
+            run.kill()
+    assert subprocess.run(program, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    ids = _ids(direct)
+    assert len(ids) == len(set(ids)) == 30_000
+    assert kills == 3
+
+
+def _count(connection):
+    """Documents of events there are, also those that cannot be found yet."""
+    stream = connection.settings.stream("events")
+    try:
+        connection.ask("POST", f"/{stream}/_refresh?ignore_unavailable=true")
+        return connection.ask("POST", f"/{stream}/_count?ignore_unavailable=true").read(dict).get("count", 0)
+    except SearchError:  # its index is being made
+        return 0
 
 
 def test_templates_are_put_once_and_what_others_made_is_left_alone(elasticsearch):

@@ -202,6 +202,5 @@ def told(body: bytes) -> str:
 
 
 def _short(error: BaseException) -> str:
-    """What a library says of its failure, or of what lay under it."""
-    under = getattr(error, "errors", ())
-    return str(under[0] if under else error)[:ANSWER_TOLD_MAX]
+    """What a library says of its failure: its message, which names the cause, where it has one."""
+    return str(getattr(error, "message", "") or error)[:ANSWER_TOLD_MAX]

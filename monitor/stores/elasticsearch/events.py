@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from msgspec import structs
 
+from detectors.event import LINE
 from monitor.stores import Segment
 from monitor.stores.archive import Archive
 from monitor.stores.elasticsearch import EVENTS, SearchError
@@ -22,8 +23,13 @@ from monitor.stores.elasticsearch.streams import delete_doubles, indices_of
 from monitor.stores.indexed import Indexed, SetAside
 from monitor.stores.segment import TURN, SegmentBroken
 
-WINDOW_ROWS: Final = 20_000
-"""Events in memory as documents at a time, and sent before it is noted how far that is."""
+WINDOW_ROWS: Final = 50_000
+"""Events made into documents at a time, and sent before it is noted how far that is. Two such windows are in memory: one is made
+while the other is sent.
+"""
+
+WINDOW_BYTES: Final = 64 << 20
+"""Bytes of their lines, likewise; a turn's may be more, as far as `batch.bytes_max` allows."""
 
 AHEAD_TURNS: Final = 1_000
 """Turns that are noted beforehand as perhaps sent, so that it is not noted for every one."""
@@ -97,6 +103,9 @@ class EventFollower:
     _frames: Iterator[pl.DataFrame] | None = None
     _rest: pl.DataFrame | None = None  # of a turn that is too large for one window
     _aside: list[SetAside] = field(default_factory=list)  # not noted yet
+    _read: int = 0  # the last turn that was read; what is noted lies behind it
+    _coming: Future[Window | None] | None = None
+    _maker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "search-window"))
     _left_out: set[str] = field(default_factory=set)
     _unanswered: float = field(
         default_factory=time.monotonic
@@ -105,6 +114,10 @@ class EventFollower:
     @property
     def stream(self) -> str:
         return self.connection.settings.stream(EVENTS)
+
+    def close(self) -> None:
+        """Make no further windows."""
+        self._maker.shutdown(wait=False, cancel_futures=True)
 
     def reached(self) -> Indexed:
         """How far it has come."""
@@ -124,9 +137,11 @@ class EventFollower:
 
     def step(self, pool: ThreadPoolExecutor) -> Step | None:
         """Write some turns; None when there are none left, or it is to stop. Raises `SearchError` and `StoreError`."""
-        window = self._window = self._window or self._next_window()
+        window = self._window = self._window or self._made()
         if window is None:
             return None
+        if self._coming is None:
+            self._coming = self._maker.submit(self._next_window)
         self._begin(window)
         try:
             window.sending.send(self.connection, self.stream, pool, self.going_on)
@@ -141,18 +156,31 @@ class EventFollower:
             return None
         return self._end(window, doubles)
 
+    def _made(self) -> Window | None:
+        """The window that was made while the one before was on its way; where there was nothing then, one of what has come since."""
+        coming, self._coming = self._coming, None
+        return (coming.result() if coming is not None else None) or self._next_window()
+
     def _next_window(self) -> Window | None:
-        at = self.reached()
+        try:
+            return self._window_read()
+        except BaseException:  # what was read for it is read again, from what is noted on: some of it may be sent twice
+            self._suspect_until = max(self._suspect_until, self._read)
+            self._frames, self._rest, self._read = None, None, 0
+            raise
+
+    def _window_read(self) -> Window | None:
         parts: list[pl.DataFrame] = []
-        left = WINDOW_ROWS
-        while left > 0:
+        left, size = WINDOW_ROWS, 0
+        while left > 0 and size < WINDOW_BYTES:
             if self._rest is None:
-                self._rest = self._next_turn(at.place)
+                self._rest = self._next_turn()
             if self._rest is None:
                 break
             parts.append(self._rest.head(left))
             self._rest = self._rest.slice(left) if self._rest.height > left else None
             left -= parts[-1].height
+            size += int(parts[-1][LINE].str.len_bytes().sum())
         if not parts:
             return None
         frame = pl.concat(parts) if len(parts) > 1 else parts[0]
@@ -162,9 +190,10 @@ class EventFollower:
         suspect = int(frame.item(0, TURN)) <= self._suspect_until
         return Window(frame, ids, Sending(bodies, np.diff(bodies.offsets) > 0), whole, suspect)
 
-    def _next_turn(self, place: int) -> pl.DataFrame | None:
+    def _next_turn(self) -> pl.DataFrame | None:
         """The next turn of the files that are open, or of those that have come since; a broken file is told and left out."""
         while True:
+            place = self._read = max(self._read, self.reached().place)
             if fresh := self._frames is None:
                 segments = self._segments(place)
                 self._frames = self.archive.replay(segments, place)
@@ -179,6 +208,8 @@ class EventFollower:
                 continue
             if found is None:
                 self._frames = None
+            else:
+                self._read = int(found.item(0, TURN))
             return found
 
     def _segments(self, place: int) -> list[Segment]:
