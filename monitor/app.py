@@ -40,8 +40,10 @@ from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
 from monitor.packs.shelf import Shelf
+from monitor.partitions.answering import AnsweringPipeline, Told
 from monitor.pipeline import Pipeline
 from monitor.playbook_files import LoadedPlaybooks, files_of
+from monitor.process import Role, holder_name
 from monitor.publishing import Publishing, publishing_of
 from monitor.registered import Registered
 from monitor.requests import RELOAD, Answer, Requests
@@ -161,15 +163,19 @@ def open_daemon(
     sources: Sequence[tuple[Source, bool]] | None = None,
     clock: Callable[[], int] = now_us,
     repeated: Again | None = None,
+    role: Role = Role.ALL,
 ) -> Iterator[Daemon]:
-    """Put the daemon together. `deliver` None: live runs deliver, runs to the end do not.
+    """Put the daemon together. `deliver` None: live runs deliver, runs to the end do not. A `role` other than all reads nothing: what
+    workers have found (`monitor.detecting`) is answered, or only shown.
 
     `sources`, each with whether people are hashed in it already, stand for those of the configuration. `repeated`, for a run
     to the end, is what comes into force where, whatever is configured; raises `CannotRepeat` when it cannot.
     """
     with ExitStack() as closing:
         places = Places(config.data_dir)
-        closing.enter_context(only_one(places.lock))
+        closing.enter_context(only_one(places.lock, shared=role is not Role.ALL))
+        if role is Role.RESPOND:
+            closing.enter_context(only_one(places.respond_lock))
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
         delivering = deliver if deliver is not None else not until_end
         kept = Kept.of(config, tell_of(config, clock), findings_leave=delivering)
@@ -206,35 +212,46 @@ def open_daemon(
             if config.topics:
                 kept.store.on_commit(publishing.wake)
             kept.store.note_configuration({each.key: each.value for each in config.describe()}, clock())
-            catching_up.look()
+            if role is Role.ALL:
+                catching_up.look()
         closing.callback(outbox.stop)
         closing.callback(publishing.stop)
         stopping = threading.Event()
-        spooling = None if until_end or sources is not None else spooling_of(config, kept, telemetry, clock)
+        reads = role is Role.ALL and not until_end and sources is None
+        spooling = None if not reads else spooling_of(config, kept, telemetry, clock)
         settings = settings_of(config, until_end=until_end, deliver=delivering)
         ages = RuleAges(kept.store, clock, config.guards.new_rule_h * 3600)
         ages.take(found)
-        pipeline = Pipeline(
-            intakes=intakes_of(
-                config,
-                kept.people(config),
-                sources,
-                telemetry,
-                spooling.spool if spooling else None,
-                until_end=until_end,
-            ),
-            lineup=lineup,
-            registry=registry,
-            policy=rulings,
-            store=kept.store,
-            archive=kept.archive,
-            snapshots=SnapshotFolder(places.snapshots),
-            telemetry=telemetry,
-            clock=clock,
-            settings=settings,
-            stopping=stopping.is_set,
-            around=surroundings_of(settings, clock, kept.store.last_time(), ages.new),
-        )
+        around = surroundings_of(settings, clock, kept.store.last_time(), ages.new)
+        parts: dict[str, Any] = {
+            "lineup": lineup,
+            "registry": registry,
+            "policy": rulings,
+            "store": kept.store,
+            "archive": kept.archive,
+            "snapshots": SnapshotFolder(places.snapshots),
+            "telemetry": telemetry,
+            "clock": clock,
+            "settings": settings,
+            "stopping": stopping.is_set,
+        }
+        if role is Role.ALL:
+            spool = spooling.spool if spooling else None
+            intakes = intakes_of(config, kept.people(config), sources, telemetry, spool, until_end=until_end)
+            pipeline = Pipeline(intakes=intakes, around=around, **parts)
+        else:
+            told = Told(around.activity, around.neighbours, around.condition)
+            pipeline = AnsweringPipeline(
+                intakes=(),
+                around=told,
+                record=kept.store,
+                holder=holder_name(),
+                wait_s_max=config.respond.wait_s_max,
+                stands_by=role is Role.API,
+                **parts,
+            )
+        outbox.leads = lambda: pipeline.leads
+        publishing.only_while(lambda: pipeline.leads)
         for intake in pipeline.intakes:
             closing.callback(intake.source.close)
         indexer = indexer_of(config, kept, telemetry, clock)
@@ -263,7 +280,7 @@ def open_daemon(
         }
         requests = Requests(kept.store, clock, handlers)
         anchoring = anchoring_of(config, kept.store, telemetry, clock)
-        if anchoring.is_wanted and not until_end:
+        if anchoring.is_wanted and not until_end and role is Role.ALL:
             anchoring.look()
         Jobs(
             config=config,

@@ -87,11 +87,29 @@ def front_of(
 
     Raises `OSError` for a certificate that cannot be used.
     """
-    keys = config.http
-    bounds = bounds_of(keys)
+    bounds = bounds_of(config.http)
     doors: list[Page] = []
     if take is not None:
         doors = _doors(Door(take, bounds, telemetry, Repeats(clock, unsure)), config.decode.line_bytes_max)
+    watch = Watch(store.last_decision_change)
+    store.on_commit(watch.committed)
+    return _front(config, store, telemetry, clock, health, watch, Places(store), [*doors, *pages], enforcers=True)
+
+
+def _front(
+    config: Config,
+    store: Record,
+    telemetry: Telemetry,
+    clock: Callable[[], int],
+    health: Callable[[], Health],
+    watch: Watch,
+    places: Places,
+    pages: Sequence[Page],
+    *,
+    enforcers: bool = False,
+) -> Front:
+    """The server with its guard. With `enforcers`, the pages by which they are told are among its own."""
+    keys, bounds = config.http, bounds_of(config.http)
     limits = Limits(
         requests_per_s_max=keys.requests_per_s_max, failures_max=keys.failures_max, lockout_s=keys.lockout_s
     )
@@ -106,10 +124,7 @@ def front_of(
         Bounds(alive_s_max=keys.alive_s_max, lag_bytes_max=keys.ready_lag_bytes_max),
         is_private=_is_private(keys),
     )
-    watch = Watch(store.last_decision_change)
-    store.on_commit(watch.committed)
-    places = Places(store)
-    enforcers = [
+    theirs = [
         *ChangesPage(store, clock, watch, guard).pages(),
         *BouncerPages(store, clock, places).pages(),
         *LoginPages(guard, bounds, clock).pages(),
@@ -117,13 +132,20 @@ def front_of(
     ]
     server = HttpServer(
         keys.listen,
-        [*own.pages(), *doors, *enforcers, *pages],
+        [*own.pages(), *(theirs if enforcers else ()), *pages],
         guard,
         telemetry,
         bounds=bounds,
         certificates=certificates,
     )
     return Front(server, guard, certificates, store, clock, watch, places)
+
+
+def health_front(
+    config: Config, store: Record, telemetry: Telemetry, clock: Callable[[], int], health: Callable[[], Health]
+) -> Front:
+    """The front of a process that only detects: how it is, and its metrics. Raises `OSError` as `front_of` does."""
+    return _front(config, store, telemetry, clock, health, Watch(store.last_decision_change), Places(store), [])
 
 
 def bounds_of(keys: HttpKeys) -> RequestBounds:

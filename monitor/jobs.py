@@ -58,29 +58,39 @@ class Jobs:
         """Have all of them done, each as often as it needs."""
         sources = [intake.source for intake in self.pipeline.intakes]
         store = self.kept.store
-        schedule.every("attend to requests", LOOK_S, self.attend, may_take_long=True)
-        schedule.every("watch packs", PACKS_S, self.packs.look)
+        leading = self._leading
+        schedule.every("attend to requests", LOOK_S, leading(self.attend), may_take_long=True)
+        schedule.every("watch packs", PACKS_S, leading(self.packs.look))
         if self.config.rules.watch_s:
-            schedule.every("watch folders", self.config.rules.watch_s, self._folders_watched())
+            schedule.every("watch folders", self.config.rules.watch_s, leading(self._folders_watched()))
         if self.anchoring.is_wanted:
-            schedule.every("anchor the audit", ANCHOR_S, self.anchoring.look)
+            schedule.every("anchor the audit", ANCHOR_S, leading(self.anchoring.look))
         if self.config.enforcers or self.config.topics:
-            schedule.every("tell enforcers the rest", CATCH_UP_S, self.catching_up.look)
-        schedule.every("expire decisions", EXPIRY_S, self.expire)
+            schedule.every("tell enforcers the rest", CATCH_UP_S, leading(self.catching_up.look))
+        schedule.every("expire decisions", EXPIRY_S, leading(self.expire))
         remind_s = int(self.config.held.remind_h * 3600)
         reminder = Reminder(store, channels_of(self.config), remind_s, self.clock)
-        schedule.every("end updates that were followed", UPDATES_S, self.end_followed)
-        schedule.every("remind of what waits", REMIND_S, reminder.look)
+        schedule.every("end updates that were followed", UPDATES_S, leading(self.end_followed))
+        schedule.every("remind of what waits", REMIND_S, leading(reminder.look))
         appeals_s = int(self.config.appeals.remind_h * 3600)
         appeals = AppealReminder(store, channels_of(self.config), appeals_s, self.clock)
-        schedule.every("remind of appeals", REMIND_S, appeals.look)
+        schedule.every("remind of appeals", REMIND_S, leading(appeals.look))
         schedule.every("compact archive", COMPACTION_S, self.compact)
         schedule.every("refresh registry", REGISTRY_S, self.registry.refresh)
         schedule.every("check ledger", REGISTRY_S, self.check_ledger)
         schedule.every("look for dropped letters", REGISTRY_S, DroppedWatch(store, self.telemetry).look)
         schedule.every("look for access logs", REGISTRY_S, MisreadWatch(store, sources, self.telemetry).look)
         schedule.every("tell what was left out", REGISTRY_S, self.telemetry.tick)
-        schedule.daily("retention", self.config.retention.hour_utc, self.forget)
+        schedule.daily("retention", self.config.retention.hour_utc, leading(self.forget))
+
+    def _leading(self, job: Callable[[], object]) -> Callable[[], None]:
+        """A job that only the process does that decides; those that stand by leave it."""
+
+        def if_leading() -> None:
+            if self.pipeline.leads:
+                job()
+
+        return if_leading
 
     def attend(self) -> None:
         """Do what commands and signals ask for."""

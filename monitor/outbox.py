@@ -72,6 +72,7 @@ class OutboxWorker:
         telemetry: Telemetry,
         chance: Callable[[], float] | None = None,
         given_up: Callable[[Message, str, int], GivenUp] = lambda _message, _error, _now: GivenUp(),
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._notifiers = notifiers
@@ -80,6 +81,7 @@ class OutboxWorker:
         self._chance = chance or random.SystemRandom().random
         self._unrecorded: dict[str, Receipt] = {}  # sent, but the store could not be told yet; at most DUE_MAX
         self._given_up = given_up
+        self.leads = leads
         self._stalled = False
         self._stop_by = float("inf")
         self._stopping = threading.Event()
@@ -126,6 +128,8 @@ class OutboxWorker:
     def work(self) -> bool:
         """One round. False when there was nothing to do, or the store cannot be used just now."""
         self._stalled = False
+        if not self.leads():  # another process sends what is due
+            return False
         try:
             self._record_receipts()
             due = self._store.due_messages(self._clock(), DUE_MAX)

@@ -115,8 +115,13 @@ class Pipeline:
 
     def _make_committer(self) -> Committer:
         return TurnCommitter(
-            self.store, self.policy, self.settings, self.clock, self._retried, self._timed, self._around
+            self.store, self.policy, self.settings, self.clock, self.retried, self._timed, self._around
         )
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that decides and does what goes with it."""
+        return True
 
     @property
     def failures(self) -> dict[str, str]:
@@ -261,7 +266,7 @@ class Pipeline:
 
     def _news(self) -> Sequence[Control]:
         """What the next turn is the first to be under."""
-        policy = self._retried(self.policy)
+        policy = self.retried(self.policy)
         return self._controls.news(self.lineup, policy, self._begun)
 
     def _positions(self) -> dict[str, int]:
@@ -391,8 +396,9 @@ class Pipeline:
         number = self.turn_number + 1
         with self._timed("decide"):
             findings, fresh = self._committer.told(sightings)
+        self._seen_by_all(seen)
         with self._timed("archive"):
-            segments = self._retried(lambda: self.archive.write(number, watched)) if watched.height else ()
+            segments = self.retried(lambda: self.archive.write(number, watched)) if watched.height else ()
         turn = Turn(
             number=number,
             time=self.clock(),
@@ -430,6 +436,9 @@ class Pipeline:
             sightings = foreseen if foreseen is not None else self._observe(Batch(joined, watermark))
         marks = joined[WATERMARK].to_numpy() if joined.height else np.empty(0, np.int64)
         return Seen(frame, watched, watermark, sightings, marks, self.settings.bounds.lateness)
+
+    def _seen_by_all(self, seen: Seen) -> None:
+        """All have looked; nothing is written yet."""
 
     def _mark(self, watermark: int) -> Mark:
         return Mark(watermark=watermark, inputs=self._inputs())
@@ -476,7 +485,7 @@ class Pipeline:
                 intake.progress = counted
         return counted
 
-    def _retried(self, step: Callable[[], Any]) -> Any:
+    def retried(self, step: Callable[[], Any]) -> Any:
         """Do it, however long the store refuses; says so once, and again when it is over. A stop ends the waiting."""
         pause_s = RETRY_S[0]
         begun = time.monotonic()

@@ -1,9 +1,11 @@
-"""What libraries and the allocators are told before anything heavy is loaded, in a process that watches a stream."""
+"""A process that watches a stream: what it does, and what libraries and the allocators are told before anything heavy is loaded."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import socket
+from enum import StrEnum
 from typing import Final
 
 _DEFAULTS: Final = {
@@ -19,6 +21,20 @@ KEPT_BYTES_MAX: Final = 1 << 28
 
 _TRIM_THRESHOLD: Final = -1  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of mallopt(3)
 _MMAP_THRESHOLD: Final = -3
+
+
+class Role(StrEnum):
+    """What one process does: all of it; detect what partitions hold; answer what was detected; or only show it to people and programs."""
+
+    ALL = "all"
+    DETECT = "detect"
+    RESPOND = "respond"
+    API = "api"
+
+
+def holder_name() -> str:
+    """The name of this process among all that share the record."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def prepare() -> None:

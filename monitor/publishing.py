@@ -23,6 +23,11 @@ class Publishing:
     def __init__(self, publishers: Sequence[Publisher]) -> None:
         self._publishers = publishers
 
+    def only_while(self, leads: Callable[[], bool]) -> None:
+        """Write nothing while another process decides."""
+        for publisher in self._publishers:
+            publisher.leads = leads
+
     def start(self) -> None:
         for publisher in self._publishers:
             publisher.start()

@@ -12,7 +12,7 @@ the cut of the stream show.
 
 from __future__ import annotations
 
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,12 +24,14 @@ from detectors.finding import Sighting
 from detectors.sigma.crossings import Crossing
 from detectors.sigma.longs import Longs
 from detectors.sigma.measure import Events, Integers, Measured, measure
-from detectors.sigma.readings import SCHEMA, facts_of, facts_of_crossings, group_of, readings_of, with_readings
+from detectors.sigma.readings import SCHEMA, facts_of_crossings, group_of, with_readings
 from detectors.sigma.reckoning import AlikeError
+from detectors.sigma.window_hits import WindowHits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from detectors.finding import Finding
     from detectors.sigma.distinct import Rows
     from detectors.sigma.rule import Rule
 
@@ -66,12 +68,10 @@ class Correlator:
         looked: Callable[[Rule, Events, Measured], None] | None = None,
     ) -> None:
         self._windows = [(rule, rule.window) for rule in rules if rule.window is not None]
-        self._readings = readings_of(self._windows)
+        self._hits = WindowHits(self._windows)
+        self._readings = self._hits.readings
         self._spans = np.array([window.span_us for _, window in self._windows], dtype=np.int64)
         self._levels = np.array([window.level for _, window in self._windows], dtype=np.int64)
-        self._is_counted_once = np.array(
-            [len(window.bases) > 1 and not window.kind.is_temporal for _, window in self._windows], dtype=np.bool_
-        )
         self._events_max = events_max
         self._looked = looked
         self._waiting = SCHEMA.to_frame()  # their time has not come
@@ -83,25 +83,37 @@ class Correlator:
 
     def observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
         """What the batch's hits, and its watermark, show. One that raises has taken nothing of the batch."""
+        parts = [hits.select(SCHEMA.names()) for hits in self._hits.of(batch.frame, matches)]
+        watermarks = _watermarks(batch.frame)
+        return [
+            Sighting(int(np.searchsorted(watermarks, finding.time)), finding)
+            for finding in self._taking(parts, batch.watermark)
+        ]
+
+    def take(self, sent: pl.DataFrame, watermark: int) -> list[Finding]:
+        """What hits show that were seen elsewhere (`parting.SENT`); those for windows that are not here, or have changed, are left out."""
+        known = sent.join(self._stamps(), on=["rule", "stamp"], how="inner", maintain_order="left")
+        events = known.with_columns(group=group_of(pl.col("key")), held=pl.lit(value=False))
+        return self._taking([events.select(SCHEMA.names())], watermark)
+
+    def _taking(self, parts: Sequence[pl.DataFrame], watermark: int) -> list[Finding]:
         before = self._waiting, self._inside, self._kept, self.forgotten
         self._longs.begin()
         try:
-            return self._observe(batch, matches)
+            return self._take(parts, watermark)
         except BaseException:
             self._waiting, self._inside, self._kept, self.forgotten = before
             self._inside = pl.concat([self._inside, *self._longs.undo()])
             raise
 
-    def _observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
-        waiting = pl.concat([self._waiting, *self._hits(batch.frame, matches)])
-        due = pl.col("time") <= batch.watermark
+    def _take(self, parts: Sequence[pl.DataFrame], watermark: int) -> list[Finding]:
+        waiting = pl.concat([self._waiting, *parts])
+        due = pl.col("time") <= watermark
         ready = waiting.filter(due)
         self._waiting = waiting.filter(~due)
         crossings = self._fired(ready) if ready.height else []
-        self._clear(batch.watermark)
-        watermarks = _watermarks(batch.frame)
-        findings = [crossing.finding for crossing in crossings if not crossing.rule.silent]
-        return [Sighting(int(np.searchsorted(watermarks, finding.time)), finding) for finding in findings]
+        self._clear(watermark)
+        return [crossing.finding for crossing in crossings if not crossing.rule.silent]
 
     def snapshot(self) -> pl.DataFrame:
         inside = pl.concat([self._inside, *self._longs.parts]).with_columns(waiting=pl.lit(value=False))
@@ -115,15 +127,7 @@ class Correlator:
         """Take up remembered events; those of rules that are gone or have changed are dropped."""
         if events.schema != KEPT:
             raise ValueError(f"not a snapshot of Sigma windows: columns {', '.join(events.columns)}")
-        stamps = pl.DataFrame(
-            {
-                "rule": [rule.id for rule, _ in self._windows],
-                "stamp": [window.stamp for _, window in self._windows],
-                "code": range(len(self._windows)),
-            },
-            schema={"rule": pl.String(), "stamp": pl.String(), "code": pl.UInt32()},
-        )
-        events = events.join(stamps, on=["rule", "stamp"], how="inner", maintain_order="left")
+        events = events.join(self._stamps(), on=["rule", "stamp"], how="inner", maintain_order="left")
         events = events.with_columns(group=group_of(pl.col("key")))
         self._waiting = events.filter(pl.col("waiting")).select(SCHEMA.names())
         self._inside = events.filter(~pl.col("waiting")).select(SCHEMA.names())
@@ -131,29 +135,16 @@ class Correlator:
         self._kept = self._inside.height
         self._is_mixed = events.select("code", "group").n_unique() < events.select("code", "key").n_unique()
 
-    def _hits(self, frame: pl.DataFrame, matches: Mapping[str, Rows]) -> list[pl.DataFrame]:
-        """Hits of base rules in this batch, as events of windows; what windows read of them is gathered once for all."""
-        asked = [(reading, rows) for base, rows in matches.items() for reading in self._readings.get(base, ())]
-        if not asked:
-            return []
-        asked.sort(key=lambda one: (id(one[0].shape), one[0].order))
-        fields = frozenset[str]().union(*(reading.fields for reading, _ in asked))
-        facts = facts_of(frame, np.concatenate([rows for _, rows in asked]), fields)
-        facts = with_readings(facts, [(reading, len(rows)) for reading, rows in asked])
-        parts, start = [], 0
-        for shape, same in groupby(asked, key=lambda one: one[0].shape):
-            rows = sum(len(rows) for _, rows in same)
-            parts.append(shape.events(facts.slice(start, rows)))
-            start += rows
-        return [self._once(pl.concat(parts).sort("order", maintain_order=True))]
-
-    def _once(self, events: pl.DataFrame) -> pl.DataFrame:
-        """Hits of which each event counts once for a window, also when several of its base rules are true of it."""
-        once = pl.Series(self._is_counted_once[events.get_column("code").to_numpy()])
-        if once.any():
-            first = events.filter(once).unique(["code", "row", "key", "value"], keep="first", maintain_order=True)
-            events = pl.concat([events.filter(~once), first])
-        return events.select(SCHEMA.names())
+    def _stamps(self) -> pl.DataFrame:
+        """The windows by rule and stamp, so that those that have changed are noticed."""
+        return pl.DataFrame(
+            {
+                "rule": [rule.id for rule, _ in self._windows],
+                "stamp": [window.stamp for _, window in self._windows],
+                "code": range(len(self._windows)),
+            },
+            schema={"rule": pl.String(), "stamp": pl.String(), "code": pl.UInt32()},
+        )
 
     def _fired(self, ready: pl.DataFrame) -> list[Crossing]:
         """The windows that the ready events bring to fire, and those that the fired ones bring to fire in turn."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import copy
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,7 @@ from detectors.finding import (
 from detectors.sigma.correlate import WINDOW_EVENTS_MAX, Correlator
 from detectors.sigma.entity import DEFAULT_SCOPES, entity_of, facts_at, optional, texts_at
 from detectors.sigma.match import Matcher
+from detectors.sigma.parting import SENT, Part, Sender, abroad
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,12 +41,36 @@ MINUTE: Final = 60 * MICROSECONDS
 class SigmaDetector:
     """Runs a set of Sigma rules."""
 
-    def __init__(self, rules: Sequence[Rule], window_events_max: int = WINDOW_EVENTS_MAX) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], window_events_max: int = WINDOW_EVENTS_MAX, part: Part = Part.WHOLE
+    ) -> None:
         self.rules = tuple(rules)
+        self.part = part
+        self.sent: list[pl.DataFrame] = []
+        self._sender = Sender(self.rules) if part is Part.LOCAL else None
         self._matcher = Matcher(self.rules)
         self._speaking = [rule for rule in self._matcher.rules if not rule.silent]
-        self._correlator = Correlator([rule for rule in self.rules if rule.is_correlation], window_events_max)
+        self._correlator = self._windows(window_events_max)
+        self._window_events_max = window_events_max
         self._needs = frozenset[str]().union(*(rule.needs for rule in self.rules))
+
+    def _windows(self, events_max: int) -> Correlator:
+        elsewhere = abroad(self.rules)
+        counted = [
+            rule
+            for rule in self.rules
+            if rule.is_correlation and (self.part is Part.WHOLE or (rule.id in elsewhere) is (self.part is Part.ABROAD))
+        ]
+        return Correlator(counted, events_max)
+
+    def again(self, part: Part) -> Self:
+        """Another that watches by the same rules, with such windows, and remembers nothing yet; what is compiled they share."""
+        other = copy.copy(self)
+        other.part = part
+        other._sender = Sender(self.rules) if part is Part.LOCAL else None  # noqa: SLF001 - our own class
+        other._correlator = other._windows(self._window_events_max)  # noqa: SLF001 - our own class
+        other.sent = []
+        return other
 
     @property
     def name(self) -> str:
@@ -64,8 +90,20 @@ class SigmaDetector:
 
     def observe(self, batch: Batch) -> list[Sighting]:
         matches = self.matches(batch)
+        sent = self._sender.sent(batch.frame, matches) if self._sender is not None else None
         sightings = self._single(batch.frame, matches) + self._correlator.observe(batch, matches)
+        if sent is not None and sent.height:
+            self.sent.append(sent)
         return sorted(sightings, key=lambda one: (one.row, one.finding.rule.id, one.finding.entity, one.finding.id))
+
+    def take_sent(self) -> pl.DataFrame:
+        """The hits for windows that are abroad (`SENT`) since the last call."""
+        sent, self.sent = self.sent, []
+        return pl.concat([SENT.to_frame(), *sent])
+
+    def count(self, sent: pl.DataFrame, watermark: int) -> list[Sighting]:
+        """What hits from all partitions show in the windows that are abroad, once event time has come so far."""
+        return [Sighting(0, finding) for finding in self._correlator.take(sent, watermark)]
 
     def snapshot(self) -> State:
         return {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import polars as pl
 
 from detectors.finding import in_shadow, in_share
 from detectors.sigma.detector import SigmaDetector
+from detectors.sigma.parting import Part
 from detectors.sigma.rule import Rule
 
 if TYPE_CHECKING:
@@ -40,6 +43,20 @@ class TrialDetector:
         self._trial = trial
         self._detector = SigmaDetector(trial.rules, window_events_max)
 
+    def again(self, part: Part) -> TrialDetector:
+        """Another that tries the same rules, with such windows, and remembers nothing yet."""
+        other = copy.copy(self)
+        other._detector = self._detector.again(part)  # noqa: SLF001 - our own class
+        return other
+
+    def take_sent(self) -> pl.DataFrame:
+        """As `SigmaDetector` does."""
+        return self._detector.take_sent()
+
+    def count(self, sent: pl.DataFrame, watermark: int) -> list[Sighting]:
+        """As `SigmaDetector` does."""
+        return self._tried(self._detector.count(sent, watermark))
+
     @property
     def name(self) -> str:
         return NAME
@@ -53,7 +70,10 @@ class TrialDetector:
         return self._detector.forgotten
 
     def observe(self, batch: Batch) -> list[Sighting]:
-        return [self._weighed(one) for one in self._detector.observe(batch) if one.finding.rule.id in self._trial.tried]
+        return self._tried(self._detector.observe(batch))
+
+    def _tried(self, seen: Sequence[Sighting]) -> list[Sighting]:
+        return [self._weighed(one) for one in seen if one.finding.rule.id in self._trial.tried]
 
     def _weighed(self, sighting: Sighting) -> Sighting:
         if in_share(sighting.finding.entity, self._trial.share):
@@ -75,9 +95,15 @@ class YieldingDetector(SigmaDetector):
         self._trial = trial
 
     def observe(self, batch: Batch) -> list[Sighting]:
+        return self._yielding(super().observe(batch))
+
+    def count(self, sent: pl.DataFrame, watermark: int) -> list[Sighting]:
+        return self._yielding(super().count(sent, watermark))
+
+    def _yielding(self, seen: Sequence[Sighting]) -> list[Sighting]:
         trial = self._trial
         return [
             one
-            for one in super().observe(batch)
+            for one in seen
             if one.finding.rule.id not in trial.replaced or not in_share(one.finding.entity, trial.share)
         ]

@@ -16,6 +16,8 @@ from monitor.cli.leaving import INTERRUPTED, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.progress import Bar, bar
 from monitor.counting import counted
+from monitor.process import Role
+from monitor.workforce import WORKERS_MAX
 
 if TYPE_CHECKING:
     from monitor.app import Daemon
@@ -32,7 +34,7 @@ def run(
             "--source",
             "-s",
             metavar="URI",
-            help="file:PATH, file:PATH?follow, stdin: or http: ; may be given many times.",
+            help="file:PATH, file:PATH?follow, stdin:, http: or kafka://HOST:PORT/TOPIC ; may be given many times.",
         ),
     ] = None,
     until_end: Annotated[bool, Option("--until-end", help="Read to the end, print a summary and leave.")] = False,
@@ -48,6 +50,23 @@ def run(
             help="With --until-end: the rules and playbooks that this data folder says were in force, where they were.",
         ),
     ] = None,
+    role: Annotated[
+        Role,
+        Option(
+            "--role",
+            help="detect: a worker on partitions of a topic. respond: answers what workers find. api: shows it. all: everything in one process.",
+        ),
+    ] = Role.ALL,
+    workers: Annotated[
+        int,
+        Option(
+            "--workers",
+            min=0,
+            max=WORKERS_MAX,
+            help="Start so many workers (--role detect) beside this process, which answers them.",
+        ),
+    ] = 0,
+    parent: Annotated[int | None, Option("--parent", hidden=True)] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -68,15 +87,23 @@ def run(
     if mode is not None:
         more["mode"] = mode
     loaded = configuration(config, data_dir, more)
-    if not loaded.sources:
+    if not loaded.sources and role in {Role.ALL, Role.DETECT}:
         raise typer.BadParameter(
             "name one: --source file:PATH, or [[sources]] in the configuration", param_hint="--source"
         )
-    if until_end:
+    if until_end and (role is not Role.ALL or workers):
+        raise typer.BadParameter("is for one process: leave out --role and --workers", param_hint="--until-end")
+    if role is Role.DETECT or workers:
+        _check_topic(loaded)
+    if role is Role.DETECT and not workers:
+        _run_worker(loaded, parent)
+    elif workers:
+        _run_workers(loaded, workers, role)
+    elif until_end:
         refuse_endless(loaded)
         _run_until_end(loaded, deliver=deliver, given=_given(config, data_dir), as_in=as_in)
     else:
-        _run_daemon(loaded)
+        _run_daemon(loaded, role)
 
 
 def refuse_endless(config: Config) -> None:
@@ -89,14 +116,48 @@ def refuse_endless(config: Config) -> None:
             raise Refused(f"{source.uri}: ?follow has no end: leave out --until-end or ?follow", USAGE)
 
 
-def _run_daemon(config: Config) -> None:
+def _check_topic(config: Config) -> None:
+    from monitor.detecting import NoPartitions, topic_of
+
+    try:
+        topic_of(config)
+    except NoPartitions as error:
+        raise Refused(str(error), USAGE) from error
+
+
+def _run_worker(config: Config, parent: int | None) -> None:
+    from monitor.detecting import open_detecting
+    from monitor.telemetry import Telemetry
+
+    telemetry = Telemetry(level=config.log.level, log_format=config.log.format)
+    telemetry.adopt_library_lines()
+    try:
+        with open_detecting(config, telemetry, parent=parent) as detecting:
+            detecting.obey_signals()
+            detecting.run()
+    finally:
+        telemetry.close()
+
+
+def _run_workers(config: Config, workers: int, role: Role) -> None:
+    """Start workers and keep them going; this process answers what they find, unless it is to do no more than that."""
+    from monitor.workforce import Workforce
+
+    with Workforce(workers, config.http.listen) as workforce:
+        if role is Role.DETECT:
+            workforce.wait()
+        else:
+            _run_daemon(config, Role.RESPOND if role is Role.ALL else role)
+
+
+def _run_daemon(config: Config, role: Role) -> None:
     from monitor.app import open_daemon
     from monitor.telemetry import Telemetry
 
     telemetry = Telemetry(level=config.log.level, log_format=config.log.format)
     telemetry.adopt_library_lines()
     try:
-        with open_daemon(config, telemetry) as daemon:
+        with open_daemon(config, telemetry, role=role) as daemon:
             daemon.obey_signals()
             daemon.run()
     finally:

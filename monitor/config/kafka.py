@@ -31,6 +31,7 @@ class KafkaKeys(Keys):
     poll_interval_s_max: Seconds = 300.0
     release_s_max: Seconds = 60.0
     request_timeout_s: Seconds = 30.0
+    hits_partitions: Annotated[int, Field(ge=1, le=1000)] = 4
     group_instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,200}$")] = ""
 
     @field_validator("tls_ca", "tls_certificate", "tls_key")

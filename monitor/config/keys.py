@@ -264,6 +264,10 @@ class SnapshotKeys(Keys):
     every_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
 
 
+class RespondKeys(Keys):
+    wait_s_max: Annotated[float, Field(ge=0, le=3600)] = 30.0
+
+
 class PeopleKeys(Keys):
     key_file: str = ""
     key: SecretStr | None = None  # from `key_file` or the environment
@@ -310,6 +314,7 @@ class AllKeys(Keys):
     retention: RetentionKeys = RetentionKeys()
     store: StoreKeys = StoreKeys()
     snapshots: SnapshotKeys = SnapshotKeys()
+    respond: RespondKeys = RespondKeys()
     http: HttpKeys = HttpKeys()
     webhooks: tuple[WebhookKeys, ...] = ()
     enforcers: tuple[EnforcerKeys, ...] = ()

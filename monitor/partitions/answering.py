@@ -73,6 +73,7 @@ class AnsweringPipeline(Pipeline):
     record: Record | None = None
     holder: str = ""
     wait_s_max: float = 30.0
+    stands_by: bool = False  # for ever: it only shows what others decide
     fence: Fence | None = None
     woken: threading.Event = field(default_factory=threading.Event)
     _order: Order = field(init=False)
@@ -97,12 +98,10 @@ class AnsweringPipeline(Pipeline):
     def turn(self) -> bool:
         """Answer what is ready, or wait for something to be."""
         self.stages = {}
-        if not self._holds():
-            self._pause()
-            return True
+        leads = self._holds()
         try:
             self._take_up()
-            if not self._answer():
+            if not leads or not self._answer():
                 self._pause()
         except Fenced:
             self._lose()
@@ -121,6 +120,8 @@ class AnsweringPipeline(Pipeline):
     # Who decides
 
     def _holds(self) -> bool:
+        if self.stands_by:
+            return False
         record, begun = self._opened(), time.monotonic()
         if self.fence is not None and begun - self._renewed_at < RENEW_S:
             return True
@@ -159,7 +160,7 @@ class AnsweringPipeline(Pipeline):
         """One turn, if anything is ready; whether it was."""
         record = self._opened()
         with self._timed("read"):
-            streams = self._retried(record.streams)
+            streams = self.retried(record.streams)
             self._gather(streams)
         left, done = self._order.ready(streams, self.clock(), ANSWERED_MAX)
         if not left:
@@ -171,7 +172,7 @@ class AnsweringPipeline(Pipeline):
         if self._order.is_full:
             return
         record, now = self._opened(), self.clock()
-        rows = self._retried(lambda: record.detected(self._order.loaded, ROWS_MAX))
+        rows = self.retried(lambda: record.detected(self._order.loaded, ROWS_MAX))
         for row in rows:
             left = left_in(row.body)
             self._order.add(row, left, now)
@@ -188,7 +189,7 @@ class AnsweringPipeline(Pipeline):
     def _count_letters(self) -> None:
         """How many lines came since, and how many of them could not be read."""
         progress: Mapping[str, tuple[int, int]] = {
-            name: (one.received, one.dead_lettered) for name, one in self._retried(self.store.progress).items()
+            name: (one.received, one.dead_lettered) for name, one in self.retried(self.store.progress).items()
         }
         for name, (lines, letters) in progress.items():
             before = self._letters.get(name, (lines, letters))
@@ -197,7 +198,7 @@ class AnsweringPipeline(Pipeline):
 
     def _commit_answers(self, left: Sequence[Left], done: Sequence[tuple[str, int]], reached: int) -> None:
         first = {one.finding.id: one.finding for one in reversed(left)}
-        answered = self._retried(lambda: self._opened().answered(first))
+        answered = self.retried(lambda: self._opened().answered(first))
         fresh = list({one.finding.id: first[one.finding.id] for one in left if one.finding.id not in answered}.values())
         turn = Turn(
             number=self.turn_number + 1,
@@ -224,9 +225,9 @@ class AnsweringPipeline(Pipeline):
 
     def _write_down(self) -> None:
         """Have the record say what is in force now."""
-        if not (controls := self._news()):
+        if self.fence is None or not (controls := self._news()):
             return
         turn = Turn(number=self.turn_number + 1, time=self.clock(), fence=self.fence, controls=controls)
-        self._retried(lambda: self.store.commit(turn))
+        self.retried(lambda: self.store.commit(turn))
         self.turn_number = turn.number
         self._controls.noted(controls)

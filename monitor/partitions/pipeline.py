@@ -15,14 +15,20 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from monitor.intake import Piece, accounted
+from detectors.sigma import SigmaDetector, TrialDetector
+from detectors.sigma.parting import Part
+from monitor.intake import Intake, Piece, accounted
 from monitor.intake.timeline import BEGINNING
 from monitor.partitions.leaving import TurnLeaver
+from monitor.partitions.sending import QUIET_S as SENDING_S
+from monitor.partitions.sending import Sender
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History
 from monitor.snapshots import Snapshot
+from monitor.sources import Source
 from monitor.stores import Control, Fence, Mark, Marked, Progress
 from monitor.stream.committing import Committer
+from monitor.stream.seen import Seen
 from monitor.telemetry import upkeep
 
 STAND: Final = "stand"
@@ -30,6 +36,18 @@ STAND: Final = "stand"
 
 QUIET_S: Final = 30.0
 """How long the log may give nothing before what was committed of it counts as gone."""
+
+
+WAIT_S: Final = 0.1
+"""How long the log is waited for at a time while the memory is learnt again."""
+
+
+GONE_S: Final = 2.0
+"""How long after its end a log is given to show more, before what was committed of it counts as gone."""
+
+
+class LogGone(Exception):
+    """The log ends before the position up to which it was read: what is remembered of it cannot be learnt again."""
 
 
 class LogSilent(Exception):
@@ -49,24 +67,73 @@ class PartitionPipeline(Pipeline):
 
     stream: str = ""
     fence: Fence = field(default_factory=lambda: Fence("", 0))
+    sender: Sender | None = None
+    letter_bytes_max: int = 65_536
+    _quiet_at: float = 0.0
 
     def _make_committer(self) -> Committer:
-        return TurnLeaver(self.store, self.stream, self.fence, self._retried, self._around)
+        return TurnLeaver(self.store, self.stream, self.fence, self.retried, self._around)
+
+    @property
+    def part(self) -> Part:
+        """Which windows it counts."""
+        return Part.WHOLE if self.sender is None else Part.LOCAL
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """What it reads."""
+        return [intake.source for intake in self.intakes]
+
+    @property
+    def position(self) -> int:
+        """Lines that begin before it are accounted for."""
+        return self.intakes[0].reached
+
+    @property
+    def is_read_out(self) -> bool:
+        """Whether all that is in the log has been taken, as far as is known."""
+        return not any(intake.has_more for intake in self.intakes) and all(
+            source.lag_bytes == 0 and source.missing is None for source in self.sources
+        )
 
     def _mark(self, watermark: int) -> Mark:
-        return Mark(watermark=watermark, inputs=self._inputs(), position=self.intakes[0].reached)
+        return Mark(watermark=watermark, inputs=self._inputs(), position=self.position)
+
+    def _seen_by_all(self, seen: Seen) -> None:
+        """Before a turn is committed its hits are on their way."""
+        self._send(seen.watermark)
+
+    def tell_quiet(self) -> None:
+        """Nothing comes: say so to windows that count hits of this partition among others'."""
+        if self.sender is not None and self.is_read_out and time.monotonic() - self._quiet_at >= SENDING_S:
+            self._quiet_at = time.monotonic()
+            self.sender.send({}, self.position, self.watermark, self.clock())
+
+    def _send(self, watermark: int) -> None:
+        sent = self._take_sent()
+        if self.sender is not None:
+            self.sender.send(sent, self.position, watermark, 0)
+
+    def _take_sent(self) -> dict[str, pl.DataFrame]:
+        return {
+            one.name: one.take_sent() for one in self.lineup.detectors if isinstance(one, SigmaDetector | TrialDetector)
+        }
 
     def _news(self) -> Sequence[Control]:
         return self._controls.news(self.lineup, None, self._begun)
 
     def _is_idle(self) -> bool:
         """Whether the log has nothing more, as far as is known: one that cannot be reached is not idle."""
-        (intake,) = self.intakes
-        return intake.source.lag_bytes == 0 and intake.source.missing is None
+        return self.is_read_out
 
     def remembered(self) -> dict[str, pl.DataFrame]:
-        stand = msgspec.msgpack.encode(Stand(self.intakes[0].progress, self.watermark))
+        stand = msgspec.msgpack.encode(Stand(self.stand_at, self.watermark))
         return {**Pipeline.remembered(self), STAND: pl.DataFrame({"stand": [stand]})}
+
+    @property
+    def stand_at(self) -> Progress:
+        """The account of what it reads."""
+        return self.intakes[0].progress
 
     def _relearn(self, snapshot: Snapshot | None, history: History) -> int:
         (intake,) = self.intakes
@@ -74,11 +141,25 @@ class PartitionPipeline(Pipeline):
         if stored is None:
             intake.open(None)
             return 0
-        stand = _stand_in(snapshot)
+        stand = stand_in(snapshot)
         if stand is None and self.turn_number:
             self.telemetry.emit(upkeep.MemoryRelearnt(stream=self.stream, turn=self.turn_number))
         intake.open(stand.progress if stand is not None else None)
         self.watermark = stand.watermark if stand is not None else BEGINNING
+        try:
+            events = self._relearn_from(intake, accounted(stored), history)
+        except LogGone as error:
+            self.telemetry.emit(upkeep.MemoryLost(stream=self.stream, turn=self.turn_number, reason=str(error)))
+            intake.barrier = intake.lot = None
+            intake.open(stored)
+            return 0
+        intake.barrier = None
+        intake.progress = msgspec.structs.replace(
+            stored, end=intake.progress.end, cursor=intake.progress.cursor, clock=intake.progress.clock
+        )
+        return events
+
+    def _relearn_from(self, intake: Intake, end: int, history: History) -> int:
         events = 0
         for stretch in _stretches(self.store.marks(self.snapshot_turn), intake.reached):
             events += self._read_again(stretch.position)
@@ -87,12 +168,7 @@ class PartitionPipeline(Pipeline):
                 self._change_to(lineup)
             if stretch.watermark > self.watermark:
                 self._look_again((), stretch.watermark)
-        events += self._read_again(accounted(stored))
-        intake.barrier = None
-        intake.progress = msgspec.structs.replace(
-            stored, end=intake.progress.end, cursor=intake.progress.cursor, clock=intake.progress.clock
-        )
-        return events
+        return events + self._read_again(end)
 
     def _read_again(self, position: int) -> int:
         """Look at the log up to a position as it was looked at before; how many events that is."""
@@ -101,12 +177,16 @@ class PartitionPipeline(Pipeline):
         events, heard = 0, time.monotonic()
         while not intake.is_at_barrier and not self.stopping():
             if intake.lot is None:
-                self._reader.fill(intake, self.fields, self.settings.wait_s)
+                self._reader.fill(intake, self.fields, WAIT_S)
             if intake.lot is not None:
                 piece = intake.take(self.settings.rows_max)
                 events += piece.frame.height
                 self._look_again([piece], None)
                 heard = time.monotonic()
+            elif self.is_read_out and time.monotonic() - heard > GONE_S:
+                raise LogGone(
+                    f"the log ends before position {position}, up to which it was read: retention is too short"
+                )
             elif time.monotonic() - heard > QUIET_S:
                 raise LogSilent(f"{intake.partition} gives nothing between {intake.reached} and {position}")
         return events
@@ -115,9 +195,11 @@ class PartitionPipeline(Pipeline):
         seen = self._watch(pieces, watermark)
         self.watermark = seen.watermark
         self._committer.remember(seen.sightings)
+        self._take_sent()  # they were sent then
 
 
-def _stand_in(snapshot: Snapshot | None) -> Stand | None:
+def stand_in(snapshot: Snapshot | None) -> Stand | None:
+    """Where a snapshot was made, if it says so."""
     if snapshot is None or STAND not in snapshot.extra:
         return None
     return msgspec.msgpack.decode(snapshot.extra[STAND]["stand"][0], type=Stand)

@@ -1,13 +1,12 @@
-"""One worker: takes the partitions that its group gives it, works on each in turn, and gives up what is taken away."""
+"""Works on the partitions that a group gives it, each in turn, and gives up what is taken away."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from monitor.intake import Intake
 from monitor.partitions.pipeline import LogSilent, PartitionPipeline
 from monitor.sources import Source
 from monitor.sources.kafka import Changes
@@ -37,7 +36,7 @@ class Partitions(Protocol):
 
 
 class Worker:
-    """Works until told to stop. `open_stream` makes the pipeline of a partition, under a fence of its own."""
+    """The partitions of one group at work. `open_stream` makes the pipeline of a partition, under a fence of its own. Raises what cannot be retried."""
 
     def __init__(
         self,
@@ -47,8 +46,6 @@ class Worker:
         telemetry: Telemetry,
         clock: Callable[[], int],
         stopping: Callable[[], bool],
-        wait_s: float,
-        between: Callable[[], None] = lambda: None,
     ) -> None:
         self._partitions = partitions
         self._open = open_stream
@@ -56,8 +53,6 @@ class Worker:
         self._telemetry = telemetry
         self._clock = clock
         self._stopping = stopping
-        self._wait_s = wait_s
-        self._between = between
         self.streams: dict[str, PartitionPipeline] = {}
         self.failing: dict[str, str] = {}
         self._again: dict[str, float] = {}
@@ -65,24 +60,21 @@ class Worker:
         self._taken: set[str] = set()
 
     @property
-    def intakes(self) -> Iterator[Intake]:
-        """Those of the partitions at work."""
-        for stream in list(self.streams.values()):
-            yield from stream.intakes
-
-    def run(self) -> None:
-        """Work; raises what cannot be retried."""
-        while not self._stopping():
-            self._between()
-            if not self.look():
-                self._note_read_out()
-                self._change(self._partitions.poll(self._wait_s))
-            self._tell_lag()
+    def lags(self) -> dict[str, int | None]:
+        """How much is there and not yet read, by partition."""
+        return {name: stream.sources[0].lag_bytes for name, stream in list(self.streams.items())}
 
     def look(self) -> bool:
         """Take and give up what the group says, and a turn of each partition that has something; whether one had."""
         self._change(self._partitions.poll(0.0))
-        return self._work()
+        worked = self._work()
+        self._note_read_out()
+        self._tell_lag()
+        return worked
+
+    def wait(self, wait_s: float) -> None:
+        """Nothing is there to do: until the group says something, or so long."""
+        self._change(self._partitions.poll(wait_s))
 
     def close(self) -> None:
         """Give up all that is at work, in order."""
@@ -144,8 +136,8 @@ class Worker:
         if keep:
             with suppress(StoreError):  # whoever comes next reads a little more again
                 stream.finish()
-        for intake in stream.intakes:
-            intake.source.close()
+        for source in stream.sources:
+            source.close()
         said = upkeep.StreamLeft(stream=partition, turn=stream.turn_number, reason=reason, streams=len(self.streams))
         self._telemetry.emit(said)
 
@@ -159,11 +151,9 @@ class Worker:
         if now - self._read_out_at < READ_OUT_S or not self.streams:
             return
         self._read_out_at = now
-        quiet = [
-            partition
-            for partition, stream in self.streams.items()
-            if all(not intake.has_more and intake.source.lag_bytes == 0 for intake in stream.intakes)
-        ]
+        quiet = [partition for partition, stream in self.streams.items() if stream.is_read_out]
+        for partition in quiet:
+            self.streams[partition].tell_quiet()
         if quiet:
             with suppress(StoreError):  # said again soon
                 self._store.read_out(quiet, self._clock())
@@ -173,4 +163,4 @@ class Worker:
         if now - self._committed_at < COMMIT_S:
             return
         self._committed_at = now
-        self._partitions.commit({intake.partition: intake.reached for intake in self.intakes})
+        self._partitions.commit({name: stream.position for name, stream in self.streams.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -13,6 +13,7 @@ import polars as pl
 
 from detectors.detector import Detector, State
 from detectors.sigma import Rule, SigmaDetector, Trial, TrialDetector, YieldingDetector
+from detectors.sigma.parting import Part
 from detectors.sigma.trial import NAME as TRIAL
 from monitor.rules.cache import encoded, engine_digest, placeless
 from monitor.stores import Store
@@ -69,6 +70,12 @@ class Lineup:
         """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it."""
         made = _decoded(content)
         return Lineup.of(made.rules, window_events_max, made.trial)
+
+    def again(self, part: Part = Part.WHOLE) -> Lineup:
+        """The same detectors without their memory, for another stream and the windows that it counts; compiled once for all."""
+        made = tuple(one.again(part) for one in self.detectors if isinstance(one, SigmaDetector | TrialDetector))
+        assert len(made) == len(self.detectors)  # noqa: S101 - those of `unrecorded` are for one run
+        return replace(self, detectors=made)
 
     @property
     def content(self) -> bytes:

@@ -14,6 +14,7 @@ PEOPLE_KEY: Final = "people.key"
 RULE_CACHE: Final = "cache"
 PACKS: Final = "packs"
 LOCK: Final = "run.lock"
+RESPOND_LOCK: Final = "respond.lock"
 SPOOL: Final = "spool"
 ADMIN_TOKEN: Final = "admin.token"  # noqa: S105 - a file's name
 
@@ -34,3 +35,4 @@ class Places:
         self.spool: Final = root / SPOOL
         self.admin_token: Final = root / ADMIN_TOKEN
         self.lock: Final = root / LOCK
+        self.respond_lock: Final = root / RESPOND_LOCK

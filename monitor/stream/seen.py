@@ -33,9 +33,14 @@ class Seen:
 
     @property
     def orders(self) -> dict[str, int]:
-        """How far arrivals had come when each finding became known, by its id: the first counts."""
+        """When each finding could be known, by its id, on the clock of arrivals: the first counts.
+
+        A finding of single events could at its first event; one of a window once nothing earlier was awaited, whichever event showed
+        that. So it does not matter with what others an event shares its partition.
+        """
         marks, rows = self.marks, len(self.marks)
         return {
-            one.finding.id: (int(marks[one.row]) if one.row < rows else self.watermark) + self.lateness
+            one.finding.id: self.lateness
+            + (one.finding.time if not one.is_part else int(marks[one.row]) if one.row < rows else self.watermark)
             for one in reversed(self.sightings)
         }

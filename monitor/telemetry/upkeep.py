@@ -77,6 +77,13 @@ class StreamLeft(Happening, frozen=True, kw_only=True):
         meter.set(metrics.STREAMS, self.streams)
 
 
+class RulesFollowed(Happening, frozen=True, kw_only=True):
+    """Other rules are in force, by the record; the streams of this process take them up."""
+
+    digest: str
+    rules: int
+
+
 class StreamFailed(Happening, frozen=True, kw_only=True):
     """A partition cannot be taken up; it is tried again."""
 
@@ -97,6 +104,15 @@ class LeadLost(Happening, frozen=True, kw_only=True):
 
     level: ClassVar[Level] = "warning"
     holder: str
+
+
+class MemoryLost(Happening, frozen=True, kw_only=True):
+    """A partition's stream goes on without what its windows remembered: there is no snapshot, and its log is gone."""
+
+    level: ClassVar[Level] = "error"
+    stream: str
+    turn: int
+    reason: str
 
 
 class RecoveryDone(Happening, frozen=True, kw_only=True):

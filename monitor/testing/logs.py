@@ -51,7 +51,7 @@ class LogSource(MemorySource):
 class MemoryGroup:
     """What one worker is given. `assign`, `revoke` and `lose` are the test's."""
 
-    def __init__(self, log: MemoryLog) -> None:
+    def __init__(self, log: MemoryLog | MemoryHits) -> None:
         self.trouble: str | None = None
         self.released: set[str] = set()
         self.committed: dict[str, int] = {}
@@ -86,3 +86,42 @@ class MemoryGroup:
     def commit(self, positions: dict[str, int]) -> None:
         """How far it says that it is."""
         self.committed |= positions
+
+
+class MemoryHits:
+    """A topic of hits in memory: written by partitions, read by whoever counts."""
+
+    def __init__(self, topic: str, partitions: int) -> None:
+        self.partitions = partitions
+        self.topic = topic
+        self._contents = [bytearray() for _ in range(partitions)]
+
+    def write(self, partition: int, message: bytes) -> None:
+        """Taken at once."""
+        self._contents[partition] += message
+
+    def flush(self) -> None:
+        """All is taken."""
+
+    @property
+    def names(self) -> list[str]:
+        """Of its partitions."""
+        return [f"kafka:{self.topic}/{number}" for number in range(self.partitions)]
+
+    def source(self, partition: str) -> GrowingSource:
+        """A reader of its own."""
+        return GrowingSource(partition, self._contents[int(partition.rpartition("/")[2])])
+
+
+class GrowingSource(MemorySource):
+    """Reads what others go on writing."""
+
+    def __init__(self, partition: str, written: bytearray) -> None:
+        self._written = written
+        super().__init__(b"", partition=partition, follow=True)
+        self.format = "ndjson"
+
+    def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:
+        """The next lines."""
+        self.content = bytes(self._written)
+        return super().read(bytes_max, wait_s, lines_max)

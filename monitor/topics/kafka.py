@@ -75,7 +75,7 @@ class KafkaTopic:
             self._make(admin)
             (found,) = admin.describe_topics([self._topic])
             if found["error_code"]:
-                raise _trouble(errors.for_code(found["error_code"])(), f"topic {self._topic}")
+                raise trouble_of(errors.for_code(found["error_code"])(), f"topic {self._topic}")
             if self._is_compacted:
                 self._check_policy(admin)
             return str(found["topic_id"])
@@ -91,7 +91,7 @@ class KafkaTopic:
         (made,) = admin.create_topics([wanted], raise_errors=False)["topics"]
         code = made["error_code"]
         if code not in {0, _EXISTS} and not issubclass(errors.for_code(code), errors.AuthorizationError):
-            raise _trouble(errors.for_code(code)(made["error_message"]), f"topic {self._topic} could not be made")
+            raise trouble_of(errors.for_code(code)(made["error_message"]), f"topic {self._topic} could not be made")
 
     def _check_policy(self, admin: KafkaAdminClient) -> None:
         asked = [ConfigResource(ConfigResourceType.TOPIC, self._topic)]
@@ -113,13 +113,13 @@ class KafkaTopic:
             sent.extend(self._send(producer, item) for item in items)
             producer.flush(FLUSH_S)
         except (errors.KafkaError, OSError) as error:
-            trouble = _trouble(error, f"topic {self._topic}")
+            trouble = trouble_of(error, f"topic {self._topic}")
         outcomes: list[Outcome] = []
         for future in sent:
             outcome, why = _outcome(future)
             outcomes.append(outcome)
             if why is not None and trouble is None:
-                trouble = _trouble(why, f"topic {self._topic}")
+                trouble = trouble_of(why, f"topic {self._topic}")
         outcomes += [None] * (len(items) - len(sent))
         if trouble is not None:
             self._drop()
@@ -204,10 +204,11 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (errors.KafkaError, OSError) as error:
-        raise _trouble(error, "the brokers") from error
+        raise trouble_of(error, "the brokers") from error
 
 
-def _trouble(error: BaseException, what: str) -> TopicTrouble:
+def trouble_of(error: BaseException, what: str) -> TopicTrouble:
+    """An error of the client or the network in our words, and whether somebody has to mend something."""
     if isinstance(error, TopicTrouble):
         return error
     return TopicTrouble(f"{what}: {_told_of(error)}", lasting=isinstance(error, _LASTING))

@@ -74,6 +74,7 @@ class Publisher:
         self._telemetry = telemetry
         self._chance = chance or random.SystemRandom().random
         self._monotonic = monotonic
+        self.leads: Callable[[], bool] = lambda: True
         self.trouble = ""  # what keeps the topic from being written, in words
         self._known = ""  # the id of the topic that was written last
         self._check_at = 0.0
@@ -126,6 +127,8 @@ class Publisher:
 
     def work(self) -> float | None:
         """One round: how long to wait before the next, None where nothing was due."""
+        if not self.leads():  # another process writes what is due
+            return None
         try:
             done = self._round()
         except TopicTrouble as trouble:

@@ -1,0 +1,227 @@
+"""The composition root of a worker: a configuration becomes a process that detects, and leaves what it finds to be answered."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from monitor import __version__
+from monitor.clock import now_us
+from monitor.config import Config
+from monitor.config.keys import SourceKeys
+from monitor.console.health import Health
+from monitor.content.in_force import Installed
+from monitor.front import health_front
+from monitor.intake.opening import kafka_settings
+from monitor.kept import Kept
+from monitor.packs.shelf import Shelf
+from monitor.partitions.followed import LOOK_S, FollowedRules
+from monitor.partitions.opening import Opener
+from monitor.partitions.worker import Worker
+from monitor.process import holder_name
+from monitor.registered import Registered
+from monitor.rules.cache import RuleCache
+from monitor.rules.lineup import Lineup
+from monitor.schedule import Schedule
+from monitor.sources.kafka.address import is_kafka, parse_address, refuse_readable_password
+from monitor.sources.kafka.group import Group
+from monitor.sources.kafka.opening import open_group
+from monitor.stores import StoreError
+from monitor.stores.upkeep import compact
+from monitor.telemetry import Telemetry, happenings, upkeep
+from monitor.topics.hits import HitsTopic
+
+COMPACTION_S: Final = 600.0
+REGISTRY_S: Final = 10.0
+PARTITIONS_S_MAX: Final = 30.0
+"""How long the brokers may take to say how many partitions the topic has."""
+
+WAIT_S_MAX: Final = 0.05
+"""How long a worker waits for one of its topics before it looks at the other."""
+
+HITS: Final = ".miniwatch-hits"
+"""What the topic of hits, and its group, have behind the names of those of events."""
+
+
+class NoPartitions(Exception):
+    """The configuration names no topic whose partitions could be shared out."""
+
+
+@dataclass(slots=True)
+class Detecting:
+    """One worker's run: opened by `open_detecting`, then `run` until told to stop."""
+
+    config: Config
+    kept: Kept
+    workers: list[Worker]
+    groups: list[Group]
+    rules: FollowedRules
+    telemetry: Telemetry
+    stopping: threading.Event
+    orphaned: Callable[[], bool]
+    wait_s: float
+    heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
+    _looked: float = 0.0
+
+    def run(self) -> None:
+        """Work until `stop`. Raises what cannot be retried."""
+        try:
+            while not self.stopping.is_set():
+                self._between()
+                worked = [worker.look() for worker in self.workers]
+                if not any(worked):
+                    self.workers[0].wait(self.wait_s)
+        finally:
+            for worker in self.workers:
+                worker.close()
+        self.telemetry.emit(happenings.Stopped(reason="it was asked to", turns=0))
+
+    def _between(self) -> None:
+        """Between two looks at the partitions: still alive, and under the rules that are in force."""
+        now = self.heartbeat[0] = time.monotonic()
+        if self.orphaned():
+            self.stopping.set()
+        if now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        try:
+            offers = [(stream.part, stream.offer) for worker in self.workers for stream in worker.streams.values()]
+            self.rules.look(offers)
+        except StoreError as error:
+            if not error.retryable:
+                raise
+
+    def stop(self, *_: Any) -> None:
+        """Finish the turn under way and leave. Safe from signal handlers and other threads."""
+        self.stopping.set()
+
+    def obey_signals(self) -> None:
+        """SIGTERM and SIGINT stop the worker in order; rules are taken up from the record, whatever SIGHUP says."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def health(self) -> Health:
+        """How the worker is, for probes."""
+        streams = [stream for worker in self.workers for stream in list(worker.streams.values())]
+        stalled = next((stream.stalled for stream in streams if stream.stalled is not None), None)
+        failing = {name: error for worker in self.workers for name, error in worker.failing.items()}
+        failing |= {group.address.topic: group.trouble for group in self.groups if group.trouble is not None}
+        for stream in streams:
+            failing |= stream.failures
+        return Health(
+            heartbeat_age_s=0.0 if stalled is not None else time.monotonic() - self.heartbeat[0],
+            store_stalled=stalled,
+            failing_sources=failing,
+            lag_bytes={name: lag for worker in self.workers for name, lag in worker.lags.items()},
+            others=("stopping",) if self.stopping.is_set() else (),
+        )
+
+
+def topic_of(config: Config) -> SourceKeys:
+    """The one topic that workers share; raises `NoPartitions`."""
+    topics = [source for source in config.sources if is_kafka(source.uri)]
+    if len(topics) != 1 or len(config.sources) != 1:
+        raise NoPartitions(
+            f"found {len(config.sources)} sources, {len(topics)} of them kafka: with --role detect or --workers there is one, "
+            "kafka://HOST:PORT/TOPIC?group=NAME"
+        )
+    return topics[0]
+
+
+@contextmanager
+def open_detecting(
+    config: Config, telemetry: Telemetry, *, clock: Callable[[], int] = now_us, parent: int | None = None
+) -> Iterator[Detecting]:
+    """Put a worker together. `parent` is the process that has started it: without it, it ends too."""
+    source = topic_of(config)
+    address = parse_address(source.uri, format=source.format, client=config.kafka.client)
+    if not address.group:
+        raise NoPartitions(f"{source.uri} names no group: add ?group=NAME, the same for all workers")
+    settings = kafka_settings(config)
+    refuse_readable_password(address, settings.sasl_mechanism, tls=settings.tls)
+    with ExitStack() as closing:
+        telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
+        kept = Kept.of(config)
+        closing.callback(kept.store.close)
+        cache = RuleCache(
+            kept.places.rule_cache, kept.seal, lambda path, reason: _refused(telemetry, str(path), reason)
+        )
+        found = Installed(config, kept.store.pack_content, cache).load(Shelf(kept.store.packs()))
+        telemetry.emit(upkeep.RulesLoaded(rules=len(found.rules.rules), refused=len(found.rules.problems)))
+        window_events_max = config.rules.window_events_max
+        lineup = Lineup.of(found.rules.rules, window_events_max, found.trial)
+        rules = FollowedRules(lineup, window_events_max, kept.store, telemetry)
+        registry = Registered(kept.store, telemetry, clock)
+        stopping = threading.Event()
+        line_bytes_max = config.decode.line_bytes_max
+        group = open_group(address, settings, line_bytes_max=line_bytes_max)
+        closing.callback(group.close)
+        partitions = len(group.partitions(PARTITIONS_S_MAX))
+        hits_topic = address.topic + HITS
+        writer = HitsTopic(address.brokers, hits_topic, config.kafka.hits_partitions, settings)
+        closing.callback(writer.close)
+        hits = msgspec.structs.replace(address, topic=hits_topic, group=address.group + HITS, format="ndjson")
+        of_hits = open_group(hits, settings, line_bytes_max=line_bytes_max)
+        closing.callback(of_hits.close)
+        opener = Opener(
+            config=config,
+            kept=kept,
+            lineup=rules.of,
+            registry=registry,
+            telemetry=telemetry,
+            clock=clock,
+            stopping=stopping.is_set,
+            holder=holder_name(),
+            partitions=lambda: partitions,
+            hashed=source.hashed,
+            writer=writer,
+        )
+        workers = [
+            Worker(each, opened, kept.store, telemetry, clock, stopping.is_set)
+            for each, opened in ((group, opener.partition), (of_hits, opener.windows))
+        ]
+        orphaned = (lambda: os.getppid() != parent) if parent is not None else (lambda: False)
+        wait_s = min(config.batch.wait_ms_max / 1000, WAIT_S_MAX)
+        detecting = Detecting(config, kept, workers, [group, of_hits], rules, telemetry, stopping, orphaned, wait_s)
+        schedule = Schedule(telemetry, time.monotonic)
+        closing.callback(schedule.stop)
+        schedule.every("refresh registry", REGISTRY_S, registry.refresh)
+        schedule.every("compact archive", COMPACTION_S, lambda: _compact(kept, workers[0]))
+        schedule.every("tell what was left out", REGISTRY_S, telemetry.tick)
+        schedule.start()
+        if config.http.listen:
+            front = health_front(config, kept.store, telemetry, clock, detecting.health)
+            front.enter(schedule)
+            front.start()
+            closing.callback(front.stop)
+        telemetry.emit(
+            happenings.Started(
+                version=__version__,
+                mode=config.mode,
+                data_dir=str(config.data_dir),
+                sources=(source.uri,),
+                listen=config.http.listen,
+            )
+        )
+        yield detecting
+
+
+def _compact(kept: Kept, worker: Worker) -> None:
+    """Make few large files of the many small ones of the partitions at work."""
+    mine = {name: stream.fence.epoch for name, stream in list(worker.streams.items())}
+    for name, day in sorted({(one.stream, one.day) for one in kept.store.segments() if one.stream in mine}):
+        archive = kept.archive.of_stream(name, mine[name])
+        compact(archive, kept.store, day, kept.store.of_stream(name).last_turn())
+
+
+def _refused(telemetry: Telemetry, path: str, reason: str) -> None:
+    telemetry.emit(upkeep.CacheRefused(path=path, reason=reason))

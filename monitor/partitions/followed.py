@@ -1,0 +1,63 @@
+"""The rules of streams are those that the record says to be in force: whoever answers findings puts them there, and all workers take them up.
+
+A worker that cannot make them again, since another version of the program wrote them down, goes on with its own and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from detectors.sigma.parting import Part
+from monitor.rules.lineup import RULES, ForeignContent, Lineup, Offer, Taken
+from monitor.stores import Controlled, Store
+from monitor.telemetry import Telemetry, upkeep
+
+LOOK_S: Final = 1.0
+"""How soon other rules are taken up."""
+
+
+class FollowedRules:
+    """What streams begin with, and what they change to."""
+
+    def __init__(self, own: Lineup, window_events_max: int, store: Store, telemetry: Telemetry) -> None:
+        self._present = own
+        self._window_events_max = window_events_max
+        self._store = store
+        self._telemetry = telemetry
+        self._refused = ""
+        self.look(())
+
+    def of(self, part: Part) -> Lineup:
+        """For one stream more, with the windows that it counts."""
+        return self._present.again(part)
+
+    def look(self, offers: Iterable[tuple[Part, Callable[[Offer], None]]]) -> None:
+        """Offer streams what has come into force since; raises `StoreError`."""
+        controls: Sequence[Controlled] = self._store.controls(RULES)
+        digest = controls[-1].digest if controls else self._present.digest
+        if digest in {self._present.digest, self._refused}:
+            return
+        content = self._store.content(digest)
+        try:
+            if content is None:
+                raise ForeignContent("it is not in the record")  # noqa: TRY301 - told like the others
+            self._present = Lineup.made_of(content, self._window_events_max)
+        except ForeignContent as error:
+            self._refused = digest
+            self._telemetry.emit(upkeep.RulesLost(digest=digest[:16], reason=str(error)))
+            return
+        self._telemetry.emit(upkeep.RulesFollowed(digest=digest[:16], rules=len(self._present.rules)))
+        for part, offer in offers:
+            offer(Offer(self._present.again(part), _always, _taken, self._was_refused))
+
+    def _was_refused(self, reason: str) -> None:
+        self._telemetry.emit(upkeep.RulesLost(digest=self._present.digest[:16], reason=reason))
+
+
+def _always() -> bool:
+    return True
+
+
+def _taken(_taken: Taken) -> None:
+    """The record says it."""

@@ -1,0 +1,162 @@
+"""Hits on their way from the partitions where they are seen to those where they are counted: what stands in a message, and who sends it.
+
+A turn's hits are sent before the turn is committed. Where it is done again after a crash, by whomever, they come again at the same positions,
+and whoever counts drops them: nothing is counted twice, and nothing is lost. Every message tells how far its partition has come,
+so that windows close.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors.sigma.parting import SENT
+from monitor.intake.timeline import BEGINNING
+
+MESSAGE_BYTES_MAX: Final = 900_000
+"""Of a message; below what brokers take by default."""
+
+ROWS_MAX: Final = 5_000
+"""Hits in a message."""
+
+QUIET_S: Final = 0.2
+"""How often a partition that sends no hits tells how far it has come."""
+
+
+class Hits(msgspec.Struct, frozen=True, kw_only=True):
+    """Hits of one partition that a detector sends, as a message; of another installation they are not counted. All that are before `end` are in it or came before it; times are microseconds.
+
+    `watermark` is how far event time has come there; `as_of` when all that was in the partition had been taken, 0 where more is waiting.
+    """
+
+    installation: str
+    origin: str
+    origins: int  # partitions that there are
+    end: int
+    watermark: int
+    as_of: int
+    detector: str = ""
+    rows: bytes = b""  # `SENT`, in Arrow's format; nothing where there is none
+
+
+class Writer(Protocol):
+    """Writes to the topic of hits."""
+
+    @property
+    def partitions(self) -> int: ...
+
+    def write(self, partition: int, message: bytes) -> None: ...
+
+    def flush(self) -> None:
+        """Wait until all is taken; raises `SourceError` that can be retried."""
+        ...
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Hits)
+
+
+def decoded(line: bytes) -> Hits:
+    """A message; raises `msgspec.MsgspecError`."""
+    return _decoder.decode(line)
+
+
+def rows_of(hits: Hits) -> pl.DataFrame:
+    """What a message holds, as `SENT`; raises `ValueError` where it is something else."""
+    if not hits.rows:
+        return SENT.to_frame()
+    try:
+        frame = pl.read_ipc(io.BytesIO(hits.rows))
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"its hits cannot be read ({error})") from error
+    if frame.schema != SENT:
+        raise ValueError(f"its hits have the columns {', '.join(frame.columns)}")
+    return frame
+
+
+class Sender:
+    """Sends what one partition's stream has seen. `retried` does again what fails for a while."""
+
+    def __init__(
+        self, writer: Writer, installation: str, origin: str, origins: int, retried: Callable[[Callable[[], Any]], Any]
+    ) -> None:
+        self._installation = installation
+        self._writer = writer
+        self._origin = origin
+        self._origins = origins
+        self._retried = retried
+        self._told_at: dict[int, float] = {}
+        self.too_large = 0
+        """Hits that no message could hold; they are not counted by windows."""
+
+    def send(self, sent: Mapping[str, pl.DataFrame], end: int, watermark: int, as_of: int) -> None:
+        """Send a turn's hits, by detector, and tell how far it comes; everything is taken when it returns."""
+        self._retried(lambda: self._send(sent, end, watermark, as_of))
+
+    def _send(self, sent: Mapping[str, pl.DataFrame], end: int, watermark: int, as_of: int) -> None:
+        now = time.monotonic()
+        wrote = False
+        for partition in range(self._writer.partitions):
+            told = [
+                message
+                for detector, hits in sent.items()
+                for message in self._messages(
+                    detector, hits.filter(pl.col("route") % self._writer.partitions == partition)
+                )
+            ]
+            if not told and now - self._told_at.get(partition, 0.0) < QUIET_S:
+                continue
+            last = Hits(
+                installation=self._installation,
+                origin=self._origin,
+                origins=self._origins,
+                end=end,
+                watermark=watermark,
+                as_of=as_of,
+            )
+            for message in (*told, last):
+                self._writer.write(partition, _encoder.encode(message) + b"\n")
+            self._told_at[partition] = now
+            wrote = True
+        if wrote:
+            self._writer.flush()
+
+    def _messages(self, detector: str, hits: pl.DataFrame) -> Iterator[Hits]:
+        """Hits in messages of a bounded size; those of one position stay together, for that is how they are known again.
+
+        Where those of one position are more than a message holds they are not sent, and counted.
+        """
+        if not hits.height:
+            return
+        positions = hits.get_column("position").to_numpy()
+        message = self._message(detector, hits, int(positions[-1]) + 1)
+        if hits.height <= ROWS_MAX and len(message.rows) * 4 // 3 <= MESSAGE_BYTES_MAX:
+            yield message
+            return
+        middle = int(np.searchsorted(positions, positions[len(positions) // 2]))
+        middle = middle or int(np.searchsorted(positions, positions[0], side="right"))
+        if middle < hits.height:
+            yield from self._messages(detector, hits[:middle])
+            yield from self._messages(detector, hits[middle:])
+        else:
+            self.too_large += hits.height
+
+    def _message(self, detector: str, part: pl.DataFrame, end: int) -> Hits:
+        raw = io.BytesIO()
+        part.write_ipc(raw, compression="lz4")
+        return Hits(
+            installation=self._installation,
+            origin=self._origin,
+            origins=self._origins,
+            end=end,
+            watermark=BEGINNING,
+            as_of=0,
+            detector=detector,
+            rows=raw.getvalue(),
+        )

@@ -1,0 +1,287 @@
+"""The stream of windows that no partition has alone: hits of all partitions come in, and findings go out as those of any stream do.
+
+Event time has come as far as in the partition that is least far. One of which all has been taken is as far as the present was then: what
+comes later arrives later. A partition of which nothing was ever heard holds all up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors.finding import Sighting
+from detectors.sigma import SigmaDetector, TrialDetector
+from detectors.sigma.parting import SENT, Part
+from monitor.decoders import DeadLetter, DeadLetterReason
+from monitor.intake.timeline import BEGINNING
+from monitor.partitions.order import CLOCKS_US
+from monitor.partitions.pipeline import QUIET_S, LogSilent, PartitionPipeline, stand_in
+from monitor.partitions.sending import decoded, rows_of
+from monitor.rules.lineup import History
+from monitor.snapshots import Snapshot
+from monitor.sources import Position, RawBatch, Source
+from monitor.stores import Mark, Progress, Turn
+from monitor.stream.seen import Seen
+from monitor.telemetry import upkeep
+
+ORIGINS: Final = "origins"
+
+
+@dataclass(slots=True)
+class Origins:
+    """How far each partition has come, by what it has told."""
+
+    lateness: int
+    count: int = 0
+    ends: dict[tuple[str, str], int] = field(default_factory=dict)  # by partition and detector
+    watermarks: dict[str, int] = field(default_factory=dict)
+    read_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def watermark(self) -> int:
+        """How far event time has come in all of them."""
+        if not self.watermarks or len(self.watermarks) < self.count:
+            return BEGINNING
+        return min(
+            max(mark, self.read_out.get(origin, 0) - self.lateness - CLOCKS_US)
+            for origin, mark in self.watermarks.items()
+        )
+
+    def fresh(self, origin: str, detector: str, end: int, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those of the hits that have not come before."""
+        known = self.ends.get((origin, detector), 0)
+        self.ends[origin, detector] = max(known, end)
+        return rows.filter(pl.col("position") >= known) if known else rows
+
+    def tell(self, origin: str, watermark: int, as_of: int) -> None:
+        """How far a partition says that it is."""
+        self.watermarks[origin] = max(self.watermarks.get(origin, BEGINNING), watermark)
+        self.read_out[origin] = max(self.read_out.get(origin, 0), as_of)
+
+    def snapshot(self) -> dict[str, pl.DataFrame]:
+        kept = (self.count, list(self.ends.items()), self.watermarks, self.read_out)
+        return {ORIGINS: pl.DataFrame({"told": [msgspec.msgpack.encode(kept)]})}
+
+    def restore(self, state: dict[str, pl.DataFrame]) -> None:
+        """Take up a snapshot."""
+        if ORIGINS in state:
+            kind = tuple[int, list[tuple[tuple[str, str], int]], dict[str, int], dict[str, int]]
+            told = msgspec.msgpack.decode(state[ORIGINS]["told"][0], type=kind)
+            self.count, self.ends, self.watermarks, self.read_out = told[0], dict(told[1]), told[2], told[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a raw batch holds: hits by detector, and messages that are none."""
+
+    hits: dict[str, pl.DataFrame]
+    letters: Sequence[DeadLetter]
+    lines: int
+
+
+@dataclass(slots=True)
+class WindowPipeline(PartitionPipeline):
+    """A partition of the topic of hits at work."""
+
+    source: Source | None = None
+    installation: str = ""
+    progress: Progress = field(default_factory=lambda: Progress(partition="", end=0))
+    _origins: Origins = field(init=False)
+
+    def __post_init__(self) -> None:
+        PartitionPipeline.__post_init__(self)
+        self._origins = Origins(self.settings.bounds.lateness)
+
+    @property
+    def part(self) -> Part:
+        return Part.ABROAD
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        return [self._opened]
+
+    @property
+    def position(self) -> int:
+        return self.progress.end
+
+    @property
+    def is_read_out(self) -> bool:
+        """Never: that nothing is in the topic does not say that nothing is on its way."""
+        return False
+
+    @property
+    def stand_at(self) -> Progress:
+        return self.progress
+
+    @property
+    def _opened(self) -> Source:
+        assert self.source is not None  # noqa: S101 - who makes one gives it
+        return self.source
+
+    def turn(self) -> bool:
+        """Read, count and commit once, if hits are there."""
+        self.stages = {}
+        self._take_up()
+        with self._timed("read"):
+            raw = self._opened.read(self.settings.bytes_max, self.settings.wait_s, self.settings.rows_max)
+        if raw is not None:
+            self._commit_hits(raw)
+        self._maybe_snapshot()
+        return True
+
+    def remembered(self) -> dict[str, pl.DataFrame]:
+        return {**PartitionPipeline.remembered(self), **self._origins.snapshot()}
+
+    def _mark(self, watermark: int) -> Mark:
+        return Mark(watermark=watermark, inputs=self.stream, position=self.position)
+
+    def _positions(self) -> dict[str, int]:
+        return {self.stream: self.position}
+
+    def _write_down(self) -> None:
+        if controls := self._news():
+            self._commit_turn(Turn(number=self.turn_number + 1, time=self.clock(), controls=controls), [])
+
+    def _commit_hits(self, raw: RawBatch) -> None:
+        with self._timed("decode"):
+            heard = self._heard(raw)
+        with self._timed("detect"):
+            sightings = self._counted_hits(heard)
+        earlier = self.progress
+        self.progress = msgspec.structs.replace(
+            earlier,
+            end=raw.end,
+            cursor=raw.cursor,
+            received=earlier.received + heard.lines,
+            processed=earlier.processed + heard.lines - len(heard.letters),
+            dead_lettered=earlier.dead_lettered + len(heard.letters),
+        )
+        findings, fresh = self._committer.told(sightings)
+        turn = Turn(
+            number=self.turn_number + 1,
+            time=self.clock(),
+            controls=self._news(),
+            progress=[self.progress],
+            dead_letters=heard.letters,
+            findings=findings,
+        )
+        self._commit_turn(turn, sightings, fresh)
+
+    def _commit_turn(self, turn: Turn, sightings: Sequence[Sighting], fresh: Sequence[Any] = ()) -> None:
+        lateness = self.settings.bounds.lateness
+        seen = Seen(_NOTHING, _NOTHING, self.watermark, sightings, np.empty(0, np.int64), lateness)
+        turn = msgspec.structs.replace(turn, mark=self._mark(self.watermark), reached=seen.reached)
+        turn = self._committer.commit(turn, fresh, seen.orders)
+        self.turn_number, self._begun = turn.number, self._positions()
+        self._controls.noted(turn.controls)
+        for finding in fresh:
+            self._teller.tell_finding(finding)
+
+    def _counted_hits(self, heard: Heard) -> list[Sighting]:
+        """What windows show with these hits, each detector's."""
+        self.watermark = max(self.watermark, self._origins.watermark)
+        found: list[Sighting] = []
+        for detector in self.lineup.detectors:
+            if isinstance(detector, SigmaDetector | TrialDetector):
+                hits = heard.hits.get(detector.name, SENT.to_frame())
+                found += detector.count(hits, self.watermark)
+        return sorted(found, key=lambda one: (one.finding.time, one.finding.id))
+
+    def _heard(self, raw: RawBatch) -> Heard:
+        parts: dict[str, list[pl.DataFrame]] = {}
+        letters: list[DeadLetter] = []
+        offset = lines = 0
+        for line in raw.data.splitlines():
+            lines += 1
+            try:
+                told = decoded(line)
+                rows = rows_of(told)
+            except (msgspec.MsgspecError, ValueError) as error:
+                position = int(raw.positions(np.array([offset], dtype=np.int64))[0])
+                letters.append(self._letter(line, position, f"no message of hits: {error}"))
+            else:
+                if told.installation != self.installation:
+                    offset += len(line) + 1
+                    continue
+                self._origins.count = max(self._origins.count, told.origins)
+                if told.detector:
+                    fresh = self._origins.fresh(told.origin, told.detector, told.end, rows)
+                    parts.setdefault(told.detector, []).append(fresh)
+                else:
+                    self._origins.tell(told.origin, told.watermark, told.as_of)
+            offset += len(line) + 1
+        return Heard({name: pl.concat(found) for name, found in parts.items()}, letters, lines)
+
+    def _letter(self, line: bytes, position: int, detail: str) -> DeadLetter:
+        kept = line[: self.letter_bytes_max]
+        return DeadLetter(self.stream, position, DeadLetterReason.BROKEN_JSON, detail, kept, len(line))
+
+    # Starting
+
+    def _relearn(self, snapshot: Snapshot | None, history: History) -> int:
+        stored = self.store.progress().get(self.stream)
+        if stored is None:
+            self.progress = Progress(partition=self.stream, end=0)
+            self._opened.open(None)
+            return 0
+        stand = stand_in(snapshot)
+        if stand is None and self.turn_number:
+            self.telemetry.emit(upkeep.MemoryRelearnt(stream=self.stream, turn=self.turn_number))
+        if stand is not None and snapshot is not None:
+            self.watermark = stand.watermark
+            self._origins.restore(dict(snapshot.extra))
+        begun = stand.progress if stand is not None else None
+        self._opened.open(None if begun is None else Position(self.stream, begun.end, begun.cursor))
+        marks = {mark.position: mark.turn for mark in self.store.marks(self.snapshot_turn)}
+        messages = self._count_again(0 if begun is None else begun.end, stored.end, marks, history)
+        self.progress = stored
+        return messages
+
+    def _count_again(self, position: int, end: int, marks: dict[int, int], history: History) -> int:
+        """Count what was committed: the hits up to a position, each turn's under the rules of then."""
+        messages, heard_at = 0, time.monotonic()
+        waiting: RawBatch | None = None
+        for bound in [*sorted(at for at in marks if position < at < end), end]:
+            while position < bound and not self.stopping():
+                raw = waiting or self._opened.read(self.settings.bytes_max, 0.2, self.settings.rows_max)
+                if raw is None:
+                    if time.monotonic() - heard_at > QUIET_S:
+                        raise LogSilent(f"{self.stream} gives nothing between {position} and {bound}")
+                    continue
+                heard_at = time.monotonic()
+                now, waiting = _cut(raw, bound)
+                heard = self._heard(now)
+                messages += heard.lines
+                self._committer.remember(self._counted_hits(heard))
+                position = now.end
+            lineup = history.at(marks.get(bound, self.turn_number))
+            if lineup is not self.lineup:
+                self._change_to(lineup)
+        if waiting is not None:  # what was read and not committed is read again
+            self._opened.open(Position(self.stream, end, self.store.progress()[self.stream].cursor))
+        return messages
+
+
+_NOTHING: Final = pl.DataFrame()
+
+
+def _cut(raw: RawBatch, position: int) -> tuple[RawBatch, RawBatch | None]:
+    """A raw batch up to a position, and what of it comes after."""
+    if raw.end <= position:
+        return raw, None
+    offset = raw.offset(position)
+    messages = raw.messages
+    if messages is None:
+        first = msgspec.structs.replace(raw, data=raw.data[:offset], end=position)
+        return first, msgspec.structs.replace(raw, data=raw.data[offset:], start=position)
+    first = msgspec.structs.replace(raw, data=raw.data[:offset], end=position, messages=messages.part(0, offset))
+    rest = msgspec.structs.replace(
+        raw, data=raw.data[offset:], start=position, messages=messages.part(offset, len(raw.data))
+    )
+    return first, rest

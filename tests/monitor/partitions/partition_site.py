@@ -1,0 +1,116 @@
+"""A record, a log and workers on them, all in one process."""
+
+import io
+import json
+from dataclasses import replace
+from datetime import datetime
+
+from detectors.sigma.parting import abroad
+from monitor.config import load_config
+from monitor.content.in_force import Installed
+from monitor.kept import Kept
+from monitor.packs.shelf import Shelf
+from monitor.partitions.opening import Opener
+from monitor.partitions.worker import Worker
+from monitor.registry import Registry
+from monitor.rules.lineup import Lineup
+from monitor.simulate import simulate
+from monitor.telemetry import Telemetry
+from monitor.testing.logs import MemoryGroup, MemoryLog
+
+LOUD = frozenset({"plain-http", "carding", "injection", "resource-enumeration", "sandbox-escape"})
+NOW = 1_900_000_000_000_000
+
+
+def local_lineup():
+    """The rules of the program whose windows are of one app: all that they count lies in one partition."""
+    config = load_config(None, {})
+    found = Installed(config, lambda _digest: None, None).load(Shelf([]))
+    elsewhere = abroad(found.rules.rules)
+    return Lineup.of([rule for rule in found.rules.rules if rule.id not in elsewhere], 2_000_000).again
+
+
+def whole_lineup():
+    """All rules of the program."""
+    found = Installed(load_config(None, {}), lambda _digest: None, None).load(Shelf([]))
+    return Lineup.of(found.rules.rules, 2_000_000).again
+
+
+def told_lines(seed, events):
+    """When each line arrived, of which app it is, and the line."""
+    told, reached = [], 0
+    for line in b"".join(simulate(seed, events, apps=20, duration_s=600, kinds=LOUD)).splitlines(keepends=True):
+        event = json.loads(line)
+        reached = max(reached, int(datetime.fromisoformat(event["@timestamp"]).timestamp() * 1_000_000))
+        told.append((reached, event["miniprogram"]["app_id"], line))
+    return told
+
+
+def log_of(lines, partitions):
+    """A log in which each app has its partition."""
+    found = {f"kafka:calls/{number}": [] for number in range(partitions)}
+    for arrived, app, line in lines:
+        found[f"kafka:calls/{sum(app.encode()) % partitions}"].append((arrived, line))
+    return MemoryLog(found)
+
+
+class Site:
+    """A record, and workers on it."""
+
+    def __init__(self, folder, log, lineup, rows_max=700, hits=None):
+        overrides = {"data_dir": str(folder), "batch.rows_max": rows_max}
+        self.config = load_config(None, {"MINIWATCH_PEOPLE__KEY": "5e" * 32}, overrides)
+        self.kept = Kept.open(folder)
+        self.log = log
+        self.hits = hits
+        self.lineup = lineup
+        self.telemetry = Telemetry(level="error", log_format="json", stream=io.StringIO())
+
+    def opener(self, name):
+        return Opener(
+            config=self.config,
+            kept=self.kept,
+            lineup=self.lineup,
+            registry=lambda: Registry(()),
+            telemetry=self.telemetry,
+            clock=lambda: NOW,
+            stopping=lambda: False,
+            holder=name,
+            partitions=lambda: len(self.log.partitions),
+            writer=self.hits,
+        )
+
+    def worker(self, name):
+        return self._worker(self.opener(name).partition, MemoryGroup(self.log))
+
+    def counter(self, name):
+        """A worker on the topic of hits."""
+        return self._worker(self.opener(name).windows, MemoryGroup(self.hits))
+
+    def _worker(self, opened, group):
+        def snapshotting(partition, source):
+            stream = opened(partition, source)
+            stream.settings = replace(stream.settings, snapshot_s=0.0)
+            return stream
+
+        return Worker(group, snapshotting, self.kept.store, self.telemetry, lambda: NOW, lambda: False), group
+
+    def read_out(self, worker):
+        while worker.look():
+            pass
+        for stream in worker.streams.values():
+            stream.tick()
+            stream.tell_quiet()
+        self.kept.store.read_out(list(worker.streams), NOW)
+
+    def findings(self):
+        return sorted((one.id, one.entity, one.rule.id, one.evidence.count) for one in self.kept.store.findings())
+
+    def ledger(self):
+        progress = self.kept.store.progress().values()
+        assert {one.imbalance for one in progress} == {0}
+        return sum(one.received for one in progress), sum(one.late for one in progress)
+
+    def archived(self):
+        frames = self.kept.archive.scan(self.kept.store.segments(), columns=["_line"])
+        return sorted(line for frame in frames for line in frame["_line"])

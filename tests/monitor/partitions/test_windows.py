@@ -1,0 +1,76 @@
+"""Windows of devices, people and addresses, whose events lie in many partitions, say what they would over one."""
+
+import random
+
+import pytest
+from partition_site import NOW, Site, log_of, told_lines, whole_lineup
+
+from detectors.sigma.parting import abroad
+from monitor.testing.logs import MemoryHits
+
+HITS = "calls.miniwatch-hits"
+
+
+@pytest.fixture(scope="module")
+def lineup():
+    return whole_lineup()
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return told_lines(5, 6_000)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, lines, lineup):
+    site = Site(tmp_path_factory.mktemp("one"), log_of(lines, 1), lineup)
+    worker, group = site.worker("a")
+    group.assign("kafka:calls/0")
+    site.read_out(worker)
+    far = set(abroad(lineup().rules))
+    assert sum(rule in far for _, _, rule, _ in site.findings()) > 3
+    return site
+
+
+@pytest.mark.parametrize(("partitions", "counting"), [(1, 1), (4, 1), (4, 3)])
+def test_they_do_not_depend_on_partitions(tmp_path, lines, lineup, undisturbed, partitions, counting):
+    site = Site(tmp_path, log_of(lines, partitions), lineup, hits=MemoryHits(HITS, counting))
+    (worker, group), (counter, of_hits) = site.worker("a"), site.counter("a")
+    group.assign(*site.log.partitions)
+    of_hits.assign(*site.hits.names)
+    while worker.look():
+        counter.look()
+    site.read_out(worker)
+    while counter.look():
+        pass
+    assert site.findings() == undisturbed.findings()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_dies_over_them_changes_nothing(tmp_path, lines, lineup, undisturbed, seed):
+    chance = random.Random(seed)
+    site = Site(tmp_path, log_of(lines, 3), lineup, rows_max=250, hits=MemoryHits(HITS, 2))
+    worker, group = site.worker("a")
+    counter, of_hits = site.counter("a")
+    group.assign(*site.log.partitions)
+    of_hits.assign(*site.hits.names)
+    zombies = []
+    for round_ in range(40):
+        for one in (worker, counter, *chance.sample(zombies, min(len(zombies), 1))):
+            if chance.random() < 0.8:
+                one.look()
+        if chance.random() < 0.2:
+            zombies.append(worker)
+            worker, group = site.worker(f"b{round_}")
+            group.assign(*site.log.partitions)
+        if chance.random() < 0.2:
+            zombies.append(counter)
+            counter, of_hits = site.counter(f"c{round_}")
+            of_hits.assign(*site.hits.names)
+    while worker.look():
+        counter.look()
+    site.read_out(worker)
+    while counter.look():
+        pass
+    assert site.findings() == undisturbed.findings()
+    assert NOW
