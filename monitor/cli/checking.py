@@ -123,11 +123,15 @@ def _search(config: Config) -> Iterator[Problem]:
 def _sources(config: Config) -> Iterator[Problem]:
     from monitor.config import Problem
     from monitor.sources import SourceError
+    from monitor.sources.kafka.address import is_kafka
     from monitor.sources.uri import parse_source
 
     for number, named in enumerate(config.sources):
         place = f"sources[{number}].uri"
         if named.uri == "http:":
+            continue
+        if is_kafka(named.uri):
+            yield from _topic(config, place, named.uri, named.format)
             continue
         try:
             found = [source.partition for source in parse_source(named.uri, run="check", format=named.format)]
@@ -139,6 +143,28 @@ def _sources(config: Config) -> Iterator[Problem]:
                 yield Problem(
                     place, f"{path}, which may not be read", "a readable file", "give this user the right to read it"
                 )
+
+
+def _topic(config: Config, place: str, uri: str, line_format: str) -> Iterator[Problem]:
+    """A topic of Kafka: what keeps it from being read. What else should be known of it is said."""
+    from monitor.config import Problem
+    from monitor.intake.opening import kafka_settings
+    from monitor.sources import SourceError
+    from monitor.sources.kafka.address import parse_address, refuse_readable_password
+    from monitor.sources.kafka.checking import look_at
+
+    settings = kafka_settings(config)
+    try:
+        address = parse_address(uri, format=line_format, client=config.kafka.client)
+        refuse_readable_password(address, settings.sasl_mechanism, tls=settings.tls)
+    except SourceError as error:
+        yield Problem(place, str(error), "a source that can be read", "correct the URI")
+        return
+    told = look_at(address, settings)
+    for found, remedy in told.problems:
+        yield Problem(place, found, "a topic that can be read", remedy)
+    for note in told.notes:
+        say(f"{place}: topic {address.topic}: {note}.")
 
 
 def _rules(config: Config) -> Iterator[Problem | RuleFault]:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "monitor" / "console"))
 
 from authority import Authority
 
+from monitor.sources.kafka.checking import look_at
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import client_of
 from monitor.sources.kafka.settings import Address, KafkaSettings
@@ -132,3 +133,22 @@ def test_who_may_not_read_the_topic_is_told(world, opened):
 def _trouble(group):
     until(lambda: group.trouble)
     return group.trouble
+
+
+def checked(place, settings):
+    return look_at(Address((place,), TOPIC), settings)
+
+
+def test_check_finds_nothing_wrong_where_we_may_read_and_says_what_it_may_not_see(world):
+    told = checked(world.secured.sasl, world.as_user())
+    assert told.problems == ()
+    assert "not ours to see" in told.notes[0]
+
+
+def test_check_tells_who_may_not_read(world):
+    assert checked(world.secured.sasl, world.as_user("nobody")).problems
+
+
+def test_check_tells_that_nobody_answers(world):
+    ((found, _),) = checked("127.0.0.1:1", world.as_user(request_timeout_s=1.0)).problems
+    assert "refused" in found

@@ -12,6 +12,7 @@ from kafka.admin import KafkaAdminClient
 from server import until
 
 from monitor.sources import Position, UnreadReason
+from monitor.sources.kafka.checking import look_at
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import client_of
 from monitor.sources.kafka.settings import Address, KafkaSettings
@@ -366,3 +367,16 @@ def test_spoilt_batches_in_the_log_are_told_and_reading_goes_on(fresh_kafka, cli
     assert {one.reason for one in unread} == ({UnreadReason.CORRUPT} if lost else set())
     assert [(one.position >> 20, one.messages) for one in unread] == ([(20, 10), (50, 10)] if lost else [])
     assert batches[-1].end == 60 << 20
+
+
+def test_check_says_what_follows_from_a_topic_s_settings(world):
+    world.create(**{"retention.ms": "3600000", "max.message.bytes": "9000000"})
+    told = look_at(Address((world.broker.bootstrap,), world.topic, "any", world.client), QUICK)
+    assert told.problems == ()
+    assert [note.split()[0:3] for note in told.notes] == [
+        ["messages", "are", "kept"],
+        ["its", "timestamps", "are"],
+        ["it", "takes", "messages"],
+    ]
+    ((found, _),) = look_at(Address((world.broker.bootstrap,), "no-such-topic"), QUICK).problems
+    assert "there is no topic" in found

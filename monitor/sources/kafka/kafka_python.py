@@ -45,7 +45,7 @@ class KafkaPythonClient:
         self._topic = address.topic
         self._net: NetworkSelector | None = None
         self._cluster: Any = None
-        options = _options(address, settings)
+        options = options_of(address, settings)
         try:
             self._consumer = KafkaConsumer(**options, kafka_client=self._made)
         except KafkaTimeoutError as error:
@@ -279,7 +279,8 @@ def _told(error: BaseException) -> str:
     return f"{name}: {error}" if str(error) else name
 
 
-def _options(address: Address, settings: KafkaSettings) -> dict[str, Any]:
+def options_of(address: Address, settings: KafkaSettings) -> dict[str, Any]:
+    """A consumer's, of kafka-python."""
     options: dict[str, Any] = {
         "bootstrap_servers": list(address.brokers),
         "client_id": "miniwatch",
