@@ -43,6 +43,7 @@ class Postgres(Server):
         if self.processes():
             return
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        settings |= {"dynamic_shared_memory_type": "mmap"}  # which lies in the folder, and goes with it
         command = [str(self._programs / "postgres"), "-D", str(self._data)]
         for name, value in (settings | more).items():
             command += ["-c", f"{name}={value}"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -33,6 +32,8 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="miniwatch-live-"))
         with socket.create_server(("127.0.0.1", 0)) as found:
             self.port = int(found.getsockname()[1])
+        keeping = [sys.executable, str(Path(__file__).with_name("keeper.py")), str(self.folder)]
+        self._keeper = subprocess.Popen(keeping, stdin=subprocess.PIPE, start_new_session=True)
 
     def start(self) -> None:
         """Start it, and wait until it answers. One that runs already is left alone."""
@@ -64,7 +65,7 @@ class Server:
     def remove(self) -> None:
         """End it, whatever state it is in, and remove its folder."""
         self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._keeper.communicate()  # it removes the folder, as it does where nobody comes here
 
     def _tell(self, number: signal.Signals) -> list[int]:
         told = self.processes()

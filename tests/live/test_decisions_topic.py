@@ -112,7 +112,9 @@ def test_a_topic_that_forgets_is_not_written(kafka, written):
     assert refused.value.lasting
 
 
-def test_a_broker_that_stands_still_or_is_gone_is_a_trouble_that_passes(fresh_kafka):
+def test_a_broker_that_stands_still_or_is_gone_is_a_trouble_that_passes(fresh_kafka, monkeypatch):
+    for name, milliseconds in {"REQUEST_MS": 3000, "BOOTSTRAP_MS": 2000, "DELIVERY_MS": 4000}.items():
+        monkeypatch.setattr(f"monitor.topics.kafka.{name}", milliseconds)
     topic = KafkaTopic(topic_keys(fresh_kafka.bootstrap, "t"), KafkaSettings())
     topic.check()
     assert isinstance(topic.publish([Item("a", "ka", b"1")]).outcomes[0], Taken)

@@ -1,8 +1,11 @@
 """The servers that the other tests here stand on: real ones, which keep what they were given when they are killed."""
 
 import contextlib
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import elasticsearch as es
 import kafka as kk
@@ -72,6 +75,17 @@ def test_what_is_paused_answers_when_it_goes_on(fresh_postgres):
     assert not answered.is_set()
     fresh_postgres.resume()
     until(answered.is_set)
+
+
+def test_a_server_ends_with_its_tests_also_when_these_are_killed(postgres):
+    said = "import postgres; s = postgres.Postgres(); s.start(); print(s.folder, *s.processes(), flush=True); input()"
+    command = [sys.executable, "-c", said]
+    tests = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent)
+    folder, *pids = tests.stdout.readline().decode().split()
+    tests.kill()
+    tests.communicate()
+    until(lambda: not Path(folder).exists() and not any(alive(int(pid)) for pid in pids))
+    assert postgres.processes()
 
 
 @pytest.mark.parametrize("kind", [Kafka, Elasticsearch])
