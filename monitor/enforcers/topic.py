@@ -6,6 +6,7 @@ another supersedes gets no end: the other has the same key.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -89,8 +90,9 @@ def publishing(publications: Sequence[Publication], clock: Callable[[], int]) ->
 
 def published(to: Publication, decision: Decision, value: bytes | None, now: int, anew: str = "") -> Message:
     """A decision as it stands, or without a value its end; `anew` makes a key that was never used."""
+    said = "" if value is None else f":{hashlib.sha256(value).hexdigest()[:16]}"  # it can change while all else stays
     return Message(
-        key=f"{to.channel}:{decision.id}:{decision.state}:{decision.expires}{anew}",
+        key=f"{to.channel}:{decision.id}:{decision.state}:{decision.expires}{said}{anew}",
         channel=to.channel,
         body=_body(slot_of(decision), value),
         created=now,
