@@ -8,7 +8,7 @@ DEMO := var/demo
 RULES_TESTED := detectors/rules/tested.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock twins kill-demo native wheel clean
+.PHONY: help run test check bench lock twins chaos kill-demo native wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ check: $(VENV)/.kernel ## Everything a machine can check: format, lint, types, c
 
 bench: $(VENV)/.kernel ## Measure the whole path and its stages on this machine
 	$(BIN)/python tests/bench/whole_path.py
+
+chaos: $(VENV)/.kernel ## Two million events through three workers while broker, database and workers are killed (needs a JDK and PostgreSQL; half an hour)
+	$(BIN)/python tests/live/chaos.py
 
 kill-demo: $(VENV)/.kernel ## Kill the daemon twenty times in the middle of its work; the account stays balanced
 	$(BIN)/python tests/journeys/kill_demo.py

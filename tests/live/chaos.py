@@ -1,0 +1,265 @@
+"""Workers on a topic, with a record in PostgreSQL, while all of it dies and stands still at random; and what it comes to.
+
+As a program it does so for longer: ``python tests/live/chaos.py --events 2000000 --seconds 900``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from server import Kafka, until
+
+from monitor.config import load_config
+from monitor.kept import Kept
+from monitor.simulate import simulate
+
+KEY = "5e" * 32
+PROGRAM = [sys.executable, "-c", "from monitor.cli import main; main()"]
+LOUD = frozenset({"plain-http", "carding", "injection", "resource-enumeration", "sandbox-escape"})
+
+
+def produced(bootstrap: str, topic: str, events: int, partitions: int, seed: int = 1) -> int:
+    """A topic with simulated events, each app in its partition, arriving in the order of their times; how many."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.create_topics([NewTopic(topic, partitions, 1, config={"retention.ms": "-1"})]).values():
+        future.result()
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": 200_000})
+    count = reached = 0
+    rest = b""
+    for block in simulate(seed, events, apps=60, duration_s=max(events // 40, 600), kinds=LOUD):
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            event = json.loads(line)
+            app = event["miniprogram"]["app_id"]
+            reached = max(reached, int(datetime.fromisoformat(event["@timestamp"]).timestamp() * 1000))
+            partition = zlib.crc32(app.encode()) % partitions
+            while True:
+                try:
+                    producer.produce(topic, line, key=app.encode(), partition=partition, timestamp=reached)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            count += 1
+    producer.flush()
+    return count
+
+
+class Site:
+    """A folder with a configuration, and the processes on it."""
+
+    def __init__(self, folder: Path, source: str, store: str = "", **environment: str) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config = folder / "config.toml"
+        self.config.write_text(
+            f'data_dir = "{folder / "data"}"\n[[sources]]\nuri = "{source}"\n[http]\nlisten = ""\n'
+            + (f'[store]\nurl = "{store}"\n' if store else "")
+            + "[snapshots]\nevery_s = 2.0\n[kafka]\nsession_timeout_s = 6.0\npoll_interval_s_max = 10.0\nrelease_s_max = 5.0\n"
+            + "[respond]\nwait_s_max = 600.0\n"
+        )
+        self.environment = {**os.environ, "MINIWATCH_PEOPLE__KEY": KEY, **environment}
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """One process more."""
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [*PROGRAM, "run", "--config", str(self.config), *words], stdout=log, stderr=log, env=self.environment
+            )
+        self.processes.append(process)
+        return process
+
+    def end(self) -> None:
+        """All of them, in order."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.processes:
+            process.wait(60)
+        self.processes = []
+
+    def kept(self) -> Kept:
+        """What it has kept."""
+        return Kept.of(load_config(self.config, self.environment))
+
+
+def outcome(site: Site) -> dict[str, object]:
+    """What is compared: findings with their counts, what was proposed about whom, and every line of the archive."""
+    kept = site.kept()
+    try:
+        store = kept.store
+        findings = sorted((one.id, one.rule.id, str(one.entity), one.evidence.count) for one in store.findings())
+        proposed = sorted({(one.scope, one.value, one.type, one.target or "", one.tier) for one in store.decisions()})
+        words = [store.considered(key) for key, *_ in findings]
+        frames = kept.archive.scan(store.segments(), columns=["_line"])
+        archived = Counter(zlib.crc32(line.encode()) for frame in frames for line in frame["_line"])
+        accounts = {name: one for name, one in store.progress().items() if "miniwatch-hits" not in name}
+        return {
+            "findings": findings,
+            "proposed": proposed,
+            "unanswered": sum(word is None for word in words),
+            "archived": archived,
+            "received": sum(one.received for one in accounts.values()),
+            "imbalance": sum(one.imbalance for one in accounts.values()),
+        }
+    finally:
+        kept.store.close()
+
+
+def undisturbed(folder: Path, kafka: Kafka, topic: str) -> dict[str, object]:
+    """What one process makes of the topic."""
+    site = Site(folder, f"kafka://{kafka.bootstrap}/{topic}")
+    done = subprocess.run(
+        [*PROGRAM, "run", "--until-end", "--config", str(site.config)],
+        env=site.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return outcome(site)
+
+
+class Chaos:
+    """Kills and stops at random, and counts it."""
+
+    def __init__(self, site: Site, kafka: object, postgres: object, workers: int, seed: int) -> None:
+        self.site, self.kafka, self.postgres = site, kafka, postgres
+        self.chance = random.Random(seed)
+        self.done: Counter[str] = Counter()
+        self.workers = [site.start("--role", "detect") for _ in range(workers)]
+        self.responder = site.start("--role", "respond")
+
+    def step(self) -> None:
+        """One blow."""
+        kind = self.chance.choice(
+            ["kill worker"] * 4
+            + ["stop worker"] * 2
+            + ["kill responder", "kill broker", "kill database", "pause database"]
+            + ["add worker", "remove worker"]
+        )
+        self.done[kind] += 1
+        getattr(self, kind.replace(" ", "_"))()
+
+    def kill_worker(self) -> None:
+        place = self.chance.randrange(len(self.workers))
+        self.workers[place].kill()
+        self.workers[place].wait()
+        self.workers[place] = self.site.start("--role", "detect")
+
+    def stop_worker(self) -> None:
+        worker = self.chance.choice(self.workers)
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(12.0)  # longer than the session of its group
+        worker.send_signal(signal.SIGCONT)
+
+    def kill_responder(self) -> None:
+        self.responder.kill()
+        self.responder.wait()
+        self.responder = self.site.start("--role", "respond")
+
+    def kill_broker(self) -> None:
+        self.kafka.kill()
+        time.sleep(self.chance.uniform(0, 3))
+        self.kafka.start()
+
+    def kill_database(self) -> None:
+        self.postgres.kill()
+        time.sleep(self.chance.uniform(0, 3))
+        self.postgres.start()
+
+    def pause_database(self) -> None:
+        self.postgres.pause()
+        time.sleep(3.0)
+        self.postgres.resume()
+
+    def add_worker(self) -> None:
+        self.workers.append(self.site.start("--role", "detect"))
+
+    def remove_worker(self) -> None:
+        if len(self.workers) > 1:
+            worker = self.workers.pop()
+            worker.terminate()
+            worker.wait(90)
+
+    def settle(self, events: int, within_s: float) -> None:
+        """Let all be read, counted and answered."""
+        for place, worker in enumerate(self.workers):
+            if worker.poll() is not None:
+                self.workers[place] = self.site.start("--role", "detect")
+        if self.responder.poll() is not None:
+            self.responder = self.site.start("--role", "respond")
+        kept = self.site.kept()
+        try:
+            until(lambda: _is_settled(kept, events), within_s)
+        finally:
+            kept.store.close()
+
+
+def _is_settled(kept: Kept, events: int) -> bool:
+    try:
+        progress = kept.store.progress()
+        received = sum(one.received for name, one in progress.items() if "miniwatch-hits" not in name)
+        if received < events:
+            return False
+        reached = {one.name: one.reached for one in kept.store.streams()}
+        counted = [at for name, at in reached.items() if "miniwatch-hits" in name]
+        newest = max(reached.values())
+        return bool(counted) and min(counted) >= newest - 60_000_000 and not kept.store.detected({}, 1)
+    except Exception:  # noqa: BLE001 - the database may be away
+        return False
+    finally:
+        time.sleep(1.0)
+
+
+def main() -> None:
+    from postgres import Postgres  # noqa: PLC0415 - as a program it stands beside it
+
+    words = argparse.ArgumentParser()
+    words.add_argument("--events", type=int, default=2_000_000)
+    words.add_argument("--seconds", type=float, default=600.0)
+    words.add_argument("--workers", type=int, default=3)
+    words.add_argument("--partitions", type=int, default=8)
+    words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--folder", type=Path, default=Path("var/chaos"))
+    given = words.parse_args()
+    kafka, postgres = Kafka(), Postgres()
+    kafka.start()
+    postgres.start()
+    try:
+        events = produced(kafka.bootstrap, "chaos", given.events, given.partitions)
+        expected = undisturbed(given.folder / "one", kafka, "chaos")
+        site = Site(given.folder / "many", f"kafka://{kafka.bootstrap}/chaos?group=chaos", postgres.url)
+        chaos = Chaos(site, kafka, postgres, given.workers, given.seed)
+        until_s = time.monotonic() + given.seconds
+        while time.monotonic() < until_s:
+            time.sleep(chaos.chance.uniform(1, 8))
+            chaos.step()
+        chaos.settle(events, 1800)
+        site.end()
+        found = outcome(site)
+        for name, value in expected.items():
+            print(name, "same" if found[name] == value else "DIFFERENT")
+        print(dict(chaos.done), f"{events} events, {len(found['findings'])} findings, {found['received']} received")
+        sys.exit(found != expected)
+    finally:
+        kafka.remove()
+        postgres.remove()
+
+
+if __name__ == "__main__":
+    main()
