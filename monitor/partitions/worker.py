@@ -66,11 +66,15 @@ class Worker:
 
     def look(self) -> bool:
         """Take and give up what the group says, and a turn of each partition that has something; whether one had."""
-        self._change(self._partitions.poll(0.0))
+        self.change()
         worked = self._work()
         self._note_read_out()
         self._tell_lag()
         return worked
+
+    def change(self) -> None:
+        """Take and give up what the group says."""
+        self._change(self._partitions.poll(0.0))
 
     def wait(self, wait_s: float) -> None:
         """Nothing is there to do: until the group says something, or so long."""

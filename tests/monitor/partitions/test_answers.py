@@ -2,6 +2,7 @@
 
 import io
 import random
+import sqlite3
 
 import pytest
 from partition_site import NOW, Site, local_lineup, log_of, told_lines
@@ -51,7 +52,9 @@ def answered(site):
     store = site.kept.store
     words = {one.finding: one for one in map(store.considered, [finding.id for finding in store.findings()])}
     decided = sorted((one.id, one.entity, one.type, one.target, one.tier, one.explanation) for one in store.decisions())
-    return decided, {key: (word.incident, word.decision, word.reason) for key, word in words.items()}
+    with sqlite3.connect(site.config.data_dir / "miniwatch.db") as connection:
+        order = connection.execute("SELECT finding FROM considered ORDER BY turn, place").fetchall()
+    return decided, {key: (word.incident, word.decision, word.reason) for key, word in words.items()}, order
 
 
 @pytest.fixture(scope="module")

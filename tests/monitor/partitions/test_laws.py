@@ -1,6 +1,7 @@
 """Findings of a log do not depend on how many partitions it has, who works on them, or who dies while doing so."""
 
 import random
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -79,3 +80,30 @@ def test_who_works_on_a_partition_and_dies_over_it_changes_nothing(tmp_path, lin
     }
     left = [msgspec.json.encode(row.stream) for row in site.kept.store.detected({}, 10_000)]
     assert len(left) > 3
+
+
+def test_who_takes_over_remembers_what_was_remembered_ticks_included(tmp_path, lines, lineup):
+    site = Site(tmp_path, log_of(lines, 2), lineup, rows_max=400)
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    for round_ in range(5):
+        worker.look()
+        for stream in worker.streams.values():
+            stream.settings = replace(stream.settings, snapshot_s=0.0 if round_ == 1 else 1e9)
+            if round_ == 3:
+                stream.tick()
+    again, taking_over = site.worker("b")
+    taking_over.assign(*site.log.partitions)
+    again.change()
+    for name, stream in worker.streams.items():
+        other = again.streams[name]
+        assert (other.watermark, other.turn_number, other.position) == (
+            stream.watermark,
+            stream.turn_number,
+            stream.position,
+        )
+        for mine, theirs in zip(stream.lineup.detectors, other.lineup.detectors, strict=True):
+            for frame, remembered in mine.snapshot().items():
+                assert remembered.sort(remembered.columns).equals(
+                    theirs.snapshot()[frame].sort(remembered.columns), null_equal=True
+                ), frame

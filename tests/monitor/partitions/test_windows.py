@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from partition_site import NOW, Site, log_of, told_lines, whole_lineup
+from partition_site import Site, log_of, told_lines, whole_lineup
 
 from detectors.sigma.parting import abroad
 from monitor.testing.logs import MemoryHits
@@ -73,4 +73,17 @@ def test_who_dies_over_them_changes_nothing(tmp_path, lines, lineup, undisturbed
     while counter.look():
         pass
     assert site.findings() == undisturbed.findings()
-    assert NOW
+
+
+def test_one_partition_far_ahead_of_the_others_changes_nothing(tmp_path, lines, lineup, undisturbed):
+    site = Site(tmp_path, log_of(lines, 3), lineup, hits=MemoryHits(HITS, 2))
+    (worker, group), (counter, of_hits) = site.worker("a"), site.counter("a")
+    of_hits.assign(*site.hits.names)
+    for name in site.log.partitions:
+        group.assign(name)
+        while worker.look():
+            counter.look()
+    site.read_out(worker)
+    while counter.look():
+        pass
+    assert site.findings() == undisturbed.findings()
