@@ -6,6 +6,8 @@ import pytest
 from partition_site import Site, log_of, told_lines, whole_lineup
 
 from detectors.sigma.parting import abroad
+from monitor.intake.timeline import BEGINNING
+from monitor.partitions.windows import Origins
 from monitor.testing.logs import MemoryHits
 
 HITS = "calls.miniwatch-hits"
@@ -87,3 +89,16 @@ def test_one_partition_far_ahead_of_the_others_changes_nothing(tmp_path, lines, 
     while counter.look():
         pass
     assert site.findings() == undisturbed.findings()
+
+
+def test_event_time_has_come_as_far_as_where_it_is_least_far():
+    origins = Origins(lateness=2_000_000, count=3)
+    origins.tell("a", 50_000_000, 0)
+    origins.tell("b", 90_000_000, 0)
+    assert origins.watermark == BEGINNING, "nobody knows how far the third is"
+    origins.tell("c", 70_000_000, 0)
+    assert origins.watermark == 50_000_000
+    origins.tell("a", 40_000_000, 100_000_000)
+    assert origins.watermark == 70_000_000, "all that was there at 100 s has been taken"
+    origins.tell("c", 95_000_000, 0)
+    assert origins.watermark == 90_000_000
