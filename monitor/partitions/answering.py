@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,10 +43,18 @@ ROWS_MAX: Final = 200
 class Told(Surroundings):
     """Surroundings as the streams have told them with what they left: apps of all together, since each app is in one partition;
     of people, who may be in many, those of the stream that saw most.
+
+    Behind an address every partition sees those who use its own apps. Only partitions that accuse it tell of them, so as many are taken to
+    stand behind it in each of the others: rather too many than somebody harmed for what a neighbour did.
     """
 
     by_stream: dict[str, Active] = field(default_factory=dict)
     accused: dict[Entity, Behind] = field(default_factory=dict)
+
+    def know(self, streams: Iterable[str]) -> None:
+        """These are there, whether or not they have found anything."""
+        for stream in streams:
+            self.by_stream.setdefault(stream, Active())
 
     def hear(self, stream: str, left: Sequence[Left]) -> None:
         """Take note of what a turn has told."""
@@ -63,7 +71,9 @@ class Told(Surroundings):
         return {finding.id: Active(apps=apps, people=people) for finding in findings}
 
     def behind(self, findings: Sequence[Finding]) -> dict[Entity, Behind]:
-        return {one.entity: self.accused.pop(one.entity) for one in findings if one.entity in self.accused}
+        streams = max(len(self.by_stream), 1)
+        told = {one.entity: self.accused.pop(one.entity) for one in findings if one.entity in self.accused}
+        return {entity: Behind(people=one.people * streams, apps=one.apps * streams) for entity, one in told.items()}
 
 
 @dataclass(slots=True)
@@ -172,6 +182,7 @@ class AnsweringPipeline(Pipeline):
         if self._order.is_full:
             return
         record, now = self._opened(), self.clock()
+        self._told.know(one.name for one in streams)
         rows = self.retried(lambda: record.detected(self._order.loaded, ROWS_MAX))
         for row in rows:
             left = left_in(row.body)
