@@ -180,6 +180,8 @@ def open_daemon(
         delivering = deliver if deliver is not None else not until_end
         kept = Kept.of(config, tell_of(config, clock), findings_leave=delivering)
         closing.callback(kept.store.close)
+        if role is not Role.ALL:
+            kept.refuse_other_keys(config)
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
         installed = Installed(config, kept.store.pack_content, cache)

@@ -152,6 +152,7 @@ def open_detecting(
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
         kept = Kept.of(config)
         closing.callback(kept.store.close)
+        kept.refuse_other_keys(config)
         cache = RuleCache(
             kept.places.rule_cache, kept.seal, lambda path, reason: _refused(telemetry, str(path), reason)
         )

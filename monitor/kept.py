@@ -13,7 +13,7 @@ from monitor.config import Config
 from monitor.door import PeopleHash
 from monitor.recall import KEPT
 from monitor.recorded import open_record
-from monitor.sealing import Seal, key_at
+from monitor.sealing import Seal, SealError, key_at
 from monitor.stores import LetterBounds
 from monitor.stores.archive import Archive
 from monitor.stores.deciding import Tell, nothing
@@ -77,6 +77,22 @@ class Kept:
         seal = Seal(key_at(places.seal_key))
         store = sqlite_store(places.database, seal=seal, letter_bounds=letter_bounds, tell=tell)
         return Kept(places, seal, store, Archive(places.archive, KEPT))
+
+    def refuse_other_keys(self, config: Config) -> None:
+        """See that this process has the keys of all others on the record; raises `SealError`.
+
+        Else the same person would have several hashes, and what one has sealed another could not open.
+        """
+        keys = (
+            ("people", self.people(config).fingerprint),
+            ("seal", PeopleHash(key_at(self.places.seal_key)).fingerprint),
+        )
+        for name, ours in keys:
+            if self.store.fingerprint(name, ours) != ours:
+                raise SealError(
+                    f"the {name} key of this process is another than that of those who have written the record so far: copy keys/ "
+                    "from one of them into its data_dir, or name the same people.key_file"
+                )
 
     def people(self, config: Config) -> PeopleHash:
         """The keyed hash for people: the configured key, or the installation's own."""

@@ -16,6 +16,7 @@ from monitor.stores.rows import put, put_new
 
 ANCHOR: Final = "anchor"
 ID_BYTES: Final = 8
+FINGERPRINT: Final = "fingerprint:"
 
 
 def installation(connection: Connection) -> str | None:
@@ -27,6 +28,12 @@ def made_installation(connection: Connection) -> str:
     """The id, made where there was none."""
     put_new(connection, tables.meta, [{"key": INSTALLATION, "value": secrets.token_hex(ID_BYTES)}])
     return str(_value(connection, INSTALLATION))
+
+
+def made_fingerprint(connection: Connection, name: str, fingerprint: str) -> str:
+    """The fingerprint of the key that the record's own are made with: that of whoever came first."""
+    put_new(connection, tables.meta, [{"key": f"{FINGERPRINT}{name}", "value": fingerprint}])
+    return str(_value(connection, f"{FINGERPRINT}{name}"))
 
 
 def last_anchor(connection: Connection) -> Anchored | None:

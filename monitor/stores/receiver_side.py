@@ -91,6 +91,11 @@ class ReceiverSide:
         with self._database.writing("anchor") as connection:
             return anchored.made_installation(connection)
 
+    def fingerprint(self, name: str, fingerprint: str) -> str:
+        """That of the key with which this record was begun; the one given, where it had none."""
+        with self._database.writing("anchor") as connection:
+            return anchored.made_fingerprint(connection, name, fingerprint)
+
     def last_anchor(self) -> Anchored | None:
         with self._database.reading() as connection:
             return anchored.last_anchor(connection)

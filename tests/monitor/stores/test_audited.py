@@ -189,6 +189,7 @@ NOTHING: dict[str, str] = {
     "findings_told": "which findings a topic knows of; they change nothing by that",
     "put_anew": "a topic is told once more of what has its entry already",
     "installation": "a name, made once",
+    "fingerprint": "which key the record was begun with, once",
     "note_anchor": "an anchor is of the audit: an entry would call for the next anchor",
     "catch_up": "an enforcer is told of what has its entry already; the receipts are kept",
     "put_indexed": "how far the search has come; what is in it has its entries",
