@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severity
 from monitor.console import bounds
 from monitor.console.api import lists, pages
-from monitor.stores import Turn, connection
+from monitor.stores import Turn, sqlite
 from monitor.tokens import Role
 
 TEXTS = [
@@ -180,7 +180,7 @@ def test_a_list_that_takes_too_long_is_given_up(fresh, monkeypatch):
         for number in range(3000)
     ]
     fresh.store.commit(Turn(number=1, findings=found))
-    monkeypatch.setattr(connection, "STEPS_BETWEEN_LOOKS", 100)
+    monkeypatch.setattr(sqlite, "STEPS_BETWEEN_LOOKS", 100)
     monkeypatch.setattr(lists, "SECONDS_MAX", 0.0)
     assert "takes longer than 0 s" in fresh.refused("findings?severity=critical", 422)
     monkeypatch.setattr(lists, "SECONDS_MAX", 10.0)

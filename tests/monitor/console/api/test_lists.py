@@ -29,7 +29,9 @@ def _options(name):
     found = {each.name if name != "tokens" else each.opts[0][2:]: each for each in command.params}
     spelled = {each.opts[0].removeprefix("--"): each for each in found.values()}
     return {
-        word: each for word, each in spelled.items() if word not in ("limit", "output", "config", "data-dir", "help")
+        word: each
+        for word, each in spelled.items()
+        if word not in ("limit", "output", "config", "data-dir", "help", "from")  # what is read, and how: no filters
     }
 
 
