@@ -80,9 +80,10 @@ class Detecting:
                 if not any(worked):
                     self.workers[0].wait(self.wait_s)
         finally:
+            turns = sum(stream.turn_number for worker in self.workers for stream in worker.streams.values())
             for worker in self.workers:
                 worker.close()
-        self.telemetry.emit(happenings.Stopped(reason="it was asked to", turns=0))
+        self.telemetry.emit(happenings.Stopped(reason="it was asked to", turns=turns))
 
     def _between(self) -> None:
         """Between two looks at the partitions: still alive, and under the rules that are in force."""

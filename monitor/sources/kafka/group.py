@@ -49,7 +49,6 @@ class Group:
         self.address, self.settings = address, settings
         self.trouble: str | None = None
         self.ended: str | None = None
-        self.commit_failures = 0
         self._connect = connect
         self._until_end = until_end
         self._is_member = bool(address.group) and not whole
