@@ -24,6 +24,7 @@ from monitor.intake.opening import kafka_settings
 from monitor.kept import Kept
 from monitor.packs.shelf import Shelf
 from monitor.partitions.followed import LOOK_S, FollowedRules
+from monitor.partitions.keying import Keying
 from monitor.partitions.opening import Opener
 from monitor.partitions.worker import Worker
 from monitor.process import holder_name
@@ -67,6 +68,7 @@ class Detecting:
     telemetry: Telemetry
     stopping: threading.Event
     orphaned: Callable[[], bool]
+    keying: Keying
     wait_s: float
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
     _looked: float = 0.0
@@ -90,6 +92,7 @@ class Detecting:
         now = self.heartbeat[0] = time.monotonic()
         if self.orphaned():
             self.stopping.set()
+        self.keying.say()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
@@ -154,6 +157,8 @@ def open_detecting(
         kept = Kept.of(config)
         closing.callback(kept.store.close)
         kept.refuse_other_keys(config)
+        keying = Keying(kept.store, address.topic, config.kafka.keyed_by, clock)
+        keying.say()
         cache = RuleCache(
             kept.places.rule_cache, kept.seal, lambda path, reason: _refused(telemetry, str(path), reason)
         )
@@ -161,7 +166,7 @@ def open_detecting(
         telemetry.emit(upkeep.RulesLoaded(rules=len(found.rules.rules), refused=len(found.rules.problems)))
         window_events_max = config.rules.window_events_max
         lineup = Lineup.of(found.rules.rules, window_events_max, found.trial)
-        rules = FollowedRules(lineup, window_events_max, kept.store, telemetry)
+        rules = FollowedRules(lineup, window_events_max, kept.store, telemetry, config.kafka.keyed_by)
         registry = Registered(kept.store, telemetry, clock)
         stopping = threading.Event()
         line_bytes_max = config.decode.line_bytes_max
@@ -193,7 +198,9 @@ def open_detecting(
         ]
         orphaned = (lambda: os.getppid() != parent) if parent is not None else (lambda: False)
         wait_s = min(config.batch.wait_ms_max / 1000, WAIT_S_MAX)
-        detecting = Detecting(config, kept, workers, [group, of_hits], rules, telemetry, stopping, orphaned, wait_s)
+        detecting = Detecting(
+            config, kept, workers, [group, of_hits], rules, telemetry, stopping, orphaned, keying, wait_s
+        )
         schedule = Schedule(telemetry, time.monotonic)
         closing.callback(schedule.stop)
         schedule.every("refresh registry", REGISTRY_S, registry.refresh)

@@ -23,7 +23,7 @@ from detectors.finding import (
 from detectors.sigma.correlate import WINDOW_EVENTS_MAX, Correlator
 from detectors.sigma.entity import DEFAULT_SCOPES, entity_of, facts_at, optional, texts_at
 from detectors.sigma.match import Matcher
-from detectors.sigma.parting import SENT, Part, Sender, abroad
+from detectors.sigma.parting import KEYED_BY, SENT, Part, Sender, abroad
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,34 +41,32 @@ MINUTE: Final = 60 * MICROSECONDS
 class SigmaDetector:
     """Runs a set of Sigma rules."""
 
-    def __init__(
-        self, rules: Sequence[Rule], window_events_max: int = WINDOW_EVENTS_MAX, part: Part = Part.WHOLE
-    ) -> None:
+    def __init__(self, rules: Sequence[Rule], window_events_max: int = WINDOW_EVENTS_MAX) -> None:
         self.rules = tuple(rules)
-        self.part = part
         self.sent: list[pl.DataFrame] = []
-        self._sender = Sender(self.rules) if part is Part.LOCAL else None
+        self._sender: Sender | None = None
         self._matcher = Matcher(self.rules)
         self._speaking = [rule for rule in self._matcher.rules if not rule.silent]
-        self._correlator = self._windows(window_events_max)
+        self._correlator = Correlator([rule for rule in self.rules if rule.is_correlation], window_events_max)
         self._window_events_max = window_events_max
         self._needs = frozenset[str]().union(*(rule.needs for rule in self.rules))
 
-    def _windows(self, events_max: int) -> Correlator:
-        elsewhere = abroad(self.rules)
+    def _windows(self, part: Part, keyed_by: str) -> Correlator:
+        elsewhere = abroad(self.rules, keyed_by)
         counted = [
             rule
             for rule in self.rules
-            if rule.is_correlation and (self.part is Part.WHOLE or (rule.id in elsewhere) is (self.part is Part.ABROAD))
+            if rule.is_correlation and (part is Part.WHOLE or (rule.id in elsewhere) is (part is Part.ABROAD))
         ]
-        return Correlator(counted, events_max)
+        return Correlator(counted, self._window_events_max)
 
-    def again(self, part: Part) -> Self:
-        """Another that watches by the same rules, with such windows, and remembers nothing yet; what is compiled they share."""
+    def again(self, part: Part, keyed_by: str = KEYED_BY) -> Self:
+        """Another that watches by the same rules, with such windows of a stream that is keyed by this field, and remembers
+        nothing yet; what is compiled they share.
+        """
         other = copy.copy(self)
-        other.part = part
-        other._sender = Sender(self.rules) if part is Part.LOCAL else None  # noqa: SLF001 - our own class
-        other._correlator = other._windows(self._window_events_max)  # noqa: SLF001 - our own class
+        other._sender = Sender(self.rules, keyed_by) if part is Part.LOCAL else None  # noqa: SLF001 - our own class
+        other._correlator = other._windows(part, keyed_by)  # noqa: SLF001 - our own class
         other.sent = []
         return other
 

@@ -1,8 +1,8 @@
 """Windows of which a partition of the stream holds only a part: their hits are sent to where all parts come together.
 
-A window whose groups name the field by which the stream is partitioned has all it counts in one partition. Another is *abroad*: a partition
+A window whose groups name the field by which the stream is keyed has all it counts in one partition. Another is *abroad*: a partition
 sees hits of its rules, not the events, and sends them on by what they are grouped by. Rules that stand on each other go together,
-all to one place, since the hit of one is an event of the next.
+all to one place, since the hit of one is an event of the next. Of a stream that is keyed by nothing all windows are abroad.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from detectors.sigma.distinct import Rows
-    from detectors.sigma.rule import Rule
+    from detectors.sigma.rule import Rule, Window
 
-PARTITION_FIELD: Final = "miniprogram.app_id"
-"""By what a stream is partitioned: whoever writes it gives events of one app one key."""
+KEYED_BY: Final = "miniprogram.app_id"
+"""By what a stream is keyed unless something else is said: whoever writes it has events of one app in one partition."""
 
 SENT: Final = pl.Schema(
     {"rule": pl.String(), "stamp": pl.String()}
@@ -45,9 +45,9 @@ class Part(StrEnum):
     ABROAD = "abroad"
 
 
-def abroad(rules: Iterable[Rule]) -> dict[str, str]:
+def abroad(rules: Iterable[Rule], keyed_by: str = KEYED_BY) -> dict[str, str]:
     """The rules whose windows are not of one partition, each with what keeps it together with others: the first of those that
-    stand on each other, or nothing where it is alone.
+    stand on each other, or nothing where it is alone. `keyed_by` is the field by which the stream is keyed; "": by nothing.
     """
     windows = {rule.id: rule.window for rule in rules if rule.window is not None}
     head = {key: key for key in windows}
@@ -67,16 +67,21 @@ def abroad(rules: Iterable[Rule]) -> dict[str, str]:
         together.setdefault(top(key), []).append(key)
     found: dict[str, str] = {}
     for first, members in together.items():
-        if not all(any(PARTITION_FIELD in group.fields for group in windows[key].groups) for key in members):
+        if not all(_is_grouped_by(windows[key], keyed_by) for key in members):
             found |= dict.fromkeys(members, first if len(members) > 1 else "")
     return found
+
+
+def _is_grouped_by(window: Window, keyed_by: str) -> bool:
+    """Whether what a window counts together is all of one key, whichever of its rules was hit."""
+    return any(set(group.fields) == {keyed_by} for group in window.groups)
 
 
 class Sender:
     """What a partition sends of the hits that it sees."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._together = abroad(rules)
+    def __init__(self, rules: Sequence[Rule], keyed_by: str = KEYED_BY) -> None:
+        self._together = abroad(rules, keyed_by)
         self._windows = [(rule, rule.window) for rule in rules if rule.window is not None and rule.id in self._together]
         self._hits = WindowHits(self._windows)
 

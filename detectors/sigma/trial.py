@@ -10,7 +10,7 @@ import polars as pl
 
 from detectors.finding import in_shadow, in_share
 from detectors.sigma.detector import SigmaDetector
-from detectors.sigma.parting import Part
+from detectors.sigma.parting import KEYED_BY, Part
 from detectors.sigma.rule import Rule
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class TrialDetector:
         self._trial = trial
         self._detector = SigmaDetector(trial.rules, window_events_max)
 
-    def again(self, part: Part) -> TrialDetector:
-        """Another that tries the same rules, with such windows, and remembers nothing yet."""
+    def again(self, part: Part, keyed_by: str = KEYED_BY) -> TrialDetector:
+        """As `SigmaDetector` does."""
         other = copy.copy(self)
-        other._detector = self._detector.again(part)  # noqa: SLF001 - our own class
+        other._detector = self._detector.again(part, keyed_by)  # noqa: SLF001 - our own class
         return other
 
     def take_sent(self) -> pl.DataFrame:

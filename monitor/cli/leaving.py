@@ -30,6 +30,7 @@ _OURS: Final = {
     "monitor.sources.SourceError": COULD_NOT_RUN,
     "monitor.sealing.SealError": COULD_NOT_RUN,
     "monitor.kept.AlreadyRunning": COULD_NOT_RUN,
+    "monitor.partitions.keying.KeyedOtherwise": COULD_NOT_RUN,
     "builtins.OSError": COULD_NOT_RUN,
 }
 """Errors that are answers. By name, so that telling them loads nothing that the command has not loaded."""

@@ -8,6 +8,9 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from monitor.config.values import GIB, KIB, MIB, FileIfAny, Keys, RefusedValueError
 
+KeyField = Literal[
+    "", "miniprogram.app_id", "miniprogram.developer_id", "user.id", "device.id", "session.id", "source.ip"
+]  # who a finding can be about
 Seconds = Annotated[float, Field(ge=1, le=3600)]
 
 
@@ -31,6 +34,7 @@ class KafkaKeys(Keys):
     poll_interval_s_max: Seconds = 300.0
     release_s_max: Seconds = 60.0
     request_timeout_s: Seconds = 30.0
+    keyed_by: KeyField = "miniprogram.app_id"
     hits_partitions: Annotated[int, Field(ge=1, le=1000)] = 4
     group_instance_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,200}$")] = ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from detectors.sigma.parting import Part
+from detectors.sigma.parting import KEYED_BY, Part
 from monitor.rules.lineup import RULES, ForeignContent, Lineup, Offer, Taken
 from monitor.stores import Controlled, Store
 from monitor.telemetry import Telemetry, upkeep
@@ -20,8 +20,11 @@ LOOK_S: Final = 1.0
 class FollowedRules:
     """What streams begin with, and what they change to."""
 
-    def __init__(self, own: Lineup, window_events_max: int, store: Store, telemetry: Telemetry) -> None:
+    def __init__(
+        self, own: Lineup, window_events_max: int, store: Store, telemetry: Telemetry, keyed_by: str = KEYED_BY
+    ) -> None:
         self._present = own
+        self._keyed_by = keyed_by
         self._window_events_max = window_events_max
         self._store = store
         self._telemetry = telemetry
@@ -30,7 +33,7 @@ class FollowedRules:
 
     def of(self, part: Part) -> Lineup:
         """For one stream more, with the windows that it counts."""
-        return self._present.again(part)
+        return self._present.again(part, self._keyed_by)
 
     def look(self, offers: Iterable[tuple[Part, Callable[[Offer], None]]]) -> None:
         """Offer streams what has come into force since; raises `StoreError`."""
@@ -49,7 +52,7 @@ class FollowedRules:
             return
         self._telemetry.emit(upkeep.RulesFollowed(digest=digest[:16], rules=len(self._present.rules)))
         for part, offer in offers:
-            offer(Offer(self._present.again(part), _always, _taken, self._was_refused))
+            offer(Offer(self.of(part), _always, _taken, self._was_refused))
 
     def _was_refused(self, reason: str) -> None:
         self._telemetry.emit(upkeep.RulesLost(digest=self._present.digest[:16], reason=reason))

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from detectors.event import DUPLICATE, HASH
 from detectors.finding import Sighting
 from detectors.sigma import SigmaDetector, TrialDetector
 from detectors.sigma.parting import SENT, Part
@@ -190,8 +191,18 @@ class WindowPipeline(PartitionPipeline):
         for detector in self.lineup.detectors:
             if isinstance(detector, SigmaDetector | TrialDetector):
                 hits = heard.hits.get(detector.name, SENT.to_frame())
-                found += detector.count(hits, self.watermark)
+                found += detector.count(self._without_repeats(hits), self.watermark)
         return sorted(found, key=lambda one: (one.finding.time, one.finding.id))
+
+    def _without_repeats(self, hits: pl.DataFrame) -> pl.DataFrame:
+        """Hits without those of events that came again, by their ids and contents: in another partition nobody else knows them."""
+        if not hits.height:
+            return hits
+        one = pl.concat_str("rule", "stamp", "key", "value", pl.col("bases").cast(pl.String), separator="\x1f")
+        marked = self._duplicates.mark(
+            hits.select(one.alias("miniprogram.app_id"), pl.col("id").alias("event.id"), pl.col("hash").alias(HASH))
+        )
+        return hits.filter(~marked[DUPLICATE])
 
     def _heard(self, raw: RawBatch) -> Heard:
         parts: dict[str, list[pl.DataFrame]] = {}

@@ -13,7 +13,7 @@ import polars as pl
 
 from detectors.detector import Detector, State
 from detectors.sigma import Rule, SigmaDetector, Trial, TrialDetector, YieldingDetector
-from detectors.sigma.parting import Part
+from detectors.sigma.parting import KEYED_BY, Part
 from detectors.sigma.trial import NAME as TRIAL
 from monitor.rules.cache import encoded, engine_digest, placeless
 from monitor.stores import Store
@@ -71,9 +71,13 @@ class Lineup:
         made = _decoded(content)
         return Lineup.of(made.rules, window_events_max, made.trial)
 
-    def again(self, part: Part = Part.WHOLE) -> Lineup:
-        """The same detectors without their memory, for another stream and the windows that it counts; compiled once for all."""
-        made = tuple(one.again(part) for one in self.detectors if isinstance(one, SigmaDetector | TrialDetector))
+    def again(self, part: Part = Part.WHOLE, keyed_by: str = KEYED_BY) -> Lineup:
+        """The same detectors without their memory, for another stream and the windows that it counts; compiled once for all.
+        `keyed_by` is the field by which the events of all streams are keyed.
+        """
+        made = tuple(
+            one.again(part, keyed_by) for one in self.detectors if isinstance(one, SigmaDetector | TrialDetector)
+        )
         assert len(made) == len(self.detectors)  # noqa: S101 - those of `unrecorded` are for one run
         return replace(self, detectors=made)
 

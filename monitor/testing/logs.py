@@ -103,6 +103,10 @@ class MemoryHits:
     def flush(self) -> None:
         """All is taken."""
 
+    def written(self, partition: int) -> bytes:
+        """What is in one of its partitions."""
+        return bytes(self._contents[partition])
+
     @property
     def names(self) -> list[str]:
         """Of its partitions."""

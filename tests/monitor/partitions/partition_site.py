@@ -36,14 +36,24 @@ def whole_lineup():
     return Lineup.of(found.rules.rules, 2_000_000).again
 
 
-def told_lines(seed, events):
+def told_lines(seed, events, apps=20, duration_s=600, kinds=LOUD):
     """When each line arrived, of which app it is, and the line."""
     told, reached = [], 0
-    for line in b"".join(simulate(seed, events, apps=20, duration_s=600, kinds=LOUD)).splitlines(keepends=True):
+    for line in b"".join(simulate(seed, events, apps=apps, duration_s=duration_s, kinds=kinds)).splitlines(
+        keepends=True
+    ):
         event = json.loads(line)
         reached = max(reached, int(datetime.fromisoformat(event["@timestamp"]).timestamp() * 1_000_000))
         told.append((reached, event["miniprogram"]["app_id"], line))
     return told
+
+
+def spread_log(lines, partitions, chance):
+    """A log in which every event is in any partition."""
+    found = {f"kafka:calls/{number}": [] for number in range(partitions)}
+    for arrived, _, line in lines:
+        found[f"kafka:calls/{chance.randrange(partitions)}"].append((arrived, line))
+    return MemoryLog(found)
 
 
 def log_of(lines, partitions):
@@ -57,12 +67,13 @@ def log_of(lines, partitions):
 class Site:
     """A record, and workers on it."""
 
-    def __init__(self, folder, log, lineup, rows_max=700, hits=None):
+    def __init__(self, folder, log, lineup, rows_max=700, hits=None, snapshot_s=0.0):
         overrides = {"data_dir": str(folder), "batch.rows_max": rows_max}
         self.config = load_config(None, {"MINIWATCH_PEOPLE__KEY": "5e" * 32}, overrides)
         self.kept = Kept.open(folder)
         self.log = log
         self.hits = hits
+        self.snapshot_s = snapshot_s
         self.lineup = lineup
         self.telemetry = Telemetry(level="error", log_format="json", stream=io.StringIO())
 
@@ -90,7 +101,7 @@ class Site:
     def _worker(self, opened, group):
         def snapshotting(partition, source):
             stream = opened(partition, source)
-            stream.settings = replace(stream.settings, snapshot_s=0.0)
+            stream.settings = replace(stream.settings, snapshot_s=self.snapshot_s)
             return stream
 
         return Worker(group, snapshotting, self.kept.store, self.telemetry, lambda: NOW, lambda: False), group
@@ -107,7 +118,7 @@ class Site:
         return sorted((one.id, one.entity, one.rule.id, one.evidence.count) for one in self.kept.store.findings())
 
     def ledger(self):
-        progress = self.kept.store.progress().values()
+        progress = [one for name, one in self.kept.store.progress().items() if name in self.log.partitions]
         assert {one.imbalance for one in progress} == {0}
         return sum(one.received for one in progress), sum(one.late for one in progress)
 
