@@ -69,6 +69,9 @@ def test_who_dies_over_them_changes_nothing(tmp_path, lines, lineup, undisturbed
             zombies.append(counter)
             counter, of_hits = site.counter(f"c{round_}")
             of_hits.assign(*site.hits.names)
+    (worker, group), (counter, of_hits) = site.worker("last"), site.counter("last")  # a zombie may have taken up again
+    group.assign(*site.log.partitions)
+    of_hits.assign(*site.hits.names)
     while worker.look():
         counter.look()
     site.read_out(worker)
