@@ -172,7 +172,7 @@ def open_detecting(
         line_bytes_max = config.decode.line_bytes_max
         group = open_group(address, settings, line_bytes_max=line_bytes_max)
         closing.callback(group.close)
-        partitions = len(group.partitions(PARTITIONS_S_MAX))
+        group.partitions(PARTITIONS_S_MAX)
         hits_topic = address.topic + HITS
         writer = HitsTopic(address.brokers, hits_topic, config.kafka.hits_partitions, settings)
         closing.callback(writer.close)
@@ -188,7 +188,7 @@ def open_detecting(
             clock=clock,
             stopping=stopping.is_set,
             holder=holder_name(),
-            partitions=lambda: partitions,
+            partitions=lambda: group.partition_count,
             hashed=source.hashed,
             writer=writer,
         )

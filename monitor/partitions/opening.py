@@ -31,7 +31,8 @@ HELD_S: Final = 3600.0
 class Opener:
     """Makes the pipelines of partitions. `lineup` gives detectors without memory, `holder` is this process's name in leases.
 
-    `partitions` is how many the topic has: each remembers its part of the latest events, so that repeats are known.
+    `partitions` is how many the topic has by now: each remembers its part of the latest events, so that repeats are known,
+    and tells those who wait for all of them.
     """
 
     config: Config
@@ -48,12 +49,14 @@ class Opener:
 
     def partition(self, name: str, source: Source) -> PartitionPipeline:
         """The pipeline of a partition of events; whoever had it commits nothing any more."""
-        partitions = self.partitions()
         part = Part.WHOLE if self.writer is None else Part.LOCAL
         (intake,) = intakes_of(self.config, self.kept.people(self.config), [(source, self.hashed)], self.telemetry)
-        pipeline = PartitionPipeline(**self._parts(name, part, partitions, lambda: intake.reached), intakes=[intake])
+        pipeline = PartitionPipeline(
+            **self._parts(name, part, self.partitions(), lambda: intake.reached), intakes=[intake]
+        )
         if self.writer is not None:
-            pipeline.sender = Sender(self.writer, self.kept.store.installation(), name, partitions, pipeline.retried)
+            installation = self.kept.store.installation()
+            pipeline.sender = Sender(self.writer, installation, name, self.partitions, pipeline.retried)
         return pipeline
 
     def windows(self, name: str, source: Source) -> PartitionPipeline:

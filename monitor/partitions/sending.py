@@ -63,8 +63,15 @@ _decoder: Final = msgspec.json.Decoder(Hits)
 
 
 def decoded(line: bytes) -> Hits:
-    """A message; raises `msgspec.MsgspecError`."""
-    return _decoder.decode(line)
+    """A message; raises `msgspec.MsgspecError`, or `ValueError` where no partition can have sent it."""
+    told = _decoder.decode(line)
+    number_of(told.origin)
+    return told
+
+
+def number_of(origin: str) -> int:
+    """Of a partition among those of its topic; raises `ValueError`."""
+    return int(origin.rpartition("/")[2])
 
 
 def rows_of(hits: Hits) -> pl.DataFrame:
@@ -81,10 +88,17 @@ def rows_of(hits: Hits) -> pl.DataFrame:
 
 
 class Sender:
-    """Sends what one partition's stream has seen. `retried` does again what fails for a while."""
+    """Sends what one partition's stream has seen. `origins` says how many partitions there are by now; `retried` does again what
+    fails for a while.
+    """
 
     def __init__(
-        self, writer: Writer, installation: str, origin: str, origins: int, retried: Callable[[Callable[[], Any]], Any]
+        self,
+        writer: Writer,
+        installation: str,
+        origin: str,
+        origins: Callable[[], int],
+        retried: Callable[[Callable[[], Any]], Any],
     ) -> None:
         self._installation = installation
         self._writer = writer
@@ -115,7 +129,7 @@ class Sender:
             last = Hits(
                 installation=self._installation,
                 origin=self._origin,
-                origins=self._origins,
+                origins=self._origins(),
                 end=end,
                 watermark=watermark,
                 as_of=as_of,
@@ -153,7 +167,7 @@ class Sender:
         return Hits(
             installation=self._installation,
             origin=self._origin,
-            origins=self._origins,
+            origins=self._origins(),
             end=end,
             watermark=BEGINNING,
             as_of=0,

@@ -1,7 +1,8 @@
 """The stream of windows that no partition has alone: hits of all partitions come in, and findings go out as those of any stream do.
 
 Event time has come as far as in the partition that is least far. One of which all has been taken is as far as the present was then: what
-comes later arrives later. A partition of which nothing was ever heard holds all up.
+comes later arrives later. A partition of which nothing was ever heard holds all up, also where it has just been added; one that is no
+longer there, since the topic was made again with fewer, does not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.intake.timeline import BEGINNING
 from monitor.partitions.order import CLOCKS_US
 from monitor.partitions.pipeline import QUIET_S, LogSilent, PartitionPipeline, stand_in
-from monitor.partitions.sending import decoded, rows_of
+from monitor.partitions.sending import decoded, number_of, rows_of
 from monitor.rules.lineup import History
 from monitor.snapshots import Snapshot
 from monitor.sources import Position, RawBatch, Source
@@ -39,20 +40,25 @@ class Origins:
     """How far each partition has come, by what it has told."""
 
     lateness: int
-    count: int = 0
+    counts: dict[str, int] = field(default_factory=dict)  # how many there are, as each said last
     ends: dict[tuple[str, str], int] = field(default_factory=dict)  # by partition and detector
     watermarks: dict[str, int] = field(default_factory=dict)
     read_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def watermark(self) -> int:
-        """How far event time has come in all of them."""
-        if not self.watermarks or len(self.watermarks) < self.count:
-            return BEGINNING
-        return min(
-            max(mark, self.read_out.get(origin, 0) - self.lateness - CLOCKS_US)
-            for origin, mark in self.watermarks.items()
-        )
+        """How far event time has come in all that there are."""
+        numbered = {number_of(origin): origin for origin in self.counts}
+        count = present = 1
+        while present <= count:  # those of whom one that is there says that they are there
+            if present - 1 not in numbered:
+                return BEGINNING
+            count = max(count, self.counts[numbered[present - 1]])
+            present += 1
+        return min(self._reached(numbered[number]) for number in range(count))
+
+    def _reached(self, origin: str) -> int:
+        return max(self.watermarks[origin], self.read_out[origin] - self.lateness - CLOCKS_US)
 
     def fresh(self, origin: str, detector: str, end: int, rows: pl.DataFrame) -> pl.DataFrame:
         """Those of the hits that have not come before."""
@@ -60,21 +66,22 @@ class Origins:
         self.ends[origin, detector] = max(known, end)
         return rows.filter(pl.col("position") >= known) if known else rows
 
-    def tell(self, origin: str, watermark: int, as_of: int) -> None:
-        """How far a partition says that it is."""
+    def tell(self, origin: str, origins: int, watermark: int, as_of: int) -> None:
+        """How far a partition says that it is, and of how many it is one."""
+        self.counts[origin] = origins
         self.watermarks[origin] = max(self.watermarks.get(origin, BEGINNING), watermark)
         self.read_out[origin] = max(self.read_out.get(origin, 0), as_of)
 
     def snapshot(self) -> dict[str, pl.DataFrame]:
-        kept = (self.count, list(self.ends.items()), self.watermarks, self.read_out)
+        kept = (self.counts, list(self.ends.items()), self.watermarks, self.read_out)
         return {ORIGINS: pl.DataFrame({"told": [msgspec.msgpack.encode(kept)]})}
 
     def restore(self, state: dict[str, pl.DataFrame]) -> None:
         """Take up a snapshot."""
         if ORIGINS in state:
-            kind = tuple[int, list[tuple[tuple[str, str], int]], dict[str, int], dict[str, int]]
+            kind = tuple[dict[str, int], list[tuple[tuple[str, str], int]], dict[str, int], dict[str, int]]
             told = msgspec.msgpack.decode(state[ORIGINS]["told"][0], type=kind)
-            self.count, self.ends, self.watermarks, self.read_out = told[0], dict(told[1]), told[2], told[3]
+            self.counts, self.ends, self.watermarks, self.read_out = told[0], dict(told[1]), told[2], told[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +227,11 @@ class WindowPipeline(PartitionPipeline):
                 if told.installation != self.installation:
                     offset += len(line) + 1
                     continue
-                self._origins.count = max(self._origins.count, told.origins)
                 if told.detector:
                     fresh = self._origins.fresh(told.origin, told.detector, told.end, rows)
                     parts.setdefault(told.detector, []).append(fresh)
                 else:
-                    self._origins.tell(told.origin, told.watermark, told.as_of)
+                    self._origins.tell(told.origin, told.origins, told.watermark, told.as_of)
             offset += len(line) + 1
         return Heard({name: pl.concat(found) for name, found in parts.items()}, letters, lines)
 

@@ -98,7 +98,7 @@ class Duplicates:
 
     def _mark(self, keys: Array, content: Array, rows: Array, duplicate: Array, conflict: Array) -> None:
         while len(keys):
-            room = self._capacity - self._young.count
+            room = max(self._capacity - self._young.count, 0)
             now, then = slice(0, room), slice(room, None)
             self._look(keys[now], content[now], rows[now], duplicate, conflict)
             keys, content, rows = keys[then], content[then], rows[then]
@@ -127,13 +127,11 @@ class Duplicates:
         return frames
 
     def restore(self, state: dict[str, pl.DataFrame]) -> None:
-        """Take up a snapshot; raises `ValueError` when it is larger than this memory."""
+        """Take up a snapshot; what a larger memory remembered is known until as much as this one remembers has come."""
         tables = []
         for name in ("young", "old"):
-            table = _Table(self._capacity)
             frame = state[name]
-            if frame.height > self._capacity:
-                raise ValueError(f"{frame.height} remembered events in the snapshot, room for {self._capacity}")
+            table = _Table(max(self._capacity, frame.height))
             table.add(frame["key"].to_numpy(), frame["value"].to_numpy())
             tables.append(table)
         self._young, self._old = tables

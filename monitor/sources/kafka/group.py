@@ -49,6 +49,8 @@ class Group:
         self.address, self.settings = address, settings
         self.trouble: str | None = None
         self.ended: str | None = None
+        self.partition_count = 0
+        """How many partitions the topic has, as far as is known; 0 until Kafka has told."""
         self._connect = connect
         self._until_end = until_end
         self._is_member = bool(address.group) and not whole
@@ -261,6 +263,7 @@ class Group:
         """Take note of the topic; without a group, of partitions that were added."""
         with self._changed:
             before, self._topic = self._topic, topic
+            self.partition_count = len(topic.partitions)
             self._changed.notify_all()
         if self._kept is not None:
             added = sorted(topic.partitions - self._kept)

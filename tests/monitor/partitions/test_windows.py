@@ -95,13 +95,36 @@ def test_one_partition_far_ahead_of_the_others_changes_nothing(tmp_path, lines, 
 
 
 def test_event_time_has_come_as_far_as_where_it_is_least_far():
-    origins = Origins(lateness=2_000_000, count=3)
-    origins.tell("a", 50_000_000, 0)
-    origins.tell("b", 90_000_000, 0)
+    origins = Origins(lateness=2_000_000)
+    origins.tell("calls/0", 3, 50_000_000, 0)
+    origins.tell("calls/1", 3, 90_000_000, 0)
     assert origins.watermark == BEGINNING, "nobody knows how far the third is"
-    origins.tell("c", 70_000_000, 0)
+    origins.tell("calls/2", 3, 70_000_000, 0)
     assert origins.watermark == 50_000_000
-    origins.tell("a", 40_000_000, 100_000_000)
+    origins.tell("calls/0", 3, 40_000_000, 100_000_000)
     assert origins.watermark == 70_000_000, "all that was there at 100 s has been taken"
-    origins.tell("c", 95_000_000, 0)
+    origins.tell("calls/2", 3, 95_000_000, 0)
     assert origins.watermark == 90_000_000
+
+
+def told_by(*marks, origins):
+    """What each of the partitions says, whose watermarks these are."""
+    found = Origins(lateness=2_000_000)
+    for number, mark in enumerate(marks):
+        found.tell(f"calls/{number}", origins[number], mark, 0)
+    return found
+
+
+def test_a_partition_that_was_added_is_waited_for_as_soon_as_one_that_is_there_knows_of_it():
+    assert told_by(50, 90, origins=[2, 2]).watermark == 50
+    assert told_by(50, 90, origins=[2, 3]).watermark == BEGINNING
+    assert told_by(50, 90, 20, origins=[2, 3, 3]).watermark == 20
+
+
+def test_partitions_that_are_no_longer_there_are_not_waited_for():
+    origins = told_by(50, 90, 20, 30, origins=[4, 4, 4, 4])
+    assert origins.watermark == 20
+    origins.tell("calls/0", 2, 60, 0)
+    assert origins.watermark == 20, "the other may be right"
+    origins.tell("calls/1", 2, 90, 0)
+    assert origins.watermark == 60

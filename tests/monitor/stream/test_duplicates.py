@@ -41,6 +41,16 @@ def test_marks_are_those_of_the_reference(stream, window):
     assert marks(Duplicates(window).mark(frame(stream))) == reference(stream, max(window // 2, 1))
 
 
+def test_what_a_larger_memory_remembers_is_taken_up_by_a_smaller_one_and_goes_in_time():
+    larger, smaller = Duplicates(2000), Duplicates(100)
+    events = [(f"e{number}", number) for number in range(1500)]
+    larger.mark(frame(events))
+    smaller.restore(larger.snapshot())
+    assert all(again for again, _ in marks(smaller.mark(frame(events[1000:]))))
+    smaller.mark(frame([(f"f{number}", number) for number in range(101)]))
+    assert not any(again for again, _ in marks(smaller.mark(frame(events))))
+
+
 @settings(max_examples=100, deadline=None)
 @given(streams, st.sampled_from([2, 6, 20]), st.lists(st.integers(1, 20), min_size=1))
 def test_cutting_stopping_and_resuming_change_nothing(stream, window, cuts):
