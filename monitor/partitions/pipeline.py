@@ -179,7 +179,7 @@ class PartitionPipeline(Pipeline):
             if intake.lot is None:
                 self._reader.fill(intake, self.fields, WAIT_S)
             if intake.lot is not None:
-                piece = intake.take(self.settings.rows_max)
+                piece = intake.take(intake.free(self.settings.rows_max))
                 events += piece.frame.height
                 self._look_again([piece], None)
                 heard = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from typing import Any, Final
 
@@ -15,6 +16,10 @@ from monitor.topics.kafka import DELIVERY_MS, FLUSH_S, METADATA_MS, connection, 
 RETENTION_MS: Final = 7 * 86_400_000
 """How long hits stay: as long as a window's memory might have to be learnt again."""
 
+AGAIN_S: Final = 0.1
+"""How long brokers are given to learn of a topic that was made, before they are asked again."""
+
+_UNKNOWN: Final = 3
 _EXISTS: Final = 36
 
 
@@ -40,12 +45,20 @@ class HitsTopic:
                 code = made["error_code"]
                 if code not in {0, _EXISTS} and not issubclass(errors.for_code(code), errors.AuthorizationError):
                     raise errors.for_code(code)(made["error_message"])
-                (found,) = admin.describe_topics([self._topic])
-                if found["error_code"]:
-                    raise errors.for_code(found["error_code"])
-                return len(found["partitions"])
+                return self._described(admin)
         except (errors.KafkaError, OSError) as error:
             raise self._refusal(error) from error
+
+    def _described(self, admin: KafkaAdminClient) -> int:
+        """How many partitions it has; brokers know nothing of a topic that was made just now, for a while."""
+        ends = time.monotonic() + METADATA_MS / 1000
+        while True:
+            (found,) = admin.describe_topics([self._topic])
+            if not (code := found["error_code"]) and found["partitions"]:
+                return len(found["partitions"])
+            if code not in {0, _UNKNOWN} or time.monotonic() > ends:
+                raise errors.for_code(code or _UNKNOWN)
+            time.sleep(AGAIN_S)
 
     def write(self, partition: int, message: bytes) -> None:
         """Have a message on its way."""

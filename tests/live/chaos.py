@@ -57,18 +57,32 @@ def produced(bootstrap: str, topic: str, events: int, partitions: int, seed: int
     return count
 
 
+QUICK = """
+[batch]
+rows_max = 2000
+[snapshots]
+every_s = 2.0
+[kafka]
+session_timeout_s = 6.0
+poll_interval_s_max = 10.0
+release_s_max = 5.0
+[respond]
+wait_s_max = 600.0
+"""
+"""Many turns, and how a site notices soon that something is gone, and waits for long before it answers without."""
+
+
 class Site:
     """A folder with a configuration, and the processes on it."""
 
-    def __init__(self, folder: Path, source: str, store: str = "", **environment: str) -> None:
+    def __init__(self, folder: Path, source: str, store: str = "", more: str = "", **environment: str) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "config.toml"
         self.config.write_text(
             f'data_dir = "{folder / "data"}"\n[[sources]]\nuri = "{source}"\n[http]\nlisten = ""\n'
             + (f'[store]\nurl = "{store}"\n' if store else "")
-            + "[snapshots]\nevery_s = 2.0\n[kafka]\nsession_timeout_s = 6.0\npoll_interval_s_max = 10.0\nrelease_s_max = 5.0\n"
-            + "[respond]\nwait_s_max = 600.0\n"
+            + more
         )
         self.environment = {**os.environ, "MINIWATCH_PEOPLE__KEY": KEY, **environment}
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -81,6 +95,13 @@ class Site:
             )
         self.processes.append(process)
         return process
+
+    def run(self, *words: str) -> str:
+        """Another command, to its end; what it prints."""
+        command = [*PROGRAM, *words, "--config", str(self.config)]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
 
     def end(self) -> None:
         """All of them, in order."""
@@ -123,14 +144,7 @@ def outcome(site: Site) -> dict[str, object]:
 def undisturbed(folder: Path, kafka: Kafka, topic: str) -> dict[str, object]:
     """What one process makes of the topic."""
     site = Site(folder, f"kafka://{kafka.bootstrap}/{topic}")
-    done = subprocess.run(
-        [*PROGRAM, "run", "--until-end", "--config", str(site.config)],
-        env=site.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    site.run("run", "--until-end")
     return outcome(site)
 
 
@@ -243,7 +257,7 @@ def main() -> None:
     try:
         events = produced(kafka.bootstrap, "chaos", given.events, given.partitions)
         expected = undisturbed(given.folder / "one", kafka, "chaos")
-        site = Site(given.folder / "many", f"kafka://{kafka.bootstrap}/chaos?group=chaos", postgres.url)
+        site = Site(given.folder / "many", f"kafka://{kafka.bootstrap}/chaos?group=chaos", postgres.url, QUICK)
         chaos = Chaos(site, kafka, postgres, given.workers, given.seed)
         until_s = time.monotonic() + given.seconds
         while time.monotonic() < until_s:

@@ -1,7 +1,7 @@
 """Workers on a topic of a real broker, their record in a real database: killed, stopped and joined, they come to what one process comes to."""
 
 import pytest
-from chaos import Chaos, Site, outcome, produced, undisturbed
+from chaos import QUICK, Chaos, Site, outcome, produced, undisturbed
 
 pytestmark = pytest.mark.live
 EVENTS = 40_000
@@ -12,7 +12,7 @@ def test_workers_come_to_what_one_process_comes_to(fresh_kafka, fresh_postgres, 
     expected = undisturbed(tmp_path / "one", fresh_kafka, "workers")
     assert expected["received"] == events
     assert len(expected["findings"]) > 50
-    site = Site(tmp_path / "many", f"kafka://{fresh_kafka.bootstrap}/workers?group=w", fresh_postgres.url)
+    site = Site(tmp_path / "many", f"kafka://{fresh_kafka.bootstrap}/workers?group=w", fresh_postgres.url, QUICK)
     chaos = Chaos(site, fresh_kafka, fresh_postgres, workers=2, seed=3)
     try:
         for name in ("kill_worker", "kill_broker", "kill_database", "kill_responder", "stop_worker", "add_worker"):

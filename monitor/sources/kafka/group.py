@@ -31,7 +31,7 @@ class Group:
     """The partitions of one topic that are ours, with or without a consumer group.
 
     `poll`, `source`, `release`, `commit` and `close` are the worker's, and none waits for Kafka. A thread of its own
-    fetches ahead, up to ``buffer_bytes_max`` a partition, and keeps the membership alive. While Kafka cannot be
+    fetches ahead, up to ``buffer_bytes_max`` of all partitions, and keeps the membership alive. While Kafka cannot be
     reached `trouble` says why; nothing is lost by it, and it is tried again for ever.
     """
 
@@ -245,8 +245,9 @@ class Group:
             commits, self._commits = self._commits, {}
             topic = self._topic
         assert topic is not None  # noqa: S101 - it was looked at
+        share = self.settings.buffer_bytes_max // max(len(ours), 1)
         for partition in ours.values():
-            partition.prepare(client, topic.id)
+            partition.prepare(client, topic.id, share)
         if commits and self.address.group:
             client.commit(commits)
         events = client.poll(POLL_S)

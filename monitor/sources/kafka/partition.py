@@ -103,14 +103,14 @@ class Partition:
             self._is_wanted = self._is_again or self._is_wanted
             self._is_open = False
 
-    def prepare(self, client: Client, topic_id: str) -> None:
-        """Do what the worker asked for, and see to it that no more is fetched than fits."""
+    def prepare(self, client: Client, topic_id: str, bytes_max: int) -> None:
+        """Do what the worker asked for, and see to it that no more is fetched ahead than `bytes_max`, and what was under way then."""
         if self._is_wanted:
             self._begin(client, topic_id)
         elif self._is_open and topic_id and self._feed.cursor.topic not in {"", topic_id}:
             self._recreated(client, topic_id)
         if self._is_open:
-            self._throttle(client)
+            self._throttle(client, bytes_max)
 
     def _begin(self, client: Client, topic_id: str) -> None:
         with self._changed:
@@ -157,8 +157,8 @@ class Partition:
                 self._mean_bytes = len(what.data) / len(what.offsets)
             self._changed.notify_all()
 
-    def _throttle(self, client: Client) -> None:
-        held, most = self._feed.bytes, self._settings.buffer_bytes_max
+    def _throttle(self, client: Client, most: int) -> None:
+        held = self._feed.bytes
         if not self._is_full and held >= most:
             client.pause([self.number])
             self._is_full = True

@@ -68,8 +68,8 @@ class Site:
     """A record, and workers on it."""
 
     def __init__(self, folder, log, lineup, rows_max=700, hits=None, snapshot_s=0.0):
-        overrides = {"data_dir": str(folder), "batch.rows_max": rows_max}
-        self.config = load_config(None, {"MINIWATCH_PEOPLE__KEY": "5e" * 32}, overrides)
+        self.folder = folder
+        self.config = self.configured(rows_max)
         self.kept = Kept.open(folder)
         self.log = log
         self.hits = hits
@@ -77,9 +77,13 @@ class Site:
         self.lineup = lineup
         self.telemetry = Telemetry(level="error", log_format="json", stream=io.StringIO())
 
-    def opener(self, name):
+    def configured(self, rows_max):
+        overrides = {"data_dir": str(self.folder), "batch.rows_max": rows_max}
+        return load_config(None, {"MINIWATCH_PEOPLE__KEY": "5e" * 32}, overrides)
+
+    def opener(self, name, config=None):
         return Opener(
-            config=self.config,
+            config=config or self.config,
             kept=self.kept,
             lineup=self.lineup,
             registry=lambda: Registry(()),
@@ -91,17 +95,20 @@ class Site:
             writer=self.hits,
         )
 
-    def worker(self, name):
-        return self._worker(self.opener(name).partition, MemoryGroup(self.log))
+    def worker(self, name, rows_max=None, snapshot_s=None):
+        """One whose turns have up to so many rows, and who writes down what is remembered so often."""
+        config = self.configured(rows_max) if rows_max else self.config
+        return self._worker(self.opener(name, config).partition, MemoryGroup(self.log), snapshot_s)
 
     def counter(self, name):
         """A worker on the topic of hits."""
         return self._worker(self.opener(name).windows, MemoryGroup(self.hits))
 
-    def _worker(self, opened, group):
+    def _worker(self, opened, group, snapshot_s=None):
         def snapshotting(partition, source):
             stream = opened(partition, source)
-            stream.settings = replace(stream.settings, snapshot_s=self.snapshot_s)
+            every_s = self.snapshot_s if snapshot_s is None else snapshot_s
+            stream.settings = replace(stream.settings, snapshot_s=every_s)
             return stream
 
         return Worker(group, snapshotting, self.kept.store, self.telemetry, lambda: NOW, lambda: False), group

@@ -45,7 +45,11 @@ def test_findings_do_not_depend_on_the_number_of_partitions(tmp_path, lines, lin
 def test_who_works_on_a_partition_and_dies_over_it_changes_nothing(tmp_path, lines, lineup, undisturbed, seed):
     chance = random.Random(seed)
     site = Site(tmp_path, log_of(lines, 3), lineup, rows_max=300)
-    workers = [site.worker(f"w{number}") for number in range(3)]
+
+    def new_worker(name):  # turns of another size than before, and memory that is in snapshots or must be learnt again
+        return site.worker(name, chance.choice((120, 300, 700)), chance.choice((0.0, 1e9)))
+
+    workers = [new_worker(f"w{number}") for number in range(3)]
     owner = {}
     for _ in range(30):
         partition = chance.choice(list(site.log.partitions))
@@ -67,7 +71,7 @@ def test_who_works_on_a_partition_and_dies_over_it_changes_nothing(tmp_path, lin
             worker.look()
         if chance.random() < 0.2:  # killed, and another in its place
             dead = chance.randrange(len(workers))
-            workers[dead] = site.worker(f"w{dead} again")
+            workers[dead] = new_worker(f"w{dead} again")
             workers[dead][1].assign(*(name for name, who in owner.items() if who == dead))
     last, group = site.worker("last")
     group.assign(*site.log.partitions)
