@@ -40,13 +40,14 @@ class Words(TypeDecorator[str]):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        return _written if dialect.name == POSTGRESQL else None
+        return written if dialect.name == POSTGRESQL else None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002 - SQLAlchemy's
         return _read if dialect.name == POSTGRESQL else None
 
 
-def _written(given: Any) -> Any:
+def written(given: Any) -> Any:
+    """A text as PostgreSQL is given it."""
     if given is None:
         return None
     words = str(given)
