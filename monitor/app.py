@@ -182,6 +182,8 @@ def open_daemon(
         closing.callback(kept.store.close)
         if role is not Role.ALL:
             kept.refuse_other_keys(config)
+        if role is not Role.API:
+            kept.note_folder(clock())
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
         installed = Installed(config, kept.store.pack_content, cache)
@@ -256,7 +258,7 @@ def open_daemon(
         publishing.only_while(lambda: pipeline.leads)
         for intake in pipeline.intakes:
             closing.callback(intake.source.close)
-        indexer = indexer_of(config, kept, telemetry, clock)
+        indexer = indexer_of(config, kept, telemetry, clock, role)
         if indexer is not None:
             closing.callback(indexer.stop)
         schedule = Schedule(telemetry, time.monotonic)
@@ -427,14 +429,14 @@ def health_of(daemon: Daemon) -> Health:
     """How the daemon is, for probes and for `doctor`."""
     pipeline = daemon.pipeline
     stalled = pipeline.stalled
-    search = daemon.indexer.health().word() if daemon.indexer is not None else None
+    search = daemon.indexer.health().words() if daemon.indexer is not None else ()
     age = 0.0 if stalled is not None else time.monotonic() - daemon.heartbeat[0]
     return Health(
         heartbeat_age_s=age,
         store_stalled=stalled,
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
-        degraded=() if search is None else (search,),
+        degraded=search,
         held=_held(daemon),
         others=(*(("stopping",) if daemon.stopping.is_set() else ()), *pipeline.suspensions.words(pipeline.lineup)),
     )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,11 +27,12 @@ from monitor.partitions.followed import LOOK_S, FollowedRules
 from monitor.partitions.keying import Keying
 from monitor.partitions.opening import Opener
 from monitor.partitions.worker import Worker
-from monitor.process import holder_name
+from monitor.process import Role, holder_name
 from monitor.registered import Registered
 from monitor.rules.cache import RuleCache
 from monitor.rules.lineup import Lineup
 from monitor.schedule import Schedule
+from monitor.searching import indexer_of
 from monitor.sources.kafka.address import is_kafka, parse_address, refuse_readable_password
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import open_group
@@ -39,6 +40,9 @@ from monitor.stores import StoreError
 from monitor.stores.upkeep import compact
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.topics.hits import HitsTopic
+
+if TYPE_CHECKING:
+    from monitor.indexer import Indexer
 
 COMPACTION_S: Final = 600.0
 REGISTRY_S: Final = 10.0
@@ -70,6 +74,7 @@ class Detecting:
     orphaned: Callable[[], bool]
     keying: Keying
     wait_s: float
+    indexer: Indexer | None = None
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
     _looked: float = 0.0
 
@@ -126,6 +131,7 @@ class Detecting:
             store_stalled=stalled,
             failing_sources=failing,
             lag_bytes={name: lag for worker in self.workers for name, lag in worker.lags.items()},
+            degraded=self.indexer.health().words() if self.indexer is not None else (),
             others=("stopping",) if self.stopping.is_set() else (),
         )
 
@@ -159,6 +165,7 @@ def open_detecting(
         kept.refuse_other_keys(config)
         keying = Keying(kept.store, address.topic, config.kafka.keyed_by, clock)
         keying.say()
+        kept.note_folder(clock())
         cache = RuleCache(
             kept.places.rule_cache, kept.seal, lambda path, reason: _refused(telemetry, str(path), reason)
         )
@@ -197,9 +204,13 @@ def open_detecting(
             for each, opened in ((group, opener.partition), (of_hits, opener.windows))
         ]
         orphaned = (lambda: os.getppid() != parent) if parent is not None else (lambda: False)
+        indexer = indexer_of(config, kept, telemetry, clock, Role.DETECT)
+        if indexer is not None:
+            closing.callback(indexer.stop)
+            indexer.start()
         wait_s = min(config.batch.wait_ms_max / 1000, WAIT_S_MAX)
         detecting = Detecting(
-            config, kept, workers, [group, of_hits], rules, telemetry, stopping, orphaned, keying, wait_s
+            config, kept, workers, [group, of_hits], rules, telemetry, stopping, orphaned, keying, wait_s, indexer
         )
         schedule = Schedule(telemetry, time.monotonic)
         closing.callback(schedule.stop)
@@ -227,7 +238,8 @@ def open_detecting(
 def _compact(kept: Kept, worker: Worker) -> None:
     """Make few large files of the many small ones of the partitions at work."""
     mine = {name: stream.fence.epoch for name, stream in list(worker.streams.items())}
-    for name, day in sorted({(one.stream, one.day) for one in kept.store.segments() if one.stream in mine}):
+    here = kept.archive.here(kept.store.segments())
+    for name, day in sorted({(one.stream, one.day) for one in here if one.stream in mine}):
         archive = kept.archive.of_stream(name, mine[name])
         compact(archive, kept.store, day, kept.store.of_stream(name).last_turn())
 

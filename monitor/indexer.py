@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from monitor.claim import Claim
 from monitor.kept import Kept
-from monitor.stores import StoreError
+from monitor.stores import Fence, Fenced, StoreError
 from monitor.stores.elasticsearch import EVENTS, FINDINGS, SearchError, SearchSettings
 from monitor.stores.elasticsearch.cluster import last_turn_there, prepare, version_of
 from monitor.stores.elasticsearch.connection import Connection
 from monitor.stores.elasticsearch.documents import Documents
 from monitor.stores.elasticsearch.events import SETTLE_S, EventFollower, Step
 from monitor.stores.elasticsearch.findings import FindingFollower
+from monitor.stores.indexed import FINDINGS_LEASE, Unattended, folder_lease
 from monitor.stores.segment import SegmentBroken
 from monitor.telemetry import Telemetry
 from monitor.telemetry.searching import (
@@ -34,6 +36,7 @@ from monitor.telemetry.searching import (
     SearchTemplateOdd,
     SearchWritten,
 )
+from monitor.unattended import UNATTENDED_S, UnattendedWatch, folder_told
 
 POLL_S: Final = 1.0
 """Wait before looking again when nothing was left; small turns that come meanwhile go together."""
@@ -47,33 +50,45 @@ LAG_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SearchHealth:
-    """How the search is, for probes: what is wrong, and how far it is behind."""
+    """How the search is, for probes: what is wrong, how far it is behind, and what nobody brings there."""
 
     error: str | None
     events_behind: int
     findings_behind: int
     behind_s: float
+    unattended: tuple[Unattended, ...] = ()
 
-    def word(self) -> str | None:
-        """One sentence where something is wrong."""
+    def words(self) -> tuple[str, ...]:
+        """A sentence for each thing that is wrong."""
+        left = [
+            f"search: nobody indexes {one.events:,} events of the archive folder {folder_told(one)}"
+            for one in self.unattended
+        ]
         if self.error is None:
-            return None
+            return tuple(left)
         behind = f"{self.events_behind} events and {self.findings_behind} findings behind for {self.behind_s:.0f} s"
-        return f"search: {self.error}; {behind}"
+        return f"search: {self.error}; {behind}", *left
 
 
 @dataclass(slots=True)
 class Indexer:
-    """The thread that writes to the search."""
+    """The thread that writes to the search: events of this process's archive folder, and `answers` findings too.
+
+    Of all processes that could, one does it at a time. `holder` is this one's name; `alone` as for `Claim`.
+    """
 
     kept: Kept
     settings: SearchSettings
     telemetry: Telemetry
     clock: Callable[[], int]
+    holder: str = "indexer"
+    answers: bool = True
+    alone: bool = False
     chance: Callable[[], float] = field(default_factory=lambda: random.SystemRandom().random)
     rest_s_min: float = REST_S_MIN
     poll_s: float = POLL_S
     settle_s: float = SETTLE_S
+    unattended_s: float = UNATTENDED_S
     _stopping: threading.Event = field(default_factory=threading.Event)
     _failures: int = 0
     _failing_since: float = 0.0
@@ -83,22 +98,31 @@ class Indexer:
     _behind: dict[str, int] = field(default_factory=lambda: {EVENTS: 0, FINDINGS: 0})
     _behind_since: dict[str, float] = field(default_factory=dict)
     _looked: float = float("-inf")
+    _unattended: UnattendedWatch = field(init=False)
     _thread: threading.Thread = field(init=False)
     _pool: ThreadPoolExecutor = field(init=False)
     _installation: str = field(init=False)
     connection: Connection = field(init=False)
+    claims: dict[str, Claim] = field(init=False)  # by what it is that is brought
     events: dict[str, EventFollower] = field(default_factory=dict)  # by stream of turns
-    findings: FindingFollower = field(init=False)
+    findings: FindingFollower | None = None
+    _events_fence: Fence | None = None
 
     def __post_init__(self) -> None:
         self.connection = Connection(self.settings)
         self._installation = self.kept.store.installation()
-        documents = Documents(self._installation, self.settings.namespace)
-        self.findings = FindingFollower(self.kept.store, self.connection, documents, self.clock)
+        names = {EVENTS: folder_lease(self.kept.archive.name)} | ({FINDINGS: FINDINGS_LEASE} if self.answers else {})
+        self.claims = {
+            what: Claim(self.kept.store, name, self.holder, self.clock, alone=self.alone)
+            for what, name in names.items()
+        }
+        self._unattended = UnattendedWatch(self.telemetry, self.unattended_s)
         self._pool = ThreadPoolExecutor(self.settings.bulks_max, "search-bulk")
         self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
 
     def start(self) -> None:
+        for claim in self.claims.values():
+            claim.start()
         self._thread.start()
 
     def stop(self, wait_s: float = 2.0) -> None:
@@ -107,8 +131,9 @@ class Indexer:
         if self._thread.is_alive():
             self._thread.join(wait_s)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for follower in self.events.values():
-            follower.close()
+        self._let_go()
+        for claim in self.claims.values():
+            claim.stop()
         self.connection.close()
 
     def catch_up(self, wait_s: float) -> bool:
@@ -122,13 +147,18 @@ class Indexer:
 
     def health(self) -> SearchHealth:
         """How the search is."""
-        since = min(self._behind_since.values(), default=time.monotonic())
-        return SearchHealth(self._error, self._behind[EVENTS], self._behind[FINDINGS], time.monotonic() - since)
+        now = time.monotonic()
+        since = min(self._behind_since.values(), default=now)
+        unattended = self._unattended.lasting(now)
+        return SearchHealth(self._error, self._behind[EVENTS], self._behind[FINDINGS], now - since, unattended)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 did = self.work()
+            except Fenced:  # another does it now; the claim learns of it by itself
+                self._let_go()
+                self._stopping.wait(self.poll_s)
             except SearchError as error:
                 self._rest(error.kind, error, error.rest_s)
             except StoreError as error:
@@ -140,14 +170,45 @@ class Indexer:
                     self._stopping.wait(self.poll_s)
 
     def work(self) -> bool:
-        """One step of each; False when nothing was left. Raises `SearchError` and `StoreError`."""
+        """One step of each that is ours to do; False when nothing was left. Raises `SearchError` and `StoreError`."""
+        if not self._take_up():
+            self._failures, self._error, self._ready = 0, None, False
+            self._look()
+            return False
         if not self._ready:
             self._prepare()
         self._look()
         steps = [self._step(EVENTS, partial(each.step, self._pool)) for each in self._followers()]
-        steps.append(self._step(FINDINGS, self.findings.step))
+        if self.findings is not None:
+            steps.append(self._step(FINDINGS, self.findings.step))
         self._well()
         return any(steps)
+
+    def _take_up(self) -> bool:
+        """Begin with what has become ours, and leave what is another's now; whether anything is ours."""
+        fences = {what: claim.fence for what, claim in self.claims.items()}
+        if fences[EVENTS] != self._events_fence:
+            self._leave_events()
+            self._events_fence, self._looked = fences[EVENTS], float("-inf")
+        ours = fences.get(FINDINGS)
+        if self.findings is not None and self.findings.fence != ours:
+            self.findings = None
+        if ours is not None and self.findings is None:
+            documents = Documents(self._installation, self.settings.namespace)
+            self.findings = FindingFollower(self.kept.store, self.connection, documents, self.clock, ours)
+        return any(fences.values())
+
+    def _let_go(self) -> None:
+        self._leave_events()
+        self._events_fence = self.findings = None
+
+    def _leave_events(self) -> None:
+        for follower in self.events.values():
+            follower.close()
+        self.events = {}
+
+    def _goes_on(self) -> bool:
+        return not self._stopping.is_set() and self.claims[EVENTS].fence == self._events_fence
 
     def _prepare(self) -> None:
         version = version_of(self.connection)
@@ -162,8 +223,11 @@ class Indexer:
         self.telemetry.emit(SearchReady(version=words, events_behind=self._behind[EVENTS]))
 
     def _followers(self) -> list[EventFollower]:
-        """One for each stream of turns; of a new one it is looked up what the search has of it already."""
-        for turns in {"", *self.kept.store.archived_streams()} - set(self.events):
+        """Those of streams of turns of which something is left; of a new one it is looked up what the search has of it already."""
+        if self._events_fence is None:
+            return []
+        last = self.kept.store.archived_streams(self.kept.archive.name)
+        for turns in set(last) - set(self.events):
             there = last_turn_there(self.connection, self._installation, turns)
             follower = EventFollower(
                 store=self.kept.store,
@@ -171,14 +235,15 @@ class Indexer:
                 connection=self.connection,
                 documents=Documents(self._installation, self.settings.namespace, turns),
                 clock=self.clock,
-                going_on=lambda: not self._stopping.is_set(),
+                going_on=self._goes_on,
                 pause=self._stopping.wait,
                 broken=self._broken,
                 settle_s=self.settle_s,
+                fence=self._events_fence,
             )
-            follower.distrust(there)
+            follower.distrust(min(there, last[turns]))
             self.events[turns] = follower
-        return list(self.events.values())
+        return [one for turns, one in self.events.items() if one.is_behind(last.get(turns, 0))]
 
     def _step(self, what: str, step: Callable[[], Step | None]) -> bool:
         begun = time.monotonic()
@@ -194,8 +259,13 @@ class Indexer:
         return True
 
     def _left(self) -> dict[str, int]:
-        """What is kept and not searchable yet; kinds of which nothing is left are not in it."""
-        return {what: left for what, left in self.kept.store.unindexed().items() if left}
+        """What is ours, is kept and not searchable yet; kinds of which nothing is left are not in it."""
+        left: dict[str, int] = {}
+        if self.claims[EVENTS].fence is not None:
+            left[EVENTS] = self.kept.store.unindexed_events().get(self.kept.archive.name, 0)
+        if FINDINGS in self.claims and self.claims[FINDINGS].fence is not None:
+            left[FINDINGS] = self.kept.store.unindexed_findings()
+        return {what: count for what, count in left.items() if count}
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -211,6 +281,8 @@ class Indexer:
                 self._behind_since.pop(what, None)
             seconds = round(now - self._behind_since.get(what, now), 1)
             self.telemetry.emit(SearchLag(what=what, documents=self._behind[what], seconds=seconds))
+        if FINDINGS in self.claims and self.claims[FINDINGS].fence is not None:
+            self._unattended.look(self.kept.store.unattended(self.clock()), now)
 
     def _rest(self, kind: str, error: Exception, wished_s: float) -> None:
         """Leave the search alone for a while: a time that doubles with every failure, within a bound."""

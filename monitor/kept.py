@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from monitor.sealing import Seal, SealError, key_at
 from monitor.stores import LetterBounds
 from monitor.stores.archive import Archive
 from monitor.stores.deciding import Tell, nothing
+from monitor.stores.folders import ArchiveFolder
 from monitor.stores.places import Places
 from monitor.stores.sql import SqlStore
 from monitor.stores.sqlite import sqlite_store
@@ -93,6 +95,14 @@ class Kept:
                     f"the {name} key of this process is another than that of those who have written the record so far: copy keys/ "
                     "from one of them into its data_dir, or name the same people.key_file"
                 )
+
+    def note_folder(self, now: int) -> None:
+        """Have the record know where this archive folder is, and that what it has of files from before folders had names lies here."""
+        name, host, path = self.archive.name, socket.gethostname(), str(self.archive.folder.absolute())
+        known = next((one for one in self.store.folders() if one.name == name), None)
+        claimed = [one.path for one in self.store.unclaimed() if (self.archive.folder / one.path).is_file()]
+        if known is None or (known.host, known.path) != (host, path) or claimed:
+            self.store.put_folder(ArchiveFolder(name=name, host=host, path=path, time=now), claimed)
 
     def people(self, config: Config) -> PeopleHash:
         """The keyed hash for people: the configured key, or the installation's own."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from monitor.config import Config
+from monitor.process import Role, holder_name
 
 if TYPE_CHECKING:
     from monitor.indexer import Indexer
@@ -46,13 +47,16 @@ def search_settings(config: Config) -> SearchSettings:
     )
 
 
-def indexer_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callable[[], int]) -> Indexer | None:
-    """What brings events and findings to the search; None where none is configured."""
-    if not config.elasticsearch.urls:
+def indexer_of(
+    config: Config, kept: Kept, telemetry: Telemetry, clock: Callable[[], int], role: Role
+) -> Indexer | None:
+    """What brings events and findings to the search; None where none is configured, or others do it."""
+    if not config.elasticsearch.urls or role is Role.API:
         return None
     from monitor.indexer import Indexer  # noqa: PLC0415 - for those alone who have one: it takes most of a second
 
-    return Indexer(kept, search_settings(config), telemetry, clock)
+    answers, alone = role is not Role.DETECT, role is Role.ALL
+    return Indexer(kept, search_settings(config), telemetry, clock, holder_name(), answers=answers, alone=alone)
 
 
 def reader_of(config: Config, store: SqlStore) -> SearchReader | None:

@@ -33,7 +33,7 @@ from monitor.rulings import Rulings
 from monitor.sealing import key_at
 from monitor.searching import reader_of
 from monitor.settings import settings_of
-from monitor.stores import Progress, Segment, Standing, StandingKind
+from monitor.stores import Progress, Segment, Standing, StandingKind, StoreError
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
 from monitor.telemetry import Telemetry
@@ -179,6 +179,9 @@ def _archived(past: Past) -> Intake:
         frames = past.search.events(since=past.since, until=past.until, newest_first=False, several=several)
     else:
         archive = Archive(Places(past.config.data_dir).archive, KEPT)
+        if elsewhere := sum(one.rows for one in past.segments) - sum(one.rows for one in archive.here(past.segments)):
+            found = f"{elsewhere:,} of the events lie in archive folders of other disks"
+            raise StoreError(f"{found}: read them from the search, with --from elasticsearch", retryable=False)
         frames = frames_of(archive, past.segments, past.since, past.until, past.config.batch.rows_max)
     source = ArchiveSource(frames)
     decoder = NdjsonDecoder()

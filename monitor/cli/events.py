@@ -117,7 +117,7 @@ def event_starting(opened: Opened, prefix: str) -> pl.DataFrame | None:
 
     found: dict[str, pl.DataFrame] = {}
     where = pl.col("event.id").str.starts_with(prefix)
-    for frame in opened.archive().scan(opened.store.segments(), where=where, newest_first=True):
+    for frame in opened.archive().scan(opened.archived(), where=where, newest_first=True):
         for row in range(frame.height):
             found.setdefault(frame["event.id"][row], frame[row : row + 1])
         if prefix in found:
@@ -162,7 +162,7 @@ def _frames(
     columns = ["event.id", "_line"] if whole else [*FIELDS, "_time"]
     left = limit
     scan = opened.archive().scan(
-        opened.store.segments(), columns=columns, since=since, until=until, where=where, newest_first=True,
+        opened.archived(), columns=columns, since=since, until=until, where=where, newest_first=True,
         broken=lambda error: say(f"miniwatch: passed over: {error}"),
     )  # fmt: skip
     for frame in scan:

@@ -162,20 +162,30 @@ def _search(opened: Opened, *, running: bool) -> Iterator[Sign]:
     """How far what is searched is behind what is kept, and what would not be taken."""
     if not opened.config.elasticsearch.urls:
         return
-    left = {what: count for what, count in opened.store.unindexed().items() if count}
+    from monitor.stores.indexed import FINDINGS_LEASE
+    from monitor.unattended import UNATTENDED_S, folder_told
+
+    now = now_us()
+    kept = {"events": sum(opened.store.unindexed_events().values()), "findings": opened.store.unindexed_findings()}
+    left = {what: count for what, count in kept.items() if count}
     indexed = opened.store.indexed()
+    running = running or any(one.name == FINDINGS_LEASE and one.until > now for one in opened.store.leases())
     came_further = max((one.time for one in indexed), default=0)
     found = ", ".join(f"{count:,} {what}" for what, count in left.items())
     if not left:
         yield Sign("search", "ok", "all that is kept can be found")
     elif not running:
         yield Sign("search", "warning", f"behind by {found}", "start the daemon: it catches up by itself")
-    elif now_us() - came_further > SEARCH_AGE_S_MAX * MICROSECONDS:
+    elif now - came_further > SEARCH_AGE_S_MAX * MICROSECONDS:
         advice = "look for search_failed in the log; nothing is lost"
-        since = f"no further for {span(came_further, now_us())}" if came_further else "nothing is there yet"
+        since = f"no further for {span(came_further, now)}" if came_further else "nothing is there yet"
         yield Sign("search", "problem" if came_further else "warning", f"behind by {found}, and {since}", advice)
     else:
         yield Sign("search", "ok", f"behind by {found}, and catching up")
+    for one in opened.store.unattended(now) if running else ():
+        if one.since_us > UNATTENDED_S * MICROSECONDS:
+            found = f"nobody indexes {one.events:,} events of the archive folder {folder_told(one)}"
+            yield Sign("search", "warning", found, "start a worker on that machine and folder, with [elasticsearch]")
     if refused := sum(one.set_aside for one in indexed):
         newest = "; ".join(f"{one.what} {one.id}: {one.reason}" for one in opened.store.set_aside(SET_ASIDE_TOLD))
         advice = "they are in the archive and the record; report it"
@@ -231,8 +241,8 @@ def _bytes_of(database: Path) -> int:
 
 
 def _archive(opened: Opened, *, deep: bool) -> Iterator[Sign]:
-    segments = opened.store.segments()
     archive = opened.archive()
+    segments = archive.here(everywhere := opened.store.segments())
     bad = [f"{each}" for each in archive.check(segments)] if deep else []
     for segment in () if deep else segments:
         path = archive.folder / segment.path
@@ -246,7 +256,10 @@ def _archive(opened: Opened, *, deep: bool) -> Iterator[Sign]:
         yield Sign("archive", "problem", f"{len(bad)} of {counted(len(segments), 'file')}: {bad[0]}", advice)
     else:
         rows = sum(segment.rows for segment in segments)
-        yield Sign("archive", "ok", f"{counted(len(segments), 'file')}, {counted(rows, 'event')}, as the manifest says")
+        elsewhere = len(everywhere) - len(segments)
+        more = f"; {counted(elsewhere, 'file')} on other disks" if elsewhere else ""
+        told = f"{counted(len(segments), 'file')}, {counted(rows, 'event')}, as the manifest says{more}"
+        yield Sign("archive", "ok", told)
 
 
 def _accounts(opened: Opened) -> Iterator[Sign]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.door import PeopleHash
     from monitor.listing.named import NotOne
-    from monitor.stores import Standing
+    from monitor.stores import Segment, Standing
     from monitor.stores.archive import Archive
     from monitor.stores.elasticsearch.reading import SearchReader
     from monitor.stores.places import Places
@@ -65,6 +65,17 @@ class Opened:
         from monitor.stores.archive import Archive
 
         return Archive(self.places.archive, KEPT)
+
+    def archived(self) -> list[Segment]:
+        """The archive's files on this disk; that there are others is told."""
+        from monitor.cli.leaving import say
+
+        segments = self.store.segments()
+        here = self.archive().here(segments)
+        if elsewhere := sum(one.rows for one in segments) - sum(one.rows for one in here):
+            more = "; `--from elasticsearch` has all" if self.config.elasticsearch.urls else ""
+            say(f"miniwatch: passed over: {elsewhere:,} events in archive folders of other disks{more}")
+        return here
 
     def search(self) -> SearchReader | None:
         """Where lists are read from; None: from archive and record."""

@@ -63,7 +63,7 @@ def _events(opened: Opened, app: str, needs: frozenset[str]) -> pl.DataFrame:
     frames: list[pl.DataFrame] = []
     left = EVENTS_MAX
     where = pl.col("miniprogram.app_id") == app
-    for frame in opened.archive().scan(opened.store.segments(), where=where, newest_first=True):
+    for frame in opened.archive().scan(opened.archived(), where=where, newest_first=True):
         frames.append(recalled(frame.head(left).reverse(), fields))
         left -= frames[-1].height
         if left <= 0:

@@ -73,6 +73,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     time_max: int
     sha256: str
     stream: str = ""
+    folder: str = ""  # the name of the archive folder that holds it; of files from before folders had names, none
 
 
 TOPIC: Final = "topic"

@@ -21,6 +21,7 @@ from monitor.durable import make_folder, write_file
 from monitor.moments import DAY_US
 from monitor.refusal import refusals_told
 from monitor.stores import Segment, StoreError
+from monitor.stores.folder_name import folder_name, name_there
 from monitor.stores.segment import (
     ROW,
     STORED,
@@ -53,8 +54,11 @@ class Archive:
     What is written, replayed and swept are those of one stream (`of_stream`); what is scanned, of all.
     """
 
-    def __init__(self, folder: Path, more: Sequence[str] = (), stream: str = "", epoch: int = 0) -> None:
+    def __init__(
+        self, folder: Path, more: Sequence[str] = (), stream: str = "", epoch: int = 0, name: str = ""
+    ) -> None:
         self.folder: Final = folder
+        self._name = name
         self.stream: Final = stream
         self.epoch: Final = epoch
         self._more = tuple(more)
@@ -64,7 +68,18 @@ class Archive:
 
     def of_stream(self, stream: str, epoch: int) -> Archive:
         """The same folder, for the turns that are written of a stream under an epoch."""
-        return Archive(self.folder, self._more, stream, epoch)
+        return Archive(self.folder, self._more, stream, epoch, self._name)
+
+    @property
+    def name(self) -> str:
+        """What this folder is called, wherever it is moved; made when first asked for. Raises `StoreError`."""
+        self._name = self._name or folder_name(self.folder)
+        return self._name
+
+    def here(self, segments: Iterable[Segment]) -> list[Segment]:
+        """Those that lie in this folder, as far as anybody knows; the others are on the disks of other machines."""
+        names = {"", self._name or name_there(self.folder)}
+        return [segment for segment in segments if segment.folder in names]
 
     def write(self, turn: int, frame: pl.DataFrame) -> list[Segment]:
         """Write a turn's events, in processing order, to one file for each day of arrival.
@@ -102,7 +117,8 @@ class Archive:
         with refusals_told(self.folder / path):
             self.make_folder(day_text(day))
             write_file(self.folder / path, raw, "segment")
-        return described(frame, path, day_text(day), len(raw), hashlib.sha256(raw).hexdigest(), self.stream)
+        digest = hashlib.sha256(raw).hexdigest()
+        return described(frame, path, day_text(day), len(raw), digest, self.stream, self.name)
 
     def make_folder(self, day: str) -> None:
         """The folder of a day, durably there."""

@@ -26,6 +26,7 @@ from monitor.durable import publish, sync_folder
 from monitor.refusal import refusals_told
 from monitor.snapshots import SnapshotFolder
 from monitor.stores import StoreError
+from monitor.stores.folder_name import NAME_FILE
 from monitor.stores.places import ARCHIVE, DATABASE, KEYS, SNAPSHOTS, Places
 
 FORMAT: Final = 1
@@ -191,6 +192,8 @@ def _stage(places: Places, staging: Path, *, keys: bool) -> int:
                 _link(places.archive / segment, staging / ARCHIVE / segment)
         except _FileGone:
             continue
+        if (name := places.archive / NAME_FILE).is_file():
+            _link(name, staging / ARCHIVE / NAME_FILE)
         _stage_snapshot(places, staging, last_turn)
         if keys:
             for path in sorted(places.keys.glob("*.key")):

@@ -87,7 +87,9 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort(TURN, ROW)
 
 
-def described(frame: pl.DataFrame, path: str, day: str, size: int, sha256: str, stream: str = "") -> Segment:
+def described(
+    frame: pl.DataFrame, path: str, day: str, size: int, sha256: str, stream: str = "", folder: str = ""
+) -> Segment:
     """The manifest's row for a file that holds these rows."""
     first, last = frame.select(pl.col(TURN).min(), pl.col(TURN).max().alias("last")).row(0)
     earliest, latest = frame.select(pl.col(TIME).min(), pl.col(TIME).max().alias("latest")).row(0)
@@ -102,6 +104,7 @@ def described(frame: pl.DataFrame, path: str, day: str, size: int, sha256: str, 
         time_max=latest,
         sha256=sha256,
         stream=stream,
+        folder=folder,
     )
 
 

@@ -8,6 +8,7 @@ from monitor.sealing import Seal
 from monitor.stores import LetterBounds, Turn
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, nothing
+from monitor.stores.folders import Folders
 from monitor.stores.indexed import FollowedBySearch
 from monitor.stores.leases import Leases
 from monitor.stores.list_side import ListSide
@@ -21,7 +22,7 @@ from monitor.stores.topic_side import TopicSide
 
 
 class SqlStore(
-    PipelineSide, ListSide, ReceiverSide, TopicSide, PeopleSide, TakesBack, Leases, Streams, FollowedBySearch
+    PipelineSide, ListSide, ReceiverSide, TopicSide, PeopleSide, TakesBack, Leases, Streams, Folders, FollowedBySearch
 ):
     """A `Record` in a database, for several threads and processes at once.
 

@@ -256,9 +256,12 @@ segments: Final = Table(
     _key("path"),
     *_text("day"),
     *_whole("turn_first", "turn_last", "rows", "bytes", "time_min", "time_max"),
-    *_text("sha256", "stream"),
+    *_text("sha256", "stream", "folder"),
 )
 Index(None, segments.c.day)
+Index(None, segments.c.folder, segments.c.stream, segments.c.turn_last)
+
+folders: Final = Table("folders", metadata, _key("name"), *_text("host", "path"), *_whole("time"))
 
 standings: Final = Table(
     "standings",
@@ -301,6 +304,7 @@ indexed: Final = Table(
     metadata,
     _key("what"),
     _key("stream"),
+    _key("folder"),
     *_whole("place"),
     *_text("since"),
     *_whole("sent_until", "set_aside", "time"),

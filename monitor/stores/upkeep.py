@@ -69,12 +69,12 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compact(archive: Archive, manifest: Manifest, day: str, turn_max: int) -> list[Segment]:
-    """Join a day's small files up to a turn, neighbours to one until it has `JOINED_ROWS`; gives the new files.
+    """Join a day's small files of this folder up to a turn, neighbours to one until it has `JOINED_ROWS`; gives the new files.
 
     Streams: no more than a group of rows of each file is in memory. Raises `SegmentBroken` when one of them is, and
     `StoreError` when the disk or the record refuses; the old files then stay as they were.
     """
-    own = (segment for segment in manifest.segments(day) if segment.stream == archive.stream)
+    own = (segment for segment in archive.here(manifest.segments(day)) if segment.stream == archive.stream)
     old = [segment for segment in own if segment.turn_last <= turn_max]
     return [_joined(archive, manifest, day, run) for run in _runs(old)]
 
@@ -116,6 +116,7 @@ def _joined(archive: Archive, manifest: Manifest, day: str, old: Sequence[Segmen
             time_max=times[1],
             sha256=digest,
             stream=archive.stream,
+            folder=archive.name,
         )
         publish(part, archive.folder / path, "segment")
     manifest.replace_segments(old, [new])

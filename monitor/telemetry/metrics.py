@@ -193,9 +193,17 @@ SEARCH_FAILURES: Final = _counter(
 SEARCH_UP: Final = _gauge(
     "search_up", "1 while the search takes what it is given; 0 before, and where there is none.", ""
 )
-SEARCH_LAG: Final = _gauge("search_lag", "What is kept and not searchable yet.", "documents", {**_WHAT})
+SEARCH_LAG: Final = _gauge(
+    "search_lag",
+    "What is kept, is this process's to bring to the search, and is not there yet.",
+    "documents",
+    {**_WHAT},
+)
 SEARCH_LAG_SECONDS: Final = _gauge(
     "search_lag_seconds", "For how long there has been something that is not searchable.", "seconds", {**_WHAT}
+)
+SEARCH_UNATTENDED: Final = _gauge(
+    "search_unattended", "Events in archive folders that no process brings to the search.", "events"
 )
 LIBRARY_WARNINGS: Final = _counter("library_warnings", "Warnings of libraries.", "warnings")
 LINES_SUPPRESSED: Final = _counter(

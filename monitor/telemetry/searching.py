@@ -41,6 +41,27 @@ class SearchLag(Happening, frozen=True, kw_only=True):
         meter.set(metrics.SEARCH_LAG_SECONDS, self.seconds, what=self.what)
 
 
+class SearchUnattendedLag(Happening, frozen=True, kw_only=True):
+    """How many events lie in archive folders that no process brings to the search at present."""
+
+    level: ClassVar[Level] = "debug"
+    documents: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.SEARCH_UNATTENDED, self.documents)
+
+
+class SearchUnattended(Happening, frozen=True, kw_only=True):
+    """Events of an archive folder have had nobody for minutes who brings them to the search: the machine that has it runs no worker."""
+
+    level: ClassVar[Level] = "warning"
+    folder: str
+    documents: int
+
+    def count(self, meter: Meter) -> None:
+        """The lag is told on, for as long as it is there."""
+
+
 class SearchFailed(Happening, frozen=True, kw_only=True):
     """The search did not take what it was given; nothing is lost, and it is tried again after a rest."""
 

@@ -105,3 +105,48 @@ def all_taken(asked: Asked) -> Says:
     """The answer to a bulk of which every document was new."""
     items = [{name: {"status": 201} for name in about} for about, _ in documents_in(asked)]
     return Says(body={"errors": False, "items": items})
+
+
+class KeepingNode:
+    """Answers as a sound cluster of one node does, and keeps the documents that it is given, by stream and id."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, dict[str, bytes]] = {}
+        self.templates: dict[str, Any] = {}
+        self.created = 0
+
+    def __call__(self, asked: Asked) -> Says:
+        place = asked.path.partition("?")[0]
+        if asked.path == "/":
+            return Says(body={"version": {"number": "9.5.3"}, "cluster_uuid": "u"})
+        if place.startswith(("/_component_template", "/_index_template", "/_ilm")):
+            return self._template(asked, place)
+        if place.startswith("/_data_stream/"):
+            name = place.rpartition("/")[2]
+            there = {"data_streams": [{"indices": [{"index_name": f".ds-{name}-1"}]}]}
+            return Says(body=there) if name in self.documents else Says(404, {})
+        if place.endswith("/_bulk"):
+            return self._bulk(asked, place.split("/")[1])
+        if place.endswith("/_search"):
+            return Says(body={"hits": {"hits": []}, "aggregations": {"turn": {"value": None}}})
+        return Says(body={})
+
+    def _template(self, asked: Asked, place: str) -> Says:
+        kind, name = place.split("/")[1], place.rpartition("/")[2]
+        if asked.method == "PUT":
+            self.templates[place] = msgspec.json.decode(asked.body)
+            return Says(body={"acknowledged": True})
+        if place not in self.templates:
+            return Says(404, {})
+        one = {"name": name, kind.lstrip("_"): self.templates[place]}
+        return Says(body={f"{kind.lstrip('_')}s": [one]})
+
+    def _bulk(self, asked: Asked, stream: str) -> Says:
+        kept, items = self.documents.setdefault(stream, {}), []
+        for about, body in documents_in(asked):
+            ((kind, what),) = about.items()
+            is_there = kind == "create" and what["_id"] in kept
+            self.created += not is_there
+            kept.setdefault(what["_id"], body)
+            items.append({kind: {"status": 409, "error": {"type": "conflict"}} if is_there else {"status": 201}})
+        return Says(body={"errors": any("error" in fate for one in items for fate in one.values()), "items": items})

@@ -232,7 +232,7 @@ def outcome(data_dir: Path, config: Config | None = None) -> Outcome:
         progress = list(store.progress().values())
         segments = store.segments()
         frames = kept.archive.scan(segments, columns=["event.id", LINE])
-        files = {path.relative_to(kept.archive.folder).as_posix() for path in kept.archive.folder.rglob("*.*")}
+        files = {path.relative_to(kept.archive.folder).as_posix() for path in kept.archive.folder.glob("*/*.*")}
         names = ("received", "processed", "dead_lettered", "late", "duplicate", "future")
         return Outcome(
             findings=findings,

@@ -283,6 +283,8 @@ def test_a_record_that_knows_less_than_the_search_doubles_nothing(elasticsearch,
         msgspec.structs.replace(follower.reached(), place=0, since="", sent_until=0)
     )  # an older backup
     indexer = Indexer(kept, keys, Telemetry(stream=io.StringIO()), now_us, settle_s=0.0)
+    for claim in indexer.claims.values():
+        claim.look()
     while indexer.work():
         pass
     indexer.stop()
@@ -367,10 +369,10 @@ def test_a_daemon_that_outlives_the_node_catches_up_alone(fresh_elasticsearch, k
         indexer.start()
         _commit(kept, 3, 300, findings=[stored_finding()])
         until(lambda: indexer._failures > 1)
-        assert "cannot be reached" in indexer.health().word()
+        assert "cannot be reached" in indexer.health().words()[0]
         fresh_elasticsearch.start()
         until(lambda: indexer._ready and not indexer._left(), 60)
-        assert indexer.health().word() is None
+        assert indexer.health().words() == ()
     finally:
         indexer.stop()
     assert "search_failed" in log.getvalue()

@@ -13,7 +13,7 @@ import polars as pl
 from msgspec import structs
 
 from detectors.event import LINE
-from monitor.stores import Segment
+from monitor.stores import Fence, Segment
 from monitor.stores.archive import Archive
 from monitor.stores.elasticsearch import EVENTS, SearchError
 from monitor.stores.elasticsearch.bulk import Sending
@@ -41,9 +41,9 @@ SETTLE_S: Final = 60.0
 class Followed(Protocol):
     """The part of the record that is followed, and told how far that has come."""
 
-    def segments_after(self, turn: int, stream: str) -> Sequence[Segment]: ...
+    def segments_after(self, turn: int, stream: str, folder: str) -> Sequence[Segment]: ...
     def indexed(self) -> Sequence[Indexed]: ...
-    def put_indexed(self, indexed: Indexed, set_aside: Sequence[SetAside] = ()) -> None: ...
+    def put_indexed(self, indexed: Indexed, set_aside: Sequence[SetAside] = (), fence: Fence | None = None) -> None: ...
 
 
 @dataclass(slots=True)
@@ -86,7 +86,9 @@ class Step:
 
 @dataclass(slots=True)
 class EventFollower:
-    """Writes events behind what is indexed. Used by one thread; whatever is raised, the next step goes on from there."""
+    """Writes events of one stream in one archive folder behind what is indexed. Used by one thread; whatever is raised, the next step goes
+    on from there. With a `fence`, nothing is noted once another does this.
+    """
 
     store: Followed
     archive: Archive
@@ -97,6 +99,7 @@ class EventFollower:
     pause: Callable[[float], object]
     broken: Callable[[SegmentBroken], None]
     settle_s: float = SETTLE_S
+    fence: Fence | None = None
     _at: Indexed | None = None
     _suspect_until: int = 0
     _window: Window | None = None
@@ -119,12 +122,16 @@ class EventFollower:
         """Make no further windows."""
         self._maker.shutdown(wait=False, cancel_futures=True)
 
+    def is_behind(self, turn: int) -> bool:
+        """Whether there is anything to do, where the stream has come to this turn in the folder."""
+        return self._window is not None or self._coming is not None or self.reached().place < turn
+
     def reached(self) -> Indexed:
         """How far it has come."""
         if self._at is None:
-            known = {(one.what, one.stream): one for one in self.store.indexed()}
-            turns = self.documents.turns
-            self._at = known.get((EVENTS, turns), Indexed(what=EVENTS, stream=turns))
+            known = {(one.what, one.stream, one.folder): one for one in self.store.indexed()}
+            turns, folder = self.documents.turns, self.archive.name
+            self._at = known.get((EVENTS, turns, folder), Indexed(what=EVENTS, stream=turns, folder=folder))
             self._suspect_until = self._at.sent_until
         return self._at
 
@@ -213,10 +220,9 @@ class EventFollower:
             return found
 
     def _segments(self, place: int) -> list[Segment]:
-        """Files to be read. Those of a partition that another machine has worked on lie there, and are its to index."""
-        turns = self.documents.turns
-        found = [one for one in self.store.segments_after(place, turns) if one.path not in self._left_out]
-        return [one for one in found if not turns or (self.archive.folder / one.path).exists()]
+        """Files to be read."""
+        found = self.store.segments_after(place, self.documents.turns, self.archive.name)
+        return [one for one in found if one.path not in self._left_out]
 
     def _begin(self, window: Window) -> None:
         """Note what may be sent from now on, before it is."""
@@ -274,5 +280,5 @@ class EventFollower:
         return Step(window.frame.height, len(window.plain_rows), len(refused), doubles)
 
     def _note(self, noted: Indexed, aside: Sequence[SetAside] = ()) -> None:
-        self.store.put_indexed(noted, aside)
+        self.store.put_indexed(noted, aside, self.fence)
         self._at = noted

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from msgspec import structs
 
+from monitor.stores import Fence
 from monitor.stores.elasticsearch import FINDINGS, SearchError
 from monitor.stores.elasticsearch.bulk import FILTER, Fate, fates, verdict
 from monitor.stores.elasticsearch.connection import Connection
@@ -27,7 +28,7 @@ class FindingsFollowed(Protocol):
     def finding_changes(self, after: int, limit: int) -> Sequence[ChangedFinding]: ...
     def last_finding_change(self) -> int: ...
     def indexed(self) -> Sequence[Indexed]: ...
-    def put_indexed(self, indexed: Indexed, set_aside: Sequence[SetAside] = ()) -> None: ...
+    def put_indexed(self, indexed: Indexed, set_aside: Sequence[SetAside] = (), fence: Fence | None = None) -> None: ...
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class FindingFollower:
     connection: Connection
     documents: Documents
     clock: Callable[[], int]
+    fence: Fence | None = None  # nothing is noted once another does this
     _at: Indexed | None = None
 
     @property
@@ -67,7 +69,7 @@ class FindingFollower:
         now = self.clock()
         place = changes[-1].changed
         noted = structs.replace(at, place=place, sent_until=place, set_aside=at.set_aside + len(aside), time=now)
-        self.store.put_indexed(noted, [structs.replace(one, time=now) for one in aside])
+        self.store.put_indexed(noted, [structs.replace(one, time=now) for one in aside], self.fence)
         self._at = noted
         return Step(len(changes), set_aside=len(aside))
 

@@ -193,6 +193,7 @@ NOTHING: dict[str, str] = {
     "note_anchor": "an anchor is of the audit: an entry would call for the next anchor",
     "catch_up": "an enforcer is told of what has its entry already; the receipts are kept",
     "put_indexed": "how far the search has come; what is in it has its entries",
+    "put_folder": "where files lie; what is in them has its entries",
     "note_rules": "since when rules are in force, for a guard; that they are is in the entry of the turn",
     **dict.fromkeys(("take", "seize", "renew", "give_up"), "which process works on what; what it writes has entries"),
     **dict.fromkeys(("read_out", "add_snapshot"), "how far a partition has been read, and where its memory lies"),

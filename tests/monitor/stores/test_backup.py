@@ -57,6 +57,7 @@ def test_a_restored_backup_is_the_same_installation(places, tmp_path):
     assert (restored.entry.action, restored.entry.time) == ("backup.restore", 9)
     assert verify(after.audit_entries()).breach is None
     assert {**store_state(after), "audit": entries} == store_state(before)
+    assert Archive(again.archive).name == Archive(places.archive).name
     assert list(Archive(again.archive).check(after.segments())) == []
     assert SnapshotFolder(again.snapshots).load()[0].turn == 3, "a snapshot ahead of the database is left out"
     assert {oct(path.stat().st_mode & 0o777) for path in again.root.rglob("*") if path.is_file()} == {"0o600"}

@@ -11,6 +11,7 @@ from monitor.audit import verify
 from monitor.moments import DAY_US
 from monitor.stores import StoreError, Turn, upkeep
 from monitor.stores.archive import Archive
+from monitor.stores.folder_name import NAME_FILE
 from monitor.stores.segment import TURN, SegmentBroken, SegmentFile
 from monitor.testing import scratch_store
 
@@ -161,7 +162,7 @@ def test_retention_deletes_whole_days_and_says_so_in_the_audit(archive):
     deleted = upkeep.retain(archive, store, days=180, now=day_181)
     assert (deleted.days, deleted.events) == (("2026-01-01", "2026-01-02"), 26)
     assert {segment.day for segment in store.segments()} == {"2026-01-03"}
-    assert [path.name for path in archive.folder.iterdir()] == ["2026-01-03"]
+    assert sorted(path.name for path in archive.folder.iterdir()) == ["2026-01-03", NAME_FILE]
     (link,) = store.audit_entries()
     assert (link.entry.action, link.entry.subject) == ("archive.delete", "2026-01-01 to 2026-01-02")
     assert link.entry.before == "26 events in 4 files"
