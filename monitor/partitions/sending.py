@@ -80,7 +80,7 @@ def rows_of(hits: Hits) -> pl.DataFrame:
         return SENT.to_frame()
     try:
         frame = pl.read_ipc(io.BytesIO(hits.rows))
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise ValueError(f"its hits cannot be read ({error})") from error
     if frame.schema != SENT:
         raise ValueError(f"its hits have the columns {', '.join(frame.columns)}")

@@ -23,6 +23,8 @@ class Database(ABC):
 
     engine: Engine
     listeners: list[Callable[[], None]]
+    may_write: Callable[[Connection], None] = staticmethod(lambda _connection: None)
+    """Asked at the beginning of every transaction to write in; raises `StoreError` where we may not, or not any more."""
 
     @abstractmethod
     def reading(self, seconds_max: float | None = None) -> AbstractContextManager[Connection]:
@@ -38,6 +40,7 @@ class Database(ABC):
         """
         with self.told():
             with self.begun(line, heard=heard) as connection:
+                self.may_write(connection)
                 yield connection
                 boundary(f"commit:{kind}")
             boundary(f"commit:{kind}:done")

@@ -33,6 +33,16 @@ def upgrade(database: Database) -> None:
             _migrate(connection, found)
 
 
+_FOUND: Final = text("SELECT version_num FROM alembic_version")
+
+
+def refuse_newer(connection: Connection) -> None:
+    """Raise `StoreError` (not retryable) where a newer Miniwatch has changed the schema since: what we write would be a part of what it wants."""
+    found = connection.execute(_FOUND).scalar()
+    if found is not None and found > LATEST:
+        raise _newer(found)
+
+
 def revision_of(database: Database) -> str | None:
     """The schema's version, None where there are no tables yet; raises `StoreError` where `upgrade` would refuse."""
     with database.reading() as connection:
@@ -61,7 +71,7 @@ def _revision(connection: Connection) -> str | None:
             f"this database belongs to another program: it has the tables {', '.join(sorted(names)[:5])} and no version of ours",
             retryable=False,
         )
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.execute(_FOUND).scalar()
 
 
 def _migrate(connection: Connection, found: str | None) -> None:

@@ -15,7 +15,7 @@ from monitor.stores.list_side import ListSide
 from monitor.stores.people_side import PeopleSide
 from monitor.stores.pipeline_side import PipelineSide
 from monitor.stores.receiver_side import ReceiverSide
-from monitor.stores.schema import upgrade
+from monitor.stores.schema import refuse_newer, upgrade
 from monitor.stores.streams import Streams
 from monitor.stores.taking_back import TakesBack
 from monitor.stores.topic_side import TopicSide
@@ -52,6 +52,7 @@ class SqlStore(
         except BaseException:
             self.close()
             raise
+        database.may_write = refuse_newer
 
     def close(self) -> None:
         self._database.close()

@@ -14,6 +14,7 @@ from monitor.sealing import Seal
 from monitor.stores import StoreError, schema
 from monitor.stores.sqlite import sqlite_store
 from monitor.stores.tables import metadata
+from monitor.testing.stores import whole_turn
 
 
 @pytest.fixture
@@ -44,6 +45,19 @@ def test_a_newer_schema_is_refused_and_left_alone(path):
     with pytest.raises(StoreError, match="schema 9999, made by a newer Miniwatch"):
         sqlite_store(path, seal=Seal(bytes(32)))
     assert path.read_bytes() == before
+
+
+def test_nothing_is_written_to_a_schema_that_a_newer_version_has_made_meanwhile(path):
+    store = sqlite_store(path, seal=Seal(bytes(32)))
+    store.commit(whole_turn(1))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for write in (lambda: store.commit(whole_turn(2)), lambda: store.take("respond", "ann", 0, 5)):
+        with pytest.raises(StoreError, match="schema 9999, made by a newer Miniwatch") as refusal:
+            write()
+        assert not refusal.value.retryable
+    assert (store.last_turn(), store.leases()) == (1, [])
+    store.close()
 
 
 def test_a_migration_that_fails_half_way_leaves_no_table(tmp_path, monkeypatch):
