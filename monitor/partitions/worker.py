@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from monitor.partitions.pipeline import LogSilent, PartitionPipeline
 from monitor.sources import Source
-from monitor.sources.kafka import Changes
+from monitor.sources.kafka import Changes, NotOurs
 from monitor.stores import Fenced, StoreError
 from monitor.stores.record import Record
 from monitor.telemetry import Telemetry, upkeep
@@ -105,6 +105,8 @@ class Worker:
         try:
             stream = self._open(partition, self._partitions.source(partition))
             stream.recover()
+        except NotOurs:
+            return  # taken away before it was begun: the group says so when it is asked next
         except (LogSilent, StoreError) as error:
             if isinstance(error, StoreError) and not error.retryable and not isinstance(error, Fenced):
                 raise

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from monitor.sources import LINES_MAX, RawBatch, Source
-from monitor.sources.kafka import Changes
+from monitor.sources.kafka import Changes, NotOurs
 from monitor.sources.messages import Messages
 from monitor.testing.sources import MemorySource
 
@@ -54,6 +54,7 @@ class MemoryGroup:
     def __init__(self, log: MemoryLog | MemoryHits) -> None:
         self.trouble: str | None = None
         self.released: set[str] = set()
+        self.gone: set[str] = set()  # taken away, and the worker has not heard of it
         self.committed: dict[str, int] = {}
         self._log = log
         self._waiting = Changes()
@@ -76,7 +77,9 @@ class MemoryGroup:
         return found
 
     def source(self, partition: str) -> Source:
-        """A partition's."""
+        """A partition's; raises `NotOurs` for one that is gone."""
+        if partition in self.gone:
+            raise NotOurs(partition)
         return self._log.source(partition)
 
     def release(self, partitions: Sequence[str]) -> None:

@@ -39,6 +39,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+class NotOurs(Exception):
+    """A partition has been taken away that was ours a moment ago."""
+
+
 class Changes(NamedTuple):
     """What has changed since the last call of `Group.poll`, as names of partitions (``kafka:TOPIC/N``)."""
 

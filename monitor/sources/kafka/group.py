@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from monitor.sources.kafka import Changes
+from monitor.sources.kafka import Changes, NotOurs
 from monitor.sources.kafka.client import Client, Topic, Trouble
 from monitor.sources.kafka.partition import Partition, PartitionSource
 from monitor.sources.kafka.settings import Address, KafkaSettings
@@ -96,9 +96,12 @@ class Group:
         return Changes(*(tuple(self.name(number) for number in sorted(each)) for each in found))
 
     def source(self, partition: str, closed: Callable[[], None] = lambda: None) -> PartitionSource:
-        """The source of a partition that is ours. `closed` is called when it is closed."""
+        """The source of a partition that is ours; raises `NotOurs`. `closed` is called when it is closed."""
         with self._changed:
-            return PartitionSource(self._partitions[self._number(partition)], self, closed)
+            found = self._partitions.get(self._number(partition))
+            if found is None:
+                raise NotOurs(partition)
+            return PartitionSource(found, self, closed)
 
     def release(self, partitions: Collection[str]) -> None:
         """Revoked partitions are finished with: another may have them."""

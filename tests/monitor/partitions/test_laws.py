@@ -111,3 +111,17 @@ def test_who_takes_over_remembers_what_was_remembered_ticks_included(tmp_path, l
                 assert remembered.sort(remembered.columns).equals(
                     theirs.snapshot()[frame].sort(remembered.columns), null_equal=True
                 ), frame
+
+
+def test_a_partition_that_is_taken_away_before_it_is_begun_harms_nobody(tmp_path, lines, lineup):
+    site = Site(tmp_path, log_of(lines[:500], 2), lineup)
+    worker, group = site.worker("a")
+    group.gone.add("kafka:calls/0")
+    group.assign(*site.log.partitions)
+    worker.look()
+    assert list(worker.streams) == ["kafka:calls/1"]
+    group.lose("kafka:calls/0")
+    worker.look()
+    group.gone.clear()
+    worker.look()
+    assert list(worker.streams) == ["kafka:calls/1"], "it is another's"
