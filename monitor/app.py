@@ -40,7 +40,8 @@ from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
 from monitor.packs.shelf import Shelf
-from monitor.partitions.answering import AnsweringPipeline, Told
+from monitor.partitions.answering import AnsweringPipeline
+from monitor.partitions.around import Around
 from monitor.pipeline import Pipeline
 from monitor.playbook_files import LoadedPlaybooks, files_of
 from monitor.process import Role, holder_name
@@ -244,10 +245,9 @@ def open_daemon(
             intakes = intakes_of(config, kept.people(config), sources, telemetry, spool, until_end=until_end)
             pipeline = Pipeline(intakes=intakes, around=around, **parts)
         else:
-            told = Told(around.activity, around.neighbours, around.condition)
             pipeline = AnsweringPipeline(
                 intakes=(),
-                around=told,
+                around=Around(around.activity, around.neighbours, around.condition, around.lateness),
                 record=kept.store,
                 holder=holder_name(),
                 wait_s_max=config.respond.wait_s_max,

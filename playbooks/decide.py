@@ -249,7 +249,7 @@ class Weighing:
             spent=self.history.spent,
             enforced=self.history.enforced(case.finding.entity, case.finding.owner, case.finding.time),
             active=self.known.active.get(case.finding.id, Active()),
-            behind=self.known.behind.get(case.finding.entity, Behind()),
+            behind=self.known.behind.get(case.finding.id, Behind()),
         )
         objected = self._objection(proposed, proposal)
         if objected is not None:

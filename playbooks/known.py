@@ -26,7 +26,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     `decisions` are each entity's, newest first; `owners` those about any app of a developer, by the developer's id,
     newest first; `recent` all those of the last hour, of whatever entity, for the budget. Entities that no
-    finding names may be left out. `active` is who was about, by the finding's id; `behind` who stands behind an address.
+    finding names may be left out. `active` is who was about, and `behind` who stood behind an address, each by the finding's id.
     `shadowed` are rules that were moved to shadow, and why.
     """
 
@@ -36,7 +36,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     owners: Mapping[str, Sequence[Decision]] = msgspec.field(default_factory=dict)
     recent: Sequence[Decision] = ()
     active: Mapping[str, Active] = msgspec.field(default_factory=dict)
-    behind: Mapping[Entity, Behind] = msgspec.field(default_factory=dict)
+    behind: Mapping[str, Behind] = msgspec.field(default_factory=dict)
     shadowed: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 

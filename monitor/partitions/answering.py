@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import numpy as np
 
-from detectors.finding import Entity, Finding
+from detectors.event import END_OF_TIME
 from monitor.intake.timeline import BEGINNING
+from monitor.partitions.around import Around
 from monitor.partitions.leaving import Left, left_in
-from monitor.partitions.order import Order
+from monitor.partitions.order import Order, horizon_of
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History
 from monitor.stores import Fence, Fenced, Mark, StoreError, StreamState, Turn
 from monitor.stores.record import Record
-from monitor.surroundings import Surroundings
+from monitor.surroundings.news import moment_of
 from monitor.telemetry import happenings, upkeep
-from playbooks.surroundings import Active, Behind
 
 LEASE: Final = "respond"
 LEASE_S: Final = 15.0
@@ -39,43 +42,6 @@ ROWS_MAX: Final = 200
 """Turns of each stream that are read at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told(Surroundings):
-    """Surroundings as the streams have told them with what they left: apps of all together, since each app is in one partition;
-    of people, who may be in many, those of the stream that saw most.
-
-    Behind an address every partition sees those who use its own apps. Only partitions that accuse it tell of them, so as many are taken to
-    stand behind it in each of the others: rather too many than somebody harmed for what a neighbour did.
-    """
-
-    by_stream: dict[str, Active] = field(default_factory=dict)
-    accused: dict[Entity, Behind] = field(default_factory=dict)
-
-    def know(self, streams: Iterable[str]) -> None:
-        """These are there, whether or not they have found anything."""
-        for stream in streams:
-            self.by_stream.setdefault(stream, Active())
-
-    def hear(self, stream: str, left: Sequence[Left]) -> None:
-        """Take note of what a turn has told."""
-        for one in left:
-            self.by_stream[stream] = one.active
-            if one.behind is not None:
-                before = self.accused.get(one.finding.entity, Behind())
-                people, apps = max(before.people, one.behind.people), max(before.apps, one.behind.apps)
-                self.accused[one.finding.entity] = Behind(people=people, apps=apps)
-
-    def active(self, findings: Sequence[Finding]) -> dict[str, Active]:
-        apps = sum(active.apps for active in self.by_stream.values())
-        people = max((active.people for active in self.by_stream.values()), default=0)
-        return {finding.id: Active(apps=apps, people=people) for finding in findings}
-
-    def behind(self, findings: Sequence[Finding]) -> dict[Entity, Behind]:
-        streams = max(len(self.by_stream), 1)
-        told = {one.entity: self.accused.pop(one.entity) for one in findings if one.entity in self.accused}
-        return {entity: Behind(people=one.people * streams, apps=one.apps * streams) for entity, one in told.items()}
-
-
 @dataclass(slots=True)
 class AnsweringPipeline(Pipeline):
     """A pipeline without intakes, whose turns answer what was left. `holder` is this process's name in the lease."""
@@ -87,6 +53,9 @@ class AnsweringPipeline(Pipeline):
     fence: Fence | None = None
     woken: threading.Event = field(default_factory=threading.Event)
     _order: Order = field(init=False)
+    _unread: dict[str, int] = field(
+        default_factory=dict
+    )  # streams of which the record has more, and how far they are without it
     _renewed_at: float = 0.0
     _letters: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -120,6 +89,8 @@ class AnsweringPipeline(Pipeline):
     def finish(self) -> None:
         """Let another take over at once."""
         if self.fence is not None:
+            with suppress(StoreError):  # whoever comes next reads a little more again
+                self._gathered.keep(self._opened(), self.fence, self.clock(), at_once=True)
             self._opened().give_up(self.fence)
             self.fence = None
 
@@ -157,6 +128,8 @@ class AnsweringPipeline(Pipeline):
         """Take over: what was left is read anew, and what is in force is as the record says."""
         self.turn_number = self.store.last_turn()
         self._order = Order(round(self.wait_s_max * 1_000_000))
+        self._unread.clear()
+        self._gathered.take_over(self._opened())
         self._controls.begin(self.store, History(self.store, self.lineup, self._lost))
         self.telemetry.emit(upkeep.LeadTaken(holder=self.holder, turn=self.turn_number))
 
@@ -172,29 +145,44 @@ class AnsweringPipeline(Pipeline):
         with self._timed("read"):
             streams = self.retried(record.streams)
             self._gather(streams)
-        left, done = self._order.ready(streams, self.clock(), ANSWERED_MAX)
-        if not left:
-            return False
-        self._commit_answers(left, done, min(one.reached for one in streams))
-        return True
+        horizon = horizon_of(self._as_read(one) for one in streams)
+        lateness = self.settings.bounds.lateness
+        self._gathered.all_have_told(moment_of(horizon - lateness))
+        left, done = self._order.ready(horizon, self.clock(), ANSWERED_MAX)
+        if left:
+            self._commit_answers(left, done, min(one.reached for one in streams))
+        self._gathered.settle(moment_of(self._order.bound(horizon) - lateness))
+        self.retried(lambda: self._gathered.keep(record, self.fence, self.clock()))
+        return bool(left or self._unread)
 
     def _gather(self, streams: Sequence[StreamState]) -> None:
+        """Read what was left and told since."""
+        record, now = self._opened(), self.clock()
         if self._order.is_full:
             return
-        record, now = self._opened(), self.clock()
-        self._told.know(one.name for one in streams)
+        told = self.retried(lambda: self._gathered.gather(record, streams))
         rows = self.retried(lambda: record.detected(self._order.loaded, ROWS_MAX))
+        turns = Counter(row.stream for row in rows)
+        unread: dict[str, int] = {}
         for row in rows:
             left = left_in(row.body)
             self._order.add(row, left, now)
-            self._told.hear(row.stream, left)
+            if turns[row.stream] == ROWS_MAX:  # there may be more of it, none of which comes before this
+                unread[row.stream] = max((one.order for one in left), default=BEGINNING)
+        self._unread = {name: min(each.get(name, END_OF_TIME) for each in (told, unread)) for name in {*told, *unread}}
         if rows:
             self._around.condition.arrived(np.array([one.reached for one in streams], np.int64))
             self._count_letters()
 
+    def _as_read(self, stream: StreamState) -> StreamState:
+        """How far a stream is as far as it has been read: it may have left more by now than is read at once."""
+        if stream.name not in self._unread:
+            return stream
+        return msgspec.structs.replace(stream, reached=min(stream.reached, self._unread[stream.name]), read_out=0)
+
     @property
-    def _told(self) -> Told:
-        assert isinstance(self._around, Told)  # noqa: S101 - who makes one gives it
+    def _gathered(self) -> Around:
+        assert isinstance(self._around, Around)  # noqa: S101 - who makes one gives it
         return self._around
 
     def _count_letters(self) -> None:
@@ -220,7 +208,8 @@ class AnsweringPipeline(Pipeline):
             answered=done,
             audit=tuple(self.suspensions.audit),
         )
-        turn = self._committer.commit(turn, fresh, {})
+        self._gathered.answering(left)
+        turn = self._committer.commit(turn, fresh, {one.finding.id: one.order for one in reversed(left)})
         self._around.condition.committed()
         self.suspensions.audit.clear()
         self.turn_number, self.watermark = turn.number, max(self.watermark, reached)

@@ -13,8 +13,10 @@ import msgspec
 import polars as pl
 
 from detectors.finding import Finding, Sighting
+from monitor.intake.timeline import BEGINNING
 from monitor.stores import Fence, Store, Turn
-from monitor.surroundings import SHARED, Surroundings
+from monitor.surroundings import SHARED
+from monitor.surroundings.telling import Telling
 from playbooks.surroundings import Active, Behind
 
 LEFT_BYTES_MAX: Final = 64 << 20
@@ -27,12 +29,16 @@ whoever answers knows it.
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding that waits to be answered: its place in the order, and who was about when it was made."""
+    """A finding that waits to be answered: its place in the order, and who was about when it was made, as far as its stream alone knew.
+
+    Where the stream `tells` who comes by, whoever answers knows that better from all of them.
+    """
 
     order: int
     finding: Finding
     active: Active
     behind: Behind | None = None
+    tells: bool = False
 
     @property
     def key(self) -> tuple[int, str]:
@@ -49,16 +55,26 @@ def left_in(body: bytes) -> Sequence[Left]:
 
 
 class TurnLeaver:
-    """Stands where `TurnCommitter` does, for a stream whose findings others answer. `fence` is the stream's."""
+    """Stands where `TurnCommitter` does, for a stream whose findings others answer. `fence` is the stream's.
+
+    `is_read_out` says whether nothing more is there to be read: then nothing is left untold.
+    """
 
     def __init__(
-        self, store: Store, stream: str, fence: Fence, retried: Callable[[Callable[[], Any]], Any], around: Surroundings
+        self,
+        store: Store,
+        stream: str,
+        fence: Fence,
+        retried: Callable[[Callable[[], Any]], Any],
+        around: Telling,
+        is_read_out: Callable[[], bool],
     ) -> None:
         self._store = store
         self._stream = stream
         self._fence = fence
         self._retried = retried
         self._around = around
+        self._is_read_out = is_read_out
         self._known: dict[str, None] = {}
 
     def told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]:
@@ -82,16 +98,21 @@ class TurnLeaver:
         return fresh
 
     def commit(self, turn: Turn, fresh: Sequence[Finding], orders: Mapping[str, int]) -> Turn:
-        """Commit the turn with what it leaves; `orders` are places by the finding's id."""
+        """Commit the turn with what it leaves and tells; `orders` are places by the finding's id."""
         left = tuple(self._left(finding, orders[finding.id]) for finding in fresh)
         body = _encoder.encode(left) if left else b""
-        whole = msgspec.structs.replace(turn, stream=self._stream, fence=self._fence, detected=body)
+        watermark = turn.mark.watermark if turn.mark is not None else BEGINNING
+        news = self._around.news(watermark, all_of_it=self._is_read_out())
+        whole = msgspec.structs.replace(turn, stream=self._stream, fence=self._fence, detected=body, told=news)
         self._retried(lambda: self._store.commit(whole))
+        if news:
+            self._around.was_told()
         return whole
 
     def _left(self, finding: Finding, order: int) -> Left:
         shared = self._around.neighbours.behind(finding.entity) if finding.entity.scope in SHARED else None
-        return Left(order=order, finding=finding, active=self._around.activity.at(finding.time), behind=shared)
+        active = self._around.activity.at(finding.time)
+        return Left(order=order, finding=finding, active=active, behind=shared, tells=True)
 
     def snapshot(self) -> dict[str, pl.DataFrame]:
         return {"left": pl.DataFrame({"finding": list(self._known)}, schema={"finding": pl.String()})}

@@ -20,6 +20,7 @@ from monitor.settings import settings_of
 from monitor.sources import Source
 from monitor.stores import Progress
 from monitor.surroundings import surroundings_of
+from monitor.surroundings.telling import telling
 from monitor.telemetry import Telemetry
 from playbooks.policy import Policy
 
@@ -96,7 +97,7 @@ class Opener:
             "clock": self.clock,
             "settings": settings,
             "stopping": self.stopping,
-            "around": surroundings_of(settings, self.clock, store.last_time()),
+            "around": telling(surroundings_of(settings, self.clock, store.last_time())),
             "stream": name,
             "fence": fence,
             "letter_bytes_max": config.dead_letters.bytes_max,

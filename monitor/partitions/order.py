@@ -8,7 +8,7 @@ given out of order then is counted.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from monitor.partitions.leaving import Left
@@ -19,6 +19,11 @@ CLOCKS_US: Final = 50_000
 
 PENDING_MAX: Final = 500_000
 """Findings that wait in memory; more are left in the record until these are answered."""
+
+
+def horizon_of(streams: Iterable[StreamState]) -> int:
+    """Before this no stream can say anything more."""
+    return min((max(one.reached, one.read_out - CLOCKS_US) for one in streams), default=0)
 
 
 class Order:
@@ -49,9 +54,12 @@ class Order:
         if count:
             self._open[row.stream, row.turn] = count
 
-    def ready(self, streams: Sequence[StreamState], now: int, limit: int) -> tuple[list[Left], list[tuple[str, int]]]:
-        """The next findings in the order, at most so many, and the turns that have none left after these."""
-        horizon = min((max(one.reached, one.read_out - CLOCKS_US) for one in streams), default=0)
+    def bound(self, horizon: int) -> int:
+        """Nothing is answered any more that comes before this in the order, as long as streams keep to the horizon."""
+        return min(horizon, self._heap[0][0]) if self._heap else horizon
+
+    def ready(self, horizon: int, now: int, limit: int) -> tuple[list[Left], list[tuple[str, int]]]:
+        """The next findings in the order before the horizon, at most so many, and the turns that have none left after these."""
         found: list[Left] = []
         done = []
         while self._heap and len(found) < limit:

@@ -29,6 +29,7 @@ from monitor.sources import Source
 from monitor.stores import Control, Fence, Mark, Marked, Progress
 from monitor.stream.committing import Committer
 from monitor.stream.seen import Seen
+from monitor.surroundings.telling import Telling
 from monitor.telemetry import upkeep
 
 STAND: Final = "stand"
@@ -72,7 +73,12 @@ class PartitionPipeline(Pipeline):
     _quiet_at: float = 0.0
 
     def _make_committer(self) -> Committer:
-        return TurnLeaver(self.store, self.stream, self.fence, self.retried, self._around)
+        return TurnLeaver(self.store, self.stream, self.fence, self.retried, self._telling, lambda: self.is_read_out)
+
+    @property
+    def _telling(self) -> Telling:
+        assert isinstance(self._around, Telling)  # noqa: S101 - who makes one gives it
+        return self._around
 
     @property
     def part(self) -> Part:
@@ -104,7 +110,9 @@ class PartitionPipeline(Pipeline):
         self._send(seen.watermark)
 
     def tell_quiet(self) -> None:
-        """Nothing comes: say so to windows that count hits of this partition among others'."""
+        """Nothing comes: tell who came by last, and say so to windows that count hits of this partition among others'."""
+        if self._telling.has_news and self.is_read_out:
+            self._commit((), self.watermark)
         if self.sender is not None and self.is_read_out and time.monotonic() - self._quiet_at >= SENDING_S:
             self._quiet_at = time.monotonic()
             self.sender.send({}, self.position, self.watermark, self.clock())

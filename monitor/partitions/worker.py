@@ -127,13 +127,16 @@ class Worker:
             try:
                 stream.turn()
             except Fenced as error:
-                self._leave(partition, str(error), keep=False)
-                self._again[partition] = time.monotonic() + AGAIN_S  # unless the group takes it away, it is ours again
+                self._lose(partition, error)
                 continue
             worked = worked or stream.turn_number > before
             if self._stopping():
                 break
         return worked
+
+    def _lose(self, partition: str, error: Fenced) -> None:
+        self._leave(partition, str(error), keep=False)
+        self._again[partition] = time.monotonic() + AGAIN_S  # unless the group takes it away, it is ours again
 
     def _leave(self, partition: str, reason: str, *, keep: bool) -> None:
         stream = self.streams.pop(partition, None)
@@ -157,12 +160,23 @@ class Worker:
         if now - self._read_out_at < READ_OUT_S or not self.streams:
             return
         self._read_out_at = now
-        quiet = [partition for partition, stream in self.streams.items() if stream.is_read_out]
-        for partition in quiet:
-            self.streams[partition].tell_quiet()
+        quiet = [
+            partition
+            for partition, stream in list(self.streams.items())
+            if stream.is_read_out and self._tell_quiet(partition, stream)
+        ]
         if quiet:
             with suppress(StoreError):  # said again soon
                 self._store.read_out(quiet, self._clock())
+
+    def _tell_quiet(self, partition: str, stream: PartitionPipeline) -> bool:
+        """Have a stream tell what it has not told yet; whether it could."""
+        try:
+            stream.tell_quiet()
+        except Fenced as error:
+            self._lose(partition, error)
+            return False
+        return True
 
     def _tell_lag(self) -> None:
         now = time.monotonic()

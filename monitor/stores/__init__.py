@@ -138,6 +138,15 @@ class Detected(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class ToldRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What one turn of a stream has told of its surroundings, encoded by `monitor.surroundings.telling`; `reached` as in the turn."""
+
+    stream: str
+    turn: int
+    reached: int
+    body: bytes
+
+
 class SnapshotPlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where the memory of a stream lies as it stood after a turn: a folder's name, and the hash of its manifest.
 
@@ -204,8 +213,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     `fence` is the right by which it is written; None where nobody else could write.
 
     Numbers count within a `stream`. The first, "", is the one in which decisions are made. Another leaves what it has found to be
-    answered (`detected`), and says how far its arrival clock has come (`reached`); a turn of the first may take such away (`answered`: stream and
-    turn of each).
+    answered (`detected`), tells what is new in its surroundings (`told`), and says how far its arrival clock has come (`reached`); a turn of the
+    first may take away what was left (`answered`: stream and turn of each).
     """
 
     number: int
@@ -214,6 +223,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     mark: Mark | None = None
     reached: int = 0
     detected: bytes = b""
+    told: bytes = b""
     answered: Sequence[tuple[str, int]] = ()
     controls: Sequence[Control] = ()
     progress: Sequence[Progress] = ()

@@ -24,6 +24,7 @@ from monitor.stores import (
     Store,
     StoreError,
     StreamState,
+    ToldRow,
 )
 from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, DecisionState, Mode
@@ -279,6 +280,18 @@ class Record(Store, Protocol):
 
     def detected(self, after: Mapping[str, int], limit: int) -> Sequence[Detected]:
         """What streams have left to be answered after the turns given, at most so many turns of each, in order."""
+        ...
+
+    def told(self, after: Mapping[str, int], streams: Sequence[StreamState], limit: int) -> Sequence[ToldRow]:
+        """What these streams have told of their surroundings after the turns given, at most so many turns of each, in order."""
+        ...
+
+    def gathered(self) -> bytes | None:
+        """What was last kept of what streams have told, put together."""
+        ...
+
+    def keep_gathered(self, body: bytes, turns: Mapping[str, int], now: int, fence: Fence) -> None:
+        """Keep what was put together, in place of what streams have told up to these turns; raises `Fenced`."""
         ...
 
     def answered(self, findings: Collection[str]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from sqlalchemy import Connection, select, update
 
-from monitor.stores import Detected, Fence, SnapshotPlace, StreamState, Turn, tables
+from monitor.stores import Detected, Fence, SnapshotPlace, StreamState, ToldRow, Turn, tables
 from monitor.stores.connection import Database
 from monitor.stores.leases import check_fence
 from monitor.stores.rows import chunks, flat_row, put
@@ -44,6 +44,30 @@ class Streams:
     def detected(self, after: Mapping[str, int], limit: int) -> Sequence[Detected]:
         with self._database.reading() as connection:
             return list(_detected(connection, after, limit))
+
+    def told(self, after: Mapping[str, int], streams: Sequence[StreamState], limit: int) -> Sequence[ToldRow]:
+        found: list[ToldRow] = []
+        columns = tables.told.c
+        with self._database.reading() as connection:
+            for one in streams:
+                if one.turn > (known := after.get(one.name, 0)):
+                    wanted = select(tables.told).where(columns.stream == one.name, columns.turn > known)
+                    rows = connection.execute(wanted.order_by(columns.turn).limit(limit)).mappings()
+                    found.extend(ToldRow(**row) for row in rows)
+        return found
+
+    def gathered(self) -> bytes | None:
+        with self._database.reading() as connection:
+            body = connection.execute(select(tables.gathered.c.body)).scalar()
+        return None if body is None else bytes(body)
+
+    def keep_gathered(self, body: bytes, turns: Mapping[str, int], now: int, fence: Fence) -> None:
+        columns = tables.told.c
+        with self._database.writing("gathered", fence.name, heard=False) as connection:
+            check_fence(connection, fence, keep=True)
+            put(connection, tables.gathered, [{"name": fence.name, "time": now, "body": body}])
+            for stream, turn in turns.items():
+                connection.execute(tables.told.delete().where(columns.stream == stream, columns.turn <= turn))
 
     def answered(self, findings: Collection[str]) -> set[str]:
         table = tables.considered

@@ -87,6 +87,10 @@ streams: Final = Table("streams", metadata, _key("name"), *_whole("turn", "time"
 
 detected: Final = Table("detected", metadata, _key("stream"), _key("turn", BigInteger), *_whole("time"), *_raw("body"))
 
+told: Final = Table("told", metadata, _key("stream"), _key("turn", BigInteger), *_whole("reached"), *_raw("body"))
+
+gathered: Final = Table("gathered", metadata, _key("name"), *_whole("time"), *_raw("body"))
+
 snapshots: Final = Table(
     "snapshots",
     metadata,

@@ -109,6 +109,8 @@ def _leave(connection: Connection, turn: Turn) -> None:
     changed = connection.execute(update(tables.streams).where(columns.name == turn.stream).values(told)).rowcount
     if not changed:
         put(connection, tables.streams, [{**told, "read_out": 0}])
+    if turn.told:
+        put(connection, tables.told, [{**_of(turn), "reached": turn.reached, "body": turn.told}])
     if turn.detected:
         put(connection, tables.detected, [{**_of(turn), "time": turn.time, "body": turn.detected}])
 

@@ -76,15 +76,15 @@ class TurnCommitter:
     def restore(self, state: Mapping[str, pl.DataFrame]) -> None:
         """Nothing to take up."""
 
-    def commit(self, turn: Turn, fresh: Sequence[Finding], orders: Mapping[str, int] | None = None) -> Turn:  # noqa: ARG002 - decided at once
-        """Decide about new findings and commit the turn with what follows; gives it as it was committed.
+    def commit(self, turn: Turn, fresh: Sequence[Finding], orders: Mapping[str, int]) -> Turn:
+        """Decide about new findings and commit the turn with what follows; gives it as it was committed. `orders` are places by the finding's id.
 
         Decided anew when what people have laid down changed in between: it holds at the commit itself.
         """
         while True:
             with self._timed("decide"):
                 rulings = self._retried(self._store.rulings_version) if fresh else None
-                outcome = self._retried(lambda: self.decided(fresh))
+                outcome = self._retried(lambda: self.decided(fresh, orders))
             whole = msgspec.structs.replace(
                 turn,
                 risks=outcome.risks,
@@ -106,12 +106,12 @@ class TurnCommitter:
             raise Overtaken
         self._store.commit(turn)
 
-    def decided(self, fresh: Sequence[Finding]) -> Outcome:
+    def decided(self, fresh: Sequence[Finding], orders: Mapping[str, int]) -> Outcome:
         """What is done about new findings; those of rules that are being tried are answered apart, and only for the record."""
         if not fresh:
             return Outcome()
         policy = self._around.seen_by(self._policy())
-        outcome = self._acted([finding for finding in fresh if not finding.shadow], policy)
+        outcome = self._acted([finding for finding in fresh if not finding.shadow], orders, policy)
         for finding in fresh:
             if finding.shadow:
                 tried = decide_in_shadow(finding, policy, now=self._now())
@@ -119,7 +119,7 @@ class TurnCommitter:
                 outcome.considered.extend(tried.considered)
         return outcome
 
-    def _acted(self, fresh: Sequence[Finding], policy: Policy) -> Outcome:
+    def _acted(self, fresh: Sequence[Finding], orders: Mapping[str, int], policy: Policy) -> Outcome:
         if not fresh:
             return Outcome()
         owners = {finding.owner for finding in fresh if finding.owner is not None}
@@ -134,7 +134,7 @@ class TurnCommitter:
             owners=self._store.decisions_of_owners(owners),
             recent=self._store.recent_decisions(since),
             active=self._around.active(fresh),
-            behind=self._around.behind(fresh),
+            behind=self._around.behind(fresh, orders),
         )
         return decide(fresh, known, policy, now=now)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import polars as pl
 
 from detectors.event import ARRIVAL
-from detectors.finding import Entity, Finding, Scope
+from detectors.finding import Finding, Scope
 from monitor.decoders import lines_of
 from monitor.intake import Piece
 from monitor.settings import Settings
 from monitor.surroundings.activity import Activity
 from monitor.surroundings.condition import Condition
 from monitor.surroundings.neighbours import Neighbours
+from monitor.surroundings.news import moment_of, moments_of
 from monitor.surroundings.passers import passers
 from playbooks.policy import Policy
 from playbooks.risk import MICROSECONDS
@@ -27,18 +28,27 @@ SHARED: tuple[Scope, ...] = (Scope.ADDRESS, Scope.RANGE)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The memories, which belong to the stream as detectors' do, and the condition, which is of the present."""
+    """The memories, which belong to the stream as detectors' do, and the condition, which is of the present. `lateness` is that of the stream, in
+    microseconds: a finding's place in the order of arrivals is so much after the watermark of then.
+    """
 
     activity: Activity
     neighbours: Neighbours
     condition: Condition
+    lateness: int = 0
+    _behind: dict[str, Behind] = field(default_factory=dict)
+    _reached: list[int] = field(default_factory=list)
 
     def observe(self, frame: pl.DataFrame) -> None:
         """Remember who comes by in these events, each for the first time."""
-        if frame.height:
-            seen = passers(frame)
-            self.activity.observe(seen)
-            self.neighbours.observe(seen)
+        if not frame.height:
+            return
+        seen = passers(frame)
+        self.activity.observe(seen)
+        if self._reached:  # of what was found before nothing is asked any more
+            self.neighbours.settle(self._reached.pop())
+        self.neighbours.observe(seen)
+        self._reached.append(int(moments_of(seen.mark)[-1]))
 
     def taken(self, pieces: Sequence[Piece], frame: pl.DataFrame) -> None:
         """A turn reads these: when its events arrived, and what of its lines could not be read."""
@@ -49,10 +59,21 @@ class Surroundings:
         """Who was active when each finding was made, by its id."""
         return {finding.id: self.activity.at(finding.time) for finding in findings}
 
-    def behind(self, findings: Sequence[Finding]) -> dict[Entity, Behind]:
-        """Who stands behind the addresses that findings accuse."""
-        accused = {finding.entity for finding in findings if finding.entity.scope in SHARED}
-        return {entity: self.neighbours.behind(entity) for entity in accused}
+    def behind(self, findings: Sequence[Finding], orders: Mapping[str, int]) -> dict[str, Behind]:
+        """Who stood behind the addresses that findings accuse when each was made, by its id: all who came before the moment of then.
+
+        `orders` are the findings' places in the order of arrivals. Those that are asked about again get the same answer.
+        """
+        told: dict[str, Behind] = {}
+        accused = [finding for finding in findings if finding.entity.scope in SHARED]
+        for finding in sorted(accused, key=lambda one: orders[one.id]):
+            if finding.id not in self._behind:
+                self.neighbours.settle(moment_of(orders[finding.id] - self.lateness))
+                self._behind[finding.id] = self.neighbours.behind(finding.entity)
+            told[finding.id] = self._behind[finding.id]
+        self._behind.clear()
+        self._behind.update(told)
+        return told
 
     def seen_by(self, policy: Policy) -> Policy:
         """A policy that knows how we are."""
@@ -81,4 +102,4 @@ def surroundings_of(
         last_written=last_written,
         new_rules=new_rules,
     )
-    return Surroundings(Activity(reach_s), Neighbours(), condition)
+    return Surroundings(Activity(reach_s), Neighbours(), condition, settings.bounds.lateness)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from detectors.event import LATE, TIME
+from detectors.event import LATE, TIME, WATERMARK
 
 APP_SEED: Final = 11
 PERSON_SEED: Final = 13
@@ -17,10 +17,13 @@ Array = np.ndarray[Any, Any]
 
 
 class Passers(NamedTuple):
-    """A row an event: its time, whether it is late, and hashes of its app, its person (user, else device) and its address; 0 is none."""
+    """A row an event: its time, whether it is late, how far event time had come, and hashes of its app, its person (user, else device)
+    and its address; 0 is none.
+    """
 
     time: Array
     late: Array
+    mark: Array
     app: Array
     person: Array
     address: Array
@@ -37,11 +40,12 @@ def passers(frame: pl.DataFrame) -> Passers:
     told = frame.select(
         TIME,
         LATE,
+        WATERMARK,
         app=_hash(pl.col("miniprogram.app_id"), APP_SEED),
         person=_hash(person, PERSON_SEED),
         address=_hash(pl.col("source.ip"), ADDRESS_SEED),
     )
-    return Passers(*(told[name].to_numpy() for name in (TIME, LATE, "app", "person", "address")))
+    return Passers(*(told[name].to_numpy() for name in (TIME, LATE, WATERMARK, "app", "person", "address")))
 
 
 def _hash(named: pl.Expr, seed: int) -> pl.Expr:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.stores import Control, Detected, Fence, Fenced, Mark, Marked, SnapshotPlace, StreamState, Turn
+from monitor.stores import Control, Detected, Fence, Fenced, Mark, Marked, SnapshotPlace, StreamState, ToldRow, Turn
 from monitor.stores.record import Record
 
 STREAM: Final = "kafka:calls/3"
@@ -58,6 +58,26 @@ def _check_fenced(store: Record) -> None:
     assert list(store.snapshot_places()) == []
 
 
+def _check_told(store: Record) -> None:
+    stream = store.of_stream(STREAM)
+    for number in (1, 2, 3):
+        stream.commit(_turn(number, told=b"" if number == 2 else b"news"))
+    first, last = (ToldRow(stream=STREAM, turn=number, reached=number, body=b"news") for number in (1, 3))
+    assert list(store.detected({}, 9)) == []
+    assert list(store.told({}, store.streams(), 9)) == [first, last]
+    assert list(store.told({}, store.streams(), 1)) == [first]
+    assert list(store.told({STREAM: 1}, store.streams(), 9)) == [last]
+    assert store.gathered() is None
+    fence = store.seize("respond", "a", 1, 60)
+    store.keep_gathered(b"put together", {STREAM: 2}, 5, fence)
+    assert (list(store.told({}, store.streams(), 9)), store.gathered()) == ([last], b"put together")
+    store.keep_gathered(b"more", {STREAM: 3}, 6, fence)
+    assert (list(store.told({}, store.streams(), 9)), store.gathered()) == ([], b"more")
+    store.seize("respond", "b", 2, 60)
+    _fenced(lambda: store.keep_gathered(b"old", {}, 7, fence))
+    assert store.gathered() == b"more"
+
+
 def _fenced(write: Callable[[], object]) -> None:
     with suppress(Fenced):
         write()
@@ -70,4 +90,4 @@ def _place(turn: int, fence: Fence) -> SnapshotPlace:
     )
 
 
-STREAM_LAWS: Final[tuple[Callable[[Record], None], ...]] = (_check_apart, _check_fenced)
+STREAM_LAWS: Final[tuple[Callable[[Record], None], ...]] = (_check_apart, _check_fenced, _check_told)

@@ -46,7 +46,7 @@ class Quiet:
     def active(self, _findings: Any) -> Any:
         return {}
 
-    def behind(self, _findings: Any) -> Any:
+    def behind(self, _findings: Any, _orders: Any) -> Any:
         return {}
 
     def seen_by(self, policy: Any) -> Any:
@@ -82,7 +82,7 @@ def main() -> None:
                 for app in range(first, min(first + TURN, wanted))
                 for rule in (("bad", "other") if app % 3 == 0 else ("bad",))
             ]
-            committer.commit(Turn(number=number, findings=fresh), fresh)
+            committer.commit(Turn(number=number, findings=fresh), fresh, {})
         span = Span(rule="bad", since=0, until=now[0] + 1)
         said = {"reason": "a benchmark", "actor": "operator:bench", "now": now[0] + MICROSECONDS}
         begun = time.perf_counter()

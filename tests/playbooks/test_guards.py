@@ -268,7 +268,7 @@ def behind(people, apps, act, tier, lasting, scope="Ip", value="203.0.113.7"):
     playbooks, problems = parse_playbooks([("ladder.yaml", text.replace("tier: throttle", f"tier: {tier}"))])
     assert not problems
     seen = strong(scope=scope, value=value, proof=True)
-    known = Known(behind={seen.entity: Behind(people=people, apps=apps)})
+    known = Known(behind={seen.id: Behind(people=people, apps=apps)})
     return decided([seen], Policy(playbooks=playbooks), known).decisions[0].reason.value
 
 

@@ -57,7 +57,7 @@ class Quiet:
     def active(self, _findings):
         return {}
 
-    def behind(self, _findings):
+    def behind(self, _findings, _orders):
         return {}
 
     def seen_by(self, policy):
@@ -110,7 +110,7 @@ class Town:
             Quiet(),
         )
         known = self.store.known_findings([one.id for one in fresh])
-        committer.commit(Turn(number=self.number, findings=fresh), [one for one in fresh if one.id not in known])
+        committer.commit(Turn(number=self.number, findings=fresh), [one for one in fresh if one.id not in known], {})
 
     def in_force(self, mode=Mode.LIVE):
         return {key_of(one): one for one in self.store.decisions_in_force(self.now, [mode])}

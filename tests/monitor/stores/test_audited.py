@@ -197,6 +197,7 @@ NOTHING: dict[str, str] = {
     "note_rules": "since when rules are in force, for a guard; that they are is in the entry of the turn",
     **dict.fromkeys(("take", "seize", "renew", "give_up"), "which process works on what; what it writes has entries"),
     **dict.fromkeys(("read_out", "add_snapshot"), "how far a partition has been read, and where its memory lies"),
+    "keep_gathered": "who comes by, counted: what is decided by it has entries",
     "put_pulls": "how far a bouncer has been told; the decisions themselves have entries",
 }
 """Methods that write none, and why that is right."""

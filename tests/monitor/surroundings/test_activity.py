@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.event import LATE, TIME
+from detectors.event import LATE, TIME, WATERMARK
 from detectors.finding import Entity, Scope
 from monitor.surroundings.activity import SPAN_US, Activity
 from monitor.surroundings.neighbours import GENERATION_US, PLACES, Neighbours
@@ -21,7 +21,8 @@ LAG = 3 * SPAN_US  # what that comes to, in whole spans
 def events(rows):
     """Events of (time, app, user, device, address, late)."""
     text = dict.fromkeys(("miniprogram.app_id", "user.id", "device.id", "source.ip"), pl.String)
-    return pl.DataFrame(rows, schema={TIME: pl.Int64, **text, LATE: pl.Boolean}, orient="row")
+    frame = pl.DataFrame(rows, schema={TIME: pl.Int64, **text, LATE: pl.Boolean}, orient="row")
+    return frame.with_columns(pl.col(TIME).cum_max().alias(WATERMARK))
 
 
 def crowd(people, apps=1, at=NOON, address="203.0.113.7"):
@@ -31,6 +32,8 @@ def crowd(people, apps=1, at=NOON, address="203.0.113.7"):
 def watched(memory, *frames):
     for frame in frames:
         memory.observe(passers(frame))
+    if isinstance(memory, Neighbours):
+        memory.settle()
     return memory
 
 
