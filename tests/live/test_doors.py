@@ -1,0 +1,83 @@
+"""A worker that reaches one of the servers and not the other: in the end all is as one process has it."""
+
+import copy
+import time
+import uuid
+
+import pytest
+from chaos import Site, _is_settled, outcome, produced, undisturbed
+from doors import Door, KafkaDoor
+from server import until
+
+pytestmark = pytest.mark.live
+EVENTS = 30_000
+TOPIC = "doors"
+SHUT_S = 18.0
+"""Longer than a session (6 s)."""
+
+
+@pytest.fixture(scope="module")
+def expected(kafka, tmp_path_factory):
+    """What one process makes of the topic."""
+    assert produced(kafka.bootstrap, TOPIC, EVENTS, 4) == EVENTS
+    found = undisturbed(tmp_path_factory.mktemp("one"), kafka, TOPIC)
+    assert len(found["findings"]) > 50
+    return found
+
+
+class Apart:
+    """A site of which one process goes through doors to the brokers and to the database."""
+
+    def __init__(self, folder, kafka, url, group):
+        self.brokers, port = KafkaDoor(kafka.port), int(url.rpartition(":")[2].partition("/")[0])
+        self.database = Door(port)
+        source = f"kafka://{kafka.bootstrap}/{TOPIC}?group={group}"
+        self.site = Site(folder, source, url, MINIWATCH_BATCH__ROWS_MAX="300")
+        self.apart = copy.copy(self.site)
+        self.apart.config = folder / "apart.toml"
+        text = self.site.config.read_text().replace(kafka.bootstrap, f"127.0.0.1:{self.brokers.port}")
+        self.apart.config.write_text(text.replace(f":{port}/", f":{self.database.port}/"))
+        self.kept = self.site.kept()
+
+    @property
+    def received(self):
+        accounts = self.kept.store.progress().items()
+        return sum(one.received for name, one in accounts if "miniwatch-hits" not in name)
+
+    def end(self):
+        self.brokers.open()
+        self.database.open()
+        self.kept.store.close()
+        self.site.end()
+        self.brokers.close()
+        self.database.close()
+
+
+@pytest.fixture
+def apart(kafka, postgres, tmp_path):
+    found = Apart(tmp_path / "many", kafka, postgres.database(), uuid.uuid4().hex)
+    yield found
+    found.end()
+
+
+def same(apart, expected):
+    until(lambda: _is_settled(apart.kept, EVENTS), 180)
+    apart.end()
+    found = outcome(apart.site)
+    for name in ("received", "imbalance", "unanswered", "archived", "findings", "proposed"):
+        assert found[name] == expected[name], name
+
+
+@pytest.mark.parametrize("lost", ["database", "brokers"])
+def test_a_worker_that_reaches_only_one_of_them_spoils_nothing(apart, expected, lost):
+    worker = apart.apart.start("--role", "detect")
+    apart.site.start("--role", "respond")
+    until(lambda: apart.received > 300, 60)
+    {"database": apart.database, "brokers": apart.brokers}[lost].shut()
+    assert apart.received < EVENTS
+    apart.site.start("--role", "detect")
+    time.sleep(SHUT_S)
+    apart.brokers.open()
+    apart.database.open()
+    same(apart, expected)
+    assert worker.returncode == 0, "it went on by itself, until it was told to stop"
