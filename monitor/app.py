@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitor import __version__
+from monitor.alone import alone, refuse_beside_one
 from monitor.anchoring import anchoring_of
+from monitor.claim import Claim
 from monitor.clock import now_us
 from monitor.config import Config
 from monitor.console.api.operation import Api
@@ -35,7 +37,7 @@ from monitor.front import Front, bounds_of, front_of
 from monitor.holding import held_words
 from monitor.intake.opening import intakes_of
 from monitor.jobs import Jobs
-from monitor.kept import Kept, only_one
+from monitor.kept import AlreadyRunning, Kept, only_one
 from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
@@ -88,6 +90,7 @@ class Daemon:
     front: Front | None
     stopping: threading.Event
     indexer: Indexer | None = None
+    claim: Claim | None = None
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
 
     @property
@@ -118,6 +121,8 @@ class Daemon:
             if self.stopping.is_set():
                 reason = "it was asked to"
                 break
+            if self.claim is not None and self.claim.is_lost:
+                raise AlreadyRunning("another process has taken over this record, while this one stood still")
             try:
                 if not self.pipeline.turn():
                     break
@@ -181,8 +186,14 @@ def open_daemon(
         delivering = deliver if deliver is not None else not until_end
         kept = Kept.of(config, tell_of(config, clock), findings_leave=delivering)
         closing.callback(kept.store.close)
+        claim: Claim | None = None
         if role is not Role.ALL:
             kept.refuse_other_keys(config)
+        if config.store.url and role is Role.RESPOND:
+            refuse_beside_one(kept.store, clock)
+        elif config.store.url and role is Role.ALL:
+            claim = alone(kept, clock)
+            closing.callback(claim.stop)
         if role is not Role.API:
             kept.note_folder(clock())
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
@@ -254,8 +265,14 @@ def open_daemon(
                 stands_by=role is Role.API,
                 **parts,
             )
-        outbox.leads = lambda: pipeline.leads
-        publishing.only_while(lambda: pipeline.leads)
+        if claim is not None:
+            pipeline.fence = claim.taken
+
+        def leads() -> bool:
+            return pipeline.leads and (claim is None or claim.fence is not None)
+
+        outbox.leads = leads
+        publishing.only_while(leads)
         for intake in pipeline.intakes:
             closing.callback(intake.source.close)
         indexer = indexer_of(config, kept, telemetry, clock, role)
@@ -300,7 +317,19 @@ def open_daemon(
             clock=clock,
         ).enter(schedule)
         daemon = Daemon(
-            config, kept, pipeline, telemetry, reloader, requests, outbox, publishing, schedule, None, stopping, indexer
+            config,
+            kept,
+            pipeline,
+            telemetry,
+            reloader,
+            requests,
+            outbox,
+            publishing,
+            schedule,
+            None,
+            stopping,
+            indexer,
+            claim,
         )
         if config.http.listen and not until_end:
             _make_first_token(kept, telemetry, clock)

@@ -26,13 +26,14 @@ class Leasing(Protocol):
 
     def take(self, name: str, holder: str, now: int, for_s: float) -> Fence | None: ...
     def seize(self, name: str, holder: str, now: int, for_s: float) -> Fence: ...
-    def renew(self, fence: Fence, now: int, for_s: float) -> bool: ...
+    def renew(self, fence: Fence, now: int, for_s: float, *, lapsed: bool = False) -> bool: ...
     def give_up(self, fence: Fence) -> None: ...
 
 
 @dataclass(slots=True)
 class Claim:
     """One process's claim to a name, from `start` to `stop`. `alone`: nobody else can have it, so that a first time is not waited for.
+    `once`: when another has had it, it is lost for good; until then it is held on to, however long the record was away.
 
     Where the record does not answer, the claim lapses by itself, whatever others think of it.
     """
@@ -42,8 +43,10 @@ class Claim:
     holder: str
     clock: Callable[[], int]
     alone: bool = False
+    once: bool = False
     lease_s: float = LEASE_S
     renew_s: float = RENEW_S
+    is_lost: bool = False
     _fence: Fence | None = None
     _since: float = float("-inf")
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -53,6 +56,16 @@ class Claim:
     def fence(self) -> Fence | None:
         """What to write under; None while another has the name, or nobody knows who."""
         return self._fence if time.monotonic() - self._since < self.lease_s else None
+
+    @property
+    def taken(self) -> Fence | None:
+        """What it was taken under, also while nobody knows whether it has lapsed: the record refuses what is written under another."""
+        return self._fence
+
+    def begin(self, fence: Fence) -> None:
+        """Hold on to what was taken just now, from now on."""
+        self._fence, self._since = fence, time.monotonic()
+        self.start()
 
     def start(self) -> None:
         """Claim it from now on."""
@@ -73,8 +86,12 @@ class Claim:
         """Take the name if it is to be had, or hold on to it; raises `StoreError`."""
         begun = time.monotonic()
         held = self._fence
-        if held is not None and not self.record.renew(held, self.clock(), self.lease_s):
+        if held is not None and not self.record.renew(held, self.clock(), self.lease_s, lapsed=self.once):
             held = None
+            if self.once:
+                self.is_lost, self._fence = True, None
+                self._stopping.set()
+                return
         if held is None:
             held = self._taken()
         self.alone = False
@@ -87,6 +104,6 @@ class Claim:
 
     def _keep(self) -> None:
         while not self._stopping.is_set():
-            with suppress(StoreError):  # asked again soon
+            with suppress(Exception):  # asked again soon; where it goes on so, the claim lapses, and that is seen
                 self.look()
             self._stopping.wait(self.renew_s)

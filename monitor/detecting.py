@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from monitor import __version__
+from monitor.alone import refuse_beside_one
 from monitor.clock import now_us
 from monitor.config import Config
 from monitor.config.keys import SourceKeys
@@ -163,6 +164,7 @@ def open_detecting(
         kept = Kept.of(config)
         closing.callback(kept.store.close)
         kept.refuse_other_keys(config)
+        refuse_beside_one(kept.store, clock)
         keying = Keying(kept.store, address.topic, config.kafka.keyed_by, clock)
         keying.say()
         kept.note_folder(clock())

@@ -39,7 +39,7 @@ from monitor.rules.lineup import Due, History, Lineup, Offer, Taken
 from monitor.rules.suspending import Suspensions
 from monitor.settings import Settings
 from monitor.snapshots import Memory, Snapshot
-from monitor.stores import Control, Mark, Progress, Store, StoreError, Turn
+from monitor.stores import Control, Fence, Mark, Progress, Store, StoreError, Turn
 from monitor.stores.archive import Archive
 from monitor.stream.committing import Committer, TurnCommitter
 from monitor.stream.duplicates import CONFLICT, Duplicates
@@ -83,6 +83,7 @@ class Pipeline:
     turn_number: int = 0
     watermark: int = BEGINNING
     stalled: str | None = None
+    fence: Fence | None = None  # without which no turn is committed, where others may have the record
     _duplicates: Duplicates = field(init=False)
     _teller: TurnTeller = field(init=False)
     _committer: Committer = field(init=False)
@@ -409,6 +410,7 @@ class Pipeline:
             dead_letters=[letter for piece in pieces for letter in piece.letters],
             findings=findings,
             segments=segments,
+            fence=self.fence,
             audit=tuple(self.suspensions.audit),
         )
         turn = self._committer.commit(turn, fresh, seen.orders)

@@ -24,7 +24,7 @@ from monitor.partitions.leaving import Left, left_in
 from monitor.partitions.order import Order, horizon_of
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History
-from monitor.stores import Fence, Fenced, Mark, StoreError, StreamState, Turn
+from monitor.stores import Fenced, Mark, StoreError, StreamState, Turn
 from monitor.stores.record import Record
 from monitor.surroundings.news import moment_of
 from monitor.telemetry import happenings, upkeep
@@ -50,7 +50,6 @@ class AnsweringPipeline(Pipeline):
     holder: str = ""
     wait_s_max: float = 30.0
     stands_by: bool = False  # for ever: it only shows what others decide
-    fence: Fence | None = None
     woken: threading.Event = field(default_factory=threading.Event)
     _order: Order = field(init=False)
     _unread: dict[str, int] = field(

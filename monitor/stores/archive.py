@@ -163,9 +163,12 @@ class Archive:
     def replay(self, segments: Iterable[Segment], after_turn: int = 0) -> Iterator[pl.DataFrame]:
         """All events processed after a turn, a frame a turn, in the order in which they were processed.
 
-        Raises `SegmentBroken` when a file is: a gap in a replay would be a wrong answer.
+        Raises `SegmentBroken` when a file is, and `StoreError` when one lies elsewhere: a gap in a replay would be a wrong answer.
         """
-        own = (s for s in segments if s.stream == self.stream and s.turn_last > after_turn)
+        own = [s for s in segments if s.stream == self.stream and s.turn_last > after_turn]
+        if elsewhere := len(own) - len(self.here(own)):
+            found = f"{elsewhere} files of the archive lie in another archive folder than {self.folder}"
+            raise StoreError(f"{found}: use the data_dir that has them, or put it here", retryable=False)
         waiting = deque(sorted(own, key=lambda s: (s.turn_first, s.path)))
         heap: list[tuple[int, int, pl.DataFrame, Iterator[tuple[int, pl.DataFrame]]]] = []
         opened = 0

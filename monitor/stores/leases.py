@@ -31,10 +31,10 @@ class Leases:
             found, at = _locked(connection, name), self._database.clock(connection, now)
             return _held(connection, Fence(name, found.epoch + 1), holder, at, for_s)
 
-    def renew(self, fence: Fence, now: int, for_s: float) -> bool:
+    def renew(self, fence: Fence, now: int, for_s: float, *, lapsed: bool = False) -> bool:
         with self._database.writing("lease", _line(fence.name), heard=False) as connection:
             found, at = _locked(connection, fence.name), self._database.clock(connection, now)
-            if found.epoch != fence.epoch or found.until <= at:
+            if found.epoch != fence.epoch or not found.holder or (found.until <= at and not lapsed):
                 return False
             _held(connection, fence, found.holder, at, for_s)
             return True
@@ -44,6 +44,15 @@ class Leases:
         mine = (columns.name == fence.name) & (columns.epoch == fence.epoch)
         with self._database.writing("lease", _line(fence.name), heard=False) as connection:
             connection.execute(update(tables.leases).where(mine).values(holder="", until=0))
+
+    def held(self, name: str, now: int) -> Lease | None:
+        columns = tables.leases.c
+        with self._database.reading() as connection:
+            wanted = select(tables.leases).where(
+                columns.name == name, columns.until > self._database.clock(connection, now)
+            )
+            row = connection.execute(wanted).mappings().one_or_none()
+            return None if row is None else Lease(**row)
 
     def leases(self) -> Sequence[Lease]:
         with self._database.reading() as connection:

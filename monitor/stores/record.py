@@ -394,8 +394,15 @@ class Record(Store, Protocol):
         """Hold a name whoever held it before, with a new epoch: once this is back, no turn of an older one is written."""
         ...
 
-    def renew(self, fence: Fence, now: int, for_s: float) -> bool:
-        """Hold on to a name from now on for so many seconds; False when it has lapsed or is another's, and nothing is changed."""
+    def renew(self, fence: Fence, now: int, for_s: float, *, lapsed: bool = False) -> bool:
+        """Hold on to a name from now on for so many seconds; False when it has lapsed or is another's, and nothing is changed.
+
+        With `lapsed`, one that has lapsed is held on to, as long as nobody has had it since.
+        """
+        ...
+
+    def held(self, name: str, now: int) -> Lease | None:
+        """Who holds a name at present, and until when."""
         ...
 
     def give_up(self, fence: Fence) -> None:

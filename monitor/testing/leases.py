@@ -36,7 +36,7 @@ def _check_every_sequence(store: Record) -> None:
     for _ in range(STEPS):
         name, holder = chance.choice([*held]), chance.choice(["ann", "bob"])
         for_s, fence = chance.choice([HOUR_S, HOUR_S, OVER_S]), chance.choice(fences[-6:])
-        match chance.choice(["take", "seize", "renew", "give up"]):
+        match chance.choice(["take", "seize", "renew", "hold on", "give up"]):
             case "take":
                 got = store.take(name, holder, now_us(), for_s)
                 assert got == _taken(held[name], name, holder, for_s, by_force=False)
@@ -49,6 +49,11 @@ def _check_every_sequence(store: Record) -> None:
                 one = held[fence.name]
                 may = one.epoch == fence.epoch and one.lasts
                 assert store.renew(fence, now_us(), for_s) == may
+                one.lasts = for_s > 0 if may else one.lasts
+            case "hold on":
+                one = held[fence.name]
+                may = one.epoch == fence.epoch and bool(one.holder)
+                assert store.renew(fence, now_us(), for_s, lapsed=True) == may
                 one.lasts = for_s > 0 if may else one.lasts
             case _:
                 store.give_up(fence)
@@ -69,6 +74,8 @@ def _compare(store: Record, held: dict[str, _Held]) -> None:
     now = now_us()
     there = {one.name: _Held(one.holder, one.epoch, one.until > now) for one in store.leases()}
     assert there == {name: one for name, one in held.items() if name in there}
+    holders = {name: found.holder for name in held if (found := store.held(name, now)) is not None}
+    assert holders == {name: one.holder for name, one in held.items() if one.lasts}
     assert all(one.epoch == 0 for name, one in held.items() if name not in there)
 
 
@@ -85,6 +92,7 @@ def _check_fences(store: Record) -> None:
     assert store.last_turn() == 1
     store.commit(Turn(number=2, fence=bob))
     store.give_up(bob)
+    assert not store.renew(bob, now_us(), HOUR_S, lapsed=True), "what was given up is held on to"
     assert store.take("events/0", "ann", now_us(), HOUR_S) == Fence("events/0", bob.epoch + 1)
     _fenced(store, Turn(number=3, fence=bob))
 

@@ -21,6 +21,8 @@ from journey import configured, daemon, differences, outcome, run
 
 from monitor.cli.tree import app
 from monitor.clock import now_us
+from monitor.partitions.answering import LEASE
+from monitor.stores import Fenced
 
 KEYS = {"batch__rows_max": 100}
 COMMANDS = {
@@ -82,6 +84,18 @@ def test_a_daemon_waits_for_a_server_that_went_and_goes_on(fresh_postgres, sourc
     back.join()
     assert differences(expected, outcome(config.data_dir, config)) == {}
     assert "postgresql://miniwatch@127.0.0.1" in log.getvalue(), "that it waited is told"
+
+
+def test_a_daemon_whose_record_another_has_taken_commits_no_turn_more(postgres, source, tmp_path):
+    config = configured(tmp_path / "data", [source], **KEYS, store__url=postgres.database())
+
+    def taken(opened):
+        if opened.turn_number == 3:
+            opened.store.seize(LEASE, "another --role all x", now_us(), 60.0)
+
+    with daemon(config) as opened, pytest.raises(Fenced):
+        opened.run(taken)
+    assert opened.pipeline.turn_number == 3
 
 
 def test_commands_work_beside_a_daemon_and_after_it(postgres, source, tmp_path):

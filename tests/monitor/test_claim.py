@@ -58,7 +58,7 @@ def test_it_lapses_where_the_record_does_not_answer_and_comes_back(store, monkey
     claim.start()
     _until(lambda: claim.fence is not None)
 
-    def away(*_):
+    def away(*_, **__):
         raise StoreError("the database does not answer", retryable=True)
 
     monkeypatch.setattr(store, "renew", away)

@@ -285,3 +285,9 @@ def test_a_write_that_was_killed_leaves_nothing_that_counts(archive, tmp_path, b
     archive.sweep(first, last_turn=1)
     assert [path.name for path in archive.folder.glob("*/*")] == ["000000000001.parquet"]
     assert lines(archive.replay([*first, *archive.write(2, events(5, 5))])) == events(10)["_line"].to_list()
+
+
+def test_a_replay_of_what_lies_in_another_folder_is_refused(archive, tmp_path):
+    segments = archive.write(1, events(3))
+    with pytest.raises(StoreError, match="1 files of the archive lie in another archive folder"):
+        list(Archive(tmp_path / "other").replay(segments))
