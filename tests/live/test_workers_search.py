@@ -5,8 +5,10 @@ import time
 
 import pytest
 from chaos import Site, produced
+from confluent_kafka import Producer
 from server import until
 
+from monitor.simulate import simulate
 from monitor.stores.elasticsearch import EVENTS, FINDINGS, SearchSettings
 from monitor.stores.elasticsearch.connection import Connection
 
@@ -55,17 +57,29 @@ def _found(connection, what):
         after = hits[-1]["sort"]
 
 
-def test_events_of_workers_on_two_machines_are_searched_once_also_after_a_kill(machines):
+def _more(kafka, keys):
+    """As many events once more, other ones; how many."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "queue.buffering.max.messages": 2 * EVENTS_SENT})
+    lines = b"".join(simulate(2, EVENTS_SENT, apps=60)).splitlines()
+    for number, line in enumerate(lines):
+        producer.produce(keys.namespace.replace("_", "-"), line, partition=number % 4)
+    producer.flush()
+    return len(lines)
+
+
+def test_events_of_workers_on_two_machines_are_searched_once_also_after_a_kill(kafka, machines):
     events, (one, two, three), keys = machines
-    three.start("--role", "respond")
-    workers = [site.start("--role", "detect") for site in (one, one, two)]
     kept = three.kept()
     connection = Connection(keys)
+    two.start("--role", "detect")  # alone, so that events lie on its disk
     try:
         until(lambda: _received(kept.store) > events // 10, 120)
+        two.processes[0].kill()  # what lies there waits for somebody who has that disk
+        three.start("--role", "respond")
+        workers = [one.start("--role", "detect") for _ in range(2)]
+        events += _more(kafka, keys)
+        until(lambda: len({segment.folder for segment in kept.store.segments()}) == 2, 120)
         workers[0].kill()
-        until(lambda: _received(kept.store) > events // 3, 120)
-        two.processes[0].kill()  # what lies on its disk alone waits for somebody who has that disk
         until(lambda: _received(kept.store) >= events, 180)
         two.start("--role", "detect")
         until(lambda: not kept.store.unindexed_events() and not kept.store.unindexed_findings(), 180)
