@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from monitor.sources import LINES_MAX, Position, RawBatch
@@ -132,7 +133,7 @@ class MemoryClient:
         self.places[partition] = end = offset + len(values)
         offsets = np.arange(offset, end, dtype=np.int64)
         fetched: Fetched = of_values(values, offsets, offsets + 1, end, leader_epoch=0)
-        return [Event(partition, fetched)]
+        return [Event(partition, msgspec.structs.replace(fetched, start=offset))]
 
     def end(self, partition: int) -> int | None:
         """The end of its log."""

@@ -224,9 +224,9 @@ class ConfluentClient:
         times = np.fromiter((message.timestamp()[1] for message in messages), np.int64, len(messages))
         values = [message.value() for message in messages]
         after = int(offsets[-1]) + 1
-        self._places[partition] = after
+        start, self._places[partition] = self._places.get(partition, -1), after
         epoch = messages[-1].leader_epoch()
-        return of_values(
+        fetched = of_values(
             values,
             offsets,
             times,
@@ -234,6 +234,7 @@ class ConfluentClient:
             leader_epoch=-1 if epoch is None else epoch,
             message_bytes_max=self._message_bytes_max,
         )
+        return msgspec.structs.replace(fetched, start=start)
 
     def _error(self, partition: int, message: Message) -> Fetched | Parted | None:
         error = message.error()

@@ -258,6 +258,8 @@ class Group:
             client.topic_id() != topic.id
         ):  # what came is another topic's: it is found out first, and read from its beginning
             self._topic = None
+            for partition in ours.values():
+                partition.begin_again()  # what was fetched is let go, and the client is past it
             return
         for number, what in events:
             if number in ours:

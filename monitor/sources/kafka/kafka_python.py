@@ -1,8 +1,8 @@
 """kafka-python as the client: its group membership, metadata and fetching, and our own reading of what is fetched.
 
 kafka-python makes an object of every message, field by field. `read_records` reads a whole fetch at once instead: it is put in
-place of the class by which the fetcher unpacks records, which is the one inner part that we rely on (a test says so when
-it changes).
+place of the class by which the fetcher unpacks records. That, and what the group's coordinator knows of a rebalance, are the inner
+parts that we rely on (tests say so when they change).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -141,6 +142,7 @@ class KafkaPythonClient:
 
     def poll(self, wait_s: float) -> Sequence[Event]:
         """What was fetched, and what parts us from it."""
+        self._finish_joining()
         try:
             found = self._consumer.poll(int(wait_s * 1000), _AT_ONCE)
         except OffsetOutOfRangeError as error:
@@ -152,6 +154,17 @@ class KafkaPythonClient:
         except (KafkaError, OSError) as error:
             raise Trouble(_told(error)) from error
         return [Event(one.partition, fetched) for one, pieces in found.items() for fetched in pieces]
+
+    def _finish_joining(self) -> None:
+        """Have a rebalance that was begun come to its end.
+
+        Where it was begun for what the cluster tells of the topic, and a poll ends while it is under way, the coordinator (3.0.12)
+        takes it for unnecessary from then on: the member would hear of no partition any more, send no heartbeat, and take itself for
+        the owner of what others have long been given.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - nobody else knows
+        if coordinator is not None and coordinator.rejoining and not coordinator.need_rejoin():
+            coordinator.request_rejoin()
 
     def end(self, partition: int) -> int | None:
         """The high water mark of the last fetch."""
@@ -246,6 +259,7 @@ class _Records:
             if piece is None:
                 self.drain()
                 break
+            piece = msgspec.structs.replace(piece, start=self.next_fetch_offset)
             self.next_fetch_offset = piece.next_offset
             self.leader_epoch = piece.leader_epoch if piece.leader_epoch >= 0 else self.leader_epoch
             self.records_read += len(piece.offsets)

@@ -151,6 +151,12 @@ class Partition:
         with self._changed:
             if not self._is_open or not self.is_ours or self._is_wanted:
                 return
+            if what.start not in {
+                -1,
+                self._feed.next_offset,
+            }:  # something between was fetched for nobody: it is asked for again
+                self.begin_again()
+                return
             self._feed.add(what)
             self._end = max(client.end(self.number) or 0, what.next_offset)
             if len(what.offsets):

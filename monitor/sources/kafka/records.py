@@ -52,6 +52,7 @@ class Fetched(msgspec.Struct, frozen=True):
     leader_epoch: int = -1  # of the last batch; -1 where it is not told
     oversized: tuple[Oversized, ...] = ()
     unread: tuple[Unread, ...] = ()
+    start: int = -1  # the offset from which on it is all that there was; -1 where it is not told
 
 
 @dataclass(slots=True)

@@ -1,17 +1,19 @@
 """The inner parts of kafka-python that our reading stands on are as we know them; without a broker."""
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.cluster import ClusterMetadata
 from kafka.consumer.fetcher import Fetcher
 from kafka.consumer.subscription_state import SubscriptionState
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import OffsetAndMetadata
 
-from monitor.sources.kafka.kafka_python import _Records
+from monitor.sources.kafka.kafka_python import KafkaPythonClient, _Records
 
 
 def records(values):
@@ -67,3 +69,22 @@ def test_what_asks_for_topics_can_be_told_to_make_none():
     cluster.config["allow_auto_create_topics"] = False
     cluster.set_topics(["t"])
     assert cluster.metadata_request().allow_auto_topic_creation is False
+
+
+@pytest.mark.parametrize("rejoining", [True, False])
+def test_a_rebalance_that_the_coordinator_forgets_is_brought_to_its_end(rejoining):
+    asked = []
+    coordinator = SimpleNamespace(
+        rejoining=rejoining, need_rejoin=lambda: False, request_rejoin=lambda: asked.append(1)
+    )
+    client = KafkaPythonClient.__new__(KafkaPythonClient)
+    client._consumer = SimpleNamespace(_coordinator=coordinator, poll=lambda *_: {})
+    assert client.poll(0.0) == []
+    assert bool(asked) == rejoining
+
+
+def test_the_coordinator_knows_of_a_rebalance_by_the_names_that_we_use():
+    source = inspect.getsource(ConsumerCoordinator.__mro__[1])
+    assert "self.rejoining = True" in source
+    assert "self.rejoin_needed = True" in inspect.getsource(ConsumerCoordinator.request_rejoin)
+    assert "rejoining" not in inspect.getsource(ConsumerCoordinator.need_rejoin)  # once it is, ours is not needed

@@ -180,3 +180,21 @@ def test_how_far_we_are_is_told_to_kafka_in_offsets(opened):
     _, last = lines(group.source(PLACE), 5)
     group.commit({PLACE: last.end})
     assert waited(lambda: client.committed) == {0: 5}
+
+
+@pytest.mark.parametrize("fault", ["the id of the topic is not known for a while", "fetched for nobody"])
+def test_what_was_fetched_and_let_go_is_fetched_again(opened, fault):
+    content = b"".join(b'{"n":%d}\n' % number for number in range(500))
+    group, client = opened(MemoryTopic({0: messages_of(content)}), until_end=True)
+    polled, known, polls = client.poll, client.topic_id, iter(range(10_000))
+
+    def poll(wait_s):
+        found = polled(wait_s)
+        is_last = any(one.what.next_offset == client.end(0) for one in found)
+        return [] if fault == "fetched for nobody" and next(polls) % 5 == 2 and not is_last else found
+
+    client.poll = poll
+    if fault != "fetched for nobody":
+        client.topic_id = lambda: "" if next(polls) % 5 == 2 else known()
+    group.poll(5.0)
+    assert lines(group.source(PLACE), 500)[0] == content
