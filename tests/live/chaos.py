@@ -20,11 +20,16 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from server import Kafka, until
+from postgres import Postgres
+from searched import ids
+from server import Elasticsearch, Kafka, until
 
 from monitor.config import load_config
 from monitor.kept import Kept
+from monitor.searching import search_settings
 from monitor.simulate import simulate
+from monitor.stores import StoreError
+from monitor.stores.elasticsearch.connection import Connection
 
 KEY = "5e" * 32
 PROGRAM = [sys.executable, "-c", "from monitor.cli import main; main()"]
@@ -59,7 +64,7 @@ def produced(bootstrap: str, topic: str, events: int, partitions: int, seed: int
 
 QUICK = """
 [batch]
-rows_max = 2000
+rows_max = 500
 [snapshots]
 every_s = 2.0
 [kafka]
@@ -70,6 +75,15 @@ release_s_max = 5.0
 wait_s_max = 600.0
 """
 """Many turns, and how a site notices soon that something is gone, and waits for long before it answers without."""
+
+
+SEARCH = """
+[elasticsearch]
+urls = ["{url}"]
+replicas = 0
+refresh_s = 1.0
+rest_s_max = 2.0
+"""
 
 
 class Site:
@@ -148,22 +162,50 @@ def undisturbed(folder: Path, kafka: Kafka, topic: str) -> dict[str, object]:
     return outcome(site)
 
 
+def to_be_searched(expected: dict[str, object]) -> dict[str, object]:
+    """What the search must hold of an outcome: what is archived, which repeated events are not."""
+    found = [key for key, *_ in expected["findings"]]
+    return {"searchable": expected["archived"].total(), "searchable twice": 0, "findings searchable": found}
+
+
+def searched(site: Site) -> dict[str, object]:
+    """What it holds."""
+    connection = Connection(search_settings(load_config(site.config, site.environment)))
+    try:
+        events, findings = ids(connection, "events"), ids(connection, "findings")
+        twice = len(events) - len(set(events))
+        return {"searchable": len(events), "searchable twice": twice, "findings searchable": sorted(findings)}
+    finally:
+        connection.close()
+
+
 class Chaos:
     """Kills and stops at random, and counts it."""
 
-    def __init__(self, site: Site, kafka: object, postgres: object, workers: int, seed: int) -> None:
-        self.site, self.kafka, self.postgres = site, kafka, postgres
+    def __init__(
+        self, site: Site, kafka: Kafka, postgres: Postgres, elasticsearch: Elasticsearch, workers: int, seed: int
+    ) -> None:
+        self.site, self.kafka, self.postgres, self.elasticsearch = site, kafka, postgres, elasticsearch
         self.chance = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.workers = [site.start("--role", "detect") for _ in range(workers)]
         self.responder = site.start("--role", "respond")
+
+    def go_on(self, events: int, within_s: float = 120.0) -> None:
+        """Let something be accounted for that was not, if there is anything."""
+        kept = self.site.kept()
+        try:
+            before = until(lambda: _received(kept), within_s)
+            until(lambda: _received(kept) > before or before >= events, within_s)
+        finally:
+            kept.store.close()
 
     def step(self) -> None:
         """One blow."""
         kind = self.chance.choice(
             ["kill worker"] * 4
             + ["stop worker"] * 2
-            + ["kill responder", "kill broker", "kill database", "pause database"]
+            + ["kill responder", "kill broker", "kill database", "pause database", "kill search", "pause search"]
             + ["add worker", "remove worker"]
         )
         self.done[kind] += 1
@@ -201,6 +243,16 @@ class Chaos:
         time.sleep(3.0)
         self.postgres.resume()
 
+    def kill_search(self) -> None:
+        self.elasticsearch.kill()
+        time.sleep(self.chance.uniform(0, 3))
+        self.elasticsearch.start()
+
+    def pause_search(self) -> None:
+        self.elasticsearch.pause()
+        time.sleep(5.0)
+        self.elasticsearch.resume()
+
     def add_worker(self) -> None:
         self.workers.append(self.site.start("--role", "detect"))
 
@@ -224,25 +276,29 @@ class Chaos:
             kept.store.close()
 
 
+def _received(kept: Kept) -> int:
+    try:
+        return sum(one.received for name, one in kept.store.progress().items() if "miniwatch-hits" not in name)
+    except StoreError:  # the database may be away
+        return 0
+
+
 def _is_settled(kept: Kept, events: int) -> bool:
     try:
-        progress = kept.store.progress()
-        received = sum(one.received for name, one in progress.items() if "miniwatch-hits" not in name)
-        if received < events:
+        if _received(kept) < events:
             return False
         reached = {one.name: one.reached for one in kept.store.streams()}
         counted = [at for name, at in reached.items() if "miniwatch-hits" in name]
         newest = max(reached.values())
-        return bool(counted) and min(counted) >= newest - 60_000_000 and not kept.store.detected({}, 1)
-    except Exception:  # noqa: BLE001 - the database may be away
+        is_answered = bool(counted) and min(counted) >= newest - 60_000_000 and not kept.store.detected({}, 1)
+        return is_answered and not kept.store.unindexed_events() and not kept.store.unindexed_findings()
+    except StoreError:  # the database may be away
         return False
     finally:
         time.sleep(1.0)
 
 
 def main() -> None:
-    from postgres import Postgres  # noqa: PLC0415 - as a program it stands beside it
-
     words = argparse.ArgumentParser()
     words.add_argument("--events", type=int, default=2_000_000)
     words.add_argument("--seconds", type=float, default=600.0)
@@ -251,28 +307,30 @@ def main() -> None:
     words.add_argument("--seed", type=int, default=1)
     words.add_argument("--folder", type=Path, default=Path("var/chaos"))
     given = words.parse_args()
-    kafka, postgres = Kafka(), Postgres()
-    kafka.start()
-    postgres.start()
+    servers = kafka, postgres, elasticsearch = Kafka(), Postgres(), Elasticsearch()
+    for server in servers:
+        server.start()
     try:
         events = produced(kafka.bootstrap, "chaos", given.events, given.partitions)
         expected = undisturbed(given.folder / "one", kafka, "chaos")
-        site = Site(given.folder / "many", f"kafka://{kafka.bootstrap}/chaos?group=chaos", postgres.url, QUICK)
-        chaos = Chaos(site, kafka, postgres, given.workers, given.seed)
+        source, more = f"kafka://{kafka.bootstrap}/chaos?group=chaos", QUICK + SEARCH.format(url=elasticsearch.url)
+        site = Site(given.folder / "many", source, postgres.url, more)
+        chaos = Chaos(site, kafka, postgres, elasticsearch, given.workers, given.seed)
         until_s = time.monotonic() + given.seconds
         while time.monotonic() < until_s:
             time.sleep(chaos.chance.uniform(1, 8))
             chaos.step()
         chaos.settle(events, 1800)
         site.end()
-        found = outcome(site)
+        found = {**outcome(site), **searched(site)}
+        expected |= to_be_searched(expected)
         for name, value in expected.items():
             print(name, "same" if found[name] == value else "DIFFERENT")
         print(dict(chaos.done), f"{events} events, {len(found['findings'])} findings, {found['received']} received")
         sys.exit(found != expected)
     finally:
-        kafka.remove()
-        postgres.remove()
+        for server in servers:
+            server.remove()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import msgspec
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from searched import ids
 from server import until
 
 from monitor.clock import now_us
@@ -104,21 +105,6 @@ def _drain(follower):
         return steps
 
 
-def _ids(connection, what="events"):
-    """The ids of all documents in a stream, each as often as it lies there."""
-    stream = connection.settings.stream(what)
-    connection.ask("POST", f"/{stream}/_refresh")
-    found, after = [], None
-    while True:
-        body = {"size": 5000, "sort": [{"miniwatch.time": "asc"}, {"_doc": "asc"}], "_source": False}
-        body |= {"docvalue_fields": ["miniwatch.id"]} | ({"search_after": after} if after else {})
-        hits = connection.ask("POST", f"/{stream}/_search", body).read(dict)["hits"]["hits"]
-        if not hits:
-            return found
-        found += [hit["fields"]["miniwatch.id"][0] for hit in hits]
-        after = hits[-1]["sort"]
-
-
 def _sources(connection, what="events"):
     stream = connection.settings.stream(what)
     connection.ask("POST", f"/{stream}/_refresh")
@@ -159,7 +145,7 @@ def test_every_archived_event_is_in_the_search_once(elasticsearch, kept):
     follower = _follower(kept, _keys(elasticsearch.url))
     prepare(follower.connection)
     assert sum(step.rows for step in _drain(follower)) == 2100
-    assert sorted(_ids(follower.connection)) == sorted(f"e{n}" for n in range(700, 2800))
+    assert sorted(ids(follower.connection)) == sorted(f"e{n}" for n in range(700, 2800))
     assert follower.reached().place == 3
 
 
@@ -231,8 +217,8 @@ def test_a_node_killed_in_the_middle_of_bulks_loses_and_doubles_nothing(fresh_el
         until(lambda: indexer._ready and not indexer._left(), 120)
     finally:
         indexer.stop()
-    ids = _ids(Connection(keys))
-    assert len(ids) == len(set(ids)) == 35_000
+    there = ids(Connection(keys))
+    assert len(there) == len(set(there)) == 35_000
     assert kills == 3
 
 
@@ -245,13 +231,13 @@ def test_a_roll_over_between_a_bulk_without_an_answer_and_its_repeat_doubles_not
         with pytest.raises(SearchError):
             follower.step(pool)
         direct = Connection(msgspec.structs.replace(follower.connection.settings, urls=(elasticsearch.url,)))
-        assert 0 < len(_ids(direct)) < 1000
+        assert 0 < len(ids(direct)) < 1000
         assert direct.ask("POST", f"/{follower.stream}/_rollover").status == 200
         proxy.lost = lambda _asked: False
         steps = _drain(follower)
     assert sum(step.doubles for step in steps) > 0
-    ids = _ids(direct)
-    assert len(ids) == len(set(ids)) == 1000
+    there = ids(direct)
+    assert len(there) == len(set(there)) == 1000
 
 
 def test_a_roll_over_between_our_own_death_and_the_next_start_doubles_nothing(elasticsearch, kept, proxy):
@@ -268,8 +254,8 @@ def test_a_roll_over_between_our_own_death_and_the_next_start_doubles_nothing(el
     assert direct.ask("POST", f"/{first.stream}/_rollover").status == 200
     _commit(kept, 1, 500)
     _drain(_follower(kept, keys))  # of the first one nothing is left but what the record has
-    ids = _ids(direct)
-    assert len(ids) == len(set(ids)) == 2500
+    there = ids(direct)
+    assert len(there) == len(set(there)) == 2500
 
 
 def test_a_record_that_knows_less_than_the_search_doubles_nothing(elasticsearch, kept):
@@ -288,8 +274,8 @@ def test_a_record_that_knows_less_than_the_search_doubles_nothing(elasticsearch,
     while indexer.work():
         pass
     indexer.stop()
-    ids = _ids(Connection(keys))
-    assert len(ids) == len(set(ids)) == 1500
+    there = ids(Connection(keys))
+    assert len(there) == len(set(there)) == 1500
 
 
 def test_a_record_that_refuses_while_turns_are_read_loses_none_of_them(elasticsearch, kept, monkeypatch):
@@ -307,7 +293,7 @@ def test_a_record_that_refuses_while_turns_are_read_loses_none_of_them(elasticse
     with ThreadPoolExecutor(2) as pool, pytest.raises(StoreError):
         follower.step(pool)
     _drain(follower)
-    assert len(_ids(follower.connection)) == 500
+    assert len(ids(follower.connection)) == 500
 
 
 def test_a_slow_node_costs_lag_and_nothing_else(kept, proxy):
@@ -320,8 +306,8 @@ def test_a_slow_node_costs_lag_and_nothing_else(kept, proxy):
     proxy.delay_s = 0.0
     time.sleep(2.5)  # the first request is carried out after it was given up
     _drain(follower)
-    ids = _ids(follower.connection)
-    assert len(ids) == len(set(ids)) == 300
+    there = ids(follower.connection)
+    assert len(there) == len(set(there)) == 300
 
 
 def test_a_full_disk_costs_lag_and_is_told(elasticsearch, kept):
@@ -340,7 +326,7 @@ def test_a_full_disk_costs_lag_and_is_told(elasticsearch, kept):
     assert "disk usage exceeded flood-stage watermark" in str(told.value)
     follower.connection.ask("PUT", index, {"index.blocks.read_only_allow_delete": None})
     _drain(follower)
-    assert len(_ids(follower.connection)) == 600
+    assert len(ids(follower.connection)) == 600
 
 
 def test_findings_are_written_over_as_they_grow_also_across_a_roll_over(elasticsearch, kept):
@@ -355,7 +341,7 @@ def test_findings_are_written_over_as_they_grow_also_across_a_roll_over(elastics
     assert follower.step().rows == 2
     assert follower.step() is None
     found = _sources(connection, "findings")
-    assert sorted(_ids(connection, "findings")) == ["f1", "f2", "f3"]
+    assert sorted(ids(connection, "findings")) == ["f1", "f2", "f3"]
     assert found["f1"]["miniwatch"]["count"] == 4
     assert found["f1"]["miniwatch"]["finding"] == json.loads(msgspec.json.encode(kept.store.finding("f1")))
 
@@ -377,7 +363,7 @@ def test_a_daemon_that_outlives_the_node_catches_up_alone(fresh_elasticsearch, k
         indexer.stop()
     assert "search_failed" in log.getvalue()
     assert "search_recovered" in log.getvalue()
-    assert len(_ids(Connection(indexer.settings))) == 900
+    assert len(ids(Connection(indexer.settings))) == 900
 
 
 def _indexed(kept, keys):
@@ -483,8 +469,8 @@ def test_a_daemon_that_is_killed_again_and_again_leaves_each_event_once(elastics
             kills += run.poll() is None
             run.kill()
     assert subprocess.run(program, cwd=tmp_path, capture_output=True, check=False).returncode == 0
-    ids = _ids(direct)
-    assert len(ids) == len(set(ids)) == 30_000
+    there = ids(direct)
+    assert len(there) == len(set(there)) == 30_000
     assert kills == 3
 
 
@@ -530,7 +516,7 @@ def test_logsdb_takes_events_as_well(elasticsearch, kept):
     follower = _follower(kept, _keys(elasticsearch.url, mode="logsdb"))
     prepare(follower.connection)
     _drain(follower)
-    assert len(_ids(follower.connection)) == 300
+    assert len(ids(follower.connection)) == 300
 
 
 def test_the_version_is_known(elasticsearch):
@@ -546,5 +532,5 @@ def test_two_threads_of_bulks_and_a_stop_leave_nothing_half_noted(elasticsearch,
     threading.Timer(0.05, going.set).start()
     _drain(follower)
     _drain(_follower(kept, keys))
-    ids = _ids(follower.connection)
-    assert len(ids) == len(set(ids)) == 4000
+    there = ids(follower.connection)
+    assert len(there) == len(set(there)) == 4000

@@ -1,25 +1,29 @@
 """Workers on a topic of a real broker, their record in a real database: killed, stopped and joined, they come to what one process comes to."""
 
 import pytest
-from chaos import QUICK, Chaos, Site, outcome, produced, undisturbed
+from chaos import QUICK, SEARCH, Chaos, Site, outcome, produced, searched, to_be_searched, undisturbed
 
 pytestmark = pytest.mark.live
 EVENTS = 40_000
+BLOWS = ("kill_worker", "kill_search", "kill_broker", "kill_database", "kill_responder", "stop_worker", "add_worker")
 
 
-def test_workers_come_to_what_one_process_comes_to(fresh_kafka, fresh_postgres, tmp_path):
+def test_workers_come_to_what_one_process_comes_to(fresh_kafka, fresh_postgres, fresh_elasticsearch, tmp_path):
     events = produced(fresh_kafka.bootstrap, "workers", EVENTS, 8)
     expected = undisturbed(tmp_path / "one", fresh_kafka, "workers")
     assert expected["received"] == events
     assert len(expected["findings"]) > 50
-    site = Site(tmp_path / "many", f"kafka://{fresh_kafka.bootstrap}/workers?group=w", fresh_postgres.url, QUICK)
-    chaos = Chaos(site, fresh_kafka, fresh_postgres, workers=2, seed=3)
+    more = QUICK + SEARCH.format(url=fresh_elasticsearch.url)
+    site = Site(tmp_path / "many", f"kafka://{fresh_kafka.bootstrap}/workers?group=w", fresh_postgres.url, more)
+    chaos = Chaos(site, fresh_kafka, fresh_postgres, fresh_elasticsearch, workers=2, seed=3)
     try:
-        for name in ("kill_worker", "kill_broker", "kill_database", "kill_responder", "stop_worker", "add_worker"):
-            getattr(chaos, name)()
+        for blow in BLOWS:
+            chaos.go_on(events)
+            getattr(chaos, blow)()
         chaos.settle(events, 240)
     finally:
         site.end()
-    found = outcome(site)
-    for name in ("received", "imbalance", "unanswered", "archived", "findings", "proposed"):
+    found = {**outcome(site), **searched(site)}
+    expected |= to_be_searched(expected)
+    for name in expected:
         assert found[name] == expected[name], name
