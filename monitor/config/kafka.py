@@ -29,7 +29,7 @@ class KafkaKeys(Keys):
     fetch_bytes_max: Annotated[int, Field(ge=MIB, le=GIB)] = 32 * MIB
     partition_fetch_bytes_max: Annotated[int, Field(ge=64 * KIB, le=256 * MIB)] = 8 * MIB
     fetch_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = 100
-    buffer_bytes_max: Annotated[int, Field(ge=MIB, le=16 * GIB)] = 64 * MIB
+    buffer_bytes_max: Annotated[int, Field(ge=MIB, le=16 * GIB)] = 128 * MIB
     session_timeout_s: Seconds = 45.0
     poll_interval_s_max: Seconds = 300.0
     release_s_max: Seconds = 60.0
