@@ -7,6 +7,8 @@ import msgspec
 import pytest
 from partition_site import Site, local_lineup, log_of, told_lines
 
+from monitor.partitions.pipeline import PartitionPipeline
+
 
 @pytest.fixture(scope="module")
 def lineup():
@@ -125,3 +127,21 @@ def test_a_partition_that_is_taken_away_before_it_is_begun_harms_nobody(tmp_path
     group.gone.clear()
     worker.look()
     assert list(worker.streams) == ["kafka:calls/1"], "it is another's"
+
+
+def test_who_came_last_is_told_before_a_partition_counts_as_read_out(tmp_path, lines, lineup, monkeypatch):
+    site = Site(tmp_path, log_of(lines[:58], 1), lineup, rows_max=1)
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    with monkeypatch.context() as unsure:
+        unsure.setattr(PartitionPipeline, "is_read_out", False)  # that there is no more shows only later
+        while worker.look():
+            pass
+    (stream,) = worker.streams.values()
+    store, turn = site.kept.store, stream.turn_number
+    assert store.told({}, store.streams(), 99)[-1].turn < turn
+    assert stream.around.has_news
+    stream.tell_quiet()
+    assert (stream.turn_number, store.told({}, store.streams(), 99)[-1].turn) == (turn + 1, turn + 1)
+    stream.tell_quiet()
+    assert stream.turn_number == turn + 1
