@@ -56,7 +56,7 @@ class ArchiveSource:
 def frames_of(
     archive: Archive, segments: Sequence[Segment], since: int | None, until: int | None, rows_max: int
 ) -> Iterator[pl.DataFrame]:
-    """What lies in some segments, between two times of the events."""
+    """What lies in some segments, between two times of the events; of several streams as one, by how far time had come."""
     wanted = [
         segment
         for segment in segments
@@ -64,10 +64,33 @@ def frames_of(
     ]
     conditions = [pl.col(TIME) >= since] if since is not None else []
     conditions += [pl.col(TIME) < until] if until is not None else []
-    for turn in archive.replay(wanted):
+    streams = sorted({segment.stream for segment in wanted})
+    for turn in together([archive.of_stream(stream, 0).replay(wanted) for stream in streams]):
         frame = turn.filter(*conditions) if conditions else turn
         for first in range(0, frame.height, rows_max):
             yield frame.slice(first, rows_max)
+
+
+def together(streams: Sequence[Iterator[pl.DataFrame]]) -> Iterator[pl.DataFrame]:
+    """Turns of several streams, each in its order, as one stream in the order of their watermarks; one frame of each is held."""
+    if len(streams) == 1:
+        yield from streams[0]
+        return
+    held: dict[int, pl.DataFrame] = {}
+    going = dict(enumerate(streams))
+    while True:
+        for place in [place for place in going if place not in held]:
+            following = next((frame for frame in going[place] if frame.height), None)
+            if following is None:
+                del going[place]
+            else:
+                held[place] = following
+        if not held:
+            return
+        until = min(int(frame[WATERMARK][-1]) for frame in held.values())
+        counts = {place: int(frame[WATERMARK].search_sorted(until, side="right")) for place, frame in held.items()}
+        yield pl.concat([held[place][:count] for place, count in counts.items()]).sort(WATERMARK, maintain_order=True)
+        held = {place: held[place][count:] for place, count in counts.items() if count < held[place].height}
 
 
 class ArchivedIntake(Intake):
