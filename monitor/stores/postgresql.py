@@ -28,7 +28,7 @@ from monitor.stores.record import TooSlow
 VERSION_MIN: Final = 13
 """The oldest PostgreSQL that is spoken to: those before are not maintained any more."""
 
-IDLE_S_MAX: Final = 60
+IDLE_S_MAX: Final = 20
 """After so long without a word within a transaction the server ends it: a process that stands still must hold nobody up."""
 
 SILENCE_S_MAX: Final = 30

@@ -89,7 +89,7 @@ rest_s_max = 2.0
 class Site:
     """A folder with a configuration, and the processes on it."""
 
-    def __init__(self, folder: Path, source: str, store: str = "", more: str = "", **environment: str) -> None:
+    def __init__(self, folder: Path, source: str, store: str = "", more: str = QUICK, **environment: str) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "config.toml"
@@ -157,7 +157,7 @@ def outcome(site: Site) -> dict[str, object]:
 
 def undisturbed(folder: Path, kafka: Kafka, topic: str) -> dict[str, object]:
     """What one process makes of the topic."""
-    site = Site(folder, f"kafka://{kafka.bootstrap}/{topic}")
+    site = Site(folder, f"kafka://{kafka.bootstrap}/{topic}", more="")
     site.run("run", "--until-end")
     return outcome(site)
 
