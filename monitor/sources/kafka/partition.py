@@ -79,11 +79,12 @@ class Partition:
 
     @property
     def lag_bytes(self) -> int | None:
-        """What is held, and an estimate of what was not fetched yet: so many messages of the mean size."""
+        """What is held, and an estimate of what was not fetched yet: so many messages of the mean size. 0 only where there is none."""
         with self._changed:
             if not self._is_open or self._end is None:
                 return None
-            return self._feed.bytes + int(max(self._end - self._feed.next_offset, 0) * self._mean_bytes)
+            behind = max(self._end - self._feed.next_offset, 0)
+            return self._feed.bytes + max(int(behind * self._mean_bytes), behind)
 
     def offset_of(self, position: int) -> int:
         """The offset of the message at a position that was given."""

@@ -198,3 +198,12 @@ def test_what_was_fetched_and_let_go_is_fetched_again(opened, fault):
         client.topic_id = lambda: "" if next(polls) % 5 == 2 else known()
     group.poll(5.0)
     assert lines(group.source(PLACE), 500)[0] == content
+
+
+def test_what_was_not_fetched_yet_is_lag_whatever_it_weighs(opened):
+    group, client = opened(MemoryTopic({0: [b"a", b"b"]}))
+    client.poll = lambda wait_s: time.sleep(min(wait_s, 0.01)) or []
+    group.poll(5.0)
+    source = group.source(PLACE)
+    source.open(None)
+    assert waited(lambda: source.lag_bytes) == 2
