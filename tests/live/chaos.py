@@ -271,7 +271,7 @@ class Chaos:
             self.responder = self.site.start("--role", "respond")
         kept = self.site.kept()
         try:
-            until(lambda: _is_settled(kept, events), within_s)
+            until(lambda: _is_settled(kept, events, is_searched=True), within_s)
         finally:
             kept.store.close()
 
@@ -283,7 +283,7 @@ def _received(kept: Kept) -> int:
         return 0
 
 
-def _is_settled(kept: Kept, events: int) -> bool:
+def _is_settled(kept: Kept, events: int, *, is_searched: bool = False) -> bool:
     try:
         if _received(kept) < events:
             return False
@@ -291,7 +291,9 @@ def _is_settled(kept: Kept, events: int) -> bool:
         counted = [at for name, at in reached.items() if "miniwatch-hits" in name]
         newest = max(reached.values())
         is_answered = bool(counted) and min(counted) >= newest - 60_000_000 and not kept.store.detected({}, 1)
-        return is_answered and not kept.store.unindexed_events() and not kept.store.unindexed_findings()
+        if not is_searched or not is_answered:
+            return is_answered
+        return not kept.store.unindexed_events() and not kept.store.unindexed_findings()
     except StoreError:  # the database may be away
         return False
     finally:
