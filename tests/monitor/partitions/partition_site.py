@@ -113,6 +113,26 @@ class Site:
 
         return Worker(group, snapshotting, self.kept.store, self.telemetry, lambda: NOW, lambda: False), group
 
+    def read_alone(self):
+        """One worker reads all of the log."""
+        worker, group = self.worker("alone")
+        group.assign(*self.log.partitions)
+        self.read_out(worker)
+        return self
+
+    def read_and_counted(self):
+        """One worker reads all of the log, and counts what is to be counted among partitions; what is found."""
+        worker, group = self.worker("a")
+        counter, of_hits = self.counter("a")
+        group.assign(*self.log.partitions)
+        of_hits.assign(*self.hits.names)
+        while worker.look():
+            counter.look()
+        self.read_out(worker)
+        while counter.look():
+            pass
+        return self.findings()
+
     def read_out(self, worker):
         while worker.look():
             pass

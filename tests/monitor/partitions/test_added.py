@@ -24,9 +24,7 @@ def lines():
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, lines, lineup):
     site = Site(tmp_path_factory.mktemp("one"), spread_log(lines, 1, random.Random(0)), lineup)
-    worker, group = site.worker("a")
-    group.assign("kafka:calls/0")
-    site.read_out(worker)
+    site.read_alone()
     assert len(site.findings()) > 50
     return site
 

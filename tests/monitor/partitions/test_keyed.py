@@ -29,32 +29,17 @@ def lines():
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, lines, lineup):
     site = Site(tmp_path_factory.mktemp("one"), spread_log(lines, 1, random.Random(0)), lineup)
-    worker, group = site.worker("a")
-    group.assign("kafka:calls/0")
-    site.read_out(worker)
+    site.read_alone()
     local = {rule.id for rule in lineup().rules if rule.is_correlation} - set(abroad(lineup().rules))
     assert sum(rule in local for _, _, rule, _ in site.findings()) > 10, "windows of apps have something to say"
     return site
-
-
-def counted(site):
-    worker, group = site.worker("a")
-    counter, of_hits = site.counter("a")
-    group.assign(*site.log.partitions)
-    of_hits.assign(*site.hits.names)
-    while worker.look():
-        counter.look()
-    site.read_out(worker)
-    while counter.look():
-        pass
-    return site.findings()
 
 
 @pytest.mark.parametrize(("partitions", "counting"), [(1, 1), (2, 2), (8, 3)])
 def test_events_of_an_app_may_be_in_any_partition(tmp_path, lines, lineup, undisturbed, partitions, counting):
     log = spread_log(lines, partitions, random.Random(partitions))
     site = Site(tmp_path, log, lineup, hits=MemoryHits(HITS, counting))
-    assert counted(site) == undisturbed.findings()
+    assert site.read_and_counted() == undisturbed.findings()
     assert site.ledger()[0] == len(lines)
     assert set(site.archived()) == set(undisturbed.archived())
 
@@ -69,7 +54,7 @@ def test_who_counts_dies_and_another_counts_on(tmp_path, lines, lineup, undistur
         of_hits.assign(*site.hits.names)
         worker.look()
         counter.look()
-    assert counted(site) == undisturbed.findings()
+    assert site.read_and_counted() == undisturbed.findings()
 
 
 def test_an_event_that_comes_again_in_another_partition_is_counted_once_by_windows(
@@ -80,7 +65,7 @@ def test_an_event_that_comes_again_in_another_partition_is_counted_once_by_windo
     log = spread_log(sorted([*lines, *again], key=lambda line: line[0]), 4, chance)
     site = Site(tmp_path, log, lineup, rows_max=400, hits=MemoryHits(HITS, 2))
     windows = {rule.id for rule in lineup().rules if rule.is_correlation}
-    found = [one for one in counted(site) if one[2] in windows]
+    found = [one for one in site.read_and_counted() if one[2] in windows]
     assert found == [one for one in undisturbed.findings() if one[2] in windows]
 
 
@@ -117,4 +102,4 @@ def test_what_several_rules_read_of_one_event_is_no_repeat(tmp_path):
     line = b'{"@timestamp":"2026-03-02T00:00:01Z","event":{"id":"1","action":"ab","dataset":"miniprogram.api"},"miniprogram":{"app_id":"wx1"}}\n'
     log = spread_log([(NOW, "wx1", line)], 1, random.Random(0))
     site = Site(tmp_path, log, partial(Lineup.of(both, 1000).again, keyed_by=""), hits=MemoryHits(HITS, 1))
-    assert [rule for _, _, rule, _ in counted(site)] == [ids()["rule"]]
+    assert [rule for _, _, rule, _ in site.read_and_counted()] == [ids()["rule"]]

@@ -31,15 +31,10 @@ def test_the_past_of_several_partitions_is_gone_through_as_one(tmp_path, partiti
     lines, lineup = told_lines(7, 4_000), whole_lineup()
     (rules,) = [one.rules for one in lineup(Part.WHOLE).detectors]
     site = Site(tmp_path, spread_log(lines, partitions, random.Random(1)), lineup, hits=MemoryHits("kafka:hits", 1))
-    worker, group = site.worker("a")
-    group.assign(*site.log.partitions)
-    site.read_out(worker)
+    site.read_alone()
     again = found_again(site, rules)
     assert len(again) > 50
-    alone = Site(tmp_path / "alone", log_of(lines, 1), lineup)
-    worker, group = alone.worker("a")
-    group.assign(*alone.log.partitions)
-    alone.read_out(worker)
+    alone = Site(tmp_path / "alone", log_of(lines, 1), lineup).read_alone()
     assert again == alone.findings()
 
 

@@ -26,9 +26,7 @@ def lines():
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, lines, lineup):
     site = Site(tmp_path_factory.mktemp("one"), log_of(lines, 1), lineup)
-    worker, group = site.worker("a")
-    group.assign("kafka:calls/0")
-    site.read_out(worker)
+    site.read_alone()
     far = set(abroad(lineup().rules))
     assert sum(rule in far for _, _, rule, _ in site.findings()) > 3
     return site
@@ -37,15 +35,7 @@ def undisturbed(tmp_path_factory, lines, lineup):
 @pytest.mark.parametrize(("partitions", "counting"), [(1, 1), (4, 1), (4, 3)])
 def test_they_do_not_depend_on_partitions(tmp_path, lines, lineup, undisturbed, partitions, counting):
     site = Site(tmp_path, log_of(lines, partitions), lineup, hits=MemoryHits(HITS, counting))
-    (worker, group), (counter, of_hits) = site.worker("a"), site.counter("a")
-    group.assign(*site.log.partitions)
-    of_hits.assign(*site.hits.names)
-    while worker.look():
-        counter.look()
-    site.read_out(worker)
-    while counter.look():
-        pass
-    assert site.findings() == undisturbed.findings()
+    assert site.read_and_counted() == undisturbed.findings()
 
 
 @pytest.mark.parametrize("seed", range(4))
