@@ -319,8 +319,8 @@ def test_a_pause_that_comes_while_a_turn_is_being_decided_holds(platform, monkey
     platform.rule("poison")
     decided = TurnCommitter.decided
 
-    def decide_while_somebody_pauses(committer, fresh):
-        outcome = decided(committer, fresh)
+    def decide_while_somebody_pauses(committer, fresh, orders):
+        outcome = decided(committer, fresh, orders)
         if fresh and stopped(platform.store(), NOW) is None:
             writer = threading.Thread(target=pause, args=(platform.store(), "operator:ann", "Now", NOW))
             writer.start()

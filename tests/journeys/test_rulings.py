@@ -22,15 +22,15 @@ def test_an_exemption_that_comes_between_deciding_and_committing_holds(tmp_path:
         store = opened.kept.store
         decided = opened.pipeline._committer.decided
 
-        def decide_then_exempt(fresh):
-            outcome = decided(fresh)
+        def decide_then_exempt(fresh, orders):
+            outcome = decided(fresh, orders)
             for decision in outcome.decisions:
                 if decision.reason is Reason.PLAYBOOK and decision.entity not in late:
                     late.add(decision.entity)
                     store.add_standing(_exempting(decision))
             return outcome
 
-        monkeypatch.setattr(TurnCommitter, "decided", lambda _committer, fresh: decide_then_exempt(fresh))
+        monkeypatch.setattr(TurnCommitter, "decided", lambda _committer, *what: decide_then_exempt(*what))
         opened.run()
         found = list(store.decisions())
     assert late == acted

@@ -91,7 +91,7 @@ class Around:
     def active(self, findings):
         return {one.id: self.storm.active for one in findings}
 
-    def behind(self, findings):
+    def behind(self, findings, _orders):
         return {one.entity: Behind(people=self.storm.behind) for one in findings}
 
     def seen_by(self, policy):
@@ -122,8 +122,8 @@ class Storm:
         )
         decided = committer.decided
 
-        def interrupted(fresh):
-            outcome = decided(fresh)
+        def interrupted(fresh, orders):
+            outcome = decided(fresh, orders)
             happening, self.meanwhile = self.meanwhile, None
             if happening is not None:
                 happening()
@@ -162,7 +162,7 @@ class Storm:
         for _ in range(5):
             number = self.store.last_turn() + 1
             try:
-                return self.responders[which].commit(Turn(number=number, time=self.now, findings=fresh), fresh)
+                return self.responders[which].commit(Turn(number=number, time=self.now, findings=fresh), fresh, {})
             except StaleTurn:
                 continue
         raise AssertionError("overtaken again and again")

@@ -126,8 +126,7 @@ def test_decisions_are_those_of_one_process(tmp_path, lines, lineup, of_one_proc
     while worker.look():
         counter.look()
     site.read_out(worker)
-    while counter.look():
-        pass
+    site.read_out(counter)
     answers.work()
     answers.die()
     assert decided(site.kept.store) == of_one_process
@@ -146,8 +145,7 @@ def test_who_answers_later_and_reads_a_turn_at_a_time_answers_in_the_same_order(
         while worker.look():
             counter.look()
     site.read_out(worker)
-    while counter.look():
-        pass
+    site.read_out(counter)
     answers = Killed(site, monkeypatch)
     for _ in range(200):
         answers.work()
