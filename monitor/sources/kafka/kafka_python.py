@@ -244,6 +244,8 @@ class _Records:
         self._metrics, self._on_drain = metric_aggregator, on_drain
         taken_back = sorted((one.first_offset, one.producer_id) for one in aborted_transactions or ())
         buffer = records._buffer  # noqa: SLF001 - it tells its batches one by one, and stops at one that is corrupt
+        # The fetcher takes a first batch that says it is longer than the fetch for an error of the whole client, for ever.
+        records._next_slice = memoryview(buffer)  # noqa: SLF001 - what is whole of it is for us to say
         self._read: Iterator[Fetched] | None = read_records(
             buffer, fetch_offset, Aborted(taken_back), message_bytes_max=message_bytes_max
         )

@@ -124,12 +124,16 @@ def read_records(
                 group.skip(batch)
         except (_Corrupt, BadCompression, IndexError) as error:
             yield from group.taken()
-            yield _unreadable(view[at : max(at, end)], group.next_offset, str(error))
+            # Where it is the length that is wrong, the rest of its header is believed no less.
+            end = end if at + _HEADER.size <= end <= len(view) else len(view)
+            yield _unreadable(view[at:end], group.next_offset, str(error))
             return
         at = end
         if group.bytes >= GROUP_BYTES_MAX:
             yield from group.taken()
     yield from group.taken()
+    if 0 < len(view) < _HEADER.size:  # a broker gives the first batch whole
+        yield _unreadable(view, fetch_offset, f"{len(view)} bytes are no batch")
 
 
 def _batch(view: memoryview, length: int) -> _Batch:

@@ -1,6 +1,8 @@
 """The inner parts of kafka-python that our reading stands on are as we know them; without a broker."""
 
 import inspect
+import struct
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -50,6 +52,35 @@ def test_what_it_takes_stands_in_for_their_records():
     assert (piece.data, ours.next_fetch_offset) == (b"b\nc\n", 3)
     assert ours.take(5) == []
     assert not ours
+
+
+@pytest.mark.parametrize("length", [1 << 30, 5, 0, -1, -12, -(1 << 31)])
+@pytest.mark.parametrize("size", [None, 8, 40])
+def test_a_first_batch_whose_length_is_spoilt_passes_the_fetcher_s_own_looks(length, size):
+    spoilt = bytearray(records([b"a", b"b"])._buffer)
+    struct.pack_into(">i", spoilt, 8, length)
+    place = TopicPartition("t", 0)
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._subscriptions = SubscriptionState("none")
+    fetcher._subscriptions.assign_from_user([place])
+    fetcher._subscriptions.seek(place, OffsetAndMetadata(0, "", -1))
+    fetcher.config = Fetcher.DEFAULT_CONFIG
+    fetcher._isolation_level, fetcher._on_partition_records_drain = None, lambda _drained: None
+    fetcher.PartitionRecords = partial(_Records, message_bytes_max=10)
+    answer = SimpleNamespace(
+        error_code=0,
+        high_watermark=2,
+        diverging_epoch=None,
+        records=bytes(spoilt[:size]),
+        aborted_transactions=None,
+        preferred_read_replica=-1,
+    )
+    fetched = SimpleNamespace(
+        topic_partition=place, fetched_offset=0, partition_data=answer, metric_aggregator=None, response_version=16
+    )
+    (piece,) = fetcher._parse_fetched_data(fetched).take(5)
+    assert piece.unread
+    assert piece.next_offset == (2 if size is None else 1)
 
 
 @pytest.mark.parametrize("name", ["_fetcher", "_subscription"])

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 from crc32c import crc32c
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
@@ -119,6 +119,44 @@ def test_a_checksum_over_what_cannot_be_decompressed_is_told_too():
     assert found.next_offset == 12
 
 
+def of_broker(batches, offset, cut=1 << 20):
+    """What a broker gives from an offset on: the batches that have it and what follows, the first whole, as the log has them."""
+    log = [data for data, last in batches if last >= offset]
+    return b"".join(log)[: max(cut, len(log[0]))] if log else b""
+
+
+LENGTH_AT = 8
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(-200, 600),
+    st.integers(0, 2),
+    st.sampled_from([NONE, ZSTD]),
+    st.integers(0, 500),
+)
+@example(1 << 30, 0, NONE, 0)
+@example(-12, 0, NONE, 0)
+@example(0, 1, NONE, 0)
+@example(1 << 30, 2, NONE, 0)
+def test_a_batch_whose_length_is_spoilt_costs_itself_and_reading_comes_to_the_end(length, which, codec, cut):
+    whole = [batch([b"%d-%d" % (number, each) for each in range(3)], 3 * number, codec) for number in range(3)]
+    spoilt = bytearray(whole[which])
+    is_same = struct.unpack_from(">i", spoilt, LENGTH_AT)[0] == length
+    struct.pack_into(">i", spoilt, LENGTH_AT, length)
+    log = [(bytes(spoilt) if number == which else data, 3 * number + 2) for number, data in enumerate(whole)]
+    offset, text, lost = 0, b"", []
+    for _ in range(8):
+        for piece in read(of_broker(log, offset, cut), offset):
+            assert piece.next_offset > offset
+            offset, text = piece.next_offset, text + piece.data
+            lost += [one.messages for one in piece.unread]
+    expected = [number for number in range(3) if number != which or is_same]
+    assert offset == 9
+    assert text == b"".join(b"%d-%d\n" % (number, each) for number in expected for each in range(3))
+    assert lost == ([] if is_same else [3])
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.binary(min_size=1, max_size=40), st.integers(HEADER, 400))
 def test_records_that_lie_cost_their_batch_and_never_more(noise, at):
@@ -140,9 +178,11 @@ def test_records_that_lie_cost_their_batch_and_never_more(noise, at):
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.binary(max_size=300), st.integers(0, 1 << 40))
+@given(st.binary(min_size=1, max_size=300), st.integers(0, 1 << 40))
 def test_noise_is_passed_by_one_offset_at_least(noise, offset):
-    for piece in read(noise, offset):
+    pieces = read(noise, offset)
+    assert pieces
+    for piece in pieces:
         assert piece.next_offset > offset
         assert piece.unread
 
