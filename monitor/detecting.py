@@ -6,9 +6,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 COMPACTION_S: Final = 600.0
 REGISTRY_S: Final = 10.0
+LAG_S: Final = 5.0
 PARTITIONS_S_MAX: Final = 30.0
 """How long the brokers may take to say how many partitions the topic has."""
 
@@ -219,6 +221,7 @@ def open_detecting(
         schedule.every("refresh registry", REGISTRY_S, registry.refresh)
         schedule.every("compact archive", COMPACTION_S, lambda: _compact(kept, workers[0]))
         schedule.every("tell what was left out", REGISTRY_S, telemetry.tick)
+        schedule.every("tell of lag", LAG_S, partial(_tell_of_lag, detecting.groups, telemetry))
         schedule.start()
         if config.http.listen:
             front = health_front(config, kept.store, telemetry, clock, detecting.health)
@@ -235,6 +238,18 @@ def open_detecting(
             )
         )
         yield detecting
+
+
+def _tell_of_lag(groups: Sequence[Group], telemetry: Telemetry) -> None:
+    """Count and tell what Kafka did not take of how far we are."""
+    for group in groups:
+        topic, told = group.address.topic, group.lag.look()
+        if told.failures:
+            telemetry.emit(upkeep.LagCommitFailed(topic=topic, failures=told.failures))
+        if told.error is not None:
+            telemetry.emit(upkeep.LagUntold(topic=topic, error=told.error))
+        if told.is_over:
+            telemetry.emit(upkeep.LagToldAgain(topic=topic))
 
 
 def _compact(kept: Kept, worker: Worker) -> None:

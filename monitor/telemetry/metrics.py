@@ -95,6 +95,9 @@ FINDINGS_OUT_OF_ORDER: Final = _counter(
     "findings",
     {},
 )
+LAG_COMMIT_FAILURES: Final = _counter(
+    "lag_commit_failures", "Times that Kafka did not take what it was told of how far we are.", "failures", {}
+)
 STREAMS: Final = _gauge("streams", "Partitions that this process works on.", "partitions")
 INCIDENTS: Final = _counter("incidents_opened", "Incidents opened.", "incidents", {"severity": SEVERITIES})
 DECISIONS: Final = _counter(

@@ -92,6 +92,29 @@ class StreamFailed(Happening, frozen=True, kw_only=True):
     error: str
 
 
+class LagCommitFailed(Happening, frozen=True, kw_only=True):
+    """Kafka did not take what it was told of how far we are."""
+
+    level: ClassVar[Level] = "debug"
+    topic: str
+    failures: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.LAG_COMMIT_FAILURES, self.failures)
+
+
+class LagUntold(Happening, frozen=True, kw_only=True):
+    """Kafka has not taken it for a while: whoever watches the group's lag there is misled. Told once, until `LagToldAgain`."""
+
+    level: ClassVar[Level] = "warning"
+    topic: str
+    error: str
+
+
+class LagToldAgain(Happening, frozen=True, kw_only=True):
+    topic: str
+
+
 class LeadTaken(Happening, frozen=True, kw_only=True):
     """Findings are decided by this process from now on."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -47,6 +47,7 @@ class MemoryClient:
         self.of = topic
         self.at_once = at_once  # messages that a fetch brings of a partition
         self.committed: dict[int, int] = {}
+        self.uncommitted: str | None = None  # why nothing of it is taken
         self.places: dict[int, int] = {}
         self.paused: set[int] = set()
         self.membership: Membership | None = None
@@ -139,9 +140,11 @@ class MemoryClient:
         """The end of its log."""
         return self.of.bounds(partition).end
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
+    def commit(self, offsets: Mapping[int, int], heard: Callable[[str | None], None]) -> None:
         """Keep what was told."""
-        self.committed.update(offsets)
+        if self.uncommitted is None:
+            self.committed.update(offsets)
+        heard(self.uncommitted)
 
     def close(self) -> None:
         """Nothing to let go."""

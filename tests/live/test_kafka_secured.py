@@ -59,6 +59,11 @@ class World:
                 for does in (ACLOperation.READ, ACLOperation.DESCRIBE)
             ]
             admin.create_acls([ACL(user, "*", does, ACLPermissionType.ALLOW, pattern) for user, does in may])
+            groups = (("ours", ACLOperation.READ), ("seen", ACLOperation.DESCRIBE), ("theirs", ACLOperation.DESCRIBE))
+            for group, does in groups:  # who is spoken of by a rule is kept from what it does not allow
+                user = "User:somebody" if group == "theirs" else "User:reader"
+                ours = ResourcePattern(ResourceType.GROUP, group)
+                admin.create_acls([ACL(user, "*", does, ACLPermissionType.ALLOW, ours)])
         with contextlib.closing(kk.KafkaProducer(bootstrap_servers=bootstrap)) as made:
             made.send(TOPIC, b"secret")
 
@@ -135,8 +140,8 @@ def _trouble(group):
     return group.trouble
 
 
-def checked(place, settings):
-    return look_at(Address((place,), TOPIC), settings)
+def checked(place, settings, group=""):
+    return look_at(Address((place,), TOPIC, group), settings)
 
 
 def test_check_finds_nothing_wrong_where_we_may_read_and_says_what_it_may_not_see(world):
@@ -147,6 +152,30 @@ def test_check_finds_nothing_wrong_where_we_may_read_and_says_what_it_may_not_se
 
 def test_check_tells_who_may_not_read(world):
     assert checked(world.secured.sasl, world.as_user("nobody")).problems
+
+
+@pytest.mark.parametrize("group", ["seen", "theirs"])
+def test_check_tells_that_a_group_is_not_ours_to_join(world, group):
+    ((found, _),) = checked(world.secured.sasl, world.as_user(), group).problems
+    assert found == f"no right to the group {group}: grant this user Read on it"
+
+
+def test_check_finds_nothing_wrong_with_a_group_that_is_ours_and_that_nobody_has_joined_yet(world):
+    told = checked(world.secured.sasl, world.as_user(), "ours")
+    assert (told.problems, len(told.notes)) == ((), 1)
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_who_may_not_join_the_group_is_told_and_so_is_who_may_not_say_how_far_it_is(world, client):
+    address = Address((world.secured.sasl,), TOPIC, "seen", client)
+    with contextlib.closing(Group(address, world.as_user(), lambda: client_of(address, world.as_user()))) as member:
+        assert "no right to the group seen" in until(lambda: _trouble(member))
+    with contextlib.closing(
+        Group(address, world.as_user(), lambda: client_of(address, world.as_user()), whole=True)
+    ) as reader:
+        assert read(reader) == b"secret\n"
+        reader.commit({f"kafka:{TOPIC}/0": 1 << 20})
+        assert until(lambda: reader.lag.look().failures)
 
 
 def test_check_tells_that_nobody_answers(world):

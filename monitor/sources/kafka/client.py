@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from monitor.sources.kafka.records import Fetched
+from monitor.sources.kafka.settings import Address
 
 
 class Topic(NamedTuple):
@@ -88,8 +89,16 @@ class Client(Protocol):
         """The end of a partition's log as far as it is known without asking."""
         ...
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
-        """Tell the brokers how far the group is, as well as can be: it neither waits nor raises."""
+    def commit(self, offsets: Mapping[int, int], heard: Callable[[str | None], None]) -> None:
+        """Tell the brokers how far the group is, as well as can be: it neither waits nor raises.
+
+        `heard` is called with why they did not take it, or with None where they did, by whatever thread and whenever.
+        """
         ...
 
     def close(self) -> None: ...
+
+
+def no_right_to_group(address: Address) -> str:
+    """What is said where the brokers refuse a group."""
+    return f"no right to the group {address.group}: grant this user Read on it"

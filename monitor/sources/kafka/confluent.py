@@ -6,7 +6,7 @@ import logging
 import struct
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +22,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble
+from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble, no_right_to_group
 from monitor.sources.kafka.kafka_python import KafkaPythonClient
 from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Fetched, of_values
@@ -61,10 +61,12 @@ class ConfluentClient:
         self._spoilt: set[int] = set()
         self._trouble: str | None = None
         self._id = ""
+        self._commit_heard: Callable[[str | None], None] = lambda _error: None
         connection = connection_of(address, settings) | {"error_cb": self._hear}
         try:
             self._admin = AdminClient(connection, logger=_SILENT)
-            self._consumer = Consumer(_options(address, settings) | connection, logger=_SILENT)
+            options = _options(address, settings) | connection | {"on_commit": self._committed}
+            self._consumer = Consumer(options, logger=_SILENT)
         except (KafkaException, ValueError) as error:
             raise Trouble(_told(error)) from error
 
@@ -250,7 +252,7 @@ class ConfluentClient:
         if code in _CORRUPT:
             self._spoilt.add(partition)
         else:
-            self._trouble = error.str()
+            self._trouble = self._why(error)
         return None
 
     def _read_otherwise(self, partition: int) -> list[Event]:
@@ -295,13 +297,23 @@ class ConfluentClient:
             return None
         return None if found is None or found[1] < 0 else int(found[1])
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
+    def commit(self, offsets: Mapping[int, int], heard: Callable[[str | None], None]) -> None:
         """Tell the group's coordinator."""
+        self._commit_heard = heard
         told = [TopicPartition(self._topic, number, at) for number, at in offsets.items()]
         try:
             self._consumer.commit(offsets=told, asynchronous=True)
-        except KafkaException:
-            return
+        except KafkaException as error:
+            heard(self._why(error.args[0]))
+
+    def _committed(self, error: KafkaError | None, places: Sequence[TopicPartition]) -> None:
+        """What the coordinator answers, as a whole or of one of the places."""
+        errors = [one for one in (error, *(place.error for place in places)) if one is not None]
+        self._commit_heard(self._why(errors[0]) if errors else None)
+
+    def _why(self, error: KafkaError) -> str:
+        is_refused = error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+        return no_right_to_group(self._address) if is_refused else error.str()
 
     def close(self) -> None:
         """Leave the group and hang up."""

@@ -12,6 +12,7 @@ from monitor.sources.kafka import Changes, NotOurs
 from monitor.sources.kafka.client import Client, Topic, Trouble
 from monitor.sources.kafka.partition import Partition, PartitionSource
 from monitor.sources.kafka.settings import Address, KafkaSettings
+from monitor.sources.kafka.lag import LagTold
 from monitor.sources.lines import LINE_BYTES_MAX
 
 POLL_S: Final = 0.1
@@ -49,6 +50,7 @@ class Group:
         self.address, self.settings = address, settings
         self.trouble: str | None = None
         self.ended: str | None = None
+        self.lag: Final = LagTold()
         self.partition_count = 0
         """How many partitions the topic has, as far as is known; 0 until Kafka has told."""
         self._connect = connect
@@ -252,7 +254,7 @@ class Group:
         for partition in ours.values():
             partition.prepare(client, topic.id, share)
         if commits and self.address.group:
-            client.commit(commits)
+            client.commit(commits, self.lag.heard)
         events = client.poll(POLL_S)
         if (
             client.topic_id() != topic.id

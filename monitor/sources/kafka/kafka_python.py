@@ -8,7 +8,7 @@ parts that we rely on (tests say so when they change).
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
+    GroupAuthorizationFailedError,
     KafkaError,
     KafkaTimeoutError,
     LogTruncationError,
@@ -28,7 +29,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.selector import NetworkSelector
 from kafka.structs import OffsetAndMetadata
 
-from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble
+from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble, no_right_to_group
 from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Aborted, Fetched, read_records
 from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSettings
@@ -152,7 +153,7 @@ class KafkaPythonClient:
         except TopicAuthorizationFailedError as error:
             raise Trouble(self._no_right()) from error
         except (KafkaError, OSError) as error:
-            raise Trouble(_told(error)) from error
+            raise Trouble(self._why(error)) from error
         return [Event(one.partition, fetched) for one, pieces in found.items() for fetched in pieces]
 
     def _finish_joining(self) -> None:
@@ -171,13 +172,20 @@ class KafkaPythonClient:
         one = TopicPartition(self._topic, partition)
         return self._consumer.highwater(one) if one in self._consumer.assignment() else None
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
+    def commit(self, offsets: Mapping[int, int], heard: Callable[[str | None], None]) -> None:
         """Tell the group's coordinator."""
+
+        def answered(_told: object, answer: object) -> None:
+            heard(self._why(answer) if isinstance(answer, BaseException) else None)
+
         told = {TopicPartition(self._topic, number): OffsetAndMetadata(at, "", -1) for number, at in offsets.items()}
         try:
-            self._consumer.commit_async(told)
-        except (KafkaError, AssertionError):
-            return
+            self._consumer.commit_async(told, callback=answered)
+        except (KafkaError, AssertionError) as error:
+            heard(self._why(error))
+
+    def _why(self, error: BaseException) -> str:
+        return no_right_to_group(self._address) if isinstance(error, GroupAuthorizationFailedError) else _told(error)
 
     def close(self) -> None:
         """Leave the group and hang up."""

@@ -6,6 +6,7 @@ import pytest
 
 from monitor.sources import Position, UnreadReason
 from monitor.sources.kafka.group import Group
+from monitor.sources.kafka.lag import Told
 from monitor.sources.kafka.settings import Address, KafkaSettings
 from monitor.testing import SOURCE_LINE_BYTES_MAX, check_source
 from monitor.testing.kafka import MemoryClient, MemoryTopic, laid_as_messages, messages_of
@@ -205,5 +206,9 @@ def test_what_was_not_fetched_yet_is_lag_whatever_it_weighs(opened):
     client.poll = lambda wait_s: time.sleep(min(wait_s, 0.01)) or []
     group.poll(5.0)
     source = group.source(PLACE)
+    assert group.lag.look() == Told()
+    client.uncommitted = "no right"
+    group.commit({PLACE: last.end})
+    assert waited(lambda: group.lag.look().failures) == 1
     source.open(None)
     assert waited(lambda: source.lag_bytes) == 2
