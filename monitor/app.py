@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -35,7 +36,9 @@ from monitor.enforcers.undelivered import giving_up
 from monitor.first_token import ensure_first_token
 from monitor.front import Front, bounds_of, front_of
 from monitor.holding import held_words
-from monitor.intake.opening import intakes_of
+from monitor.intake import Intake
+from monitor.intake.growing import Intakes
+from monitor.intake.opening import Opened, sources_of
 from monitor.jobs import Jobs
 from monitor.kept import AlreadyRunning, Kept, only_one
 from monitor.notifiers import Notifier, Patience
@@ -91,6 +94,7 @@ class Daemon:
     stopping: threading.Event
     indexer: Indexer | None = None
     claim: Claim | None = None
+    intakes: Intakes | None = None
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
 
     @property
@@ -123,6 +127,8 @@ class Daemon:
                 break
             if self.claim is not None and self.claim.is_lost:
                 raise AlreadyRunning("another process has taken over this record, while this one stood still")
+            if self.intakes is not None and not settings.until_end:
+                self.intakes.grow(self._begin)
             try:
                 if not self.pipeline.turn():
                     break
@@ -137,6 +143,12 @@ class Daemon:
             self.outbox.deliver_all(wait_s=60.0)
             self.publishing.deliver_all(wait_s=60.0)
         self.telemetry.emit(happenings.Stopped(reason=reason, turns=self.pipeline.turn_number))
+
+    def _begin(self, intake: Intake) -> None:
+        """Have the intake of a partition that was added go on from where the record says, if it knows it."""
+        stored = self.pipeline.retried(self.kept.store.progress)
+        intake.watch.between = self._still_going
+        intake.open(stored.get(intake.partition))
 
     def _still_going(self) -> None:
         """Lines with faults are being looked for, which takes its time: the daemon is alive, and can be stopped."""
@@ -251,10 +263,14 @@ def open_daemon(
             "settings": settings,
             "stopping": stopping.is_set,
         }
+        intakes: Intakes | None = None
         if role is Role.ALL:
             spool = spooling.spool if spooling else None
-            intakes = intakes_of(config, kept.people(config), sources, telemetry, spool, until_end=until_end)
-            pipeline = Pipeline(intakes=intakes, around=around, **parts)
+            opened = Opened([*sources]) if sources is not None else None
+            opened = opened or sources_of(config, uuid.uuid4().hex[:12], spool, until_end=until_end)
+            intakes = Intakes(config, kept.people(config), telemetry, opened)
+            closing.callback(intakes.close)
+            pipeline = Pipeline(intakes=intakes.all, around=around, **parts)
         else:
             pipeline = AnsweringPipeline(
                 intakes=(),
@@ -273,8 +289,6 @@ def open_daemon(
 
         outbox.leads = leads
         publishing.only_while(leads)
-        for intake in pipeline.intakes:
-            closing.callback(intake.source.close)
         indexer = indexer_of(config, kept, telemetry, clock, role)
         if indexer is not None:
             closing.callback(indexer.stop)
@@ -330,6 +344,7 @@ def open_daemon(
             stopping,
             indexer,
             claim,
+            intakes,
         )
         if config.http.listen and not until_end:
             _make_first_token(kept, telemetry, clock)

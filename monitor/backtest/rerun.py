@@ -170,7 +170,9 @@ def _pipeline(past: Past, detectors: Sequence[Detector], record: PastRecord, tel
 
 
 def _sources(past: Past, telemetry: Telemetry) -> Sequence[Intake]:
-    return intakes_of(past.config, past.people, sources_of(past.config, run="backtest", until_end=True), telemetry)
+    return intakes_of(
+        past.config, past.people, sources_of(past.config, run="backtest", until_end=True).sources, telemetry
+    )
 
 
 def _archived(past: Past) -> Intake:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from detectors import kernel
 from monitor import native
@@ -25,15 +26,32 @@ from monitor.spool.spool import Spool
 from monitor.stores import Progress
 from monitor.telemetry import Telemetry, happenings
 
+if TYPE_CHECKING:
+    from monitor.sources.kafka.opening import WholeTopic
 
-def sources_of(
-    config: Config, run: str, spool: Spool | None = None, *, until_end: bool = False
-) -> list[tuple[Source, bool]]:
-    """The sources that a configuration names, and whether people are hashed in them already; raises `SourceError`.
+Hashed = tuple[Source, bool]
+"""A source, and whether people are hashed in it already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is read: the sources that there are, and topics to which some may be added."""
+
+    sources: list[Hashed]
+    _topics: list[tuple[WholeTopic, bool]] = field(default_factory=list)
+
+    def added(self) -> list[Hashed]:
+        """Sources that there are since it was asked last."""
+        return [(source, hashed) for topic, hashed in self._topics for source in topic.added()]
+
+
+def sources_of(config: Config, run: str, spool: Spool | None = None, *, until_end: bool = False) -> Opened:
+    """The sources that a configuration names; raises `SourceError`.
 
     Without a spool, ``http:`` is none of them. With `until_end`, those that can go on for ever end where they end now.
     """
-    found: list[tuple[Source, bool]] = []
+    found: list[Hashed] = []
+    topics: list[tuple[WholeTopic, bool]] = []
     for named in config.sources:
         limit = config.decode.line_bytes_max
         if named.uri == PARTITION:
@@ -41,11 +59,12 @@ def sources_of(
             continue
         if is_kafka(named.uri):
             topic = _topic_of(config, named.uri, named.format, until_end=until_end)
-            found += [(source, named.hashed) for source in topic]
+            topics.append((topic, named.hashed))
+            found += [(source, named.hashed) for source in topic.sources]
             continue
         parsed = parse_source(named.uri, run=run, format=named.format, line_bytes_max=limit)
         found += [(source, named.hashed) for source in parsed]
-    return found
+    return Opened(found, topics)
 
 
 def kafka_settings(config: Config) -> KafkaSettings:
@@ -55,7 +74,7 @@ def kafka_settings(config: Config) -> KafkaSettings:
     return KafkaSettings(**named, sasl_password=keys.sasl_password.get_secret_value() if keys.sasl_password else "")
 
 
-def _topic_of(config: Config, uri: str, line_format: str, *, until_end: bool) -> list[Source]:
+def _topic_of(config: Config, uri: str, line_format: str, *, until_end: bool) -> WholeTopic:
     from monitor.sources.kafka.opening import open_topic  # noqa: PLC0415 - who reads no Kafka does not load its client
 
     address = parse_address(uri, format=line_format, client=config.kafka.client)
@@ -67,18 +86,13 @@ def _topic_of(config: Config, uri: str, line_format: str, *, until_end: bool) ->
 def intakes_of(
     config: Config,
     people: PeopleHash,
-    sources: Sequence[tuple[Source, bool]] | None,
+    sources: Sequence[Hashed],
     telemetry: Telemetry,
-    spool: Spool | None = None,
-    *,
-    until_end: bool = False,
-) -> Sequence[Intake]:
-    """Sources with all that turns their lines into events; `sources`, as for `open_daemon`, in place of the configuration's."""
+) -> list[Intake]:
+    """Sources with all that turns their lines into events."""
     bounds = Bounds(config.clock.lateness_s_max, config.clock.skew_s_max, config.clock.step_s_max)
     limit = config.dead_letters.bytes_max
     intakes = []
-    if sources is None:
-        sources = sources_of(config, uuid.uuid4().hex[:12], spool, until_end=until_end)
     for source, hashed in sources:
         ndjson = NdjsonDecoder(dead_letter_bytes_max=limit)
         decoder: Decoder = CombinedDecoder(dead_letter_bytes_max=limit) if source.format == "combined" else ndjson

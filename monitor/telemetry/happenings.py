@@ -147,6 +147,12 @@ class EventOverlooked(Happening, frozen=True, kw_only=True):
         meter.add(metrics.EVENTS_OVERLOOKED, by=self.by)
 
 
+class SourceAdded(Happening, frozen=True, kw_only=True):
+    """A partition was added to a topic that is followed, and is read from now on."""
+
+    source: str
+
+
 class SourceFailed(Happening, frozen=True, kw_only=True):
     level: ClassVar[Level] = "warning"
     source: str

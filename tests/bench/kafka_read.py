@@ -103,7 +103,7 @@ def _measured(bootstrap: str, topic: str, way: str) -> tuple[float, float]:
 
 
 def _ours(bootstrap: str, topic: str, client: str) -> int:
-    sources = open_topic(Address((bootstrap,), topic, client=client), SETTINGS, until_end=True)
+    sources = open_topic(Address((bootstrap,), topic, client=client), SETTINGS, until_end=True).sources
     for source in sources:
         source.open(None)
     lines = 0

@@ -104,17 +104,20 @@ def test_several_partitions_that_are_killed_come_to_what_they_come_to_undisturbe
     assert calm.totals["received"] == len(lines)
 
 
-def test_partitions_that_are_added_end_a_run_that_follows_and_are_read_by_the_next(kafka, lines, tmp_path):
-    address = sent(kafka, "journey-that-grows", lines[:200])
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_partitions_that_are_added_are_read_by_a_run_that_follows(kafka, lines, tmp_path, client):
+    topic = f"journey-that-grows-{client}"
+    address = sent(kafka, topic, lines[:200]) + f"?client={client}"
     plan = Plan(data_dir=str(tmp_path / "data"), sources=[address], live=True, every_turn=False)
     process = plan.start()
     until(lambda: _received(tmp_path / "data") == 200, 60)
     with contextlib.closing(KafkaAdminClient(bootstrap_servers=kafka.bootstrap)) as admin:
-        admin.create_partitions({"journey-that-grows": 2})
-    process.join(30)
-    assert process.exitcode not in {0, None}
+        admin.create_partitions({topic: 3})
     with contextlib.closing(kk.KafkaProducer(bootstrap_servers=kafka.bootstrap)) as made:
-        made.send("journey-that-grows", lines[200], partition=1)
-    ended = Plan(data_dir=str(tmp_path / "data"), sources=[address], every_turn=False)
-    assert ended.run() == 0
-    assert journey.outcome(tmp_path / "data").totals["received"] == 201
+        for number, line in enumerate(lines[200:]):
+            made.send(topic, line, partition=number % 3)
+    until(lambda: _received(tmp_path / "data") == len(lines), 60)
+    process.terminate()
+    process.join(30)
+    assert process.exitcode == 0
+    assert journey.outcome(tmp_path / "data").imbalance == 0

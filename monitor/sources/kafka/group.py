@@ -8,11 +8,13 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from monitor.sources.kafka import Changes, NotOurs
 from monitor.sources.kafka.client import Client, Topic, Trouble
+from monitor.sources.kafka.lag import LagTold
 from monitor.sources.kafka.partition import Partition, PartitionSource
 from monitor.sources.kafka.settings import Address, KafkaSettings
-from monitor.sources.kafka.lag import LagTold
 from monitor.sources.lines import LINE_BYTES_MAX
 
 POLL_S: Final = 0.1
@@ -49,7 +51,6 @@ class Group:
         """With `whole`, all partitions are ours whatever group the address names: that is only told how far we are."""
         self.address, self.settings = address, settings
         self.trouble: str | None = None
-        self.ended: str | None = None
         self.lag: Final = LagTold()
         self.partition_count = 0
         """How many partitions the topic has, as far as is known; 0 until Kafka has told."""
@@ -65,7 +66,7 @@ class Group:
         self._lost: list[int] = []
         self._held: dict[int, float] = {}  # revoked and not released: until when they may be
         self._commits: dict[int, int] = {}
-        self._kept: frozenset[int] | None = None
+        self._first: frozenset[int] | None = None  # that were there when it was looked first
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"kafka-{address.topic}", daemon=True)
         self._thread.start()
@@ -80,11 +81,6 @@ class Group:
     def name_of_topic(self) -> str:
         """The topic with its brokers, for people."""
         return f"kafka://{','.join(self.address.brokers)}/{self.address.topic}"
-
-    def keep_to(self, partitions: Collection[str]) -> None:
-        """Read these and no more: sources say that they cannot go on once there are others."""
-        with self._changed:
-            self._kept = frozenset(self._number(partition) for partition in partitions)
 
     def _number(self, partition: str) -> int:
         return int(partition.rpartition("/")[2])
@@ -181,11 +177,14 @@ class Group:
             told.append(number)
 
     def _partition(self, number: int) -> Partition:
+        is_added = self._first is not None and number not in self._first
+        # What was sent to it before we heard of it is to be read too, wherever else reading begins.
+        settings = msgspec.structs.replace(self.settings, start_at="earliest") if is_added else self.settings
         return Partition(
             number,
             self.name(number),
             self.address.format,
-            self.settings,
+            settings,
             self._changed,
             until_end=self._until_end,
             line_bytes_max=self._line_bytes_max,
@@ -268,20 +267,16 @@ class Group:
                 ours[number].take(client, what, topic.id)
 
     def _look_at(self, topic: Topic, client: Client) -> None:
-        """Take note of the topic; without a group, of partitions that were added."""
+        """Take note of the topic; without a group, of partitions that were added, unless what there was is read to its end."""
         with self._changed:
             before, self._topic = self._topic, topic
+            self._first = topic.partitions if self._first is None else self._first
             self.partition_count = len(topic.partitions)
             self._changed.notify_all()
-        if self._kept is not None:
-            added = sorted(topic.partitions - self._kept)
-            if added and not self._until_end:
-                self.ended = (
-                    f"partitions were added to the topic ({', '.join(map(self.name, added))}): start again to read them"
-                )
-        elif not self._is_member and (before is None or topic.partitions != before.partitions):
-            client.assign(topic.partitions)
-            self.assigned(sorted(topic.partitions - set(self._partitions)))
+        if not self._is_member and (before is None or topic.partitions != before.partitions):
+            wanted = topic.partitions & self._first if self._until_end else topic.partitions
+            client.assign(wanted)
+            self.assigned(sorted(wanted - set(self._partitions)))
 
     def _say(self, trouble: str | None) -> None:
         with self._changed:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from monitor.sources import Source, SourceError
@@ -36,17 +37,38 @@ def open_group(
     )
 
 
+class WholeTopic:
+    """All partitions of a topic, for one process that reads them all. Whoever closes the last of its sources hangs up."""
+
+    def __init__(self, group: Group, partitions: Sequence[str]) -> None:
+        self._group = group
+        self._open: set[str] = set()
+        self.sources = self._sources(partitions)
+
+    def added(self) -> list[Source]:
+        """Partitions that were added since it was asked last: to be opened, and closed, with the others."""
+        return self._sources(self._group.poll().assigned)
+
+    def _sources(self, partitions: Sequence[str]) -> list[Source]:
+        self._open.update(partitions)
+        return [self._group.source(partition, partial(self._closed, partition)) for partition in partitions]
+
+    def _closed(self, partition: str) -> None:
+        self._open.discard(partition)
+        if not self._open:
+            self._group.close()
+
+
 def open_topic(
     address: Address,
     settings: KafkaSettings,
     *,
     until_end: bool = False,
     line_bytes_max: int = LINE_BYTES_MAX,
-) -> list[Source]:
-    """All partitions of a topic, for one process that reads them all; raises `SourceError` when no broker tells them in time.
+) -> WholeTopic:
+    """A topic for one process; raises `SourceError` when no broker tells its partitions in time.
 
-    A topic that gets more partitions cannot be read on with these: each of them says so, for good, and all are there when
-    it is opened again. Whoever closes the last of them hangs up.
+    With `until_end` those that are added are not read: it ends where the topic ended.
     """
     group = Group(
         address,
@@ -64,12 +86,4 @@ def open_topic(
         why = group.trouble or "none answers in time"
         group.close()
         raise SourceError(f"{group.name_of_topic}: {why}", retryable=True)
-    open_ones = set(ours)
-
-    def closed(partition: str) -> None:
-        open_ones.discard(partition)
-        if not open_ones:
-            group.close()
-
-    group.keep_to(ours)
-    return [group.source(partition, partial(closed, partition)) for partition in ours]
+    return WholeTopic(group, ours)

@@ -230,7 +230,6 @@ class Reader(Protocol):
     """Who fetches the partition."""
 
     trouble: str | None
-    ended: str | None  # why it cannot go on as it is
 
 
 class PartitionSource:
@@ -270,8 +269,6 @@ class PartitionSource:
 
     def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:
         """The next lines; None when none came in time."""
-        if (ended := self._reader.ended) is not None:
-            raise SourceError(ended, retryable=False)
         return self._partition.read(bytes_max, wait_s, lines_max)
 
     def close(self) -> None:

@@ -75,6 +75,31 @@ def test_all_partitions_are_ours_and_those_that_are_added(opened, monkeypatch):
     assert lines(group.source("kafka:events/2"), 1)[0] == b"c\n"
 
 
+def test_a_run_to_the_end_reads_no_partition_that_is_added(opened, monkeypatch):
+    monkeypatch.setattr("monitor.sources.kafka.group.TOPIC_S", 0.01)
+    topic = MemoryTopic({0: [b"a"]})
+    group, client = opened(topic, until_end=True)
+    assert group.poll(5.0).assigned == (PLACE,)
+    topic.logs = {**topic.logs, 1: [b"b"]}
+    waited(lambda: group.partition_count == 2)
+    assert group.poll(0.05).assigned == ()
+    assert client.owned == {0}
+
+
+def test_a_partition_that_is_added_is_read_from_its_beginning_wherever_reading_begins(opened, monkeypatch):
+    monkeypatch.setattr("monitor.sources.kafka.group.TOPIC_S", 0.01)
+    topic = MemoryTopic({0: [b"old"]})
+    group, _ = opened(topic, settings=KafkaSettings(start_at="latest"))
+    group.poll(5.0)
+    source = group.source(PLACE)
+    source.open(None)
+    waited(lambda: source.lag_bytes == 0)
+    topic.logs = {0: [b"old", b"new"], 1: [b"first"]}
+    assert waited(lambda: group.poll(0.1).assigned) == ("kafka:events/1",)
+    assert lines(group.source("kafka:events/1"), 1)[0] == b"first\n"
+    assert waited(lambda: source.read(1 << 20, 0.05)).data == b"new\n"
+
+
 def test_a_revoked_partition_gives_nothing_more_and_is_waited_for(opened):
     group, client = opened(MemoryTopic({0: [b"a"] * 20, 1: [b"b"]}), group="g")
     waited(lambda: client.membership)
@@ -181,6 +206,10 @@ def test_how_far_we_are_is_told_to_kafka_in_offsets(opened):
     _, last = lines(group.source(PLACE), 5)
     group.commit({PLACE: last.end})
     assert waited(lambda: client.committed) == {0: 5}
+    assert group.lag.look() == Told()
+    client.uncommitted = "no right"
+    group.commit({PLACE: last.end})
+    assert waited(lambda: group.lag.look().failures) == 1
 
 
 @pytest.mark.parametrize("fault", ["the id of the topic is not known for a while", "fetched for nobody"])
@@ -206,9 +235,5 @@ def test_what_was_not_fetched_yet_is_lag_whatever_it_weighs(opened):
     client.poll = lambda wait_s: time.sleep(min(wait_s, 0.01)) or []
     group.poll(5.0)
     source = group.source(PLACE)
-    assert group.lag.look() == Told()
-    client.uncommitted = "no right"
-    group.commit({PLACE: last.end})
-    assert waited(lambda: group.lag.look().failures) == 1
     source.open(None)
     assert waited(lambda: source.lag_bytes) == 2
