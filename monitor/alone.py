@@ -59,8 +59,13 @@ def _taken(store: SqlStore, holder: str, clock: Callable[[], int], lease_s: floa
 def refuse_beside_one(store: SqlStore, clock: Callable[[], int]) -> None:
     """Raise `AlreadyRunning` where one process does all of it: nothing is left for others to do."""
     held = store.held(LEASE, clock())
-    if held is not None and _ALL in held.holder:
+    if held is not None and does_all(held.holder):
         raise AlreadyRunning(_told(held.holder))
+
+
+def does_all(holder: str) -> bool:
+    """Whether whoever has the lease under this name does all by himself."""
+    return _ALL in holder
 
 
 def _told(holder: str) -> str:

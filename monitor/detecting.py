@@ -23,7 +23,7 @@ from monitor.console.health import Health
 from monitor.content.in_force import Installed
 from monitor.front import health_front
 from monitor.intake.opening import kafka_settings
-from monitor.kept import Kept
+from monitor.kept import Kept, only_one
 from monitor.packs.shelf import Shelf
 from monitor.partitions.followed import LOOK_S, FollowedRules
 from monitor.partitions.keying import Keying
@@ -39,6 +39,7 @@ from monitor.sources.kafka.address import is_kafka, parse_address, refuse_readab
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import open_group
 from monitor.stores import StoreError
+from monitor.stores.places import Places
 from monitor.stores.upkeep import compact
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.topics.hits import HitsTopic
@@ -163,6 +164,7 @@ def open_detecting(
     refuse_readable_password(address, settings.sasl_mechanism, tls=settings.tls)
     with ExitStack() as closing:
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
+        closing.enter_context(only_one(Places(config.data_dir).lock, shared=True))
         kept = Kept.of(config)
         closing.callback(kept.store.close)
         kept.refuse_other_keys(config)

@@ -38,18 +38,17 @@ def tell(opened: Opened, kind: str, subject: str, reason: str) -> None:
     """Ask, wait, and write the answer; leaves with 1 when it was refused."""
     import msgspec
 
-    from monitor.cli.opening import actor, is_running
+    from monitor.cli.opening import actor, is_attended
     from monitor.requests import Answer
     from monitor.stores.record import Request
 
-    folder = opened.config.data_dir
-    if not is_running(folder):
-        raise Refused(f"no daemon runs on {folder}; it reads rules when it is started")
+    if not is_attended(opened):
+        raise Refused(f"no daemon runs on {opened.config.data_dir}; it reads rules when it is started")
     key = secrets.token_hex(8)
     opened.store.ask(Request(id=key, kind=kind, subject=subject, reason=reason, actor=actor(), created=now_us()))
     until = time.monotonic() + WAIT_S_MAX
     while (answer := opened.store.answer_of(key)) is None:
-        if time.monotonic() > until or not is_running(folder):
+        if time.monotonic() > until or not is_attended(opened):
             raise Refused(f"the daemon has not answered within {WAIT_S_MAX:g} s; its log says what it does")
         time.sleep(0.1)
     found = msgspec.json.decode(answer, type=Answer)

@@ -248,11 +248,11 @@ def key_problems(folder: Path) -> Iterator[Problem]:
 
 def _listening(config: Config) -> Iterator[Problem]:
     """Whether the address for probes is free; a running daemon of ours may well hold it."""
-    from monitor.cli.opening import is_running
+    from monitor.cli.opening import is_used
     from monitor.config import Problem
     from monitor.config.listening import split_listen
 
-    if not config.http.listen or is_running(config.data_dir):
+    if not config.http.listen or is_used(config.data_dir):
         return
     host, port = split_listen(config.http.listen)
     try:

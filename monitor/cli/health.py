@@ -9,9 +9,9 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Option
 
@@ -19,12 +19,14 @@ from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.moments import MICROSECONDS, span
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import Column, write_rows
+from monitor.cli.signs import Sign
 from monitor.clock import now_us
 from monitor.counting import counted
 from monitor.readonly import reading_uri
 
 if TYPE_CHECKING:
     from monitor.cli.opening import Opened
+    from monitor.cli.working import Shared
     from monitor.config import Config
     from monitor.stores.record import Delivery, EnforcerState
 
@@ -55,19 +57,6 @@ SHARE_MAX: Final = 0.01
 """Of dead letters, late events and events from the future: above it, something upstream is wrong."""
 
 SKEW_US: Final = 60 * MICROSECONDS
-
-State = Literal["ok", "warning", "problem"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """What one look at the installation showed."""
-
-    what: str
-    state: State
-    found: str
-    advice: str = ""
-
 
 COLUMNS: Final[list[Column[Sign]]] = [
     ("WHAT", lambda row: row.what),
@@ -104,6 +93,7 @@ def doctor(
 def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Sign]:
     from monitor.cli.checking import problems_of
     from monitor.cli.opening import is_running, record
+    from monitor.cli.working import shared
     from monitor.recorded import may_have_record, standing_of
     from monitor.stores import StoreError
     from monitor.stores.places import Places
@@ -124,7 +114,6 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
         )
         return
     running = is_running(config.data_dir)
-    yield Sign("daemon", "ok", "runs" if running else "does not run")
     if config.data_dir.is_dir():
         yield _disk(config.data_dir)
     if config.store.url:
@@ -133,7 +122,10 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
         yield _database(places.database, deep=deep)
     try:
         with record(file, data_dir) as opened:
+            work = shared(opened, now_us(), running=running)
+            answered = running or (work is not None and bool(work.answering))
             looks: list[Callable[[], Iterator[Sign]]] = [
+                lambda: _working(opened, work, running=running),
                 lambda: _archive(opened, deep=deep),
                 lambda: _accounts(opened),
                 lambda: _outbox(
@@ -143,19 +135,29 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                     opened, "enforcer", "enforcement", "mend the receiver; then miniwatch enforcers retry NAME"
                 ),
                 lambda: _topics(opened),
-                lambda: _snapshots(opened, running=running),
                 lambda: _clocks(opened),
                 lambda: _spool(opened, config),
                 lambda: _suspended(opened, running=running),
                 lambda: _stopped(opened),
                 lambda: _audit(opened),
-                lambda: _anchors(opened, running=running),
+                lambda: _anchors(opened, running=answered),
                 lambda: _search(opened, running=running),
             ]
             for look in looks:
                 yield from look()
     except StoreError as error:
         yield Sign("database", "problem", str(error)) if config.store.url else _refused(places.database, error)
+
+
+def _working(opened: Opened, work: Shared | None, *, running: bool) -> Iterator[Sign]:
+    """Who is at work: one process that does all, or workers and whoever answers them."""
+    from monitor.cli.working import signs_of
+
+    if work is not None:
+        yield from signs_of(opened, work)
+        return
+    yield Sign("daemon", "ok", "runs" if running else "does not run")
+    yield from _snapshots(opened, running=running)
 
 
 def _search(opened: Opened, *, running: bool) -> Iterator[Sign]:

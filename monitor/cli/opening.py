@@ -148,15 +148,33 @@ def record(
 
 
 def is_running(data_dir: Path) -> bool:
-    """Whether a daemon holds the data folder; asked without touching its lock."""
+    """Whether a daemon that does all holds the data folder; asked without touching its lock."""
+    return "WRITE" in _locks(data_dir)
+
+
+def is_used(data_dir: Path) -> bool:
+    """Whether any process of ours works in the data folder."""
+    return bool(_locks(data_dir))
+
+
+def is_attended(opened: Opened) -> bool:
+    """Whether somebody does what commands ask for: a daemon on this data folder, or whoever answers on a record that several share."""
+    from monitor.clock import now_us
+    from monitor.partitions.answering import LEASE
+
+    return is_running(opened.config.data_dir) or opened.store.held(LEASE, now_us()) is not None
+
+
+def _locks(data_dir: Path) -> set[str]:
+    """How the data folder is held: to write, by who has it alone, to read, by those who share it."""
     from monitor.stores.places import Places
 
     try:
         inode = Places(data_dir).lock.stat().st_ino
-        locks = Path("/proc/locks").read_text(encoding="ascii")
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
-        return False
-    return any(f":{inode} " in line and "FLOCK" in line and "WRITE" in line for line in locks.splitlines())
+        return set()
+    return {kind for line in lines if f":{inode} " in line and "FLOCK" in line for kind in line.split()[3:4]}
 
 
 def there(row: Row | None) -> Row:

@@ -240,12 +240,12 @@ def _say_refused(*problems: str) -> NoReturn:
 
 def _ask_or_do(opened: Opened, kind: str, subject: str, reason: str) -> None:
     """Have the running daemon do it; where none runs, change the record, which counts from the next start on."""
-    from monitor.cli.opening import actor, is_running
+    from monitor.cli.opening import actor, is_attended
     from monitor.content.pack_changing import change_of
     from monitor.packs.manifest import PackRefused
     from monitor.packs.shelf import Shelf
 
-    if is_running(opened.config.data_dir):
+    if is_attended(opened):
         tell(opened, kind, subject, reason)
         return
     now = now_us()

@@ -42,10 +42,10 @@ class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def places_told(positions: Mapping[str, int]) -> str:
-    """Where new rules hold, for people: the first few partitions with their positions."""
+    """Where new rules hold, for people: the first few partitions with their positions; who reads none answers workers, who take them up."""
     shown = [f"{name} from byte {position:,} on" for name, position in sorted(positions.items())[:PLACES_TOLD_MAX]]
     more = len(positions) - len(shown)
-    return ", ".join([*shown, f"{more} more"] if more > 0 else shown) or "no source"
+    return ", ".join([*shown, f"{more} more"] if more > 0 else shown) or "in workers within a second"
 
 
 class Reloader:

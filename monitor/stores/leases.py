@@ -54,6 +54,10 @@ class Leases:
             row = connection.execute(wanted).mappings().one_or_none()
             return None if row is None else Lease(**row)
 
+    def agreed_time(self, now: int) -> int:
+        with self._database.reading() as connection:
+            return self._database.clock(connection, now)
+
     def leases(self) -> Sequence[Lease]:
         with self._database.reading() as connection:
             rows = connection.execute(select(tables.leases).order_by(tables.leases.c.name)).mappings()

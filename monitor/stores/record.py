@@ -282,6 +282,10 @@ class Record(Store, Protocol):
         """What streams have left to be answered after the turns given, at most so many turns of each, in order."""
         ...
 
+    def unanswered(self) -> tuple[int, int | None]:
+        """How many turns of streams have left something that is not answered yet, and when the first of them was taken."""
+        ...
+
     def told(self, after: Mapping[str, int], streams: Sequence[StreamState], limit: int) -> Sequence[ToldRow]:
         """What these streams have told of their surroundings after the turns given, at most so many turns of each, in order."""
         ...
@@ -407,6 +411,10 @@ class Record(Store, Protocol):
 
     def give_up(self, fence: Fence) -> None:
         """Let others take a name at once; nothing happens where it is not held with this fence any more."""
+        ...
+
+    def agreed_time(self, now: int) -> int:
+        """The time by which leases go: that of the record's server, where there is one, else the caller's."""
         ...
 
     def leases(self) -> Sequence[Lease]:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Self
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from monitor.stores import Detected, Fence, SnapshotPlace, StreamState, ToldRow, Turn, tables
 from monitor.stores.connection import Database
@@ -44,6 +44,14 @@ class Streams:
     def detected(self, after: Mapping[str, int], limit: int) -> Sequence[Detected]:
         with self._database.reading() as connection:
             return list(_detected(connection, after, limit))
+
+    def unanswered(self) -> tuple[int, int | None]:
+        columns = tables.detected.c
+        with self._database.reading() as connection:
+            turns, first = connection.execute(
+                select(func.count(), func.min(columns.time)).select_from(tables.detected)
+            ).one()
+        return int(turns), None if first is None else int(first)
 
     def told(self, after: Mapping[str, int], streams: Sequence[StreamState], limit: int) -> Sequence[ToldRow]:
         found: list[ToldRow] = []

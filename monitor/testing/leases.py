@@ -71,7 +71,7 @@ def _taken(one: _Held, name: str, holder: str, for_s: float, *, by_force: bool) 
 
 
 def _compare(store: Record, held: dict[str, _Held]) -> None:
-    now = now_us()
+    now = store.agreed_time(now_us())
     there = {one.name: _Held(one.holder, one.epoch, one.until > now) for one in store.leases()}
     assert there == {name: one for name, one in held.items() if name in there}
     holders = {name: found.holder for name in held if (found := store.held(name, now)) is not None}

@@ -38,8 +38,9 @@ def _check_apart(store: Record) -> None:
     left = Detected(stream=STREAM, turn=2, time=2, body=b"left")
     assert list(store.detected({}, 9)) == [left]
     assert list(store.detected({STREAM: 2}, 9)) == []
+    assert store.unanswered() == (1, 2)
     store.commit(Turn(number=2, answered=[(STREAM, 2)]))
-    assert list(store.detected({}, 9)) == []
+    assert (list(store.detected({}, 9)), store.unanswered()) == ([], (0, None))
     store.read_out([STREAM, "unknown"], 50)
     assert [one.read_out > 0 for one in store.streams()] == [True]
 

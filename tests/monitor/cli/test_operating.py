@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import socket
 import sqlite3
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from monitor.cli.moments import stamp
 from monitor.clock import now_us
 from monitor.config import Config
 from monitor.decoders import DeadLetter, DeadLetterReason
-from monitor.kept import Kept
+from monitor.kept import Kept, only_one
 from monitor.sealing import Seal, key_at
 from monitor.sources.uri import FORMATS
 from monitor.spool.given import Given
@@ -267,6 +268,16 @@ def test_check_says_how_many_rules_are_there_and_which_folders_give_none(fresh):
     assert re.search(
         r"All is well: .* [0-9]+ rules of the program and 0 of yours, [0-9]+ playbooks\.", fresh.here("check").stderr
     )
+
+
+def test_check_takes_an_address_for_free_that_a_process_of_ours_on_this_folder_may_hold(fresh):
+    fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        file = fresh.folder / "c.toml"
+        file.write_text(f'[http]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\n')
+        assert "Address already in use" in fresh.here("check", "-c", str(file), code=1).stdout
+        with only_one(fresh.folder / "data" / "run.lock", shared=True):
+            fresh.here("check", "-c", str(file))
 
 
 def test_check_shows_settings_with_where_they_came_from(fresh):
