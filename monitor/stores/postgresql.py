@@ -110,6 +110,7 @@ class PostgresqlDatabase(Database):
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT_S_MAX}s'"))
                 self._wait_for(connection, "", heard=True)
+                _have_schema_alone(connection)
                 yield connection
                 _sort_by_bytes(connection)
                 boundary("commit:schema")
@@ -128,6 +129,7 @@ class PostgresqlDatabase(Database):
             connection.execute(text(f"{lock}, pg_notify(:channel, :told)"), {**values, **told})
 
     def examine(self, connection: Connection) -> None:
+        connection.execute(text("SET LOCAL lock_timeout = 0"))  # who changes the schema is waited for
         version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
         if version < VERSION_MIN * 10_000:
             found = f"{version // 10_000}.{version % 10_000}"
@@ -172,6 +174,15 @@ class PostgresqlDatabase(Database):
         except OSError as error:
             message = f"{self.name}: {error.strerror or error}"
             raise StoreError(message, retryable=error.errno in RETRYABLE) from error
+
+
+def _have_schema_alone(connection: Connection) -> None:
+    """Wait for all writes that have seen the schema's version, and let nobody see it before this transaction ends.
+
+    Else one of the version before would go on after the change with what it had begun, and write as it knows how.
+    """
+    if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is not None:
+        connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ class Door:
         self._server = port
         self._open = threading.Event()
         self._open.set()
+        self._words: bytes | None = None
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -22,7 +23,16 @@ class Door:
         """Nothing goes through, either way, until it is opened."""
         self._open.clear()
 
+    def shut_at(self, words: bytes) -> None:
+        """Shut it as soon as these words would go to the server: they wait too."""
+        self._words = words
+
+    @property
+    def is_shut(self) -> bool:
+        return not self._open.is_set()
+
     def open(self) -> None:
+        self._words = None
         self._open.set()
 
     def close(self) -> None:
@@ -53,26 +63,52 @@ class Door:
                 continue
 
     def _to_server(self, begin: socket.socket) -> bytes:
-        return begin.recv(65536)
+        data = begin.recv(65536)
+        if self._words is not None and self._words in data:
+            self.shut()
+        return data
 
     def _to_client(self, begin: socket.socket) -> bytes:
         return begin.recv(65536)
 
 
+HEARTBEAT = struct.pack(">h", 12)
+"""What requests by which a member says that it is there have before all else: the number of their kind."""
+
+
 class KafkaDoor(Door):
-    """The same to a broker, which tells its clients to come through the door."""
+    """The same to a broker, which tells its clients to come through the door.
+
+    `lose_heartbeats` is as where a member reaches the leaders of its partitions and not the coordinator of its group: what is sent
+    after a heartbeat on the same connection waits with it.
+    """
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
         address = b"127.0.0.1"
         self._theirs = address + struct.pack(">i", port)
         self._ours = address + struct.pack(">i", self.port)
+        self._beating = threading.Event()
+        self._beating.set()
+
+    def lose_heartbeats(self) -> None:
+        self._beating.clear()
+
+    def open(self) -> None:
+        super().open()
+        self._beating.set()
+
+    def _to_server(self, begin: socket.socket) -> bytes:
+        request = _frame(begin)
+        if request[4:6] == HEARTBEAT:
+            self._beating.wait()
+        return request
 
     def _to_client(self, begin: socket.socket) -> bytes:
         return _frame(begin).replace(self._theirs, self._ours)
 
 
 def _frame(begin: socket.socket) -> bytes:
-    """An answer, with its length before it; nothing where the connection has ended."""
+    """A request or an answer, with its length before it; nothing where the connection has ended."""
     size = begin.recv(4, socket.MSG_WAITALL)
     return size + begin.recv(struct.unpack(">i", size)[0], socket.MSG_WAITALL) if len(size) == 4 else b""

@@ -18,6 +18,7 @@ from monitor.stores.finding_parts import put_findings
 from monitor.stores.postgresql import PostgresqlAt, PostgresqlDatabase
 from monitor.stores.postgresql_standing import standing
 from monitor.stores.record import Query, TooSlow
+from monitor.stores.rows import put
 from monitor.stores.sql import SqlStore
 from monitor.stores.tables import metadata
 from monitor.testing import check_store, store_state, stored_decision, stored_finding, whole_turn
@@ -84,6 +85,34 @@ def test_two_that_start_at_once_make_the_tables_once(url):
     assert {store.last_turn() for store in stores} == {1}
     for store in stores:
         store.close()
+
+
+def test_a_change_of_the_schema_waits_for_who_writes_and_nobody_writes_as_before_from_then_on(url):
+    before, hasty, newer = opened(url), opened(url, lock_s_max=0.2), database_at(url)
+    begun, end = threading.Event(), threading.Event()
+
+    def change():
+        with newer.upgrading() as connection:
+            begun.set()
+            assert end.wait(20)
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with ThreadPoolExecutor(2) as threads:
+        with before._database.writing("turn", "a stream"):
+            changed = threads.submit(change)
+            assert not begun.wait(0.5), "one is writing, who knows of no change"
+        assert begun.wait(5)
+        with pytest.raises(StoreError, match=r"longer than store\.lock_s_max") as refusal:
+            hasty.commit(whole_turn(1))
+        assert refusal.value.retryable
+        late = threads.submit(opened, url, lock_s_max=0.2)
+        end.set()
+        changed.result(20)
+        for wanted in (lambda: hasty.commit(whole_turn(1)), late.result):
+            with pytest.raises(StoreError, match="made by a newer Miniwatch"):
+                wanted()
+    for one in (before, hasty, newer):
+        one.close()
 
 
 def test_texts_with_the_character_nul_come_back_as_they_were(store):
@@ -183,6 +212,23 @@ def test_what_waits_for_a_writer_that_stands_still_is_refused_and_may_be_tried_a
     assert refusal.value.retryable
     hasty.commit(whole_turn(1))
     hasty.close()
+
+
+def test_a_process_that_stands_still_after_many_rows_holds_others_up_no_longer_than_it_may(url, monkeypatch):
+    monkeypatch.setattr("monitor.stores.postgresql.IDLE_S_MAX", 1)
+    still, other = opened(url), opened(url)
+    rows = [{"key": f"k{number}", "value": ""} for number in range(9)]
+
+    def stand_still():
+        with still._database.writing("turn") as connection:
+            put(connection, metadata.tables["meta"], rows)
+            other.commit(whole_turn(1))
+
+    with pytest.raises(StoreError, match="stood still"):
+        stand_still()
+    assert other.last_turn() == 1
+    still.close()
+    other.close()
 
 
 def test_what_another_process_commits_is_heard_of(store, other):
