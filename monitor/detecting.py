@@ -40,7 +40,7 @@ from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import open_group
 from monitor.stores import StoreError
 from monitor.stores.places import Places
-from monitor.stores.upkeep import compact
+from monitor.stores.upkeep import compact, sweep_days
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.topics.hits import HitsTopic
 
@@ -222,6 +222,7 @@ def open_detecting(
         closing.callback(schedule.stop)
         schedule.every("refresh registry", REGISTRY_S, registry.refresh)
         schedule.every("compact archive", COMPACTION_S, lambda: _compact(kept, workers[0]))
+        schedule.daily("retention", config.retention.hour_utc, lambda: _forget(kept, config, telemetry, clock))
         schedule.every("tell what was left out", REGISTRY_S, telemetry.tick)
         schedule.every("tell of lag", LAG_S, partial(_tell_of_lag, detecting.groups, telemetry))
         schedule.start()
@@ -261,6 +262,12 @@ def _compact(kept: Kept, worker: Worker) -> None:
     for name, day in sorted({(one.stream, one.day) for one in here if one.stream in mine}):
         archive = kept.archive.of_stream(name, mine[name])
         compact(archive, kept.store, day, kept.store.of_stream(name).last_turn())
+
+
+def _forget(kept: Kept, config: Config, telemetry: Telemetry, clock: Callable[[], int]) -> None:
+    """Let go of what lies on this disk of days that whoever answers has let go."""
+    gone = sweep_days(kept.archive, kept.store, days=config.retention.events_days, now=clock())
+    telemetry.emit(upkeep.RetentionRan(segments=len(gone.days), rows=gone.events, bytes=gone.bytes))
 
 
 def _refused(telemetry: Telemetry, path: str, reason: str) -> None:

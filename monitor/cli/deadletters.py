@@ -89,13 +89,14 @@ def show_dead_letter(
     """Show one dead letter; with --raw, the line itself."""
     from monitor.audit import AuditEntry
     from monitor.cli.opening import actor, record, there
+    from monitor.sources.messages import position_told
 
     with record(config, data_dir) as opened:
         row = there(opened.store.dead_letter(opened.id_of("dead letter", key)))
         lines: list[tuple[str, object]] = [
             ("Dead letter", row.id),
             ("Came", f"{short(row.time)} UTC"),
-            ("Source", f"{row.partition}, at byte {row.position:,}"),
+            ("Source", f"{row.partition}, at {position_told(row.partition, row.position)}"),
             ("Line", _line_at(row.partition, row.position)),
             ("Reason", row.reason.value),
             ("Detail", row.detail),

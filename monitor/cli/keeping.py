@@ -59,7 +59,7 @@ def backup(
 
 def _with_postgresql(url: str, folder: Path) -> str:
     """What to do where the record is in PostgreSQL, whose own programs copy it best."""
-    copied = f"cp -an {folder.absolute()}/. COPY"
+    copied = f"cp -au {folder.absolute()}/. COPY"
     return (
         "the record is in PostgreSQL, and is backed up by its own means. What lies in the data folder is copied before and after it, "
         f"so that all is there that the record names:\n  {copied}\n  pg_dump --format=custom --file=record.dump '{url}'\n  {copied}"

@@ -14,6 +14,7 @@ import msgspec
 
 from monitor.content.in_force import InForce
 from monitor.rules.lineup import Lineup, Offer, Taken
+from monitor.sources.messages import position_told
 from monitor.telemetry import Telemetry, upkeep
 
 TAKEN_S_MAX: Final = 60.0
@@ -43,7 +44,10 @@ class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
 
 def places_told(positions: Mapping[str, int]) -> str:
     """Where new rules hold, for people: the first few partitions with their positions; who reads none answers workers, who take them up."""
-    shown = [f"{name} from byte {position:,} on" for name, position in sorted(positions.items())[:PLACES_TOLD_MAX]]
+    shown = [
+        f"{name} from {position_told(name, position)} on"
+        for name, position in sorted(positions.items())[:PLACES_TOLD_MAX]
+    ]
     more = len(positions) - len(shown)
     return ", ".join([*shown, f"{more} more"] if more > 0 else shown) or "in workers within a second"
 

@@ -79,3 +79,11 @@ def joined(maps: Sequence[Messages], sizes: Sequence[int]) -> Messages:
         np.concatenate([one.positions for one in maps]),
         np.concatenate([one.arrivals for one in maps]),
     )
+
+
+def position_told(partition: str, position: int) -> str:
+    """Where a line begins, for people: its message and where in it, or the byte of what is no topic."""
+    if not partition.startswith("kafka:"):
+        return f"byte {position:,}"
+    within = position % MESSAGE_BYTES_MAX
+    return f"offset {position >> MESSAGE_BITS:,}{f', byte {within:,} of the message' if within else ''}"

@@ -226,6 +226,10 @@ class Archive:
             if turns_of(path.name.removesuffix(".part"), self.stream) is not None:
                 yield path
 
+    def days_before(self, day: str) -> list[Path]:
+        """All files of days of arrival before one, whichever stream wrote them."""
+        return sorted(path for path in self.folder.glob("????-??-??/*") if path.parent.name < day)
+
     def delete(self, paths: Iterable[str]) -> None:
         """Delete files that the manifest no longer names, and days that are empty after it."""
         with refusals_told(self.folder):

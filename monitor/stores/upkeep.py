@@ -21,6 +21,7 @@ from detectors.event import LINE, TIME
 from monitor.audit import AuditEntry
 from monitor.counting import counted
 from monitor.durable import boundary, publish
+from monitor.moments import DAY_US
 from monitor.refusal import refusals_told
 from monitor.stores import Segment
 from monitor.stores.archive import Archive
@@ -171,10 +172,7 @@ def retain(archive: Archive, manifest: Manifest, *, days: int, now: int, turn_ma
     With `turn_max`, files that hold later turns stay: recovery still needs them. Raises `RetentionTooShort` below
     `RETENTION_DAYS_MIN`.
     """
-    if days < RETENTION_DAYS_MIN:
-        raise RetentionTooShort(days)
-    today = dt.datetime.fromtimestamp(now / 1_000_000, dt.UTC).date()
-    oldest = (today - dt.timedelta(days=days)).isoformat()
+    oldest = _oldest(days, now)
     old = [
         segment
         for segment in manifest.segments()
@@ -199,3 +197,26 @@ def retain(archive: Archive, manifest: Manifest, *, days: int, now: int, turn_ma
     manifest.replace_segments(old, [], entry)
     archive.delete(segment.path for segment in old)
     return deleted
+
+
+def sweep_days(archive: Archive, manifest: Manifest, *, days: int, now: int) -> Deleted:
+    """Delete the files of this folder that `retain` has let go elsewhere: who decides reaches no other disk than his own.
+
+    Those that were written within the last day are left: a turn that is not committed yet may be about to name them.
+    """
+    oldest = _oldest(days, now)
+    named = {segment.path for segment in manifest.segments()}
+    old = [path for path in archive.days_before(oldest) if path.relative_to(archive.folder).as_posix() not in named]
+    gone = {path: path.stat() for path in old}
+    gone = {path: found for path, found in gone.items() if found.st_mtime_ns // 1000 < now - DAY_US}
+    archive.delete(path.relative_to(archive.folder).as_posix() for path in gone)
+    touched = tuple(sorted({path.parent.name for path in gone}))
+    return Deleted(days=touched, bytes=sum(found.st_size for found in gone.values()))
+
+
+def _oldest(days: int, now: int) -> str:
+    """The first day that is kept."""
+    if days < RETENTION_DAYS_MIN:
+        raise RetentionTooShort(days)
+    today = dt.datetime.fromtimestamp(now / 1_000_000, dt.UTC).date()
+    return (today - dt.timedelta(days=days)).isoformat()

@@ -80,7 +80,7 @@ def archived(folder: Path, events: int) -> Kept:
 def follower_of(kept: Kept, keys: SearchSettings) -> EventFollower:
     connection = Connection(keys)
     prepare(connection)
-    kept.store.put_indexed(Indexed(what="events"))
+    kept.store.put_indexed(Indexed(what="events", folder=kept.archive.name))
     return EventFollower(
         store=kept.store,
         archive=kept.archive,
@@ -98,9 +98,12 @@ def ours(kept: Kept, keys: SearchSettings) -> tuple[float, float]:
     follower = follower_of(kept, keys)
     with ThreadPoolExecutor(keys.bulks_max) as pool:
         begun, cpu = time.perf_counter(), time.process_time()
-        while follower.step(pool) is not None:
-            pass
-        return time.perf_counter() - begun, time.process_time() - cpu
+        written = 0
+        while (done := follower.step(pool)) is not None:
+            written += done.rows
+        taken = time.perf_counter() - begun, time.process_time() - cpu
+    assert written == sum(segment.rows for segment in kept.store.segments())
+    return taken
 
 
 def bodies(kept: Kept, keys: SearchSettings) -> list[bytes]:

@@ -392,6 +392,6 @@ def _options(address: Address, settings: KafkaSettings) -> dict[str, Any]:
         "heartbeat.interval.ms": max(int(settings.session_timeout_s * 1000) // 10, 1),
         "max.poll.interval.ms": int(settings.poll_interval_s_max * 1000),
     }
-    if settings.group_instance_id:
+    if settings.group_instance_id and address.group:
         options["group.instance.id"] = settings.group_instance_id
     return options

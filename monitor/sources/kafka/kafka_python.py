@@ -309,7 +309,7 @@ def options_of(address: Address, settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": list(address.brokers),
         "client_id": "miniwatch",
         "group_id": address.group or None,
-        "group_instance_id": settings.group_instance_id or None,
+        "group_instance_id": (address.group and settings.group_instance_id) or None,
         "partition_assignment_strategy": [CooperativeStickyAssignor],
         "enable_auto_commit": False,
         "auto_offset_reset": "none",

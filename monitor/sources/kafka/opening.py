@@ -11,6 +11,7 @@ from functools import partial
 from monitor.sources import Source, SourceError
 from monitor.sources.kafka.client import Client, Trouble
 from monitor.sources.kafka.group import POLL_S, Group
+from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.settings import Address, KafkaSettings
 from monitor.sources.lines import LINE_BYTES_MAX
 
@@ -83,7 +84,7 @@ def open_topic(
     while not ours and time.monotonic() < until:
         ours = group.poll(POLL_S).assigned
     if not ours:
-        why = group.trouble or "none answers in time"
+        why = group.trouble or why_unreachable(address, settings)
         group.close()
         raise SourceError(f"{group.name_of_topic}: {why}", retryable=True)
     return WholeTopic(group, ours)

@@ -13,7 +13,7 @@ from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
 from monitor.native import NativeNdjson
 from monitor.sources import RawBatch
-from monitor.sources.messages import MESSAGE_BITS, Messages
+from monitor.sources.messages import MESSAGE_BITS, Messages, position_told
 from monitor.testing.kafka import MessageSource
 
 FIELDS = frozenset({*INDEX, *PEOPLE})
@@ -110,3 +110,9 @@ def test_lines_that_arrived_at_no_known_time_have_none():
     messages = Messages(np.array([0, 4]), np.array([1 << 20, 5 << 20]), np.array([-1, 700]))
     raw = RawBatch("kafka:a/0", "ndjson", b"abc\nd\n", 1 << 20, 6 << 20, messages=messages)
     assert raw.messages.arrived(np.array([1 << 20, 5 << 20])).tolist() == [-1, 700]
+
+
+def test_people_are_told_of_a_message_by_its_offset_and_of_a_file_by_its_byte():
+    assert position_told("kafka:calls/1", 2560 << MESSAGE_BITS) == "offset 2,560"
+    assert position_told("kafka:calls/1", (2560 << MESSAGE_BITS) + 1024) == "offset 2,560, byte 1,024 of the message"
+    assert position_told("file:a", 2560 << MESSAGE_BITS) == "byte 2,684,354,560"

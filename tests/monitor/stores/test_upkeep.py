@@ -1,3 +1,4 @@
+import os
 from itertools import pairwise
 
 import polars as pl
@@ -179,6 +180,26 @@ def test_what_recovery_needs_is_kept(archive):
     store = store_of(archive, 3)
     upkeep.retain(archive, store, days=180, now=(DAY + 400) * DAY_US, turn_max=2)
     assert [segment.turn_last for segment in store.segments()] == [3]
+
+
+def test_what_retention_let_go_elsewhere_goes_from_this_disk_too_but_nothing_that_may_still_be_named(archive):
+    store = store_of(archive, 2, days=4)
+    now = (DAY + 182) * DAY_US
+    files = sorted(archive.folder.glob("????-??-??/*"))
+    for path in files:
+        os.utime(path, (0, 0))
+    store.replace_segments([one for one in store.segments() if one.day in {"2026-01-01", "2026-01-03"}], [])
+    fresh = archive.folder / "2026-01-01" / "000000000009.parquet"
+    fresh.write_bytes(b"PAR1")
+    os.utime(fresh, (now / 1_000_000 - 3600,) * 2)
+    gone = upkeep.sweep_days(archive, store, days=180, now=now)
+    left = {path.relative_to(archive.folder).as_posix() for path in archive.folder.glob("????-??-??/*")}
+    assert gone.days == ("2026-01-01",)
+    named = {one.path for one in store.segments()}
+    assert left == {
+        path.relative_to(archive.folder).as_posix() for path in files if path.parent.name >= "2026-01-03"
+    } | named | {"2026-01-01/000000000009.parquet"}
+    assert gone.bytes > 0
 
 
 @pytest.mark.parametrize("days", [179, 0, -1])

@@ -15,7 +15,8 @@ from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import OffsetAndMetadata
 
-from monitor.sources.kafka.kafka_python import KafkaPythonClient, _Records
+from monitor.sources.kafka.kafka_python import KafkaPythonClient, _Records, options_of
+from monitor.sources.kafka.settings import Address, KafkaSettings
 
 
 def records(values):
@@ -119,3 +120,10 @@ def test_the_coordinator_knows_of_a_rebalance_by_the_names_that_we_use():
     assert "self.rejoining = True" in source
     assert "self.rejoin_needed = True" in inspect.getsource(ConsumerCoordinator.request_rejoin)
     assert "rejoining" not in inspect.getsource(ConsumerCoordinator.need_rejoin)  # once it is, ours is not needed
+
+
+@pytest.mark.parametrize(("group", "known_as"), [("workers", "worker-1"), ("", None)])
+def test_who_only_asks_has_no_name_in_a_group(group, known_as):
+    address = Address(("127.0.0.1:9092",), "calls", group, "kafka-python", "ndjson")
+    options = options_of(address, KafkaSettings(group_instance_id="worker-1"))
+    assert options["group_instance_id"] == known_as
