@@ -72,15 +72,14 @@ class Door:
         return begin.recv(65536)
 
 
-HEARTBEAT = struct.pack(">h", 12)
-"""What requests by which a member says that it is there have before all else: the number of their kind."""
+OF_MEMBERS = {struct.pack(">h", kind) for kind in (8, 11, 12, 13, 14)}
+"""What requests of members to the coordinator of their group begin with: how far they are, joining, beating, leaving, sharing out."""
 
 
 class KafkaDoor(Door):
     """The same to a broker, which tells its clients to come through the door.
 
-    `lose_heartbeats` is as where a member reaches the leaders of its partitions and not the coordinator of its group: what is sent
-    after a heartbeat on the same connection waits with it.
+    `lose_coordinator` is as where a member reaches the leaders of its partitions and not the coordinator of its group.
     """
 
     def __init__(self, port: int) -> None:
@@ -88,20 +87,20 @@ class KafkaDoor(Door):
         address = b"127.0.0.1"
         self._theirs = address + struct.pack(">i", port)
         self._ours = address + struct.pack(">i", self.port)
-        self._beating = threading.Event()
-        self._beating.set()
+        self._coordinated = threading.Event()
+        self._coordinated.set()
 
-    def lose_heartbeats(self) -> None:
-        self._beating.clear()
+    def lose_coordinator(self) -> None:
+        self._coordinated.clear()
 
     def open(self) -> None:
         super().open()
-        self._beating.set()
+        self._coordinated.set()
 
     def _to_server(self, begin: socket.socket) -> bytes:
         request = _frame(begin)
-        if request[4:6] == HEARTBEAT:
-            self._beating.wait()
+        if request[4:6] in OF_MEMBERS:
+            self._coordinated.wait()
         return request
 
     def _to_client(self, begin: socket.socket) -> bytes:

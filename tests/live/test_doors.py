@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from chaos import Site, _is_settled, outcome, produced, undisturbed
+from cutting import Cutting
 from doors import Door, KafkaDoor
 from server import until
 
@@ -14,6 +15,9 @@ EVENTS = 30_000
 TOPIC = "doors"
 SHUT_S = 18.0
 """Longer than a session (6 s)."""
+
+LOST = 30
+"""Answers to commits that are lost, at least."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,16 @@ class Apart:
         accounts = self.kept.store.progress().items()
         return sum(one.received for name, one in accounts if "miniwatch-hits" not in name)
 
+    def _leases(self):
+        return [one for one in self.kept.store.leases() if one.name.startswith(f"kafka:{TOPIC}")]
+
+    def holders(self):
+        """The processes that have partitions, of events or of hits."""
+        return {int(one.holder.rpartition(":")[2]) for one in self._leases() if one.holder}
+
+    def epochs(self):
+        return {one.name: one.epoch for one in self._leases()}
+
     def end(self):
         self.brokers.open()
         self.database.open()
@@ -64,6 +78,47 @@ def same(apart, expected):
     until(lambda: _is_settled(apart.kept, EVENTS), 180)
     apart.end()
     found = outcome(apart.site)
+    for name in ("received", "imbalance", "unanswered", "archived", "findings", "proposed"):
+        assert found[name] == expected[name], name
+
+
+def test_a_member_whose_heartbeats_are_lost_gives_its_partitions_up_and_joins_again(apart, expected):
+    """It reaches the leaders of its partitions, and not the coordinator of the group."""
+    worker = apart.apart.start("--role", "detect")
+    apart.site.start("--role", "respond")
+    until(lambda: apart.received > 300, 60)
+    apart.brokers.lose_coordinator()
+    other = apart.site.start("--role", "detect")
+    until(lambda: apart.holders() == {other.pid}, 60)
+    epochs = apart.epochs()
+    time.sleep(SHUT_S)
+    assert apart.epochs() == epochs, "it takes nothing back as long as it is not a member"
+    apart.brokers.open()
+    until(lambda: worker.pid in apart.holders(), 60)
+    same(apart, expected)
+    assert worker.returncode == 0
+
+
+def test_commits_whose_answers_are_lost_are_written_once(kafka, postgres, expected, tmp_path):
+    url = postgres.database()
+    way = Cutting(postgres.port)
+    through = url.replace(f":{postgres.port}/", f":{way.port}/")
+    source = f"kafka://{kafka.bootstrap}/{TOPIC}?group={uuid.uuid4().hex}"
+    site = Site(tmp_path / "many", source, through, MINIWATCH_BATCH__ROWS_MAX="300")
+    kept = Site(tmp_path / "watched", source, url).kept()
+    lost = 0
+    try:
+        worker, responder = (site.start("--role", role) for role in ("detect", "respond"))
+        until(kept.store.progress, 60)
+        while lost < LOST or not _is_settled(kept, EVENTS):
+            way.lose(b"COMMIT\0")
+            lost += way.cut.wait(10)
+        assert (worker.poll(), responder.poll()) == (None, None)
+    finally:
+        kept.store.close()
+        site.end()
+        way.close()
+    found = outcome(site)
     for name in ("received", "imbalance", "unanswered", "archived", "findings", "proposed"):
         assert found[name] == expected[name], name
 

@@ -43,6 +43,10 @@ class Trouble(Exception):
     """Kafka cannot be asked now, or will not answer us: in words for people. It may pass."""
 
 
+class Expelled(Trouble):
+    """The brokers have heard nothing of us for longer than a session: what was ours is others'. Another client has to join anew."""
+
+
 class Membership(Protocol):
     """Who is told of the partitions of a consumer group as they come and go; from whatever thread."""
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from monitor.sources.kafka import Changes, NotOurs
-from monitor.sources.kafka.client import Client, Topic, Trouble
+from monitor.sources.kafka.client import Client, Expelled, Topic, Trouble
 from monitor.sources.kafka.lag import LagTold
 from monitor.sources.kafka.partition import Partition, PartitionSource
 from monitor.sources.kafka.settings import Address, KafkaSettings
@@ -234,6 +234,8 @@ class Group:
                     client.join(self)
                     has_joined = True
                 self._step(client)
+            except Expelled:
+                raise
             except Trouble as error:
                 self._say(str(error))
                 with self._changed:

@@ -29,7 +29,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.selector import NetworkSelector
 from kafka.structs import OffsetAndMetadata
 
-from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble, no_right_to_group
+from monitor.sources.kafka.client import Bounds, Event, Expelled, Membership, Parted, Topic, Trouble, no_right_to_group
 from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Aborted, Fetched, read_records
 from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSettings
@@ -144,6 +144,7 @@ class KafkaPythonClient:
     def poll(self, wait_s: float) -> Sequence[Event]:
         """What was fetched, and what parts us from it."""
         self._finish_joining()
+        self._notice_silence()
         try:
             found = self._consumer.poll(int(wait_s * 1000), _AT_ONCE)
         except OffsetOutOfRangeError as error:
@@ -166,6 +167,18 @@ class KafkaPythonClient:
         coordinator = self._consumer._coordinator  # noqa: SLF001 - nobody else knows
         if coordinator is not None and coordinator.rejoining and not coordinator.need_rejoin():
             coordinator.request_rejoin()
+
+    def _notice_silence(self) -> None:
+        """Raise `Expelled` where no heartbeat was answered for longer than a session.
+
+        The coordinator (3.0.12) looks for its broker again then, and takes itself for a member as long as it does not reach it: what
+        others have been given would be fetched, and taken back from them, for as long as leaders of partitions answer.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001 - as above
+        if coordinator is not None and coordinator.stable() and coordinator.heartbeat.session_timeout_expired():
+            raise Expelled(
+                f"the coordinator of group {self._address.group} has not answered for {self._settings.session_timeout_s:g} s"
+            )
 
     def end(self, partition: int) -> int | None:
         """The high water mark of the last fetch."""

@@ -11,10 +11,12 @@ from kafka.cluster import ClusterMetadata
 from kafka.consumer.fetcher import Fetcher
 from kafka.consumer.subscription_state import SubscriptionState
 from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.coordinator.heartbeat import Heartbeat
 from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import OffsetAndMetadata
 
+from monitor.sources.kafka.client import Expelled
 from monitor.sources.kafka.kafka_python import KafkaPythonClient, _Records, options_of
 from monitor.sources.kafka.settings import Address, KafkaSettings
 
@@ -107,7 +109,7 @@ def test_what_asks_for_topics_can_be_told_to_make_none():
 def test_a_rebalance_that_the_coordinator_forgets_is_brought_to_its_end(rejoining):
     asked = []
     coordinator = SimpleNamespace(
-        rejoining=rejoining, need_rejoin=lambda: False, request_rejoin=lambda: asked.append(1)
+        rejoining=rejoining, need_rejoin=lambda: False, request_rejoin=lambda: asked.append(1), stable=lambda: False
     )
     client = KafkaPythonClient.__new__(KafkaPythonClient)
     client._consumer = SimpleNamespace(_coordinator=coordinator, poll=lambda *_: {})
@@ -127,3 +129,23 @@ def test_who_only_asks_has_no_name_in_a_group(group, known_as):
     address = Address(("127.0.0.1:9092",), "calls", group, "kafka-python", "ndjson")
     options = options_of(address, KafkaSettings(group_instance_id="worker-1"))
     assert options["group_instance_id"] == known_as
+
+
+@pytest.mark.parametrize(("stable", "expired"), [(True, True), (True, False), (False, True)])
+def test_who_hears_nothing_for_a_session_is_no_member_any_more(stable, expired):
+    coordinator = SimpleNamespace(rejoining=False, stable=lambda: stable)
+    coordinator.heartbeat = SimpleNamespace(session_timeout_expired=lambda: expired)
+    client = KafkaPythonClient.__new__(KafkaPythonClient)
+    client._address, client._settings = Address(("memory:1",), "events", "g"), KafkaSettings()
+    client._consumer = SimpleNamespace(_coordinator=coordinator, poll=lambda *_: {})
+    if stable and expired:
+        with pytest.raises(Expelled, match="group g has not answered for"):
+            client.poll(0.0)
+    else:
+        assert client.poll(0.0) == []
+
+
+def test_the_coordinator_knows_of_heartbeats_by_the_names_that_we_use():
+    assert callable(ConsumerCoordinator.stable)
+    assert "self.heartbeat = " in inspect.getsource(ConsumerCoordinator.__mro__[1].__init__)
+    assert callable(Heartbeat.session_timeout_expired)
