@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -91,9 +91,9 @@ def _partitions(streams: Mapping[str, StreamState], leases: Mapping[str, Lease])
     return found
 
 
-def signs_of(opened: Opened, work: Shared) -> Iterator[Sign]:
-    """All that is to be said of workers and of who answers them."""
-    unread = dict(_unread(opened))
+def signs_of(opened: Opened, work: Shared, ask: Callable[[Opened], Mapping[str, int]] | None = None) -> Iterator[Sign]:
+    """All that is to be said of workers and of who answers them. `ask` tells how many messages wait in each partition of the topic: the brokers."""
+    unread = (ask or _unread)(opened)
     yield from _workers(work, unread)
     yield _answers(opened, work)
     if work.at_work and work.streams:
@@ -116,7 +116,10 @@ def _workers(work: Shared, unread: Mapping[str, int]) -> Iterator[Sign]:
     holders = counted(len({one.holder for one in at_work}), "process", "processes")
     yield Sign("workers", "ok", f"{holders} on {len(at_work)} of {partitions}")
     for one in work.partitions:
-        yield _partition(work, one, unread.get(one.name))
+        if unread and one.name not in unread and work.silent_us(one) > SILENT_S_MAX * MICROSECONDS:
+            yield _removed(work, one)
+        else:
+            yield _partition(work, one, unread.get(one.name))
     for name in sorted(unread.keys() - {one.name for one in work.partitions}):
         if unread[name]:
             yield Sign(name, "problem", f"nobody has ever had it{_told(unread[name])}", START)
@@ -137,12 +140,22 @@ def _partition(work: Shared, partition: Partition, unread: int | None) -> Sign:
     return Sign(name, "ok", f"{holder}: {turn}{', nothing new since' if nothing_new else _told(unread)}")
 
 
+def _removed(work: Shared, partition: Partition) -> Sign:
+    """A partition of which the topic knows nothing, such as of one that had another name."""
+    from monitor.partitions.order import GONE_S
+
+    since = f"the topic has it no more, and nobody has worked on it for {span(partition.heard, work.now)}"
+    if work.silent_us(partition) < GONE_S * MICROSECONDS:
+        return Sign(partition.name, "warning", since, "none: after a day answers wait for it no more")
+    return Sign(partition.name, "ok", f"{since}: answers do not wait for it")
+
+
 def _told(unread: int | None) -> str:
     return "" if unread is None else f", {counted(unread, 'message')} unread"
 
 
-def _unread(opened: Opened) -> Iterator[tuple[str, int]]:
-    """Messages that wait in each partition, where the brokers say it: those of events, and those of hits."""
+def _unread(opened: Opened) -> Mapping[str, int]:
+    """Messages that wait in each partition: those of events, and those of hits; nothing where the brokers do not say it."""
     from monitor.detecting import HITS, NoPartitions, topic_of
     from monitor.intake.opening import kafka_settings
     from monitor.sources import Position, SourceError
@@ -152,13 +165,14 @@ def _unread(opened: Opened) -> Iterator[tuple[str, int]]:
         source = topic_of(opened.config)
         address = parse_address(source.uri, format=source.format, client=opened.config.kafka.client)
     except (NoPartitions, SourceError):
-        return
+        return {}
     import msgspec
 
     from monitor.sources.kafka.client import Trouble
     from monitor.sources.kafka.unread import unread_messages
 
     progress = opened.store.progress()
+    waiting: dict[str, int] = {}
     for topic in (address.topic, f"{address.topic}{HITS}"):
         name = f"kafka:{topic}/"
         known = {
@@ -170,8 +184,9 @@ def _unread(opened: Opened) -> Iterator[tuple[str, int]]:
             asked = msgspec.structs.replace(address, topic=topic)
             found = unread_messages(asked, kafka_settings(opened.config), known)
         except Trouble:
-            return  # of the configuration's source it is told already
-        yield from ((f"{name}{number}", count) for number, count in found.items())
+            return {}  # of the configuration's source it is told already
+        waiting |= {f"{name}{number}": count for number, count in found.items()}
+    return waiting
 
 
 # Answers
@@ -194,9 +209,9 @@ def _answers(opened: Opened, work: Shared) -> Sign:
 
 def _order(config: Config, work: Shared) -> Sign:
     """Findings are answered in the order of arrival: of all partitions the one that is furthest behind holds them up."""
-    from monitor.partitions.order import horizon_of
+    from monitor.partitions.order import alive, horizon_of
 
-    last = min(work.streams, key=lambda one: horizon_of([one]))
+    last = min(alive(work.streams, work.now) or work.streams, key=lambda one: horizon_of([one]))
     reached = horizon_of([last])
     behind = span(reached, work.now)
     if work.now - reached <= config.respond.wait_s_max * MICROSECONDS:

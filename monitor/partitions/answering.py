@@ -21,7 +21,7 @@ from detectors.event import END_OF_TIME
 from monitor.intake.timeline import BEGINNING
 from monitor.partitions.around import Around
 from monitor.partitions.leaving import Left, left_in
-from monitor.partitions.order import Order, horizon_of
+from monitor.partitions.order import WATCHED_S, Order, alive, horizon_of
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History
 from monitor.stores import Fenced, Mark, StoreError, StreamState, Turn
@@ -56,6 +56,7 @@ class AnsweringPipeline(Pipeline):
         default_factory=dict
     )  # streams of which the record has more, and how far they are without it
     _renewed_at: float = 0.0
+    _begun_at: float = 0.0
     _letters: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def _opened(self) -> Record:
@@ -125,6 +126,7 @@ class AnsweringPipeline(Pipeline):
 
     def _begin(self) -> None:
         """Take over: what was left is read anew, and what is in force is as the record says."""
+        self._begun_at = time.monotonic()
         self.turn_number = self.store.last_turn()
         self._order = Order(round(self.wait_s_max * 1_000_000))
         self._unread.clear()
@@ -144,6 +146,7 @@ class AnsweringPipeline(Pipeline):
         with self._timed("read"):
             streams = self.retried(record.streams)
             self._gather(streams)
+            streams = self._waited_for(streams)
         horizon = horizon_of(self._as_read(one) for one in streams)
         lateness = self.settings.bounds.lateness
         self._gathered.all_have_told(moment_of(horizon - lateness))
@@ -172,6 +175,12 @@ class AnsweringPipeline(Pipeline):
         if rows:
             self._around.condition.arrived(np.array([one.reached for one in streams], np.int64))
             self._count_letters()
+
+    def _waited_for(self, streams: Sequence[StreamState]) -> Sequence[StreamState]:
+        """Those that may still say something; all, where none has for long."""
+        if time.monotonic() - self._begun_at < WATCHED_S:
+            return streams
+        return alive(streams, self.clock()) or streams
 
     def _as_read(self, stream: StreamState) -> StreamState:
         """How far a stream is as far as it has been read: it may have left more by now than is read at once."""

@@ -20,6 +20,17 @@ CLOCKS_US: Final = 50_000
 PENDING_MAX: Final = 500_000
 """Findings that wait in memory; more are left in the record until these are answered."""
 
+GONE_S: Final = 86_400.0
+"""A stream of which nobody has said anything for so long is waited for no more: its topic has another name by now, or fewer partitions."""
+
+WATCHED_S: Final = 600.0
+"""Not before whoever answers has been there for so long: where all was down for long, they come back one after the other."""
+
+
+def alive(streams: Iterable[StreamState], now: int) -> list[StreamState]:
+    """Those that are still waited for."""
+    return [one for one in streams if now - max(one.time, one.read_out) < GONE_S * 1_000_000]
+
 
 def horizon_of(streams: Iterable[StreamState]) -> int:
     """Before this no stream can say anything more."""

@@ -8,7 +8,9 @@ import pytest
 from partition_site import NOW, Site, local_lineup, log_of, told_lines
 
 from monitor.app import open_daemon
+from monitor.partitions import answering
 from monitor.process import Role
+from monitor.stores import Turn
 from monitor.telemetry import Telemetry
 
 
@@ -96,6 +98,24 @@ def test_decisions_do_not_depend_on_who_detects_and_who_dies(tmp_path, lines, li
     answers.close()
     assert answered(site) == undisturbed
     assert list(site.kept.store.detected({}, 10)) == []
+
+
+def test_a_partition_of_which_nobody_has_spoken_for_a_day_holds_nobody_up_once_who_answers_has_watched(
+    tmp_path, lines, lineup, monkeypatch
+):
+    site = Site(tmp_path, log_of(lines[:1500], 1), lineup)
+    long_ago = NOW - 25 * 3_600_000_000
+    site.kept.store.of_stream("kafka:before/0").commit(
+        Turn(number=1, stream="kafka:before/0", time=long_ago, reached=1)
+    )
+    site.read_alone()
+    answers = Answers(site)
+    answers.work()
+    assert site.kept.store.unanswered()[0] > 0
+    monkeypatch.setattr(answering, "WATCHED_S", 0.0)
+    answers.work()
+    assert site.kept.store.unanswered() == (0, None)
+    answers.close()
 
 
 def test_who_stands_by_takes_over_and_the_other_writes_nothing_more(tmp_path, lines, lineup):

@@ -32,9 +32,13 @@ def site(tmp_path, lineup):
 
 def signs(site, after=0):
     """By what they are about, so long after the moment in which all the work was done."""
-    opened = Opened(site.config, site.kept.places, site.kept.store)
-    work = shared(opened, NOW + after, running=False)
+    opened, work = looked_at(site, after)
     return {} if work is None else {one.what: one for one in signs_of(opened, work)}
+
+
+def looked_at(site, after):
+    opened = Opened(site.config, site.kept.places, site.kept.store)
+    return opened, shared(opened, NOW + after, running=False)
 
 
 def test_each_partition_has_who_works_on_it_and_how_old_its_last_turn_is(site):
@@ -66,6 +70,18 @@ def test_a_partition_that_was_just_given_to_a_worker_is_at_work_before_its_first
     assert signs(site, 5 * MINUTE)["kafka:calls/4"].found == "nobody has worked on it for 5 min; here:1 had it last"
     site.kept.store.seize("kafka:calls/0", "there:2", NOW + 10 * MINUTE, HELD_S)
     assert signs(site, 10 * MINUTE)["kafka:calls/0"].found.startswith("there:2: turn ")
+
+
+def test_a_partition_that_the_topic_has_no_more_is_no_problem_and_in_the_end_holds_nobody_up(site):
+    names = list(site.log.partitions)
+    site.kept.store.read_out(names[:3], NOW + 60 * MINUTE)
+    there = dict.fromkeys(names[:3], 0)
+    told = {one.what: one for one in signs_of(*looked_at(site, 60 * MINUTE), lambda _opened: there)}
+    assert told["kafka:calls/3"].state == "warning"
+    assert "1 h" in told["kafka:calls/3"].found
+    site.kept.store.read_out(names[:3], NOW + 25 * 60 * MINUTE)
+    told = {one.what: one for one in signs_of(*looked_at(site, 25 * 60 * MINUTE), lambda _opened: there)}
+    assert told["kafka:calls/3"].state == told["order of answers"].state == "ok"
 
 
 def test_where_nobody_works_at_all_it_is_said_once(site):
