@@ -28,6 +28,7 @@ from monitor.packs.shelf import Shelf
 from monitor.partitions.followed import LOOK_S, FollowedRules
 from monitor.partitions.keying import Keying
 from monitor.partitions.opening import Opener
+from monitor.partitions.record_clock import RecordClock
 from monitor.partitions.worker import Worker
 from monitor.process import Role, holder_name
 from monitor.registered import Registered
@@ -204,9 +205,10 @@ def open_detecting(
             partitions=lambda: group.partition_count,
             hashed=source.hashed,
             writer=writer,
+            record_clock=RecordClock(kept.store, clock),
         )
         workers = [
-            Worker(each, opened, kept.store, telemetry, clock, stopping.is_set)
+            Worker(each, opened, kept.store, telemetry, stopping.is_set)
             for each, opened in ((group, opener.partition), (of_hits, opener.windows))
         ]
         orphaned = (lambda: os.getppid() != parent) if parent is not None else (lambda: False)

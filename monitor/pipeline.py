@@ -39,15 +39,15 @@ from monitor.rules.lineup import Due, History, Lineup, Offer, Taken
 from monitor.rules.suspending import Suspensions
 from monitor.settings import Settings
 from monitor.snapshots import Memory, Snapshot
-from monitor.stores import Control, Fence, Mark, Progress, Store, StoreError, Turn
+from monitor.stores import Control, Fence, Mark, Progress, Segment, Store, StoreError, Turn
 from monitor.stores.archive import Archive
 from monitor.stream.committing import Committer, TurnCommitter
 from monitor.stream.duplicates import CONFLICT, Duplicates
 from monitor.stream.own_refusals import without_refusals
 from monitor.stream.reading import Reader
-from monitor.stream.seen import Seen
+from monitor.stream.seen import Labelled, Made, Seen
 from monitor.stream.telling import Done, TurnTeller
-from monitor.stream.watching import TooManyOverlooked, Watching
+from monitor.stream.watching import Matches, TooManyOverlooked, Watching
 from monitor.surroundings import Surroundings, surroundings_of
 from monitor.telemetry import Telemetry, happenings, upkeep
 from playbooks.guards.health import ailment
@@ -57,13 +57,16 @@ RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
 
 
+NO_MATCHES: Final[Mapping[str, Matches]] = {}
+
+
 def decoded_fields(needed: frozenset[str]) -> frozenset[str]:
     """What must be decoded of every line so that detectors get the columns they need: the registry's own are joined."""
     own = frozenset(name for name in needed if not name.startswith(("app.", "catalogue.")))
     return own | Registry.fields(needed) | {*INDEX, *PEOPLE, *KEPT}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pipeline:
     """The parts, put together by `monitor.app`; `turn` is called until it says that all is done."""
 
@@ -91,6 +94,7 @@ class Pipeline:
     stages: dict[str, float] = field(default_factory=dict)
     snapshot_turn: int = -1
     _snapshot_at: float = 0.0
+    _is_ahead: bool = False  # memory is not that of the last committed turn
     _stalled_at: float = 0.0
     _heard_at: float = 0.0
     _foreseen: int = -1
@@ -283,13 +287,13 @@ class Pipeline:
             intake.lot = lots.get(intake.partition, intake.lot)
         self.lineup = lineup
 
-    def _seen(self, name: str, batch: Batch) -> list[Sighting]:
+    def _seen(self, name: str, batch: Batch, matches: Matches | None = None) -> list[Sighting]:
         """What one of the detectors sees; without the rules with which it cannot go on."""
         detector = next((one for one in self.lineup.detectors if one.name == name), None)
         if detector is None:  # a trial has ended meanwhile
             return []
         try:
-            return self._watching.seen(detector, batch)
+            return self._watching.seen(detector, batch, matches)
         except TooManyOverlooked as error:
             lineup = self.suspensions.without_faulty(self.lineup, error.event, str(error))
             if lineup is None:
@@ -299,7 +303,7 @@ class Pipeline:
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """An archived frame with all columns that detectors need."""
-        return self._watching.joined(self.registry(), recalled(frame, self.fields), self.lineup.needed)
+        return self._joined(recalled(frame, self.fields))
 
     def _no_rows(self) -> pl.DataFrame:
         return pl.DataFrame(schema={**{name: DTYPES[kind_of(name)] for name in sorted(self.fields)}, **INTERNAL})
@@ -391,19 +395,27 @@ class Pipeline:
         `foreseen` stand for what detectors see.
         """
         seen = self._watch(pieces, watermark, foreseen)
-        frame, watched, watermark, sightings = seen.frame, seen.watched, seen.watermark, seen.sightings
-        last = {piece.progress.partition: piece.progress for piece in pieces}
-        progress = [self._counted(reached, frame) for reached in last.values()]
-        number = self.turn_number + 1
-        with self._timed("decide"):
-            findings, fresh = self._committer.told(sightings)
         self._seen_by_all(seen)
+        made = self._made(pieces, seen, self._archived(seen.watched))
+        self._committed(made, self._committer.commit(made.turn, made.fresh, seen.orders))
+
+    def _archived(self, watched: pl.DataFrame) -> Sequence[Segment]:
+        """Write the events of the next turn."""
+        number = self.turn_number + 1
         with self._timed("archive"):
-            segments = self.retried(lambda: self.archive.write(number, watched)) if watched.height else ()
+            written: Sequence[Segment] = self.retried(lambda: self.archive.write(number, watched))
+        return written
+
+    def _made(self, pieces: Sequence[Piece], seen: Seen, segments: Sequence[Segment]) -> Made:
+        """The turn that follows from what was seen."""
+        last = {piece.progress.partition: piece.progress for piece in pieces}
+        progress = [self._counted(reached, seen.frame) for reached in last.values()]
+        with self._timed("decide"):
+            findings, fresh = self._committer.told(seen.sightings)
         turn = Turn(
-            number=number,
+            number=self.turn_number + 1,
             time=self.clock(),
-            mark=self._mark(watermark),
+            mark=self._mark(seen.watermark),
             reached=seen.reached,
             controls=self._news(),
             progress=progress,
@@ -413,13 +425,18 @@ class Pipeline:
             fence=self.fence,
             audit=tuple(self.suspensions.audit),
         )
-        turn = self._committer.commit(turn, fresh, seen.orders)
+        return Made(turn, fresh, seen, pieces)
+
+    def _committed(self, made: Made, turn: Turn) -> None:
+        """It is in the record, as `turn`: go on from there, and tell."""
+        self._is_ahead = False
         self._around.condition.committed()
         self.suspensions.audit.clear()
-        self.turn_number, self.watermark, self._begun = number, watermark, self._positions()
+        self.turn_number, self.watermark, self._begun = turn.number, made.seen.watermark, self._positions()
         self._controls.noted(turn.controls)
+        frame, fresh = made.seen.frame, made.fresh
         lags = {intake.partition: intake.source.lag_bytes for intake in self.intakes}
-        done = Done(turn, pieces, frame, fresh, self.lineup.detectors, self.stages, self.watermark, lags)
+        done = Done(turn, made.pieces, frame, fresh, self.lineup.detectors, self.stages, self.watermark, lags)
         self._teller.tell(done)
         self.noted(frame.height, fresh)
 
@@ -427,6 +444,15 @@ class Pipeline:
         self, pieces: Sequence[Piece], watermark: int | None, foreseen: Sequence[Sighting] | None = None
     ) -> Seen:
         """Label the events of a turn and have all look at them; `foreseen` stand for what detectors see."""
+        taken = self._taken(pieces, watermark)
+        with self._timed("detect"):
+            joined = self._joined(without_refusals(taken.watched))
+            sightings = foreseen if foreseen is not None else self._observe(Batch(joined, taken.watermark))
+        return self._as_seen(taken, joined, sightings)
+
+    def _taken(self, pieces: Sequence[Piece], watermark: int | None) -> Labelled:
+        """Label the events of a turn, and take note of who comes by."""
+        self._is_ahead = True
         frame, watermark = self._labelled(pieces, watermark)
         with self._timed("detect"):
             watched = (
@@ -434,10 +460,16 @@ class Pipeline:
             )  # whole frames are not copied
             self._around.observe(watched)
             self._around.taken(pieces, frame)
-            joined = self._watching.joined(self.registry(), without_refusals(watched), self.lineup.needed)
-            sightings = foreseen if foreseen is not None else self._observe(Batch(joined, watermark))
+        return Labelled(pieces, frame, watched, watermark)
+
+    def _joined(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Events with all columns that detectors need."""
+        return self._watching.joined(self.registry(), frame, self.lineup.needed)
+
+    def _as_seen(self, taken: Labelled, joined: pl.DataFrame, sightings: Sequence[Sighting]) -> Seen:
         marks = joined[WATERMARK].to_numpy() if joined.height else np.empty(0, np.int64)
-        return Seen(frame, watched, watermark, sightings, marks, self.settings.bounds.lateness)
+        bounds = self.settings.bounds
+        return Seen(taken.frame, taken.watched, taken.watermark, sightings, marks, bounds.lateness)
 
     def _seen_by_all(self, seen: Seen) -> None:
         """All have looked; nothing is written yet."""
@@ -468,11 +500,11 @@ class Pipeline:
         ]
         return min(times, default=None)
 
-    def _observe(self, batch: Batch) -> list[Sighting]:
-        """What all detectors see, in an order that does not depend on how the stream is cut."""
+    def _observe(self, batch: Batch, matches: Mapping[str, Matches] = NO_MATCHES) -> list[Sighting]:
+        """What all detectors see, in an order that does not depend on how the stream is cut; `matches` are known already of some."""
         seen = {detector.name: list[Sighting]() for detector in self.lineup.detectors}
         for name in seen:
-            seen[name] = self._seen(name, batch)
+            seen[name] = self._seen(name, batch, matches.get(name))
         sightings = [one for detector in self.lineup.detectors for one in seen[detector.name]]
         sightings.sort(key=lambda sighting: (sighting.row, sighting.finding.id))
         return sightings
@@ -515,8 +547,10 @@ class Pipeline:
 
     @property
     def _may_snapshot(self) -> bool:
-        """The memory is that of those whom the record says to be in force: not so between a change and the turn that records it."""
-        return self._controls.knows(self.lineup)
+        """The memory is that of the last committed turn, and of those whom the record says to be in force: not so between a change and
+        the turn that records it.
+        """
+        return not self._is_ahead and self._controls.knows(self.lineup)
 
     def _maybe_snapshot(self) -> None:
         if not self._may_snapshot:

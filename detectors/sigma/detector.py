@@ -87,7 +87,10 @@ class SigmaDetector:
         return self._matcher.match(batch.frame)
 
     def observe(self, batch: Batch) -> list[Sighting]:
-        matches = self.matches(batch)
+        return self.look(batch, self.matches(batch))
+
+    def look(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
+        """What the batch shows, of which it is known already where rules are true (`matches`)."""
         sent = self._sender.sent(batch.frame, matches) if self._sender is not None else None
         sightings = self._single(batch.frame, matches) + self._correlator.observe(batch, matches)
         if sent is not None and sent.height:

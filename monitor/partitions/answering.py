@@ -35,6 +35,9 @@ LEASE_S: Final = 15.0
 
 RENEW_S: Final = 5.0
 
+LOOK_S: Final = 0.02
+"""How often it is asked how far streams are while findings wait for them: that alone wakes nobody."""
+
 ANSWERED_MAX: Final = 2_000
 """Findings answered in one turn."""
 
@@ -42,7 +45,7 @@ ROWS_MAX: Final = 200
 """Turns of each stream that are read at once."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class AnsweringPipeline(Pipeline):
     """A pipeline without intakes, whose turns answer what was left. `holder` is this process's name in the lease."""
 
@@ -95,7 +98,8 @@ class AnsweringPipeline(Pipeline):
             self.fence = None
 
     def _pause(self) -> None:
-        self.woken.wait(self.settings.wait_s)
+        has_waiting = self.leads and self._order.waiting > 0
+        self.woken.wait(min(self.settings.wait_s, LOOK_S) if has_waiting else self.settings.wait_s)
         self.woken.clear()
 
     # Who decides

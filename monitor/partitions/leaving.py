@@ -22,6 +22,9 @@ from playbooks.surroundings import Active, Behind
 LEFT_BYTES_MAX: Final = 64 << 20
 """Of what one turn leaves, as it is read again."""
 
+CLOCKS_US: Final = 50_000
+"""By how much the clock of the log may be behind the record's, so that an event appears which arrived before its log was read out."""
+
 KNOWN_MAX: Final = 200_000
 """Findings of a stream that are remembered as left already, the latest; one that comes again after more is left again, and
 whoever answers knows it.
@@ -57,7 +60,8 @@ def left_in(body: bytes) -> Sequence[Left]:
 class TurnLeaver:
     """Stands where `TurnCommitter` does, for a stream whose findings others answer. `fence` is the stream's.
 
-    `is_read_out` says whether nothing more is there to be read: then nothing is left untold.
+    `is_read_out` says whether nothing more is there to be read: then nothing is left untold. `read_out` is a moment of the record's clock
+    such that all that was in the log then has been taken: nothing of before is left untold.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class TurnLeaver:
         retried: Callable[[Callable[[], Any]], Any],
         around: Telling,
         is_read_out: Callable[[], bool],
+        read_out: Callable[[], int] = lambda: 0,
     ) -> None:
         self._store = store
         self._stream = stream
@@ -75,6 +80,7 @@ class TurnLeaver:
         self._retried = retried
         self._around = around
         self._is_read_out = is_read_out
+        self._read_out = read_out
         self._known: dict[str, None] = {}
 
     def told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]:
@@ -99,15 +105,27 @@ class TurnLeaver:
 
     def commit(self, turn: Turn, fresh: Sequence[Finding], orders: Mapping[str, int]) -> Turn:
         """Commit the turn with what it leaves and tells; `orders` are places by the finding's id."""
+        whole = self.whole(turn, fresh, orders)
+        self._retried(lambda: self._store.commit(whole))
+        self.committed(whole)
+        return whole
+
+    def whole(self, turn: Turn, fresh: Sequence[Finding], orders: Mapping[str, int]) -> Turn:
+        """The turn with what it leaves and tells, for somebody else to commit and say so (`committed`)."""
         left = tuple(self._left(finding, orders[finding.id]) for finding in fresh)
         body = _encoder.encode(left) if left else b""
         watermark = turn.mark.watermark if turn.mark is not None else BEGINNING
-        news = self._around.news(watermark, all_of_it=self._is_read_out())
-        whole = msgspec.structs.replace(turn, stream=self._stream, fence=self._fence, detected=body, told=news)
-        self._retried(lambda: self._store.commit(whole))
-        if news:
+        read_out = self._read_out()
+        passed = max(watermark, read_out - CLOCKS_US - self._around.lateness)
+        news = self._around.news(passed, all_of_it=self._is_read_out())
+        return msgspec.structs.replace(
+            turn, stream=self._stream, fence=self._fence, read_out=read_out, detected=body, told=news
+        )
+
+    def committed(self, turn: Turn) -> None:
+        """A turn that was made whole here is in the record."""
+        if turn.told:
             self._around.was_told()
-        return whole
 
     def _left(self, finding: Finding, order: int) -> Left:
         shared = self._around.neighbours.behind(finding.entity) if finding.entity.scope in SHARED else None

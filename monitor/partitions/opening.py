@@ -12,6 +12,7 @@ from monitor.intake.opening import intakes_of
 from monitor.kept import Kept
 from monitor.partitions.memory import StreamMemory
 from monitor.partitions.pipeline import PartitionPipeline
+from monitor.partitions.record_clock import RecordClock
 from monitor.partitions.sending import Sender, Writer
 from monitor.partitions.windows import WindowPipeline
 from monitor.registry import Registry
@@ -46,6 +47,7 @@ class Opener:
     holder: str
     partitions: Callable[[], int] = lambda: 1
     hashed: bool = False
+    record_clock: RecordClock
     writer: Writer | None = None  # where hits go that are counted among all partitions; None: there is one partition
 
     def partition(self, name: str, source: Source) -> PartitionPipeline:
@@ -101,4 +103,5 @@ class Opener:
             "stream": name,
             "fence": fence,
             "letter_bytes_max": config.dead_letters.bytes_max,
+            "recorded": self.record_clock.at,
         }

@@ -11,11 +11,8 @@ import heapq
 from collections.abc import Iterable
 from typing import Final
 
-from monitor.partitions.leaving import Left
+from monitor.partitions.leaving import CLOCKS_US, Left
 from monitor.stores import Detected, StreamState
-
-CLOCKS_US: Final = 50_000
-"""By how much the clock of the log may be behind the record's, so that an event appears which arrived before its log was read out."""
 
 PENDING_MAX: Final = 500_000
 """Findings that wait in memory; more are left in the record until these are answered."""

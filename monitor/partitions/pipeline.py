@@ -8,13 +8,14 @@ then. Where arrival is told by the log, as Kafka's is, this gives the memory exa
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
 import polars as pl
 
+from detectors.event import Batch
 from detectors.sigma import SigmaDetector, TrialDetector
 from detectors.sigma.parting import Part
 from monitor.intake import Intake, Piece, accounted
@@ -25,10 +26,11 @@ from monitor.partitions.sending import Sender
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History
 from monitor.snapshots import Snapshot
-from monitor.sources import Source
-from monitor.stores import Control, Fence, Mark, Marked, Progress
+from monitor.sources import Source, TimedSource
+from monitor.stores import Control, Fence, Mark, Marked, Progress, Segment
 from monitor.stream.committing import Committer
-from monitor.stream.seen import Seen
+from monitor.stream.seen import Labelled, Made, Seen
+from monitor.stream.watching import Matches
 from monitor.surroundings.telling import Telling
 from monitor.telemetry import upkeep
 
@@ -62,7 +64,7 @@ class Stand(msgspec.Struct, frozen=True):
     watermark: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PartitionPipeline(Pipeline):
     """A pipeline with one intake, that of the partition, and a fence without which it commits nothing."""
 
@@ -70,10 +72,73 @@ class PartitionPipeline(Pipeline):
     fence: Fence = field(default_factory=lambda: Fence("", 0))
     sender: Sender | None = None
     letter_bytes_max: int = 65_536
+    recorded: Callable[[float], int] = lambda _moment: 0  # the record's clock at a moment of the monotonic one
     _quiet_at: float = 0.0
 
     def _make_committer(self) -> Committer:
-        return TurnLeaver(self.store, self.stream, self.fence, self.retried, self._telling, lambda: self.is_read_out)
+        return TurnLeaver(
+            self.store,
+            self.stream,
+            self.fence,
+            self.retried,
+            self._telling,
+            lambda: self.is_read_out,
+            lambda: self.read_out,
+        )
+
+    # A turn in steps, for those of several streams to be taken together
+
+    def begin(self) -> Labelled | Made | None:
+        """Read what the next turn is of, if anything is there: events that are labelled, or the turn as it is to be committed."""
+        self.stages = {}
+        self._take_up()
+        pieces = self._reader.read(self.fields)
+        if not pieces:
+            return None
+        self._heard_at = time.monotonic()
+        return self._taken(pieces, None)
+
+    def archived(self, taken: Labelled) -> Sequence[Segment]:
+        """Write down the events of a turn; from any thread."""
+        return self._archived(taken.watched)
+
+    def joined(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Events with all columns that detectors need."""
+        return self._joined(frame)
+
+    def look(self, taken: Labelled, joined: pl.DataFrame, matches: Mapping[str, Matches]) -> Seen:
+        """Have all look at the events of a turn; where rules are true of them is known already of the detectors in `matches`."""
+        with self._timed("detect"):
+            sightings = self._observe(Batch(joined, taken.watermark), matches)
+        return self._as_seen(taken, joined, sightings)
+
+    def hits(self, seen: Seen) -> Callable[[], bool] | None:
+        """What puts the turn's hits on their way."""
+        sent, sender = self._take_sent(), self.sender
+        return None if sender is None else lambda: sender.write(sent, self.position, seen.watermark, self.read_out)
+
+    def made(self, taken: Labelled, seen: Seen, segments: Sequence[Segment]) -> Made:
+        """The turn that follows, as it is to be committed."""
+        return self._whole(self._made(taken.pieces, seen, segments))
+
+    def _whole(self, made: Made) -> Made:
+        return replace(made, turn=self._leaver.whole(made.turn, made.fresh, made.seen.orders))
+
+    def committed(self, made: Made) -> None:
+        """It is in the record."""
+        self._leaver.committed(made.turn)
+        self._committed(made, made.turn)
+
+    def rest(self) -> None:
+        """Between turns: let time come where nothing else does, and keep the memory."""
+        if time.monotonic() - self._heard_at > self.settings.idle_s and self._is_idle():
+            self.tick()
+        self._maybe_snapshot()
+
+    @property
+    def _leaver(self) -> TurnLeaver:
+        assert isinstance(self._committer, TurnLeaver)  # noqa: S101 - it was made here
+        return self._committer
 
     @property
     def _telling(self) -> Telling:
@@ -102,6 +167,13 @@ class PartitionPipeline(Pipeline):
             source.lag_bytes == 0 and source.missing is None for source in self.sources
         )
 
+    @property
+    def read_out(self) -> int:
+        """A moment of the record's clock such that all that was in the log then has been taken; 0 where none is known."""
+        (source,) = self.sources
+        as_of = source.taken_as_of(self.position) if isinstance(source, TimedSource) else None
+        return 0 if as_of is None or source.missing is not None else self.recorded(as_of)
+
     def _mark(self, watermark: int) -> Mark:
         return Mark(watermark=watermark, inputs=self._inputs(), position=self.position)
 
@@ -115,12 +187,12 @@ class PartitionPipeline(Pipeline):
             self._commit((), self.watermark)
         if self.sender is not None and self.is_read_out and time.monotonic() - self._quiet_at >= SENDING_S:
             self._quiet_at = time.monotonic()
-            self.sender.send({}, self.position, self.watermark, self.clock())
+            self.sender.send({}, self.position, self.watermark, self.read_out)
 
     def _send(self, watermark: int) -> None:
         sent = self._take_sent()
         if self.sender is not None:
-            self.sender.send(sent, self.position, watermark, 0)
+            self.sender.send(sent, self.position, watermark, self.read_out)
 
     def _take_sent(self) -> dict[str, pl.DataFrame]:
         return {
@@ -142,6 +214,10 @@ class PartitionPipeline(Pipeline):
     def stand_at(self) -> Progress:
         """The account of what it reads."""
         return self.intakes[0].progress
+
+    def recover(self) -> None:
+        Pipeline.recover(self)
+        self._is_ahead = self.stopping()  # then not all was learnt again: nothing is to be kept of it
 
     def _relearn(self, snapshot: Snapshot | None, history: History) -> int:
         (intake,) = self.intakes

@@ -32,7 +32,7 @@ QUIET_S: Final = 0.2
 class Hits(msgspec.Struct, frozen=True, kw_only=True):
     """Hits of one partition that a detector sends, as a message; of another installation they are not counted. All that are before `end` are in it or came before it; times are microseconds.
 
-    `watermark` is how far event time has come there; `as_of` when all that was in the partition had been taken, 0 where more is waiting.
+    `watermark` is how far event time has come there; all that was in the partition at `as_of`, of the record's clock, had been taken (0: nobody knows).
     """
 
     installation: str
@@ -42,7 +42,7 @@ class Hits(msgspec.Struct, frozen=True, kw_only=True):
     watermark: int
     as_of: int
     detector: str = ""
-    rows: bytes = b""  # `SENT`, in Arrow's format; nothing where there is none
+    rows: bytes = b""  # `SENT`, as a stream in Arrow's format; nothing where there is none
 
 
 class Writer(Protocol):
@@ -79,7 +79,7 @@ def rows_of(hits: Hits) -> pl.DataFrame:
     if not hits.rows:
         return SENT.to_frame()
     try:
-        frame = pl.read_ipc(io.BytesIO(hits.rows))
+        frame = pl.read_ipc_stream(io.BytesIO(hits.rows))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise ValueError(f"its hits cannot be read ({error})") from error
     if frame.schema != SENT:
@@ -101,7 +101,7 @@ class Sender:
         retried: Callable[[Callable[[], Any]], Any],
     ) -> None:
         self._installation = installation
-        self._writer = writer
+        self.writer: Final = writer
         self._origin = origin
         self._origins = origins
         self._retried = retried
@@ -114,14 +114,21 @@ class Sender:
         self._retried(lambda: self._send(sent, end, watermark, as_of))
 
     def _send(self, sent: Mapping[str, pl.DataFrame], end: int, watermark: int, as_of: int) -> None:
+        if self.write(sent, end, watermark, as_of):
+            self.writer.flush()
+
+    def write(self, sent: Mapping[str, pl.DataFrame], end: int, watermark: int, as_of: int) -> bool:
+        """Have it on its way, for others to wait until it is taken (`writer.flush`), and all of it to be written again where that fails;
+        whether anything is.
+        """
         now = time.monotonic()
         wrote = False
-        for partition in range(self._writer.partitions):
+        for partition in range(self.writer.partitions):
             told = [
                 message
                 for detector, hits in sent.items()
                 for message in self._messages(
-                    detector, hits.filter(pl.col("route") % self._writer.partitions == partition)
+                    detector, hits.filter(pl.col("route") % self.writer.partitions == partition)
                 )
             ]
             if not told and now - self._told_at.get(partition, 0.0) < QUIET_S:
@@ -135,11 +142,10 @@ class Sender:
                 as_of=as_of,
             )
             for message in (*told, last):
-                self._writer.write(partition, _encoder.encode(message) + b"\n")
+                self.writer.write(partition, _encoder.encode(message) + b"\n")
             self._told_at[partition] = now
             wrote = True
-        if wrote:
-            self._writer.flush()
+        return wrote
 
     def _messages(self, detector: str, hits: pl.DataFrame) -> Iterator[Hits]:
         """Hits in messages of a bounded size; those of one position stay together, for that is how they are known again.
@@ -163,7 +169,7 @@ class Sender:
 
     def _message(self, detector: str, part: pl.DataFrame, end: int) -> Hits:
         raw = io.BytesIO()
-        part.write_ipc(raw, compression="lz4")
+        part.write_ipc_stream(raw, compression="lz4")
         return Hits(
             installation=self._installation,
             origin=self._origin,

@@ -10,26 +10,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 import polars as pl
 
 from detectors.event import DUPLICATE, HASH
-from detectors.finding import Sighting
+from detectors.finding import Finding, Sighting
 from detectors.sigma import SigmaDetector, TrialDetector
 from detectors.sigma.parting import SENT, Part
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.intake.timeline import BEGINNING
-from monitor.partitions.order import CLOCKS_US
+from monitor.partitions.leaving import CLOCKS_US
 from monitor.partitions.pipeline import QUIET_S, LogSilent, PartitionPipeline, stand_in
 from monitor.partitions.sending import decoded, number_of, rows_of
 from monitor.rules.lineup import History
 from monitor.snapshots import Snapshot
 from monitor.sources import Position, RawBatch, Source
 from monitor.stores import Mark, Progress, Turn
-from monitor.stream.seen import Seen
+from monitor.stream.seen import Made, Seen
 from monitor.telemetry import upkeep
 
 ORIGINS: Final = "origins"
@@ -93,7 +93,7 @@ class Heard:
     lines: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class WindowPipeline(PartitionPipeline):
     """A partition of the topic of hits at work."""
 
@@ -124,6 +124,11 @@ class WindowPipeline(PartitionPipeline):
         return False
 
     @property
+    def read_out(self) -> int:
+        """None, for the same reason."""
+        return 0
+
+    @property
     def stand_at(self) -> Progress:
         return self.progress
 
@@ -132,16 +137,20 @@ class WindowPipeline(PartitionPipeline):
         assert self.source is not None  # noqa: S101 - who makes one gives it
         return self.source
 
-    def turn(self) -> bool:
-        """Read, count and commit once, if hits are there."""
+    def begin(self) -> Made | None:
+        """Read and count, if hits are there."""
         self.stages = {}
         self._take_up()
         with self._timed("read"):
             raw = self._opened.read(self.settings.bytes_max, self.settings.wait_s, self.settings.rows_max)
-        if raw is not None:
-            self._commit_hits(raw)
+        if raw is None:
+            return None
+        self._is_ahead = True
+        return self._whole(self._of_hits(raw))
+
+    def rest(self) -> None:
+        """Between turns: keep the memory."""
         self._maybe_snapshot()
-        return True
 
     def remembered(self) -> dict[str, pl.DataFrame]:
         return {**PartitionPipeline.remembered(self), **self._origins.snapshot()}
@@ -154,9 +163,10 @@ class WindowPipeline(PartitionPipeline):
 
     def _write_down(self) -> None:
         if controls := self._news():
-            self._commit_turn(Turn(number=self.turn_number + 1, time=self.clock(), controls=controls), [])
+            made = self._with_turn(Turn(number=self.turn_number + 1, time=self.clock(), controls=controls), [])
+            self._committed(made, self._committer.commit(made.turn, made.fresh, made.seen.orders))
 
-    def _commit_hits(self, raw: RawBatch) -> None:
+    def _of_hits(self, raw: RawBatch) -> Made:
         with self._timed("decode"):
             heard = self._heard(raw)
         with self._timed("detect"):
@@ -179,16 +189,18 @@ class WindowPipeline(PartitionPipeline):
             dead_letters=heard.letters,
             findings=findings,
         )
-        self._commit_turn(turn, sightings, fresh)
+        return self._with_turn(turn, sightings, fresh)
 
-    def _commit_turn(self, turn: Turn, sightings: Sequence[Sighting], fresh: Sequence[Any] = ()) -> None:
+    def _with_turn(self, turn: Turn, sightings: Sequence[Sighting], fresh: Sequence[Finding] = ()) -> Made:
         lateness = self.settings.bounds.lateness
         seen = Seen(_NOTHING, _NOTHING, self.watermark, sightings, np.empty(0, np.int64), lateness)
-        turn = msgspec.structs.replace(turn, mark=self._mark(self.watermark), reached=seen.reached)
-        turn = self._committer.commit(turn, fresh, seen.orders)
+        return Made(msgspec.structs.replace(turn, mark=self._mark(self.watermark), reached=seen.reached), fresh, seen)
+
+    def _committed(self, made: Made, turn: Turn) -> None:
+        self._is_ahead = False
         self.turn_number, self._begun = turn.number, self._positions()
         self._controls.noted(turn.controls)
-        for finding in fresh:
+        for finding in made.fresh:
             self._teller.tell_finding(finding)
 
     def _counted_hits(self, heard: Heard) -> list[Sighting]:

@@ -1,18 +1,23 @@
-"""Works on the partitions that a group gives it, each in turn, and gives up what is taken away."""
+"""Works on the partitions that a group gives it, and gives up what is taken away."""
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from monitor.partitions.pipeline import LogSilent, PartitionPipeline
+from monitor.partitions.together import Together
 from monitor.sources import Source
 from monitor.sources.kafka import Changes, NotOurs
 from monitor.stores import Fenced, StoreError
 from monitor.stores.record import Record
+from monitor.stream.seen import Labelled, Made
 from monitor.telemetry import Telemetry, upkeep
+
+_Given = TypeVar("_Given")
 
 READ_OUT_S: Final = 0.1
 """How often it is noted that a quiet partition has been read to its end: findings of others wait for no longer than this on it."""
@@ -44,20 +49,20 @@ class Worker:
         open_stream: Callable[[str, Source], PartitionPipeline],
         store: Record,
         telemetry: Telemetry,
-        clock: Callable[[], int],
         stopping: Callable[[], bool],
     ) -> None:
         self._partitions = partitions
         self._open = open_stream
         self._store = store
         self._telemetry = telemetry
-        self._clock = clock
         self._stopping = stopping
         self.streams: dict[str, PartitionPipeline] = {}
         self.failing: dict[str, str] = {}
         self._again: dict[str, float] = {}
         self._read_out_at = self._committed_at = 0.0
         self._taken: set[str] = set()
+        self._last = ""
+        self._together = Together(store)
 
     @property
     def lags(self) -> dict[str, int | None]:
@@ -84,6 +89,7 @@ class Worker:
         """Give up all that is at work, in order."""
         for partition in list(self.streams):
             self._leave(partition, "it was asked to", keep=True)
+        self._together.close()
 
     def _change(self, changes: Changes) -> None:
         for partition in changes.lost:
@@ -120,19 +126,37 @@ class Worker:
         self._telemetry.emit(said)
 
     def _work(self) -> bool:
-        """A turn of each partition that has something; whether there was one."""
-        worked = False
-        for partition, stream in list(self.streams.items()):
-            before = stream.turn_number
-            try:
-                stream.turn()
-            except Fenced as error:
-                self._lose(partition, error)
-                continue
-            worked = worked or stream.turn_number > before
-            if self._stopping():
+        """A turn of each partition that has something, as many as there is room for at once; whether there was one."""
+        before = {partition: stream.turn_number for partition, stream in self.streams.items()}
+        begun: dict[PartitionPipeline, Labelled | Made] = {}
+        rows = 0
+        for partition in self._in_turn():
+            stream = self.streams[partition]
+            if rows >= stream.settings.rows_max or self._stopping():
                 break
-        return worked
+            self._last = partition
+            what = self._unless_fenced(partition, stream.begin)
+            if what is not None:
+                begun[stream] = what
+                rows += what.frame.height if isinstance(what, Labelled) else 0
+        for stream, error in self._together.turn(begun).items():
+            self._lose(stream.stream, error)
+        for partition, stream in list(self.streams.items()):
+            self._unless_fenced(partition, stream.rest)
+        return any(stream.turn_number > before[partition] for partition, stream in self.streams.items())
+
+    def _in_turn(self) -> Sequence[str]:
+        """All partitions, beginning after the one that was last to have its turn."""
+        names = sorted(self.streams)
+        after = bisect_right(names, self._last)
+        return [*names[after:], *names[:after]]
+
+    def _unless_fenced(self, partition: str, step: Callable[[], _Given]) -> _Given | None:
+        try:
+            return step()
+        except Fenced as error:
+            self._lose(partition, error)
+            return None
 
     def _lose(self, partition: str, error: Fenced) -> None:
         self._leave(partition, str(error), keep=False)
@@ -160,14 +184,15 @@ class Worker:
         if now - self._read_out_at < READ_OUT_S or not self.streams:
             return
         self._read_out_at = now
-        quiet = [
-            partition
+        quiet = {
+            partition: stream.read_out
             for partition, stream in list(self.streams.items())
             if stream.is_read_out and self._tell_quiet(partition, stream)
-        ]
-        if quiet:
+        }
+        known = {partition: at for partition, at in quiet.items() if at}
+        if known:
             with suppress(StoreError):  # said again soon
-                self._store.read_out(quiet, self._clock())
+                self._store.read_out(known)
 
     def _tell_quiet(self, partition: str, stream: PartitionPipeline) -> bool:
         """Have a stream tell what it has not told yet; whether it could."""

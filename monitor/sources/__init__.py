@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -188,6 +188,18 @@ class Source(Protocol):
     def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class TimedSource(Source, Protocol):
+    """A source that knows when its log ended where."""
+
+    def taken_as_of(self, position: int) -> float | None:
+        """The latest moment, on the monotonic clock, of which it is known that all that was in the log then begins before a position.
+
+        None where that is known of none.
+        """
+        ...
 
 
 class SourceError(Exception):

@@ -213,8 +213,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     `fence` is the right by which it is written; None where nobody else could write.
 
     Numbers count within a `stream`. The first, "", is the one in which decisions are made. Another leaves what it has found to be
-    answered (`detected`), tells what is new in its surroundings (`told`), and says how far its arrival clock has come (`reached`); a turn of the
-    first may take away what was left (`answered`: stream and turn of each).
+    answered (`detected`), tells what is new in its surroundings (`told`), says how far its arrival clock has come (`reached`), and a moment of the record's clock such
+    that all that was in its log then has been taken (`read_out`; 0: it knows of none); a turn of the first may take away what was left (`answered`: stream and turn of each).
     """
 
     number: int
@@ -222,6 +222,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     time: int = 0
     mark: Mark | None = None
     reached: int = 0
+    read_out: int = 0
     detected: bytes = b""
     told: bytes = b""
     answered: Sequence[tuple[str, int]] = ()
@@ -352,6 +353,7 @@ class Fenced(StoreError):
             f"{fence.name} has been given to another: epoch {newest} is the newest, this is {fence.epoch}",
             retryable=False,
         )
+        self.fence: Final = fence
 
 
 class StaleTurn(StoreError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from monitor.stores import Fence, Fenced, Lease, tables
+from monitor.stores import Fence, Fenced, Lease, Turn, tables
 from monitor.stores.connection import Database
 from monitor.stores.rows import put_new
 
@@ -71,13 +71,25 @@ def _line(name: str) -> str:
 
 def check_fence(connection: Connection, fence: Fence | None, *, keep: bool) -> None:
     """Raise `Fenced` where a fence is not the newest of its name; with `keep`, nobody gets a newer one before this transaction ends."""
-    if fence is None:
+    _check(connection, [fence] if fence is not None else [], keep=keep)
+
+
+def check_fences(connection: Connection, turns: Sequence[Turn], *, keep: bool) -> None:
+    """The same of the fences that turns have."""
+    _check(connection, [turn.fence for turn in turns if turn.fence is not None], keep=keep)
+
+
+def _check(connection: Connection, fences: Sequence[Fence], *, keep: bool) -> None:
+    if not fences:
         return
     columns = tables.leases.c
-    wanted = select(columns.epoch).where(columns.name == fence.name)
-    newest = int(connection.execute(wanted.with_for_update(read=True) if keep else wanted).scalar() or 0)
-    if newest != fence.epoch:
-        raise Fenced(fence, newest)
+    wanted = select(columns.name, columns.epoch).where(columns.name.in_({fence.name for fence in fences}))
+    wanted = wanted.order_by(columns.name)  # two that keep several never wait for one another
+    rows = connection.execute(wanted.with_for_update(read=True) if keep else wanted)
+    newest = {name: int(epoch) for name, epoch in rows}
+    for fence in fences:
+        if newest.get(fence.name, 0) != fence.epoch:
+            raise Fenced(fence, newest.get(fence.name, 0))
 
 
 def _locked(connection: Connection, name: str) -> Row[Any, Any, Any]:

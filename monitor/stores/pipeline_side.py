@@ -26,7 +26,7 @@ from monitor.stores import (
 )
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter
-from monitor.stores.turn import LAST_TIME, is_committed, last_turn, line_of, write_turn
+from monitor.stores.turn import LAST_TIME, are_committed, last_turn, line_of, write_turns
 from playbooks.decision import Decision
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -41,7 +41,7 @@ class PipelineSide:
     _tell: Tell
     _again_us: int | None
     _letter_bounds: LetterBounds
-    _uncertain: Turn | None
+    _uncertain: Sequence[Turn]
 
     def last_turn(self) -> int:
         with self._database.reading() as connection:
@@ -83,16 +83,22 @@ class PipelineSide:
 
         After an error the same turn may be given again: had it been committed before the error came, nothing happens.
         """
-        line = line_of(turn)
-        with self._database.writing("turn", line, heard=not line or bool(turn.detected)) as connection:
-            is_there = turn is self._uncertain and is_committed(connection, turn)
-            self._uncertain = None
+        self.commit_together([turn])
+
+    def commit_together(self, turns: Sequence[Turn]) -> None:
+        """Write turns, each of another stream, all of them whole or none; after an error some of the same may be given again."""
+        line = line_of(turns)
+        heard = not line or any(turn.detected for turn in turns)
+        with self._database.writing("turn", line, heard=heard) as connection:
+            tried = {id(turn) for turn in self._uncertain}
+            is_there = tried.issuperset(map(id, turns)) and are_committed(connection, turns)
+            self._uncertain = ()
             if not is_there:
-                write_turn(connection, turn, self._seal, self._letter_bounds, self._tell, self._again_us)
-                for standing in turn.standings:
+                write_turns(connection, turns, self._seal, self._letter_bounds, self._tell, self._again_us)
+                for standing in (one for turn in turns for one in turn.standings):
                     standings.add_standing(connection, standing)
-            self._uncertain = turn  # from here on: what is refused before is surely not committed
-        self._uncertain = None
+            self._uncertain = turns  # from here on: what is refused before is surely not committed
+        self._uncertain = ()
 
     def known_findings(self, ids: Collection[str]) -> set[str]:
         with self._database.reading() as connection:

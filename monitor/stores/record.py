@@ -25,6 +25,7 @@ from monitor.stores import (
     StoreError,
     StreamState,
     ToldRow,
+    Turn,
 )
 from monitor.tokens import Token
 from playbooks.decision import Considered, Decision, DecisionState, Mode
@@ -270,12 +271,20 @@ class Record(Store, Protocol):
         """The same record, for the turns of another stream; closed with this one."""
         ...
 
+    def commit_together(self, turns: Sequence[Turn]) -> None:
+        """Commit turns, each of another stream, all of them or none: as `commit` otherwise. After an error some of the same turns may be given again."""
+        ...
+
     def streams(self) -> Sequence[StreamState]:
         """The streams beside the first that have ever had a turn."""
         ...
 
-    def read_out(self, streams: Collection[str], now: int) -> None:
-        """All that was in the logs of these streams has been taken, as of now."""
+    def clock(self, now: int) -> int:
+        """The time that all who write agree on, in microseconds since 1970 UTC; `now` is the caller's."""
+        ...
+
+    def read_out(self, streams: Mapping[str, int]) -> None:
+        """All that was in the logs of these streams at the moments that are given, of the record's clock, has been taken."""
         ...
 
     def detected(self, after: Mapping[str, int], limit: int) -> Sequence[Detected]:

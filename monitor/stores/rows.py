@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, case, or_, select
 
 from detectors.finding import Entity, Finding, Scope
 from monitor.stores import Message, Standing, StandingKind
@@ -44,6 +44,12 @@ def put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         connection.execute(_replacing(connection.dialect.name, table), rows)
 
 
+def put_growing(connection: Connection, table: Table, rows: Sequence[Row], column: str) -> None:
+    """Insert rows; one whose key is there replaces the row that has it, but for one column, which keeps what is greater."""
+    if rows:
+        connection.execute(_replacing(connection.dialect.name, table, column), rows)
+
+
 def put_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows; one whose key is there already changes nothing."""
     if rows:
@@ -51,10 +57,15 @@ def put_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 
 @cache
-def _replacing(dialect: str, table: Table) -> Insert:
+def _replacing(dialect: str, table: Table, growing: str = "") -> Insert:
     """The statement of `put`: making it anew at every turn took a third of the time of a commit."""
     statement = insert_for(dialect, table)
-    replaced = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    replaced: dict[str, ColumnElement[Any]] = {
+        column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key
+    }
+    if growing:
+        here, given = table.c[growing], replaced[growing]
+        replaced[growing] = case((given > here, given), else_=here)
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=replaced)
 
 

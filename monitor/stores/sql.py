@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from monitor.sealing import Seal
 from monitor.stores import LetterBounds, Turn
@@ -45,7 +45,7 @@ class SqlStore(
         self._tell = tell
         self._again_us = again_us
         self._letter_bounds = letter_bounds
-        self._uncertain: Turn | None = None
+        self._uncertain: Sequence[Turn] = ()
         self._database = database
         try:
             upgrade(database)

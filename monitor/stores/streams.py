@@ -17,16 +17,20 @@ SNAPSHOTS_KEPT: Final = 2
 """Of each stream: the newest, and one to fall back to."""
 
 
+_READ_OUT: Final = "streams:read-out"
+"""The line of writes that say how far logs have been read: those of a worker come one after the other."""
+
+
 class Streams:
     """Streams: a part of the store. What their methods promise stands at `Record`."""
 
     _database: Database
     _stream: str = ""
-    _uncertain: Turn | None
+    _uncertain: Sequence[Turn]
 
     def of_stream(self, stream: str) -> Self:
         other = copy.copy(self)
-        vars(other).update(_stream=stream, _uncertain=None)
+        vars(other).update(_stream=stream, _uncertain=())
         return other
 
     def streams(self) -> Sequence[StreamState]:
@@ -34,12 +38,16 @@ class Streams:
             rows = connection.execute(select(tables.streams).order_by(tables.streams.c.name)).mappings()
             return [StreamState(**row) for row in rows]
 
-    def read_out(self, streams: Collection[str], now: int) -> None:
+    def clock(self, now: int) -> int:
+        with self._database.reading() as connection:
+            return self._database.clock(connection, now)
+
+    def read_out(self, streams: Mapping[str, int]) -> None:
         columns = tables.streams.c
-        with self._database.writing("streams") as connection:
-            for chunk in chunks(sorted(streams)):
-                at = self._database.clock(connection, now)
-                connection.execute(update(tables.streams).where(columns.name.in_(chunk)).values(read_out=at))
+        with self._database.writing("streams", _READ_OUT) as connection:
+            for name, at in sorted(streams.items()):
+                later = (columns.name == name) & (columns.read_out < at)
+                connection.execute(update(tables.streams).where(later).values(read_out=at))
 
     def detected(self, after: Mapping[str, int], limit: int) -> Sequence[Detected]:
         with self._database.reading() as connection:

@@ -1,12 +1,12 @@
-"""One turn of the pipeline written into the record: everything it changes, within the transaction it is given."""
+"""Turns of the pipeline written into the record: everything they change, within the transaction that is given."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from monitor.audit import GENESIS, AuditEntry, chain
 from monitor.sealing import Seal
@@ -14,7 +14,7 @@ from monitor.stores import Control, LetterBounds, Overtaken, StaleTurn, Turn, ta
 from monitor.stores.changes import of_turn
 from monitor.stores.deciding import RULINGS, Tell, counter, put_decisions
 from monitor.stores.finding_parts import put_findings
-from monitor.stores.leases import check_fence
+from monitor.stores.leases import check_fences
 from monitor.stores.letters import put_letters
 from monitor.stores.outgoing import put_messages
 from monitor.stores.rows import (
@@ -23,6 +23,7 @@ from monitor.stores.rows import (
     flat_row,
     incident_row,
     put,
+    put_growing,
     risk_row,
 )
 
@@ -40,14 +41,30 @@ def last_turn(connection: Connection, stream: str = "") -> int:
     return int(value or 0)
 
 
-def is_committed(connection: Connection, turn: Turn) -> bool:
-    """Whether the last turn is this one; raises `Fenced` where it may be another owner's of the same number."""
-    check_fence(connection, turn.fence, keep=False)
-    return last_turn(connection, turn.stream) == turn.number
+def last_turns(connection: Connection, turns: Sequence[Turn]) -> list[int]:
+    """The number of the last committed turn of each one's stream."""
+    columns = tables.streams.c
+    names = {turn.stream for turn in turns} - {""}
+    wanted = select(columns.name, columns.turn).where(columns.name.in_(names))
+    known = {name: int(number) for name, number in connection.execute(wanted)} if names else {}
+    return [known.get(turn.stream, 0) if turn.stream else last_turn(connection) for turn in turns]
 
 
-def line_of(turn: Turn) -> str:
-    """The line of a turn's transaction: its own where it writes nothing that depends on what other streams write."""
+def are_committed(connection: Connection, turns: Sequence[Turn]) -> bool:
+    """Whether the last turns are these, of one transaction; raises `Fenced` where they may be another owner's of the same numbers."""
+    check_fences(connection, turns, keep=False)
+    return last_turns(connection, turns) == [turn.number for turn in turns]
+
+
+def line_of(turns: Sequence[Turn]) -> str:
+    """The line of a transaction of turns: that of the first one's stream where they write nothing that depends on what other streams write.
+
+    Nobody else writes turns of the others meanwhile: their fences are kept.
+    """
+    return turns[0].stream if not any(_is_counted(turn) for turn in turns) else ""
+
+
+def _is_counted(turn: Turn) -> bool:
     counted = (
         turn.controls,
         turn.risks,
@@ -58,40 +75,55 @@ def line_of(turn: Turn) -> str:
         turn.audit,
         turn.standings,
     )
-    return turn.stream if not any(counted) else ""
+    return any(counted)
 
 
-def write_turn(
-    connection: Connection, turn: Turn, seal: Seal, letters: LetterBounds, tell: Tell, again_us: int | None = None
+def write_turns(
+    connection: Connection,
+    turns: Sequence[Turn],
+    seal: Seal,
+    letters: LetterBounds,
+    tell: Tell,
+    again_us: int | None = None,
 ) -> None:
-    """Write all of a turn; raises `Fenced`, `StaleTurn` when its number is not above the last, and `Overtaken`.
+    """Write all of turns, each of another stream; raises `Fenced`, `StaleTurn` when a number is not above the last, and `Overtaken`.
 
     With `again_us` a topic is told of findings, and so long after that one has grown it is told of again.
     """
-    check_fence(connection, turn.fence, keep=True)
-    last = last_turn(connection, turn.stream)
-    if turn.number <= last:
-        raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
-    if turn.rulings is not None and turn.rulings != counter(connection, RULINGS):
-        raise Overtaken
-    entries = of_turn(connection, turn)
-    put(connection, tables.marks, [{**_of(turn), **flat_row(turn.mark)}] if turn.mark else [])
-    put(connection, tables.controls, [_control_row(turn, control) for control in turn.controls])
-    put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for one in turn.controls])
-    put(connection, tables.progress, [flat_row(progress) for progress in turn.progress])
-    put_letters(connection, turn, seal, letters)
-    put_findings(connection, turn.findings, None if again_us is None else (turn.time, again_us))
+    check_fences(connection, turns, keep=True)
+    for turn, last in zip(turns, last_turns(connection, turns), strict=True):
+        if turn.number <= last:
+            raise StaleTurn(f"turn {turn.number} comes after turn {last}, which is committed")
+        if turn.rulings is not None and turn.rulings != counter(connection, RULINGS):
+            raise Overtaken
+    entries = [entry for turn in turns for entry in (*turn.audit, *of_turn(connection, turn))]
+    controls = [(turn, control) for turn in turns for control in turn.controls]
+    put(connection, tables.marks, [{**_of(turn), **flat_row(turn.mark)} for turn in turns if turn.mark])
+    put(connection, tables.controls, [_control_row(turn, control) for turn, control in controls])
+    put(connection, tables.contents, [{"digest": one.digest, "content": one.content} for _, one in controls])
+    put(connection, tables.progress, [flat_row(progress) for turn in turns for progress in turn.progress])
+    for turn in turns:
+        put_letters(connection, turn, seal, letters)
+    now = max(turn.time for turn in turns)
+    findings = [finding for turn in turns for finding in turn.findings]
+    put_findings(connection, findings, None if again_us is None else (now, again_us))
+    put(connection, tables.segments, [flat_row(segment) for turn in turns for segment in turn.segments])
+    for turn in turns:
+        _put_decided(connection, turn, tell)
+    append_audit(connection, entries)
+    _leave(connection, [turn for turn in turns if turn.stream])
+
+
+def _put_decided(connection: Connection, turn: Turn, tell: Tell) -> None:
+    """What follows from findings: only the first stream's turns have that, and how far it has come."""
+    if turn.stream:
+        return
     put(connection, tables.risks, [risk_row(risk) for risk in turn.risks])
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
     put_decisions(connection, turn.decisions, tell)
     rows = [considered_row(word, turn.number, place) for place, word in enumerate(turn.considered)]
     put(connection, tables.considered, rows)
     put_messages(connection, turn.messages)
-    put(connection, tables.segments, [flat_row(segment) for segment in turn.segments])
-    append_audit(connection, [*turn.audit, *entries])
-    if turn.stream:
-        _leave(connection, turn)
-        return
     for stream, number in turn.answered:
         columns = tables.detected.c
         connection.execute(tables.detected.delete().where(columns.stream == stream, columns.turn == number))
@@ -102,17 +134,23 @@ def write_turn(
     )
 
 
-def _leave(connection: Connection, turn: Turn) -> None:
-    """Say how far a stream beside the first has come, and leave what it has found to be answered."""
-    told = {"name": turn.stream, "turn": turn.number, "time": turn.time, "reached": turn.reached}
-    columns = tables.streams.c
-    changed = connection.execute(update(tables.streams).where(columns.name == turn.stream).values(told)).rowcount
-    if not changed:
-        put(connection, tables.streams, [{**told, "read_out": 0}])
-    if turn.told:
-        put(connection, tables.told, [{**_of(turn), "reached": turn.reached, "body": turn.told}])
-    if turn.detected:
-        put(connection, tables.detected, [{**_of(turn), "time": turn.time, "body": turn.detected}])
+def _leave(connection: Connection, turns: Sequence[Turn]) -> None:
+    """Say how far streams beside the first have come, and leave what they have found to be answered."""
+    states = [
+        {
+            "name": turn.stream,
+            "turn": turn.number,
+            "time": turn.time,
+            "reached": turn.reached,
+            "read_out": turn.read_out,
+        }
+        for turn in turns
+    ]
+    put_growing(connection, tables.streams, states, "read_out")
+    told = [{**_of(turn), "reached": turn.reached, "body": turn.told} for turn in turns if turn.told]
+    put(connection, tables.told, told)
+    left = [{**_of(turn), "time": turn.time, "body": turn.detected} for turn in turns if turn.detected]
+    put(connection, tables.detected, left)
 
 
 def _of(turn: Turn) -> Row:

@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from detectors.finding import Sighting
+from detectors.finding import Finding, Sighting
+from monitor.intake import Piece
+from monitor.stores import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A turn's events as they were labelled, and those of them that are looked at: none of these comes again."""
+
+    pieces: Sequence[Piece]
+    frame: pl.DataFrame
+    watched: pl.DataFrame
+    watermark: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +56,13 @@ class Seen:
             + (one.finding.time if not one.is_part else int(marks[one.row]) if one.row < rows else self.watermark)
             for one in reversed(self.sightings)
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A turn that is ready to be committed, what it was made of, and those of its findings that are new."""
+
+    turn: Turn
+    fresh: Sequence[Finding]
+    seen: Seen
+    pieces: Sequence[Piece] = ()

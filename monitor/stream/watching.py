@@ -6,8 +6,8 @@ has taken nothing (`detectors.detector.Detector`), and cutting a batch changes n
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 import polars as pl
@@ -15,6 +15,8 @@ import polars as pl
 from detectors.detector import Detector
 from detectors.event import DUPLICATE, PARTITION, POSITION, WATERMARK, Batch
 from detectors.finding import Sighting
+from detectors.sigma import SigmaDetector
+from detectors.sigma.distinct import Rows
 from monitor.containment import FAULTS, place_of
 from monitor.registry import Registry
 from monitor.stream.duplicates import CONFLICT, Duplicates
@@ -24,6 +26,9 @@ OVERLOOKED_MAX: Final = 64
 """Events of a batch that are found out one by one; where more bring out a fault, it is no matter of events."""
 
 _Found = TypeVar("_Found")
+
+Matches: TypeAlias = Mapping[str, Rows]
+"""Of each rule on single events that is true of some row: the rows, in order."""
 
 
 class TooManyOverlooked(Exception):
@@ -43,9 +48,11 @@ class Watching:
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
 
-    def seen(self, detector: Detector, batch: Batch) -> list[Sighting]:
-        """What a detector sees. After `TooManyOverlooked` it remembers what it did before."""
+    def seen(self, detector: Detector, batch: Batch, matches: Matches | None = None) -> list[Sighting]:
+        """What a detector sees; `matches` of its rules are known already. After `TooManyOverlooked` it remembers what it did before."""
         try:
+            if matches is not None and isinstance(detector, SigmaDetector):
+                return detector.look(batch, matches)
             return detector.observe(batch)
         except MemoryError:
             raise

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from monitor.sources import LINES_MAX, Position, RawBatch
-from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble
+from monitor.sources.kafka.client import Answer, Bounds, Event, Membership, Parted, Topic, Trouble
 from monitor.sources.kafka.feed import Cursor, Feed
 from monitor.sources.kafka.records import Fetched, of_values
 from monitor.sources.lines import LINE_BYTES_MAX
@@ -54,6 +54,7 @@ class MemoryClient:
         self.owned: set[int] = set()
         self._coming: list[int] = []
         self._going: list[int] = []
+        self._polled = 0.0
 
     def topic(self) -> Topic:
         """The topic as it is now."""
@@ -98,8 +99,13 @@ class MemoryClient:
         """Give them again."""
         self.paused -= set(partitions)
 
+    def answers(self) -> Sequence[Answer]:
+        """Where logs end."""
+        return [Answer(one, self._polled, self.of.bounds(one).end) for one in sorted(self.owned) if one in self.places]
+
     def poll(self, wait_s: float) -> Sequence[Event]:
         """Some messages of every partition; waits a little where there is nothing."""
+        self._polled = time.monotonic()
         if self.of.refusal is not None:
             raise Trouble(self.of.refusal)
         self._rebalance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -17,28 +18,37 @@ Record = tuple[int, bytes]
 
 
 class MemoryLog:
-    """Partitions by name; what is in them stays."""
+    """Partitions by name; what is in them stays. Once `is_over` nothing more comes, and whoever has taken all of it knows that.
+
+    No more than `at_once` lines are given at a time. With `tells`, whoever reads knows when the next line arrived, in seconds since 1970 and not
+    on the monotonic clock.
+    """
 
     def __init__(self, partitions: Mapping[str, Iterable[Record]]) -> None:
         self.partitions = {name: list(records) for name, records in partitions.items()}
+        self.is_over = False
+        self.at_once = LINES_MAX
+        self.tells = False
 
     def source(self, partition: str) -> LogSource:
         """A reader of its own."""
-        return LogSource(partition, self.partitions[partition])
+        return LogSource(partition, self)
 
 
 class LogSource(MemorySource):
     """Reads a partition of a `MemoryLog`, which it follows."""
 
-    def __init__(self, partition: str, records: Sequence[Record]) -> None:
+    def __init__(self, partition: str, log: MemoryLog) -> None:
+        records = log.partitions[partition]
         super().__init__(b"".join(line for _, line in records), partition=partition, follow=True)
         self.format = "ndjson"
+        self._log = log
         self._begins = np.cumsum([0, *(len(line) for _, line in records[:-1])], dtype=np.int64)
         self._arrivals = np.array([arrived for arrived, _ in records], dtype=np.int64)
 
     def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:
         """The next lines, with their arrivals."""
-        raw = super().read(bytes_max, wait_s, lines_max)
+        raw = super().read(bytes_max, wait_s, min(lines_max, self._log.at_once))
         if raw is None or not raw.data:
             return raw
         first, after = np.searchsorted(self._begins, [raw.start, raw.end])
@@ -46,6 +56,12 @@ class LogSource(MemorySource):
         return msgspec.structs.replace(
             raw, messages=Messages(positions - raw.start, positions, self._arrivals[first:after])
         )
+
+    def taken_as_of(self, position: int) -> float | None:
+        """Now, where all that will ever come was given."""
+        if self._log.tells and position < len(self.content):
+            return float(self._arrivals[np.searchsorted(self._begins, position)]) / 1_000_000
+        return time.monotonic() if self._log.is_over and position >= len(self.content) else None
 
 
 class MemoryGroup:

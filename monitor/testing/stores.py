@@ -261,6 +261,12 @@ def _check_whole_or_nothing(store: Record) -> None:
     store.commit(turn)  # the caller could not know
     assert store_state(store) == after, "a turn was counted twice"
     _refused(lambda: store.commit(turn), StaleTurn)
+    several = [Turn(number=1, stream=name, reached=5) for name in ("a", "b")]
+    with failing_at("commit:turn:done"):
+        _refused(lambda: store.commit_together(several), StoreError)
+    store.commit_together(several[1:])  # the other is another's by now
+    assert [(one.name, one.turn) for one in store.streams()] == [("a", 1), ("b", 1)]
+    _refused(lambda: store.commit_together(several[1:]), StaleTurn)
 
 
 def _check_lists(store: Record) -> None:

@@ -10,7 +10,19 @@ from typing import Final
 
 import msgspec
 
-from monitor.stores import Control, Detected, Fence, Fenced, Mark, Marked, SnapshotPlace, StreamState, ToldRow, Turn
+from monitor.stores import (
+    Control,
+    Detected,
+    Fence,
+    Fenced,
+    Mark,
+    Marked,
+    SnapshotPlace,
+    StaleTurn,
+    StreamState,
+    ToldRow,
+    Turn,
+)
 from monitor.stores.record import Record
 
 STREAM: Final = "kafka:calls/3"
@@ -41,8 +53,14 @@ def _check_apart(store: Record) -> None:
     assert store.unanswered() == (1, 2)
     store.commit(Turn(number=2, answered=[(STREAM, 2)]))
     assert (list(store.detected({}, 9)), store.unanswered()) == ([], (0, None))
-    store.read_out([STREAM, "unknown"], 50)
-    assert [one.read_out > 0 for one in store.streams()] == [True]
+    store.read_out({STREAM: 50, "unknown": 60})
+    store.read_out({STREAM: 40})
+    assert [one.read_out for one in store.streams()] == [50]
+    stream.commit(_turn(3, read_out=45))
+    assert [one.read_out for one in store.streams()] == [50]
+    stream.commit(_turn(4, read_out=70))
+    assert [one.read_out for one in store.streams()] == [70]
+    assert store.clock(80) > 0
 
 
 def _check_fenced(store: Record) -> None:
@@ -57,6 +75,33 @@ def _check_fenced(store: Record) -> None:
     assert [list(store.add_snapshot(place, second)) for place in places] == [[], [], [places[0]]]
     assert list(stream.snapshot_places()) == [places[2], places[1]]
     assert list(store.snapshot_places()) == []
+
+
+def _check_together(store: Record) -> None:
+    """Turns of several streams are written all or none, and of those that were refused the others can be given again."""
+    names = [STREAM, "kafka:calls/4", "kafka:calls/5"]
+    fences = [store.seize(name, "a", 1, 60) for name in names]
+
+    def turns(number: int) -> list[Turn]:
+        return [_turn(number, fence, stream=fence.name, controls=(), detected=b"left") for fence in fences]
+
+    store.commit_together(turns(1))
+    assert [one.turn for one in store.streams()] == [1, 1, 1]
+    store.read_out({names[0]: 50})
+    assert [one.read_out > 0 for one in store.streams()] == [True, False, False]
+    other = store.seize(names[1], "b", 2, 60)
+    second = turns(2)
+    _fenced(lambda: store.commit_together(second))
+    assert [one.turn for one in store.streams()] == [1, 1, 1]
+    store.commit_together([second[0], second[2]])
+    assert [(one.turn, one.read_out > 0) for one in store.streams()] == [(2, True), (1, False), (2, False)]
+    assert [one.turn for one in store.detected({}, 9) if one.stream == names[1]] == [1]
+    store.of_stream(names[1]).commit(_turn(2, other, stream=names[1]))
+    for_good = _turn(3, fences[0])
+    with suppress(StaleTurn):
+        store.commit_together([second[2], for_good])
+        raise AssertionError("a turn was written twice")
+    assert store.of_stream(STREAM).last_turn() == 2
 
 
 def _check_told(store: Record) -> None:
@@ -91,4 +136,4 @@ def _place(turn: int, fence: Fence) -> SnapshotPlace:
     )
 
 
-STREAM_LAWS: Final[tuple[Callable[[Record], None], ...]] = (_check_apart, _check_fenced, _check_told)
+STREAM_LAWS: Final[tuple[Callable[[Record], None], ...]] = (_check_apart, _check_fenced, _check_together, _check_told)

@@ -39,6 +39,14 @@ class Event(NamedTuple):
     what: Fetched | Parted
 
 
+class Answer(NamedTuple):
+    """What a partition's leader has answered: where the log ended, at the moment at which it was asked or later."""
+
+    partition: int
+    asked: float  # on the monotonic clock
+    end: int  # the offset after the last message, whether or not it may be read yet
+
+
 class Trouble(Exception):
     """Kafka cannot be asked now, or will not answer us: in words for people. It may pass."""
 
@@ -88,6 +96,10 @@ class Client(Protocol):
     def resume(self, partitions: Collection[int]) -> None: ...
 
     def poll(self, wait_s: float) -> Sequence[Event]: ...
+
+    def answers(self) -> Sequence[Answer]:
+        """What leaders have answered since this was called last, in the order in which they were asked."""
+        ...
 
     def end(self, partition: int) -> int | None:
         """The end of a partition's log as far as it is known without asking."""

@@ -22,7 +22,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from monitor.sources.kafka.client import Bounds, Event, Membership, Parted, Topic, Trouble, no_right_to_group
+from monitor.sources.kafka.client import Answer, Bounds, Event, Membership, Parted, Topic, Trouble, no_right_to_group
 from monitor.sources.kafka.kafka_python import KafkaPythonClient
 from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Fetched, of_values
@@ -55,6 +55,7 @@ class ConfluentClient:
         self._message_bytes_max = settings.message_bytes_max
         self._timeout_s = settings.request_timeout_s
         self._address, self._settings = address, settings
+        self._polled = 0.0
         self._places: dict[int, int] = {}
         self._heard: dict[int, float] = {}  # when something came of a partition last
         self._paused: set[int] = set()
@@ -182,8 +183,18 @@ class ConfluentClient:
         there = {one.partition for one in self._consumer.assignment()}
         return [TopicPartition(self._topic, number) for number in partitions if number in there]
 
+    def answers(self) -> Sequence[Answer]:
+        """Where logs ended when the last poll began, less the longest that an answer takes where nothing new is there.
+
+        librdkafka does not tell when it asked: an answer that was under way for longer counts as younger than it is.
+        """
+        asked = self._polled - self._settings.fetch_wait_ms / 1000
+        ends = ((number, self.end(number)) for number in self._places)
+        return [Answer(number, asked, end) for number, end in ends if end is not None]
+
     def poll(self, wait_s: float) -> Sequence[Event]:
         """What came, partition by partition."""
+        self._polled = time.monotonic()
         if self._trouble is not None:
             told, self._trouble = self._trouble, None
             raise Trouble(told)

@@ -267,6 +267,9 @@ class Group:
         for number, what in events:
             if number in ours:
                 ours[number].take(client, what, topic.id)
+        for answer in client.answers():
+            if answer.partition in ours:
+                ours[answer.partition].answered(answer)
 
     def _look_at(self, topic: Topic, client: Client) -> None:
         """Take note of the topic; without a group, of partitions that were added, unless what there was is read to its end."""

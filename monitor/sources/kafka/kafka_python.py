@@ -1,13 +1,14 @@
 """kafka-python as the client: its group membership, metadata and fetching, and our own reading of what is fetched.
 
 kafka-python makes an object of every message, field by field. `read_records` reads a whole fetch at once instead: it is put in
-place of the class by which the fetcher unpacks records. That, and what the group's coordinator knows of a rebalance, are the inner
-parts that we rely on (tests say so when they change).
+place of the class by which the fetcher unpacks records. That, when a fetch was asked for, and what the group's coordinator knows of a
+rebalance, are the inner parts that we rely on (tests say so when they change).
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -29,7 +30,17 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.selector import NetworkSelector
 from kafka.structs import OffsetAndMetadata
 
-from monitor.sources.kafka.client import Bounds, Event, Expelled, Membership, Parted, Topic, Trouble, no_right_to_group
+from monitor.sources.kafka.client import (
+    Answer,
+    Bounds,
+    Event,
+    Expelled,
+    Membership,
+    Parted,
+    Topic,
+    Trouble,
+    no_right_to_group,
+)
 from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Aborted, Fetched, read_records
 from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSettings
@@ -38,6 +49,9 @@ _AT_ONCE: Final = 64
 """Pieces of a fetch that one poll gives; each has up to `GROUP_BYTES_MAX` bytes of records."""
 
 _RELEASE_LOOK_S: Final = 0.02
+
+ANSWERS_MAX: Final = 10_000
+"""Answers that wait to be asked about; the oldest go."""
 
 
 class KafkaPythonClient:
@@ -57,6 +71,7 @@ class KafkaPythonClient:
         self._address, self._settings = address, settings
         records = partial(_Records, message_bytes_max=settings.message_bytes_max)
         self._consumer._fetcher.PartitionRecords = records  # noqa: SLF001 - see the module
+        self._answers = _Answers(self._consumer._fetcher)  # noqa: SLF001 - see the module
         self._timeout_ms = int(settings.request_timeout_s * 1000)
 
     def _made(self, **configs: Any) -> KafkaNetClient:
@@ -180,6 +195,10 @@ class KafkaPythonClient:
                 f"the coordinator of group {self._address.group} has not answered for {self._settings.session_timeout_s:g} s"
             )
 
+    def answers(self) -> Sequence[Answer]:
+        """What came since the last call."""
+        return self._answers.take()
+
     def end(self, partition: int) -> int | None:
         """The high water mark of the last fetch."""
         one = TopicPartition(self._topic, partition)
@@ -237,6 +256,28 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-
 
     async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         self._membership.lost([one.partition for one in lost])
+
+
+class _Answers:
+    """Hears of the fetcher's answers when they come, with the moment at which each was asked for."""
+
+    def __init__(self, fetcher: Any) -> None:
+        self._ends: dict[int, int] = {}
+        self._heard: deque[Answer] = deque(maxlen=ANSWERS_MAX)
+        self._handled = fetcher._handle_fetch_response  # noqa: SLF001 - see the module
+        fetcher._handle_fetch_response = self._handle  # noqa: SLF001
+
+    def _handle(self, node_id: Any, fetch_offsets: Mapping[TopicPartition, int], asked: float, response: Any) -> None:
+        self._handled(node_id, fetch_offsets, asked, response)
+        told = [one for topic in response.responses for one in topic.partitions]
+        refused = {one.partition_index for one in told if one.error_code}
+        self._ends |= {one.partition_index: one.high_watermark for one in told if not one.error_code}
+        for each in fetch_offsets:  # one of which nothing is said is as it was (KIP-227)
+            if each.partition in self._ends and each.partition not in refused:
+                self._heard.append(Answer(each.partition, asked, self._ends[each.partition]))
+
+    def take(self) -> list[Answer]:
+        return [self._heard.popleft() for _ in range(len(self._heard))]
 
 
 class _Records:

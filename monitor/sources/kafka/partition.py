@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
 
 from monitor.sources import LINES_MAX, Position, RawBatch, SourceError, UnreadReason
-from monitor.sources.kafka.client import Client, Parted
+from monitor.sources.kafka.client import Answer, Client, Parted
 from monitor.sources.kafka.feed import Cursor, Feed
 from monitor.sources.kafka.records import Fetched
 from monitor.sources.kafka.settings import KafkaSettings
@@ -17,6 +18,10 @@ from monitor.sources.messages import MESSAGE_BITS
 
 RESUME_SHARE: Final = 0.5
 """A partition whose buffer is full is fetched again once so much of it has been read."""
+
+
+ANSWERS_MAX: Final = 256
+"""Answers about where the log ends that have not been come up to; the oldest go."""
 
 
 class Partition:
@@ -48,6 +53,8 @@ class Partition:
         self._last: int | None = None  # the offset at which a run to the end leaves
         self._end: int | None = None  # of the log, as far as it is known
         self._mean_bytes = 0.0
+        self._answers: deque[Answer] = deque(maxlen=ANSWERS_MAX)
+        self._as_of: float | None = None
 
     # The worker's
 
@@ -57,6 +64,11 @@ class Partition:
             self._wanted, self._is_wanted, self._is_open, self._is_again = position, True, False, False
             self._feed.clear()
             self._last = None
+            self._forget_answers()
+
+    def _forget_answers(self) -> None:
+        self._answers.clear()
+        self._as_of = None
 
     def read(self, bytes_max: int, wait_s: float, lines_max: int) -> RawBatch | None:
         """The next lines, or None when there are none in time."""
@@ -85,6 +97,14 @@ class Partition:
                 return None
             behind = max(self._end - self._feed.next_offset, 0)
             return self._feed.bytes + max(int(behind * self._mean_bytes), behind)
+
+    def taken_as_of(self, position: int) -> float | None:
+        """The latest moment, on the monotonic clock, of which it is known that all that was in the log then begins before a position."""
+        with self._changed:
+            offset = self._feed.next_offset if position >= self._feed.end else self.offset_of(position)
+            while self._answers and self._answers[0].end <= offset:
+                self._as_of = self._answers.popleft().asked
+            return self._as_of
 
     def offset_of(self, position: int) -> int:
         """The offset of the message at a position that was given."""
@@ -164,6 +184,12 @@ class Partition:
                 self._mean_bytes = len(what.data) / len(what.offsets)
             self._changed.notify_all()
 
+    def answered(self, answer: Answer) -> None:
+        """Hear where the log ended."""
+        with self._changed:
+            if self._is_open and self.is_ours and not self._is_wanted:
+                self._answers.append(answer)
+
     def _throttle(self, client: Client, most: int) -> None:
         held = self._feed.bytes
         if not self._is_full and held >= most:
@@ -219,6 +245,7 @@ class Partition:
         client.seek(self.number, offset, -1)
         with self._changed:
             self._feed.skip(reason, messages, detail, offset, topic)
+            self._forget_answers()
             self._end = end
             self._last = end if self._until_end else None
             self._changed.notify_all()
@@ -255,6 +282,10 @@ class PartitionSource:
     @property
     def lag_bytes(self) -> int | None:
         return self._partition.lag_bytes
+
+    def taken_as_of(self, position: int) -> float | None:
+        """The latest moment of which it is known that all that was in the log then begins before a position (`TimedSource`)."""
+        return self._partition.taken_as_of(position)
 
     @property
     def missing(self) -> str | None:

@@ -11,6 +11,7 @@ from monitor.content.in_force import Installed
 from monitor.kept import Kept
 from monitor.packs.shelf import Shelf
 from monitor.partitions.opening import Opener
+from monitor.partitions.record_clock import RecordClock
 from monitor.partitions.worker import Worker
 from monitor.registry import Registry
 from monitor.rules.lineup import Lineup
@@ -64,6 +65,13 @@ def log_of(lines, partitions):
     return MemoryLog(found)
 
 
+class Told:
+    """What a log says of the time is the record's."""
+
+    def at(self, moment):
+        return round(moment * 1_000_000) if moment > 1e9 else NOW
+
+
 class Site:
     """A record, and workers on it."""
 
@@ -78,7 +86,7 @@ class Site:
         self.telemetry = Telemetry(level="error", log_format="json", stream=io.StringIO())
 
     def configured(self, rows_max):
-        overrides = {"data_dir": str(self.folder), "batch.rows_max": rows_max}
+        overrides = {"data_dir": str(self.folder), "batch.rows_max": rows_max, "http.listen": ""}
         return load_config(None, {"MINIWATCH_PEOPLE__KEY": "5e" * 32}, overrides)
 
     def opener(self, name, config=None):
@@ -93,6 +101,7 @@ class Site:
             holder=name,
             partitions=lambda: len(self.log.partitions),
             writer=self.hits,
+            record_clock=Told() if self.log.tells else RecordClock(self.kept.store, lambda: NOW),
         )
 
     def worker(self, name, rows_max=None, snapshot_s=None):
@@ -111,7 +120,7 @@ class Site:
             stream.settings = replace(stream.settings, snapshot_s=every_s)
             return stream
 
-        return Worker(group, snapshotting, self.kept.store, self.telemetry, lambda: NOW, lambda: False), group
+        return Worker(group, snapshotting, self.kept.store, self.telemetry, lambda: False), group
 
     def read_alone(self):
         """One worker reads all of the log."""
@@ -134,12 +143,16 @@ class Site:
         return self.findings()
 
     def read_out(self, worker):
+        self.log.is_over = True
         while worker.look():
             pass
         for stream in worker.streams.values():
             stream.tick()
+            stream._quiet_at = 0.0
+            if stream.sender is not None:
+                stream.sender._told_at.clear()  # it may have told just now that it does not know
             stream.tell_quiet()
-        self.kept.store.read_out(list(worker.streams), NOW)
+        self.kept.store.read_out(dict.fromkeys(worker.streams, NOW))
 
     def findings(self):
         return sorted((one.id, one.entity, one.rule.id, one.evidence.count) for one in self.kept.store.findings())

@@ -12,7 +12,7 @@ from test_answers import Answers
 from detectors.finding import Scope
 from monitor.app import open_daemon
 from monitor.config import load_config
-from monitor.partitions import answering, around
+from monitor.partitions import answering, around, sending
 from monitor.telemetry import Telemetry
 from monitor.testing.logs import MemoryHits, MemoryLog
 
@@ -103,17 +103,20 @@ class Killed(Answers):
         self.opened.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_decisions_are_those_of_one_process(tmp_path, lines, lineup, of_one_process, seed, monkeypatch):
     chance = random.Random(seed)
     monkeypatch.setattr(around, "KEEP_S", 0.0 if seed % 2 else 60.0)
     site = site_of(tmp_path, lines, lineup, 4)
+    site.log.tells = seed > 1
+    site.log.at_once = chance.choice((35, 10_000))
+    monkeypatch.setattr(sending, "QUIET_S", 0.0 if seed > 1 else 0.2)
     names = list(site.log.partitions)
     (worker, group), (counter, of_hits) = site.worker("a"), site.counter("a")
     group.assign(*names)
     of_hits.assign(*site.hits.names)
     answers = Killed(site, monkeypatch)
-    for round_ in range(12):
+    for round_ in range(20):
         worker.look()
         counter.look()
         answers.work()

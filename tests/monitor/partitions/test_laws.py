@@ -2,12 +2,14 @@
 
 import random
 from dataclasses import replace
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 from partition_site import Site, local_lineup, log_of, told_lines
 
 from monitor.partitions.pipeline import PartitionPipeline
+from monitor.testing.logs import MemoryGroup
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,11 @@ def undisturbed(tmp_path_factory, lines, lineup):
     return site
 
 
+@pytest.mark.parametrize("at_once", [90, 10_000])
 @pytest.mark.parametrize("partitions", [2, 8])
-def test_findings_do_not_depend_on_the_number_of_partitions(tmp_path, lines, lineup, undisturbed, partitions):
+def test_findings_do_not_depend_on_the_number_of_partitions(tmp_path, lines, lineup, undisturbed, partitions, at_once):
     site = Site(tmp_path, log_of(lines, partitions), lineup)
+    site.log.at_once = at_once
     worker, group = site.worker("a")
     group.assign(*site.log.partitions)
     site.read_out(worker)
@@ -43,10 +47,11 @@ def test_findings_do_not_depend_on_the_number_of_partitions(tmp_path, lines, lin
     assert site.archived() == undisturbed.archived()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_who_works_on_a_partition_and_dies_over_it_changes_nothing(tmp_path, lines, lineup, undisturbed, seed):
     chance = random.Random(seed)
     site = Site(tmp_path, log_of(lines, 3), lineup, rows_max=300)
+    site.log.at_once = chance.choice((60, 10_000))  # turns of several partitions at once, or of one
 
     def new_worker(name):  # turns of another size than before, and memory that is in snapshots or must be learnt again
         return site.worker(name, chance.choice((120, 300, 700)), chance.choice((0.0, 1e9)))
@@ -113,6 +118,64 @@ def test_who_takes_over_remembers_what_was_remembered_ticks_included(tmp_path, l
                 assert remembered.sort(remembered.columns).equals(
                     theirs.snapshot()[frame].sort(remembered.columns), null_equal=True
                 ), frame
+
+
+def test_one_who_is_stopped_while_learning_again_keeps_nothing_of_it(tmp_path, lines, lineup, undisturbed):
+    site = Site(tmp_path, log_of(lines, 1), lineup, rows_max=400, snapshot_s=1e9)
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    for _ in range(6):
+        worker.look()
+    asked = []
+    opener = replace(site.opener("b"), stopping=lambda: asked.append(1) or len(asked) > 4)
+    stopped, group = site._worker(opener.partition, MemoryGroup(site.log))
+    group.assign(*site.log.partitions)
+    stopped.change()
+    stopped.close()
+    assert len(asked) > 4
+    assert list(site.kept.store.of_stream("kafka:calls/0").snapshot_places()) == []
+    last, group = site.worker("c")
+    group.assign(*site.log.partitions)
+    site.read_out(last)
+    assert site.findings() == undisturbed.findings()
+
+
+def test_what_was_seen_and_not_committed_is_not_kept(tmp_path, lines, lineup, undisturbed, monkeypatch):
+    site = Site(tmp_path, log_of(lines, 2), lineup, rows_max=400, snapshot_s=1e9)
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    for _ in range(4):
+        worker.look()
+    with monkeypatch.context() as broken:
+        broken.setattr(type(site.kept.store), "commit_together", Mock(side_effect=RuntimeError))
+        with pytest.raises(RuntimeError):
+            worker.look()
+    worker.close()
+    last, group = site.worker("b")
+    group.assign(*site.log.partitions)
+    site.read_out(last)
+    assert site.findings() == undisturbed.findings()
+    assert site.ledger() == (len(lines), 0)
+
+
+def test_who_has_lost_one_partition_commits_its_turns_of_the_others(tmp_path, lines, lineup):
+    site = Site(tmp_path, log_of(lines, 3), lineup, rows_max=1_000)
+    site.log.at_once = 50
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    worker.look()
+    other, taking = site.worker("b")
+    taking.assign("kafka:calls/1")
+    other.look()
+    before = {one.name: one.turn for one in site.kept.store.streams()}
+    worker.look()
+    after = {one.name: one.turn for one in site.kept.store.streams()}
+    assert {name: after[name] - before[name] for name in after} == {
+        "kafka:calls/0": 1,
+        "kafka:calls/1": 0,
+        "kafka:calls/2": 1,
+    }
+    assert sorted(worker.streams) == ["kafka:calls/0", "kafka:calls/2"]
 
 
 def test_a_partition_that_is_taken_away_before_it_is_begun_harms_nobody(tmp_path, lines, lineup):

@@ -91,7 +91,7 @@ def test_a_message_that_is_none_of_hits_is_a_dead_letter_and_the_rest_goes_on(tm
 def test_spoilt_hits_are_refused_whatever_became_of_them(changes, end):
     whole = pl.DataFrame({name: pl.Series([None] * 50, dtype=kind) for name, kind in SENT.items()})
     raw = io.BytesIO()
-    whole.write_ipc(raw, compression="lz4")
+    whole.write_ipc_stream(raw, compression="lz4")
     spoilt = bytearray(raw.getvalue()[: end or None])
     for place, byte in changes:
         spoilt[place % len(spoilt)] = byte
@@ -109,7 +109,7 @@ def test_hits_with_other_columns_are_a_dead_letter(tmp_path, lines):
     counter.change()
     (stream,) = counter.streams.values()
     wider = io.BytesIO()
-    SENT.to_frame().with_columns(more=0).write_ipc(wider)
+    SENT.to_frame().with_columns(more=0).write_ipc_stream(wider)
     rows = b64encode(wider.getvalue()).decode()
     site.hits.write(0, message(detector="sigma", rows=rows, installation=stream.installation) + b"\n")
     counter.look()

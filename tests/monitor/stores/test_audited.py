@@ -92,7 +92,7 @@ def _acted(store: SqlStore) -> None:
 
 
 AUDITED: dict[str, Case] = {
-    "commit": Case(
+    "commit_together": Case(
         _turn,
         [
             ("system:daemon", "rules.in-force"),

@@ -1,0 +1,133 @@
+"""Turns of several streams taken together: what is the same for all is done once, and all are committed in one transaction.
+
+A turn has its price whatever it holds, and a worker that gave each of its partitions one after the other would come round to each
+seldom. So the rules are asked once about the events of all, hits are waited for once, and so is the record; events are written down
+while rules are asked. What each stream remembers, and its turn, are its own: they are what they would be alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from detectors.event import Batch
+from detectors.sigma import SigmaDetector
+from monitor.containment import FAULTS
+from monitor.partitions.pipeline import PartitionPipeline
+from monitor.stores import Fenced, Segment
+from monitor.stores.record import Record
+from monitor.stream.own_refusals import without_refusals
+from monitor.stream.seen import Labelled, Made, Seen
+from monitor.stream.watching import Matches
+
+ARCHIVED_AT_ONCE: Final = 4
+"""Turns whose events are written down at the same time: the disk is waited for, for the most part."""
+
+
+class Together:
+    """Takes turns of a worker's streams in one thread. Raises what cannot be retried."""
+
+    def __init__(self, store: Record) -> None:
+        self._store = store
+        self._archiving = ThreadPoolExecutor(ARCHIVED_AT_ONCE, thread_name_prefix="archive")
+
+    def close(self) -> None:
+        """No turn comes any more."""
+        self._archiving.shutdown()
+
+    def turn(self, begun: Mapping[PartitionPipeline, Labelled | Made]) -> Mapping[PartitionPipeline, Fenced]:
+        """A turn of each of these, which have begun; those that are another's by now, of which nothing was written."""
+        taken = {stream: what for stream, what in begun.items() if isinstance(what, Labelled)}
+        written = {stream: self._archiving.submit(stream.archived, what) for stream, what in taken.items()}
+        try:
+            seen = _seen(taken)
+            _send(seen)
+        finally:
+            segments = {stream: _done(future) for stream, future in written.items()}
+        made = {stream: what for stream, what in begun.items() if isinstance(what, Made)}
+        made |= {stream: stream.made(what, seen[stream], segments[stream].result()) for stream, what in taken.items()}
+        return self._commit(made)
+
+    def _commit(self, made: dict[PartitionPipeline, Made]) -> Mapping[PartitionPipeline, Fenced]:
+        lost: dict[PartitionPipeline, Fenced] = {}
+        while made:
+            turns = [one.turn for one in made.values()]
+            try:
+                next(iter(made)).retried(partial(self._store.commit_together, turns))
+            except Fenced as error:
+                stream = next(stream for stream in made if stream.fence == error.fence)
+                lost[stream] = error
+                del made[stream]
+                continue
+            break
+        for stream, one in made.items():
+            stream.committed(one)
+        return lost
+
+
+def _done(future: Future[Sequence[Segment]]) -> Future[Sequence[Segment]]:
+    """Waited for, whatever came of it: nothing goes on behind the back of whoever is told of a failure."""
+    future.exception()
+    return future
+
+
+def _seen(taken: Mapping[PartitionPipeline, Labelled]) -> dict[PartitionPipeline, Seen]:
+    """What detectors see in the events of each, asking the rules once about those of all that are under the same."""
+    alike: dict[str, list[PartitionPipeline]] = {}
+    for stream in taken:
+        alike.setdefault(stream.lineup.digest, []).append(stream)
+    seen: dict[PartitionPipeline, Seen] = {}
+    for streams in alike.values():
+        frames = [without_refusals(taken[stream].watched) for stream in streams]
+        joined = streams[0].joined(frames[0] if len(frames) == 1 else pl.concat(frames))
+        matches = _matches(streams[0], joined)
+        begin = 0
+        for stream, frame in zip(streams, frames, strict=True):
+            end = begin + frame.height
+            own = {name: _between(each, begin, end) for name, each in matches.items()}
+            seen[stream] = stream.look(taken[stream], joined[begin:end], own)
+            begin = end
+    return seen
+
+
+def _matches(stream: PartitionPipeline, joined: pl.DataFrame) -> dict[str, Matches]:
+    """Where the rules are true, by detector. Where asking about all brings out a fault, each stream asks for itself, and finds the event."""
+    found: dict[str, Matches] = {}
+    for detector in stream.lineup.detectors:
+        if isinstance(detector, SigmaDetector):
+            try:
+                found[detector.name] = detector.matches(Batch(joined, stream.watermark))
+            except MemoryError:
+                raise
+            except FAULTS:
+                continue
+    return found
+
+
+def _between(matches: Matches, begin: int, end: int) -> Matches:
+    """Those of some rows, counted from the first of these."""
+    found = {}
+    for rule, rows in matches.items():
+        first, after = np.searchsorted(rows, (begin, end))
+        if first < after:
+            found[rule] = rows[first:after] - rows.dtype.type(begin)
+    return found
+
+
+def _send(seen: Mapping[PartitionPipeline, Seen]) -> None:
+    """Before turns are committed, their hits have arrived where they are counted."""
+    hits = [(stream, write) for stream, one in seen.items() if (write := stream.hits(one)) is not None]
+    if not hits:
+        return
+    stream = hits[0][0]
+    stream.retried(lambda: _written(stream, [write for _, write in hits]))
+
+
+def _written(stream: PartitionPipeline, hits: Sequence[Callable[[], bool]]) -> None:
+    if any([write() for write in hits]) and stream.sender is not None:  # noqa: C419 - all are written
+        stream.sender.writer.flush()
