@@ -52,7 +52,7 @@ def test_each_partition_has_who_works_on_it_and_how_old_its_last_turn_is(site):
 
 def test_a_partition_that_nobody_works_on_while_others_go_on_is_a_problem_and_holds_answers_up(site):
     others = [f"kafka:calls/{number}" for number in (0, 1, 2)]
-    site.kept.store.read_out(others, NOW + 10 * MINUTE)
+    site.kept.store.read_out(dict.fromkeys(others, NOW + 10 * MINUTE))
     found = signs(site, 10 * MINUTE)
     assert found["workers"].found == "2 processes on 3 of 4 partitions"
     assert found["kafka:calls/3"].state == "problem"
@@ -66,7 +66,7 @@ def test_a_partition_that_was_just_given_to_a_worker_is_at_work_before_its_first
     site.kept.store.seize("kafka:calls/4", "here:1", NOW, HELD_S)
     assert signs(site)["workers"].found == "2 processes on 5 of 5 partitions"
     assert (signs(site)["kafka:calls/4"].state, signs(site)["kafka:calls/4"].found) == ("ok", "here:1: no turn yet")
-    site.kept.store.read_out(list(site.log.partitions), NOW + 5 * MINUTE)
+    site.kept.store.read_out(dict.fromkeys(site.log.partitions, NOW + 5 * MINUTE))
     assert signs(site, 5 * MINUTE)["kafka:calls/4"].found == "nobody has worked on it for 5 min; here:1 had it last"
     site.kept.store.seize("kafka:calls/0", "there:2", NOW + 10 * MINUTE, HELD_S)
     assert signs(site, 10 * MINUTE)["kafka:calls/0"].found.startswith("there:2: turn ")
@@ -120,7 +120,7 @@ def test_memory_that_is_not_written_down_any_more_is_told(site):
     assert signs(site, 30 * SECOND)["snapshots"].found.startswith("of 4 of 4 partitions, ")
     stream = site.kept.store.of_stream("kafka:calls/0")
     stream.commit(Turn(number=stream.last_turn() + 1, stream="kafka:calls/0", time=NOW + 60 * MINUTE))
-    site.kept.store.read_out(list(site.log.partitions), NOW + 60 * MINUTE)
+    site.kept.store.read_out(dict.fromkeys(site.log.partitions, NOW + 60 * MINUTE))
     told = signs(site, 60 * MINUTE)["snapshots"]
     assert told.state == "warning"
     assert told.found.endswith("; none of kafka:calls/0 for 1 h")
