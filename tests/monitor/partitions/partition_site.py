@@ -11,7 +11,6 @@ from monitor.content.in_force import Installed
 from monitor.kept import Kept
 from monitor.packs.shelf import Shelf
 from monitor.partitions.opening import Opener
-from monitor.partitions.record_clock import RecordClock
 from monitor.partitions.worker import Worker
 from monitor.registry import Registry
 from monitor.rules.lineup import Lineup
@@ -66,7 +65,7 @@ def log_of(lines, partitions):
 
 
 class Told:
-    """What a log says of the time is the record's."""
+    """What a log says of the time is the record's; else it is now."""
 
     def at(self, moment):
         return round(moment * 1_000_000) if moment > 1e9 else NOW
@@ -101,7 +100,7 @@ class Site:
             holder=name,
             partitions=lambda: len(self.log.partitions),
             writer=self.hits,
-            record_clock=Told() if self.log.tells else RecordClock(self.kept.store, lambda: NOW),
+            record_clock=Told(),
         )
 
     def worker(self, name, rows_max=None, snapshot_s=None):
