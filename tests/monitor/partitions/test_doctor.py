@@ -74,12 +74,12 @@ def test_a_partition_that_was_just_given_to_a_worker_is_at_work_before_its_first
 
 def test_a_partition_that_the_topic_has_no_more_is_no_problem_and_in_the_end_holds_nobody_up(site):
     names = list(site.log.partitions)
-    site.kept.store.read_out(names[:3], NOW + 60 * MINUTE)
+    site.kept.store.read_out(dict.fromkeys(names[:3], NOW + 60 * MINUTE))
     there = dict.fromkeys(names[:3], 0)
     told = {one.what: one for one in signs_of(*looked_at(site, 60 * MINUTE), lambda _opened: there)}
     assert told["kafka:calls/3"].state == "warning"
     assert "1 h" in told["kafka:calls/3"].found
-    site.kept.store.read_out(names[:3], NOW + 25 * 60 * MINUTE)
+    site.kept.store.read_out(dict.fromkeys(names[:3], NOW + 25 * 60 * MINUTE))
     told = {one.what: one for one in signs_of(*looked_at(site, 25 * 60 * MINUTE), lambda _opened: there)}
     assert told["kafka:calls/3"].state == told["order of answers"].state == "ok"
 
