@@ -95,7 +95,7 @@ def test_it_is_refused_beside_workers_and_workers_beside_it(machines):
 
     def work():
         while not stopping.wait(0.1):
-            one.store.read_out(["events/0"], now_us())
+            one.store.read_out({"events/0": now_us()})
 
     worker = threading.Thread(target=work)
     worker.start()
