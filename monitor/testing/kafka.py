@@ -52,6 +52,7 @@ class MemoryClient:
         self.paused: set[int] = set()
         self.membership: Membership | None = None
         self.owned: set[int] = set()
+        self.standing: dict[int, str] = {}
         self._coming: list[int] = []
         self._going: list[int] = []
         self._polled = 0.0
@@ -141,6 +142,10 @@ class MemoryClient:
         offsets = np.arange(offset, end, dtype=np.int64)
         fetched: Fetched = of_values(values, offsets, offsets + 1, end, leader_epoch=0)
         return [Event(partition, msgspec.structs.replace(fetched, start=offset))]
+
+    def stuck(self) -> Mapping[int, str]:
+        """Partitions that the test says to be."""
+        return self.standing
 
     def end(self, partition: int) -> int | None:
         """The end of its log."""

@@ -6,6 +6,7 @@ import struct
 import time
 
 import kafka as kk
+import msgspec
 import pytest
 from crc32c import crc32c
 from kafka.admin import KafkaAdminClient
@@ -329,7 +330,7 @@ def spoil_header(data, begin, _end):
 @pytest.mark.parametrize("spoil", [spoil_checksum, spoil_compression, spoil_count, spoil_header])
 def test_spoilt_batches_in_the_log_are_told_and_reading_goes_on(fresh_kafka, client, spoil, monkeypatch):
     """The third batch of the log and its last one are spoilt; reading begins in the middle of the first."""
-    monkeypatch.setattr("monitor.sources.kafka.confluent.STALL_S", 1.0)
+    monkeypatch.setattr("monitor.sources.kafka.client.STALL_S", 1.0)
     with contextlib.ExitStack() as stack:
         world = World(fresh_kafka, client, stack)
         world.create()
@@ -367,6 +368,31 @@ def test_spoilt_batches_in_the_log_are_told_and_reading_goes_on(fresh_kafka, cli
     assert {one.reason for one in unread} == ({UnreadReason.CORRUPT} if lost else set())
     assert [(one.position >> 20, one.messages) for one in unread] == ([(20, 10), (50, 10)] if lost else [])
     assert batches[-1].end == 60 << 20
+
+
+@pytest.mark.parametrize("length", [1 << 24, 3])
+def test_a_length_that_keeps_the_broker_itself_from_going_on_is_said_and_other_partitions_go_on(
+    world, length, monkeypatch
+):
+    monkeypatch.setattr("monitor.sources.kafka.client.STALL_S", 1.0)
+    world.create(partitions=2)
+    for number in range(6):
+        world.send([b"%d" % number])
+    log = world.broker.folder / "kafka" / "data" / f"{world.topic}-0" / "00000000000000000000.log"
+    begin = list(batches_in(log))[2][0]
+    with log.open("r+b") as file:
+        file.seek(begin + 8)
+        file.write(struct.pack(">i", length))
+    group = world.group(settings=msgspec.structs.replace(QUICK, request_timeout_s=2.0))
+    until(lambda: group.poll(0.1).assigned, 20)
+    spoilt, other = (group.source(world.place(number)) for number in range(2))
+    spoilt.open(Position(world.place(), 2 << 20))
+    other.open(None)
+    assert "it stands at offset 2 of 6: its leader gives nothing from there on" in until(lambda: spoilt.missing, 20)
+    for number in range(3):
+        world.send([b"%d" % number], 1)
+        assert read(other, 1, 20)[0].data == b"%d\n" % number
+        assert other.missing is None
 
 
 def test_check_says_what_follows_from_a_topic_s_settings(world):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from monitor.sources.kafka.records import Fetched
 from monitor.sources.kafka.settings import Address
@@ -101,6 +101,10 @@ class Client(Protocol):
         """What leaders have answered since this was called last, in the order in which they were asked."""
         ...
 
+    def stuck(self) -> Mapping[int, str]:
+        """Partitions of which nothing comes though their logs go on, each with where it stands, in words for people."""
+        ...
+
     def end(self, partition: int) -> int | None:
         """The end of a partition's log as far as it is known without asking."""
         ...
@@ -113,6 +117,18 @@ class Client(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+STALL_S: Final = 10.0
+"""After so long without a word about a partition that has more, it is looked whether it can be read at all."""
+
+
+def stands_at(offset: int, end: int) -> str:
+    """What is said of a partition that is stuck."""
+    return (
+        f"it stands at offset {offset} of {end}: its leader gives nothing from there on, as where the length of a record batch is "
+        "spoilt on its disk; have another replica lead"
+    )
 
 
 def no_right_to_group(address: Address) -> str:

@@ -22,7 +22,18 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from monitor.sources.kafka.client import Answer, Bounds, Event, Membership, Parted, Topic, Trouble, no_right_to_group
+from monitor.sources.kafka import client
+from monitor.sources.kafka.client import (
+    Answer,
+    Bounds,
+    Event,
+    Membership,
+    Parted,
+    Topic,
+    Trouble,
+    no_right_to_group,
+    stands_at,
+)
 from monitor.sources.kafka.kafka_python import KafkaPythonClient
 from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Fetched, of_values
@@ -30,9 +41,6 @@ from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSetting
 
 _AT_ONCE: Final = 20_000
 """Messages taken at a time, at most; how many bytes they may have is bounded by the client's queues."""
-
-STALL_S: Final = 10.0
-"""After so long without a word about a partition that has more, it is looked whether it can be read at all."""
 
 _RELEASE_LOOK_S: Final = 0.02
 _NOBODY: Final = "miniwatch"  # a group that is never joined: the client wants a name
@@ -60,6 +68,8 @@ class ConfluentClient:
         self._heard: dict[int, float] = {}  # when something came of a partition last
         self._paused: set[int] = set()
         self._spoilt: set[int] = set()
+        self._stuck: dict[int, str] = {}
+        self._looked: dict[int, float] = {}  # when it was tried last to read what this client cannot
         self._trouble: str | None = None
         self._id = ""
         self._commit_heard: Callable[[str | None], None] = lambda _error: None
@@ -237,6 +247,7 @@ class ConfluentClient:
         times = np.fromiter((message.timestamp()[1] for message in messages), np.int64, len(messages))
         values = [message.value() for message in messages]
         after = int(offsets[-1]) + 1
+        self._stuck = {one: why for one, why in self._stuck.items() if one != partition}
         start, self._places[partition] = self._places.get(partition, -1), after
         epoch = messages[-1].leader_epoch()
         fetched = of_values(
@@ -273,6 +284,9 @@ class ConfluentClient:
         them again for ever.
         """
         begun = self._places[partition]
+        if partition in self._stuck and time.monotonic() - self._looked[partition] < client.STALL_S:
+            return []
+        self._looked[partition] = time.monotonic()
         other = KafkaPythonClient(msgspec.structs.replace(self._address, group=""), self._settings)
         try:
             other.assign([partition])
@@ -284,6 +298,8 @@ class ConfluentClient:
                 found = list(other.poll(_RELEASE_LOOK_S))
         finally:
             other.close()
+        if not found and (end := self.bounds(partition).end) > begun:
+            self._stuck = {**self._stuck, partition: stands_at(begun, end)}
         ends = [event.what.next_offset for event in found if isinstance(event.what, Fetched)]
         self.seek(partition, max(ends, default=begun), -1)
         return found
@@ -292,13 +308,17 @@ class ConfluentClient:
         """Partitions of which nothing comes though there is something."""
         now, found = time.monotonic(), list[Event]()
         for partition, heard in list(self._heard.items()):
-            if now - heard < STALL_S or partition in self._paused or partition not in self._places:
+            if now - heard < client.STALL_S or partition in self._paused or partition not in self._places:
                 continue
             self._heard[partition] = now
             place = self._places[partition]
             if (self.end(partition) or 0) > place and self.bounds(partition).end > place:
                 found += self._read_otherwise(partition)
         return found
+
+    def stuck(self) -> Mapping[int, str]:
+        """Those of which the other client got nothing either."""
+        return self._stuck
 
     def end(self, partition: int) -> int | None:
         """The high water mark, as the client last heard of it."""

@@ -51,6 +51,8 @@ class Group:
         """With `whole`, all partitions are ours whatever group the address names: that is only told how far we are."""
         self.address, self.settings = address, settings
         self.trouble: str | None = None
+        self.stuck: Mapping[int, str] = {}
+        """Partitions of which nothing comes though their logs go on, and where they stand."""
         self.lag: Final = LagTold()
         self.partition_count = 0
         """How many partitions the topic has, as far as is known; 0 until Kafka has told."""
@@ -242,6 +244,7 @@ class Group:
                     self._changed.wait_for(lambda: self._closing, pause_s)
                 pause_s = min(pause_s * 2, RETRY_S[1])
             else:
+                self.stuck = client.stuck()
                 self._say(None)
                 pause_s = RETRY_S[0]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
+    CorruptRecordError,
     GroupAuthorizationFailedError,
     KafkaError,
     KafkaTimeoutError,
@@ -30,6 +31,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.selector import NetworkSelector
 from kafka.structs import OffsetAndMetadata
 
+from monitor.sources.kafka import client
 from monitor.sources.kafka.client import (
     Answer,
     Bounds,
@@ -40,6 +42,7 @@ from monitor.sources.kafka.client import (
     Topic,
     Trouble,
     no_right_to_group,
+    stands_at,
 )
 from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.records import Aborted, Fetched, read_records
@@ -72,6 +75,8 @@ class KafkaPythonClient:
         records = partial(_Records, message_bytes_max=settings.message_bytes_max)
         self._consumer._fetcher.PartitionRecords = records  # noqa: SLF001 - see the module
         self._answers = _Answers(self._consumer._fetcher)  # noqa: SLF001 - see the module
+        self._heard: dict[int, float] = {}  # when something came of a partition last
+        self._stuck: dict[int, str] = {}
         self._timeout_ms = int(settings.request_timeout_s * 1000)
 
     def _made(self, **configs: Any) -> KafkaNetClient:
@@ -168,9 +173,32 @@ class KafkaPythonClient:
             return [_parted(one, place) for one, place in error.divergent_offsets.items()]
         except TopicAuthorizationFailedError as error:
             raise Trouble(self._no_right()) from error
+        except CorruptRecordError:
+            found = {}  # of one partition, which is not named: it stands still, and the others go on
         except (KafkaError, OSError) as error:
             raise Trouble(self._why(error)) from error
+        self._look_for_stuck(one.partition for one in found)
         return [Event(one.partition, fetched) for one, pieces in found.items() for fetched in pieces]
+
+    def stuck(self) -> Mapping[int, str]:
+        """As it was found when it was looked last."""
+        return self._stuck
+
+    def _look_for_stuck(self, heard: Iterable[int]) -> None:
+        """Of partitions of which nothing came for long, find those whose logs go on."""
+        now = time.monotonic()
+        for partition in heard:
+            self._heard[partition] = now
+            self._stuck.pop(partition, None)
+        going = self._consumer.assignment() - self._consumer.paused()
+        self._heard = {one.partition: self._heard.get(one.partition, now) for one in going}
+        for one in going:
+            if now - self._heard[one.partition] < client.STALL_S:
+                continue
+            self._heard[one.partition] = now
+            place, bounds = self._consumer.position(one), self.bounds(one.partition)
+            if place is not None and bounds.begin <= place < bounds.end:
+                self._stuck = {**self._stuck, one.partition: stands_at(place, bounds.end)}
 
     def _finish_joining(self) -> None:
         """Have a rebalance that was begun come to its end.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -257,6 +257,7 @@ class Reader(Protocol):
     """Who fetches the partition."""
 
     trouble: str | None
+    stuck: Mapping[int, str]
 
 
 class PartitionSource:
@@ -289,8 +290,8 @@ class PartitionSource:
 
     @property
     def missing(self) -> str | None:
-        """Why Kafka cannot be asked, while that is so."""
-        return self._reader.trouble
+        """Why Kafka cannot be asked, or gives nothing of this partition, while that is so."""
+        return self._reader.trouble or self._reader.stuck.get(self._partition.number)
 
     def open(self, position: Position | None) -> None:
         """Go on from a position. Whether the log still has it is found out later, and told in a batch."""

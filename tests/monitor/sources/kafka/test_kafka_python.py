@@ -29,6 +29,11 @@ def records(values):
     return MemoryRecords(bytes(builder.buffer()))
 
 
+def consumer_of(coordinator):
+    """A consumer that has nothing."""
+    return SimpleNamespace(_coordinator=coordinator, poll=lambda *_: {}, assignment=set, paused=set)
+
+
 def test_the_fetcher_unpacks_by_the_class_that_we_replace():
     assert "self.PartitionRecords(" in inspect.getsource(Fetcher._parse_fetched_data)
     theirs = inspect.signature(Fetcher.PartitionRecords.__init__).parameters
@@ -112,7 +117,8 @@ def test_a_rebalance_that_the_coordinator_forgets_is_brought_to_its_end(rejoinin
         rejoining=rejoining, need_rejoin=lambda: False, request_rejoin=lambda: asked.append(1), stable=lambda: False
     )
     client = KafkaPythonClient.__new__(KafkaPythonClient)
-    client._consumer = SimpleNamespace(_coordinator=coordinator, poll=lambda *_: {})
+    client._heard, client._stuck = {}, {}
+    client._consumer = consumer_of(coordinator)
     assert client.poll(0.0) == []
     assert bool(asked) == rejoining
 
@@ -136,8 +142,9 @@ def test_who_hears_nothing_for_a_session_is_no_member_any_more(stable, expired):
     coordinator = SimpleNamespace(rejoining=False, stable=lambda: stable)
     coordinator.heartbeat = SimpleNamespace(session_timeout_expired=lambda: expired)
     client = KafkaPythonClient.__new__(KafkaPythonClient)
+    client._heard, client._stuck = {}, {}
     client._address, client._settings = Address(("memory:1",), "events", "g"), KafkaSettings()
-    client._consumer = SimpleNamespace(_coordinator=coordinator, poll=lambda *_: {})
+    client._consumer = consumer_of(coordinator)
     if stable and expired:
         with pytest.raises(Expelled, match="group g has not answered for"):
             client.poll(0.0)
