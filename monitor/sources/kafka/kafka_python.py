@@ -81,7 +81,8 @@ class KafkaPythonClient:
 
     def _made(self, **configs: Any) -> KafkaNetClient:
         """The client below the consumer: whose loop waits, and who knows the cluster."""
-        self._net = NetworkSelector(**configs)
+        # That a task of its took long is told as a warning: but its loop shares this process with turns, and waits for them.
+        self._net = NetworkSelector(**configs | {"slow_task_threshold_secs": 0})
         client = KafkaNetClient(net=self._net, **configs)
         self._cluster = client.cluster
         # The consumer's setting does not get this far (3.0.12): a topic that was deleted would be made again by who asks for it.

@@ -2,6 +2,7 @@
 
 import inspect
 import struct
+import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from kafka.consumer.fetcher import Fetcher
 from kafka.consumer.subscription_state import SubscriptionState
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.coordinator.heartbeat import Heartbeat
+from kafka.net.selector import NetworkSelector
 from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import OffsetAndMetadata
@@ -156,3 +158,23 @@ def test_the_coordinator_knows_of_heartbeats_by_the_names_that_we_use():
     assert callable(ConsumerCoordinator.stable)
     assert "self.heartbeat = " in inspect.getsource(ConsumerCoordinator.__mro__[1].__init__)
     assert callable(Heartbeat.session_timeout_expired)
+
+
+def test_the_loop_of_the_client_does_not_warn_of_what_waits_for_turns():
+    client = SimpleNamespace()
+    KafkaPythonClient._made(client, bootstrap_servers=["127.0.0.1:1"]).close()
+    assert client._net.config["slow_task_threshold_secs"] == 0
+
+
+def test_a_task_that_takes_long_is_warned_of_unless_the_threshold_is_nothing(caplog):
+    async def slow():
+        begun = time.monotonic()
+        while time.monotonic() - begun < 0.02:
+            pass
+
+    for threshold in (0.01, 0):
+        caplog.clear()
+        net = NetworkSelector(slow_task_threshold_secs=threshold)
+        net.run(slow)
+        net.close()
+        assert ("threshold" in caplog.text) == bool(threshold)
