@@ -38,9 +38,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from monitor.sources import SourceError
 
-class NotOurs(Exception):
+
+class NotOurs(SourceError):
     """A partition has been taken away that was ours a moment ago."""
+
+    def __init__(self, partition: str) -> None:
+        super().__init__(f"{partition} is not ours any more", retryable=True)
 
 
 class Changes(NamedTuple):

@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from monitor.sources import LINES_MAX, Position, RawBatch, SourceError, UnreadReason
+from monitor.sources import LINES_MAX, Position, RawBatch, UnreadReason
+from monitor.sources.kafka import NotOurs
 from monitor.sources.kafka.client import Answer, Client, Parted
 from monitor.sources.kafka.feed import Cursor, Feed
 from monitor.sources.kafka.records import Fetched
@@ -294,9 +295,9 @@ class PartitionSource:
         return self._reader.trouble or self._reader.stuck.get(self._partition.number)
 
     def open(self, position: Position | None) -> None:
-        """Go on from a position. Whether the log still has it is found out later, and told in a batch."""
+        """Go on from a position. Whether the log still has it is found out later, and told in a batch; raises `NotOurs`."""
         if not self._partition.is_ours:
-            raise SourceError(f"{self.partition} is not ours any more", retryable=True)
+            raise NotOurs(self.partition)
         self._partition.opened(position)
 
     def read(self, bytes_max: int, wait_s: float, lines_max: int = LINES_MAX) -> RawBatch | None:

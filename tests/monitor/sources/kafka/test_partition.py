@@ -5,6 +5,7 @@ import time
 import pytest
 
 from monitor.sources import Position, UnreadReason
+from monitor.sources.kafka import NotOurs
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.lag import Told
 from monitor.sources.kafka.settings import Address, KafkaSettings
@@ -113,6 +114,18 @@ def test_a_revoked_partition_gives_nothing_more_and_is_waited_for(opened):
     assert not group.is_released([0])
     group.release([PLACE])
     assert group.is_released([0])
+
+
+def test_a_partition_that_is_taken_away_before_it_is_opened_is_not_ours(opened):
+    group, client = opened(MemoryTopic({0: [b"a"]}), group="g")
+    waited(lambda: client.membership)
+    client.grant(0)
+    waited(lambda: group.poll(0.1).assigned)
+    source = group.source(PLACE)
+    client.take_back(0)
+    waited(lambda: group.poll(0.1).revoked)
+    with pytest.raises(NotOurs):
+        source.open(None)
 
 
 def test_a_partition_that_is_not_released_in_time_is_taken_all_the_same(opened):
