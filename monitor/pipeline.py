@@ -30,6 +30,7 @@ from detectors.event import (
     kind_of,
 )
 from detectors.finding import Finding, Sighting
+from detectors.sigma.found import Found
 from monitor.content.control_log import ControlLog
 from monitor.intake import Intake, Piece, merged
 from monitor.intake.timeline import BEGINNING, label
@@ -47,7 +48,7 @@ from monitor.stream.own_refusals import without_refusals
 from monitor.stream.reading import Reader
 from monitor.stream.seen import Labelled, Made, Seen
 from monitor.stream.telling import Done, TurnTeller
-from monitor.stream.watching import Matches, TooManyOverlooked, Watching
+from monitor.stream.watching import TooManyOverlooked, Watching
 from monitor.surroundings import Surroundings, surroundings_of
 from monitor.telemetry import Telemetry, happenings, upkeep
 from playbooks.guards.health import ailment
@@ -57,7 +58,7 @@ RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
 
 
-NO_MATCHES: Final[Mapping[str, Matches]] = {}
+NOTHING_FOUND: Final[Mapping[str, Found]] = {}
 
 
 def decoded_fields(needed: frozenset[str]) -> frozenset[str]:
@@ -287,13 +288,13 @@ class Pipeline:
             intake.lot = lots.get(intake.partition, intake.lot)
         self.lineup = lineup
 
-    def _seen(self, name: str, batch: Batch, matches: Matches | None = None) -> list[Sighting]:
+    def _seen(self, name: str, batch: Batch, found: Found | None = None) -> list[Sighting]:
         """What one of the detectors sees; without the rules with which it cannot go on."""
         detector = next((one for one in self.lineup.detectors if one.name == name), None)
         if detector is None:  # a trial has ended meanwhile
             return []
         try:
-            return self._watching.seen(detector, batch, matches)
+            return self._watching.seen(detector, batch, found)
         except TooManyOverlooked as error:
             lineup = self.suspensions.without_faulty(self.lineup, error.event, str(error))
             if lineup is None:
@@ -500,11 +501,11 @@ class Pipeline:
         ]
         return min(times, default=None)
 
-    def _observe(self, batch: Batch, matches: Mapping[str, Matches] = NO_MATCHES) -> list[Sighting]:
-        """What all detectors see, in an order that does not depend on how the stream is cut; `matches` are known already of some."""
+    def _observe(self, batch: Batch, found: Mapping[str, Found] = NOTHING_FOUND) -> list[Sighting]:
+        """What all detectors see, in an order that does not depend on how the stream is cut; `found` is known already of some."""
         seen = {detector.name: list[Sighting]() for detector in self.lineup.detectors}
         for name in seen:
-            seen[name] = self._seen(name, batch, matches.get(name))
+            seen[name] = self._seen(name, batch, found.get(name))
         sightings = [one for detector in self.lineup.detectors for one in seen[detector.name]]
         sightings.sort(key=lambda sighting: (sighting.row, sighting.finding.id))
         return sightings

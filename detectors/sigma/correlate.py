@@ -22,6 +22,7 @@ import polars as pl
 from detectors.event import WATERMARK, Batch
 from detectors.finding import Sighting
 from detectors.sigma.crossings import Crossing
+from detectors.sigma.found import HITS
 from detectors.sigma.longs import Longs
 from detectors.sigma.measure import Events, Integers, Measured, measure
 from detectors.sigma.readings import SCHEMA, facts_of_crossings, group_of, with_readings
@@ -81,9 +82,14 @@ class Correlator:
         self._is_mixed = False  # whether keys have been seen that differ and have the same hash
         self.forgotten = 0
 
-    def observe(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
+    def hits(self, frame: pl.DataFrame, matches: Mapping[str, Rows]) -> pl.DataFrame:
+        """What windows count of a batch (`found.HITS`)."""
+        parts = self._hits.of(frame, matches)
+        return parts[0].select(HITS.names()) if parts else HITS.to_frame()
+
+    def observe(self, batch: Batch, hits: pl.DataFrame) -> list[Sighting]:
         """What the batch's hits, and its watermark, show. One that raises has taken nothing of the batch."""
-        parts = [hits.select(SCHEMA.names()) for hits in self._hits.of(batch.frame, matches)]
+        parts = [hits.select(SCHEMA.names())] if hits.height else []
         watermarks = _watermarks(batch.frame)
         return [
             Sighting(int(np.searchsorted(watermarks, finding.time)), finding)

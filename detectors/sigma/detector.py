@@ -22,6 +22,7 @@ from detectors.finding import (
 )
 from detectors.sigma.correlate import WINDOW_EVENTS_MAX, Correlator
 from detectors.sigma.entity import DEFAULT_SCOPES, entity_of, facts_at, optional, texts_at
+from detectors.sigma.found import Found
 from detectors.sigma.match import Matcher
 from detectors.sigma.parting import KEYED_BY, SENT, Part, Sender, abroad
 
@@ -86,15 +87,20 @@ class SigmaDetector:
         """For each rule on single events that is true of some row, silent ones included, the rows in order."""
         return self._matcher.match(batch.frame)
 
-    def observe(self, batch: Batch) -> list[Sighting]:
-        return self.look(batch, self.matches(batch))
-
-    def look(self, batch: Batch, matches: Mapping[str, Rows]) -> list[Sighting]:
-        """What the batch shows, of which it is known already where rules are true (`matches`)."""
+    def found(self, batch: Batch) -> Found:
+        """Where rules are true, and what windows count of that: what is the same for every detector by the same rules that counts the same windows."""
+        matches = self.matches(batch)
         sent = self._sender.sent(batch.frame, matches) if self._sender is not None else None
-        sightings = self._single(batch.frame, matches) + self._correlator.observe(batch, matches)
-        if sent is not None and sent.height:
-            self.sent.append(sent)
+        return Found(matches, self._correlator.hits(batch.frame, matches), sent)
+
+    def observe(self, batch: Batch) -> list[Sighting]:
+        return self.look(batch, self.found(batch))
+
+    def look(self, batch: Batch, found: Found) -> list[Sighting]:
+        """What the batch shows, given what was found in it."""
+        sightings = self._single(batch.frame, found.matches) + self._correlator.observe(batch, found.hits)
+        if found.sent is not None and found.sent.height:
+            self.sent.append(found.sent.select(SENT.names()))
         return sorted(sightings, key=lambda one: (one.row, one.finding.rule.id, one.finding.entity, one.finding.id))
 
     def take_sent(self) -> pl.DataFrame:

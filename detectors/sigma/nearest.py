@@ -62,7 +62,8 @@ def looks(rules: Sequence[Rule], batch: Batch) -> tuple[dict[str, list[Look]], d
             found[rule.id] = _nearest_first(rule.window, events, measured)
 
     matches = Matcher(rules).match(batch.frame)
-    Correlator([rule for rule in rules if rule.window], looked=looked).observe(batch, matches)
+    windows = Correlator([rule for rule in rules if rule.window], looked=looked)
+    windows.observe(batch, windows.hits(batch.frame, matches))
     return found, matches
 
 

@@ -37,6 +37,10 @@ was, and a number by which the place is chosen where it is counted.
 """
 
 
+ROW: Final = "row"
+"""Where in its batch a hit is."""
+
+
 class Part(StrEnum):
     """Which windows a detector counts: all; those of one partition; or those that are abroad, of which it is sent the hits."""
 
@@ -86,17 +90,17 @@ class Sender:
         self._hits = WindowHits(self._windows)
 
     def sent(self, frame: pl.DataFrame, matches: Mapping[str, Rows]) -> pl.DataFrame:
-        """The hits of a batch, as `SENT`."""
+        """The hits of a batch, as `SENT`, each with its row."""
         parts = self._hits.of(frame, matches)
         if not parts:
-            return SENT.to_frame()
+            return SENT.to_frame().with_columns(pl.lit(None, pl.UInt32).alias(ROW))
         events = pl.concat(parts)
         codes = events.get_column("code").to_numpy()
         rules = pl.Series("rule", [rule.id for rule, _ in self._windows], dtype=pl.String)[codes]
         stamps = pl.Series("stamp", [window.stamp for _, window in self._windows], dtype=pl.String)[codes]
         positions = frame.get_column(POSITION)[events.get_column("row")].alias("position")
         routes = pl.Series("route", self._routes(rules, events.get_column("key")), dtype=pl.UInt32)
-        return events.with_columns(rules, stamps, positions, routes).select(SENT.names())
+        return events.with_columns(rules, stamps, positions, routes).select(*SENT.names(), ROW)
 
     def _routes(self, rules: pl.Series, keys: pl.Series) -> np.ndarray:
         """The same for all that must be counted together, on every machine and in every version."""

@@ -10,6 +10,7 @@ import polars as pl
 
 from detectors.finding import in_shadow, in_share
 from detectors.sigma.detector import SigmaDetector
+from detectors.sigma.found import Found
 from detectors.sigma.parting import KEYED_BY, Part
 from detectors.sigma.rule import Rule
 
@@ -94,8 +95,8 @@ class YieldingDetector(SigmaDetector):
         super().__init__(rules, window_events_max)
         self._trial = trial
 
-    def observe(self, batch: Batch) -> list[Sighting]:
-        return self._yielding(super().observe(batch))
+    def look(self, batch: Batch, found: Found) -> list[Sighting]:
+        return self._yielding(super().look(batch, found))
 
     def count(self, sent: pl.DataFrame, watermark: int) -> list[Sighting]:
         return self._yielding(super().count(sent, watermark))

@@ -17,6 +17,7 @@ import polars as pl
 
 from detectors.event import Batch
 from detectors.sigma import SigmaDetector, TrialDetector
+from detectors.sigma.found import Found
 from detectors.sigma.parting import Part
 from monitor.intake import Intake, Piece, accounted
 from monitor.intake.timeline import BEGINNING
@@ -30,7 +31,6 @@ from monitor.sources import Source, TimedSource
 from monitor.stores import Control, Fence, Mark, Marked, Progress, Segment
 from monitor.stream.committing import Committer
 from monitor.stream.seen import Labelled, Made, Seen
-from monitor.stream.watching import Matches
 from monitor.surroundings.telling import Telling
 from monitor.telemetry import upkeep
 
@@ -106,10 +106,10 @@ class PartitionPipeline(Pipeline):
         """Events with all columns that detectors need."""
         return self._joined(frame)
 
-    def look(self, taken: Labelled, joined: pl.DataFrame, matches: Mapping[str, Matches]) -> Seen:
-        """Have all look at the events of a turn; where rules are true of them is known already of the detectors in `matches`."""
+    def look(self, taken: Labelled, joined: pl.DataFrame, found: Mapping[str, Found]) -> Seen:
+        """Have all look at the events of a turn; what is in `found` is known already, by detector."""
         with self._timed("detect"):
-            sightings = self._observe(Batch(joined, taken.watermark), matches)
+            sightings = self._observe(Batch(joined, taken.watermark), found)
         return self._as_seen(taken, joined, sightings)
 
     def hits(self, seen: Seen) -> Callable[[], bool] | None:

@@ -12,18 +12,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from detectors.event import Batch
 from detectors.sigma import SigmaDetector
+from detectors.sigma.found import Found
 from monitor.containment import FAULTS
 from monitor.partitions.pipeline import PartitionPipeline
 from monitor.stores import Fenced, Segment
 from monitor.stores.record import Record
 from monitor.stream.own_refusals import without_refusals
 from monitor.stream.seen import Labelled, Made, Seen
-from monitor.stream.watching import Matches
 
 ARCHIVED_AT_ONCE: Final = 4
 """Turns whose events are written down at the same time: the disk is waited for, for the most part."""
@@ -85,37 +84,27 @@ def _seen(taken: Mapping[PartitionPipeline, Labelled]) -> dict[PartitionPipeline
     for streams in alike.values():
         frames = [without_refusals(taken[stream].watched) for stream in streams]
         joined = streams[0].joined(frames[0] if len(frames) == 1 else pl.concat(frames))
-        matches = _matches(streams[0], joined)
+        found = _found(streams[0], joined)
         begin = 0
         for stream, frame in zip(streams, frames, strict=True):
             end = begin + frame.height
-            own = {name: _between(each, begin, end) for name, each in matches.items()}
+            own = {name: each.between(begin, end) for name, each in found.items()}
             seen[stream] = stream.look(taken[stream], joined[begin:end], own)
             begin = end
     return seen
 
 
-def _matches(stream: PartitionPipeline, joined: pl.DataFrame) -> dict[str, Matches]:
-    """Where the rules are true, by detector. Where asking about all brings out a fault, each stream asks for itself, and finds the event."""
-    found: dict[str, Matches] = {}
+def _found(stream: PartitionPipeline, joined: pl.DataFrame) -> dict[str, Found]:
+    """What is found by the rules, by detector. Where asking about all brings out a fault, each stream asks for itself, and finds the event."""
+    found: dict[str, Found] = {}
     for detector in stream.lineup.detectors:
         if isinstance(detector, SigmaDetector):
             try:
-                found[detector.name] = detector.matches(Batch(joined, stream.watermark))
+                found[detector.name] = detector.found(Batch(joined, stream.watermark))
             except MemoryError:
                 raise
             except FAULTS:
                 continue
-    return found
-
-
-def _between(matches: Matches, begin: int, end: int) -> Matches:
-    """Those of some rows, counted from the first of these."""
-    found = {}
-    for rule, rows in matches.items():
-        first, after = np.searchsorted(rows, (begin, end))
-        if first < after:
-            found[rule] = rows[first:after] - rows.dtype.type(begin)
     return found
 
 

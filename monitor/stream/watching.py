@@ -6,8 +6,8 @@ has taken nothing (`detectors.detector.Detector`), and cutting a batch changes n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import msgspec
 import polars as pl
@@ -16,7 +16,7 @@ from detectors.detector import Detector
 from detectors.event import DUPLICATE, PARTITION, POSITION, WATERMARK, Batch
 from detectors.finding import Sighting
 from detectors.sigma import SigmaDetector
-from detectors.sigma.distinct import Rows
+from detectors.sigma.found import Found
 from monitor.containment import FAULTS, place_of
 from monitor.registry import Registry
 from monitor.stream.duplicates import CONFLICT, Duplicates
@@ -26,9 +26,6 @@ OVERLOOKED_MAX: Final = 64
 """Events of a batch that are found out one by one; where more bring out a fault, it is no matter of events."""
 
 _Found = TypeVar("_Found")
-
-Matches: TypeAlias = Mapping[str, Rows]
-"""Of each rule on single events that is true of some row: the rows, in order."""
 
 
 class TooManyOverlooked(Exception):
@@ -48,11 +45,11 @@ class Watching:
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
 
-    def seen(self, detector: Detector, batch: Batch, matches: Matches | None = None) -> list[Sighting]:
-        """What a detector sees; `matches` of its rules are known already. After `TooManyOverlooked` it remembers what it did before."""
+    def seen(self, detector: Detector, batch: Batch, found: Found | None = None) -> list[Sighting]:
+        """What a detector sees; `found` is known already. After `TooManyOverlooked` it remembers what it did before."""
         try:
-            if matches is not None and isinstance(detector, SigmaDetector):
-                return detector.look(batch, matches)
+            if found is not None and isinstance(detector, SigmaDetector):
+                return detector.look(batch, found)
             return detector.observe(batch)
         except MemoryError:
             raise

@@ -87,7 +87,7 @@ def cost(windows: list[Rule], active: int, hits: int, before: int = 0, batches: 
         rows = ROWS if number < before else hits
         matches = {ID.format(2 * place): np.sort(RANDOM.choice(ROWS, rows, replace=False)) for place in chosen}
         begun = time.process_time()
-        correlator.observe(Batch(one, int(one[WATERMARK][-1])), matches)
+        correlator.observe(Batch(one, int(one[WATERMARK][-1])), correlator.hits(one, matches))
         spent.append(time.process_time() - begun)
     kept = correlator.snapshot()
     return f"{np.median(spent[before + 1 :]) * 1_000:7.1f} ms   {kept.height:9,} events remembered"

@@ -49,9 +49,8 @@ def ours(documents: tuple[dict, ...], whole: Batch, *, everywhere: bool = False)
                     found[event, tuple(groups.values())] = holds
 
     detector = detector_of(*documents)
-    Correlator([rule for rule in detector.rules if rule.window], looked=looked).observe(
-        Batch(whole.frame, END_OF_TIME), detector.matches(whole)
-    )
+    windows = Correlator([rule for rule in detector.rules if rule.window], looked=looked)
+    windows.observe(Batch(whole.frame, END_OF_TIME), windows.hits(whole.frame, detector.matches(whole)))
     return found
 
 
