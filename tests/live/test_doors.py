@@ -32,10 +32,10 @@ def expected(kafka, tmp_path_factory):
 class Apart:
     """A site of which one process goes through doors to the brokers and to the database."""
 
-    def __init__(self, folder, kafka, url, group):
+    def __init__(self, folder, kafka, url, client):
         self.brokers, port = KafkaDoor(kafka.port), int(url.rpartition(":")[2].partition("/")[0])
         self.database = Door(port)
-        source = f"kafka://{kafka.bootstrap}/{TOPIC}?group={group}"
+        source = f"kafka://{kafka.bootstrap}/{TOPIC}?group={uuid.uuid4().hex}&client={client}"
         self.site = Site(folder, source, url, MINIWATCH_BATCH__ROWS_MAX="300")
         self.apart = copy.copy(self.site)
         self.apart.config = folder / "apart.toml"
@@ -68,8 +68,9 @@ class Apart:
 
 
 @pytest.fixture
-def apart(kafka, postgres, tmp_path):
-    found = Apart(tmp_path / "many", kafka, postgres.database(), uuid.uuid4().hex)
+def apart(kafka, postgres, tmp_path, request):
+    """With the client that the test names."""
+    found = Apart(tmp_path / "many", kafka, postgres.database(), getattr(request, "param", "kafka-python"))
     yield found
     found.end()
 
@@ -82,6 +83,7 @@ def same(apart, expected):
         assert found[name] == expected[name], name
 
 
+@pytest.mark.parametrize("apart", ["kafka-python", "confluent"], indirect=True)
 def test_a_member_whose_heartbeats_are_lost_gives_its_partitions_up_and_joins_again(apart, expected):
     """It reaches the leaders of its partitions, and not the coordinator of the group."""
     worker = apart.apart.start("--role", "detect")
