@@ -112,10 +112,12 @@ def test_commits_whose_answers_are_lost_are_written_once(kafka, postgres, expect
     try:
         worker, responder = (site.start("--role", role) for role in ("detect", "respond"))
         until(kept.store.progress, 60)
+        ends = time.monotonic() + 240
         while lost < LOST or not _is_settled(kept, EVENTS):
             way.lose(b"COMMIT\0")
             lost += way.cut.wait(10)
-        assert (worker.poll(), responder.poll()) == (None, None)
+            assert (worker.poll(), responder.poll()) == (None, None)
+            assert time.monotonic() < ends, "it did not come to that in time"
     finally:
         kept.store.close()
         site.end()
