@@ -123,13 +123,13 @@ class Sender:
         """
         now = time.monotonic()
         wrote = False
+        apart = {detector: self._apart(hits) for detector, hits in sent.items() if hits.height}
         for partition in range(self.writer.partitions):
             told = [
                 message
-                for detector, hits in sent.items()
-                for message in self._messages(
-                    detector, hits.filter(pl.col("route") % self.writer.partitions == partition)
-                )
+                for detector, parts in apart.items()
+                if partition in parts
+                for message in self._messages(detector, parts[partition])
             ]
             if not told and now - self._told_at.get(partition, 0.0) < QUIET_S:
                 continue
@@ -146,6 +146,11 @@ class Sender:
             self._told_at[partition] = now
             wrote = True
         return wrote
+
+    def _apart(self, hits: pl.DataFrame) -> dict[int, pl.DataFrame]:
+        """Hits by the partition in which they are counted."""
+        places = hits.get_column("route").to_numpy() % self.writer.partitions
+        return {int(place): hits.filter(pl.Series(places == place)) for place in np.unique(places)}
 
     def _messages(self, detector: str, hits: pl.DataFrame) -> Iterator[Hits]:
         """Hits in messages of a bounded size; those of one position stay together, for that is how they are known again.
