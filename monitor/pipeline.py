@@ -504,8 +504,9 @@ class Pipeline:
     def _observe(self, batch: Batch, found: Mapping[str, Found] = NOTHING_FOUND) -> list[Sighting]:
         """What all detectors see, in an order that does not depend on how the stream is cut; `found` is known already of some."""
         seen = {detector.name: list[Sighting]() for detector in self.lineup.detectors}
-        for name in seen:
-            seen[name] = self._seen(name, batch, found.get(name))
+        lineup = self.lineup
+        for name in seen:  # what was found by rules that have been left out meanwhile is not for those that stay
+            seen[name] = self._seen(name, batch, found.get(name) if self.lineup is lineup else None)
         sightings = [one for detector in self.lineup.detectors for one in seen[detector.name]]
         sightings.sort(key=lambda sighting: (sighting.row, sighting.finding.id))
         return sightings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from detectors.sigma.parting import ROW
 from detectors.sigma.readings import SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from detectors.sigma.distinct import Rows
 
@@ -30,17 +31,22 @@ class Found:
     hits: pl.DataFrame
     sent: pl.DataFrame | None
 
-    def between(self, begin: int, end: int) -> Found:
-        """What is so of some rows, which count from the first of these."""
-        matches = {}
+    def parted(self, bounds: Sequence[int]) -> list[Found]:
+        """What is so of the rows between each two bounds, which count from the first of these."""
+        matches: list[dict[str, Rows]] = [{} for _ in bounds[1:]]
         for rule, rows in self.matches.items():
-            first, after = np.searchsorted(rows, (begin, end))
-            if first < after:
-                matches[rule] = rows[first:after] - rows.dtype.type(begin)
-        sent = None if self.sent is None else _between(self.sent, begin, end)
-        return Found(matches, _between(self.hits, begin, end), sent)
+            cuts = np.searchsorted(rows, bounds)
+            for place in np.flatnonzero(np.diff(cuts)).tolist():
+                part = rows[cuts[place] : cuts[place + 1]]
+                matches[place][rule] = part - rows.dtype.type(bounds[place])
+        hits = _parted(self.hits, bounds)
+        sent = [None] * len(matches) if self.sent is None else _parted(self.sent, bounds)
+        return [Found(*each) for each in zip(matches, hits, sent, strict=True)]
 
 
-def _between(hits: pl.DataFrame, begin: int, end: int) -> pl.DataFrame:
-    rows = hits.get_column(ROW).to_numpy()
-    return hits.filter(pl.Series((rows >= begin) & (rows < end)))
+def _parted(hits: pl.DataFrame, bounds: Sequence[int]) -> list[pl.DataFrame]:
+    """Hits by the bounds between which their rows are, in the order in which they are given."""
+    owners = np.searchsorted(bounds[1:], hits.get_column(ROW).to_numpy(), side="right")
+    whole = hits[pl.Series(np.argsort(owners, kind="stable"), dtype=pl.UInt32)]
+    ends = np.cumsum(np.bincount(owners, minlength=len(bounds) - 1))
+    return [whole[begin:end] for begin, end in pairwise([0, *ends.tolist()])]

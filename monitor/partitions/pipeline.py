@@ -27,7 +27,7 @@ from monitor.partitions.sending import Sender
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History
 from monitor.snapshots import Snapshot
-from monitor.sources import Source, TimedSource
+from monitor.sources import Source, is_timed
 from monitor.stores import Control, Fence, Mark, Marked, Progress, Segment
 from monitor.stream.committing import Committer
 from monitor.stream.seen import Labelled, Made, Seen
@@ -171,7 +171,7 @@ class PartitionPipeline(Pipeline):
     def read_out(self) -> int:
         """A moment of the record's clock such that all that was in the log then has been taken; 0 where none is known."""
         (source,) = self.sources
-        as_of = source.taken_as_of(self.position) if isinstance(source, TimedSource) else None
+        as_of = source.taken_as_of(self.position) if is_timed(source) else None
         return 0 if as_of is None or source.missing is not None else self.recorded(as_of)
 
     def _mark(self, watermark: int) -> Mark:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Final
 
 import polars as pl
@@ -23,6 +24,7 @@ from monitor.stores import Fenced, Segment
 from monitor.stores.record import Record
 from monitor.stream.own_refusals import without_refusals
 from monitor.stream.seen import Labelled, Made, Seen
+from monitor.stream.watching import TooManyOverlooked
 
 ARCHIVED_AT_ONCE: Final = 4
 """Turns whose events are written down at the same time: the disk is waited for, for the most part."""
@@ -40,7 +42,7 @@ class Together:
         self._archiving.shutdown()
 
     def turn(self, begun: Mapping[PartitionPipeline, Labelled | Made]) -> Mapping[PartitionPipeline, Fenced]:
-        """A turn of each of these, which have begun; those that are another's by now, of which nothing was written."""
+        """A turn of each of these, which have begun; those that are another's by now, of which nothing is in the record."""
         taken = {stream: what for stream, what in begun.items() if isinstance(what, Labelled)}
         written = {stream: self._archiving.submit(stream.archived, what) for stream, what in taken.items()}
         try:
@@ -76,21 +78,37 @@ def _done(future: Future[Sequence[Segment]]) -> Future[Sequence[Segment]]:
 
 
 def _seen(taken: Mapping[PartitionPipeline, Labelled]) -> dict[PartitionPipeline, Seen]:
-    """What detectors see in the events of each, asking the rules once about those of all that are under the same."""
+    """What detectors see in the events of each, with the rules asked once about those of all that are under the same."""
     alike: dict[str, list[PartitionPipeline]] = {}
     for stream in taken:
         alike.setdefault(stream.lineup.digest, []).append(stream)
     seen: dict[PartitionPipeline, Seen] = {}
     for streams in alike.values():
-        frames = [without_refusals(taken[stream].watched) for stream in streams]
-        joined = streams[0].joined(frames[0] if len(frames) == 1 else pl.concat(frames))
-        found = _found(streams[0], joined)
-        begin = 0
-        for stream, frame in zip(streams, frames, strict=True):
-            end = begin + frame.height
-            own = {name: each.between(begin, end) for name, each in found.items()}
-            seen[stream] = stream.look(taken[stream], joined[begin:end], own)
-            begin = end
+        frames = {stream: without_refusals(taken[stream].watched) for stream in streams}
+        seen |= _looked({stream: frame for stream, frame in frames.items() if frame.height}, taken)
+        for stream, frame in frames.items():
+            if stream not in seen:
+                seen[stream] = stream.look(taken[stream], stream.joined(frame), {})
+    return {stream: seen[stream] for stream in taken}
+
+
+def _looked(
+    frames: Mapping[PartitionPipeline, pl.DataFrame], taken: Mapping[PartitionPipeline, Labelled]
+) -> dict[PartitionPipeline, Seen]:
+    """The same of those that have events and are under the same rules; none where they are better looked at one by one."""
+    if not frames:
+        return {}
+    first = next(iter(frames))
+    try:
+        joined = first.joined(pl.concat(frames.values()))
+    except TooManyOverlooked:  # each may have so many
+        return {}
+    bounds = list(accumulate((frame.height for frame in frames.values()), initial=0))
+    found = {name: each.parted(bounds) for name, each in _found(first, joined).items()}
+    seen = {}
+    for place, (stream, (begin, end)) in enumerate(zip(frames, pairwise(bounds), strict=True)):
+        own = {name: parts[place] for name, parts in found.items()}
+        seen[stream] = stream.look(taken[stream], joined[begin:end], own)
     return seen
 
 

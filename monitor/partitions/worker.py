@@ -129,16 +129,17 @@ class Worker:
         """A turn of each partition that has something, as many as there is room for at once; whether there was one."""
         before = {partition: stream.turn_number for partition, stream in self.streams.items()}
         begun: dict[PartitionPipeline, Labelled | Made] = {}
-        rows = 0
+        rows = size = 0
         for partition in self._in_turn():
             stream = self.streams[partition]
-            if rows >= stream.settings.rows_max or self._stopping():
+            if rows >= stream.settings.rows_max or size >= stream.settings.bytes_max or self._stopping():
                 break
             self._last = partition
             what = self._unless_fenced(partition, stream.begin)
             if what is not None:
                 begun[stream] = what
-                rows += what.frame.height if isinstance(what, Labelled) else 0
+                rows += sum(piece.lines for piece in what.pieces)
+                size += sum(piece.bytes for piece in what.pieces)
         for stream, error in self._together.turn(begun).items():
             self._lose(stream.stream, error)
         for partition, stream in list(self.streams.items()):

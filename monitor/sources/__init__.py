@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeGuard
 
 import msgspec
 import numpy as np
@@ -190,7 +190,6 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-@runtime_checkable
 class TimedSource(Source, Protocol):
     """A source that knows when its log ended where."""
 
@@ -200,6 +199,11 @@ class TimedSource(Source, Protocol):
         None where that is known of none.
         """
         ...
+
+
+def is_timed(source: Source) -> TypeGuard[TimedSource]:
+    """Whether it is such a source."""
+    return hasattr(type(source), "taken_as_of")
 
 
 class SourceError(Exception):

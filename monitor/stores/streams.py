@@ -18,7 +18,7 @@ SNAPSHOTS_KEPT: Final = 2
 
 
 _READ_OUT: Final = "streams:read-out"
-"""The line of writes that say how far logs have been read: those of a worker come one after the other."""
+"""Before the first of the streams, the line of writes that say how far logs have been read."""
 
 
 class Streams:
@@ -44,7 +44,7 @@ class Streams:
 
     def read_out(self, streams: Mapping[str, int]) -> None:
         columns = tables.streams.c
-        with self._database.writing("streams", _READ_OUT) as connection:
+        with self._database.writing("streams", f"{_READ_OUT}:{min(streams, default='')}") as connection:
             for name, at in sorted(streams.items()):
                 later = (columns.name == name) & (columns.read_out < at)
                 connection.execute(update(tables.streams).where(later).values(read_out=at))

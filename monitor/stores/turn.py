@@ -111,7 +111,7 @@ def write_turns(
     for turn in turns:
         _put_decided(connection, turn, tell)
     append_audit(connection, entries)
-    _leave(connection, [turn for turn in turns if turn.stream])
+    _leave(connection, sorted((turn for turn in turns if turn.stream), key=lambda turn: turn.stream))
 
 
 def _put_decided(connection: Connection, turn: Turn, tell: Tell) -> None:
@@ -135,7 +135,9 @@ def _put_decided(connection: Connection, turn: Turn, tell: Tell) -> None:
 
 
 def _leave(connection: Connection, turns: Sequence[Turn]) -> None:
-    """Say how far streams beside the first have come, and leave what they have found to be answered."""
+    """Say how far streams beside the first have come, and leave what they have found to be answered; in order, so that two never wait for
+    one another.
+    """
     states = [
         {
             "name": turn.stream,

@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
     partition: int
     asked: float  # on the monotonic clock
-    end: int  # the offset after the last message, whether or not it may be read yet
+    end: int  # the offset after the last message that all who keep it have, whether or not its transaction is over
 
 
 class Trouble(Exception):

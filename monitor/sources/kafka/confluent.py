@@ -42,6 +42,9 @@ from monitor.sources.kafka.settings import METADATA_S_MAX, Address, KafkaSetting
 _AT_ONCE: Final = 20_000
 """Messages taken at a time, at most; how many bytes they may have is bounded by the client's queues."""
 
+FRESH_S: Final = 1.0
+"""So long after fetching begins, what the client last heard of an end counts as new."""
+
 _RELEASE_LOOK_S: Final = 0.02
 _NOBODY: Final = "miniwatch"  # a group that is never joined: the client wants a name
 _PARTED: Final = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001 - how it names its own
@@ -64,6 +67,7 @@ class ConfluentClient:
         self._timeout_s = settings.request_timeout_s
         self._address, self._settings = address, settings
         self._polled = 0.0
+        self._fetched_since: dict[int, float] = {}
         self._places: dict[int, int] = {}
         self._heard: dict[int, float] = {}  # when something came of a partition last
         self._paused: set[int] = set()
@@ -175,6 +179,7 @@ class ConfluentClient:
             self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
             self._consumer.incremental_assign([place])
         self._places[partition], self._heard[partition] = offset, time.monotonic()
+        self._fetched_since[partition] = time.monotonic()
 
     def pause(self, partitions: Collection[int]) -> None:
         """Fetch nothing of these partitions for a while."""
@@ -188,6 +193,7 @@ class ConfluentClient:
             self._consumer.resume(self._ours(partitions))
         self._paused -= set(partitions)
         self._heard |= dict.fromkeys(partitions, time.monotonic())
+        self._fetched_since |= dict.fromkeys(partitions, time.monotonic())
 
     def _ours(self, partitions: Collection[int]) -> list[TopicPartition]:
         there = {one.partition for one in self._consumer.assignment()}
@@ -196,10 +202,16 @@ class ConfluentClient:
     def answers(self) -> Sequence[Answer]:
         """Where logs ended when the last poll began, less the longest that an answer takes where nothing new is there.
 
-        librdkafka does not tell when it asked: an answer that was under way for longer counts as younger than it is.
+        librdkafka does not tell when it asked: an answer that was under way for longer, as from a leader that hangs, counts as younger than it
+        is. Of partitions that are paused, or were until just now, nothing is known.
         """
         asked = self._polled - self._settings.fetch_wait_ms / 1000
-        ends = ((number, self.end(number)) for number in self._places)
+        known = (
+            number
+            for number in self._places
+            if number not in self._paused and self._fetched_since[number] < asked - FRESH_S
+        )
+        ends = ((number, self.end(number)) for number in known)
         return [Answer(number, asked, end) for number, end in ends if end is not None]
 
     def poll(self, wait_s: float) -> Sequence[Event]:

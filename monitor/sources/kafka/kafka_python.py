@@ -291,6 +291,7 @@ class _Answers:
     """Hears of the fetcher's answers when they come, with the moment at which each was asked for."""
 
     def __init__(self, fetcher: Any) -> None:
+        self._fetcher = fetcher
         self._ends: dict[int, int] = {}
         self._heard: deque[Answer] = deque(maxlen=ANSWERS_MAX)
         self._handled = fetcher._handle_fetch_response  # noqa: SLF001 - see the module
@@ -298,12 +299,20 @@ class _Answers:
 
     def _handle(self, node_id: Any, fetch_offsets: Mapping[TopicPartition, int], asked: float, response: Any) -> None:
         self._handled(node_id, fetch_offsets, asked, response)
-        told = [one for topic in response.responses for one in topic.partitions]
-        refused = {one.partition_index for one in told if one.error_code}
-        self._ends |= {one.partition_index: one.high_watermark for one in told if not one.error_code}
-        for each in fetch_offsets:  # one of which nothing is said is as it was (KIP-227)
-            if each.partition in self._ends and each.partition not in refused:
-                self._heard.append(Answer(each.partition, asked, self._ends[each.partition]))
+        told = {one.partition_index: one for topic in response.responses for one in topic.partitions}
+        self._ends |= {number: one.high_watermark for number, one in told.items() if not one.error_code}
+        others = (
+            {one.partition for one in fetch_offsets} - told.keys() if self._is_of_changes(node_id, response) else ()
+        )
+        for number in (*(number for number, one in told.items() if not one.error_code), *others):
+            if number in self._ends:
+                self._heard.append(Answer(number, asked, self._ends[number]))
+
+    def _is_of_changes(self, node_id: Any, response: Any) -> bool:
+        """Whether a partition of which nothing is said is as it was (KIP-227): not where the answer was refused, by either side, or put off."""
+        session = self._fetcher._session_handlers.get(node_id)  # noqa: SLF001 - see the module
+        is_in_order = response.API_VERSION >= 7 and not response.error_code and response.session_id > 0
+        return is_in_order and not response.throttle_time_ms and session is not None and session.next_metadata.epoch > 0
 
     def take(self) -> list[Answer]:
         return [self._heard.popleft() for _ in range(len(self._heard))]

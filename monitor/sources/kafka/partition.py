@@ -189,6 +189,8 @@ class Partition:
         """Hear where the log ended."""
         with self._changed:
             if self._is_open and self.is_ours and not self._is_wanted:
+                while self._answers and self._answers[-1].end > answer.end:  # it was truncated meanwhile
+                    self._answers.pop()
                 self._answers.append(answer)
 
     def _throttle(self, client: Client, most: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from partition_site import Site, local_lineup, log_of, told_lines
 
 from monitor.partitions.pipeline import PartitionPipeline
-from monitor.testing.logs import MemoryGroup
+from monitor.testing.logs import MemoryGroup, MemoryLog
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,22 @@ def test_what_was_seen_and_not_committed_is_not_kept(tmp_path, lines, lineup, un
     assert site.ledger() == (len(lines), 0)
 
 
-def test_who_has_lost_one_partition_commits_its_turns_of_the_others(tmp_path, lines, lineup):
+def test_a_partition_of_which_nothing_can_be_read_harms_none_that_has_its_turn_with_it(
+    tmp_path, lines, lineup, undisturbed
+):
+    log = log_of(lines, 2)
+    broken = [(at, b'{"broken\n') for at, _, _ in lines[::20]]
+    site = Site(tmp_path, MemoryLog({**log.partitions, "kafka:calls/2": broken, "kafka:calls/3": []}), lineup)
+    site.log.at_once = 60
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    site.read_out(worker)
+    assert site.findings() == undisturbed.findings()
+    assert site.ledger() == (len(lines) + len(broken), 0)
+    assert site.archived() == undisturbed.archived()
+
+
+def test_who_has_lost_one_partition_commits_its_turns_of_the_others(tmp_path, lines, lineup, undisturbed):
     site = Site(tmp_path, log_of(lines, 3), lineup, rows_max=1_000)
     site.log.at_once = 50
     worker, group = site.worker("a")
@@ -176,6 +191,10 @@ def test_who_has_lost_one_partition_commits_its_turns_of_the_others(tmp_path, li
         "kafka:calls/2": 1,
     }
     assert sorted(worker.streams) == ["kafka:calls/0", "kafka:calls/2"]
+    taking.assign("kafka:calls/0", "kafka:calls/2")
+    site.read_out(other)
+    assert site.findings() == undisturbed.findings()
+    assert site.archived() == undisturbed.archived()
 
 
 def test_a_partition_that_is_taken_away_before_it_is_begun_harms_nobody(tmp_path, lines, lineup):
