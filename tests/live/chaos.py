@@ -73,8 +73,12 @@ poll_interval_s_max = 10.0
 release_s_max = 5.0
 [respond]
 wait_s_max = 600.0
+[guards]
+input_late_s_max = 31536000.0
 """
-"""Many turns, and how a site notices soon that something is gone, and waits for long before it answers without."""
+"""Many turns; how a site notices soon that something is gone, and waits for long before it answers without; and that events of long ago hold
+no act, for which a milder one would be proposed.
+"""
 
 
 SEARCH = """
