@@ -19,6 +19,9 @@ from monitor.sources.kafka.kafka_python import security_of
 from monitor.sources.kafka.settings import KafkaSettings
 from monitor.topics import Item, Outcome, Published, Refused, Taken, TopicTrouble
 
+RECONNECT_MS: Final = 2_000
+"""At most so long after a broker is back it is found again; by default the client would leave it alone for up to half a minute, and with it all that waits to be sent."""
+
 REQUEST_MS: Final = 10_000
 BOOTSTRAP_MS: Final = 5_000
 """How long any of the brokers named may take to answer."""
@@ -56,6 +59,7 @@ def connection(brokers: Sequence[str], settings: KafkaSettings) -> dict[str, Any
         "client_id": "miniwatch",
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
         "request_timeout_ms": REQUEST_MS,
+        "reconnect_backoff_max_ms": RECONNECT_MS,
         **security_of(settings),
     }
 
