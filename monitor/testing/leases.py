@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+import time
 from threading import Barrier, Thread
 from typing import Final
 
@@ -128,6 +129,7 @@ def _write_on(store: Record, fence: Fence, last: int, started: Barrier) -> None:
         while True:
             last += 1
             store.commit(Turn(number=last, fence=fence))
+            time.sleep(0.001)  # SQLite lets others in only between: without a pause one may wait for longer than it may
             if not started.broken and started.n_waiting:
                 started.wait()
     except Fenced:
