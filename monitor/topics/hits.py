@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from typing import Any, Final
 
@@ -11,15 +10,11 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from monitor.sources.kafka.settings import KafkaSettings
 from monitor.stores import StoreError
-from monitor.topics.kafka import DELIVERY_MS, FLUSH_S, METADATA_MS, connection, trouble_of
+from monitor.topics.kafka import DELIVERY_MS, FLUSH_S, METADATA_MS, connection, described, trouble_of
 
 RETENTION_MS: Final = 7 * 86_400_000
 """How long hits stay: as long as a window's memory might have to be learnt again."""
 
-AGAIN_S: Final = 0.1
-"""How long brokers are given to learn of a topic that was made, before they are asked again."""
-
-_UNKNOWN: Final = 3
 _EXISTS: Final = 36
 
 
@@ -45,20 +40,9 @@ class HitsTopic:
                 code = made["error_code"]
                 if code not in {0, _EXISTS} and not issubclass(errors.for_code(code), errors.AuthorizationError):
                     raise errors.for_code(code)(made["error_message"])
-                return self._described(admin)
+                return len(described(admin, self._topic)["partitions"])
         except (errors.KafkaError, OSError) as error:
             raise self._refusal(error) from error
-
-    def _described(self, admin: KafkaAdminClient) -> int:
-        """How many partitions it has; brokers know nothing of a topic that was made just now, for a while."""
-        ends = time.monotonic() + METADATA_MS / 1000
-        while True:
-            (found,) = admin.describe_topics([self._topic])
-            if not (code := found["error_code"]) and found["partitions"]:
-                return len(found["partitions"])
-            if code not in {0, _UNKNOWN} or time.monotonic() > ends:
-                raise errors.for_code(code or _UNKNOWN)
-            time.sleep(AGAIN_S)
 
     def write(self, partition: int, message: bytes) -> None:
         """Have a message on its way."""

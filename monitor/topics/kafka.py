@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
 
@@ -28,6 +28,9 @@ BOOTSTRAP_MS: Final = 5_000
 
 DELIVERY_MS: Final = 20_000
 """How long one record may be on its way, tries of the client's own included."""
+
+AGAIN_S: Final = 0.2
+"""How often it is asked again for a topic that was made just now."""
 
 LINGER_MS: Final = 100
 """Records wait so long for others to go with them, or until all are handed over, which is sooner."""
@@ -64,6 +67,19 @@ def connection(brokers: Sequence[str], settings: KafkaSettings) -> dict[str, Any
     }
 
 
+def described(admin: KafkaAdminClient, topic: str) -> Mapping[str, Any]:
+    """What brokers tell of a topic, of one that was made just now as soon as they know of it; raises `KafkaError`."""
+    ends = time.monotonic() + METADATA_MS / 1000
+    while True:
+        found: dict[str, Any] = admin.describe_topics([topic])[0]
+        code = found["error_code"]
+        if not code and found["partitions"]:
+            return found
+        if code not in {0, _UNKNOWN_TOPIC} or time.monotonic() > ends:
+            raise errors.for_code(code or _UNKNOWN_TOPIC)
+        time.sleep(AGAIN_S)
+
+
 class KafkaTopic:
     """One topic. One of decisions must be compacted: of every key its last value is kept for good."""
 
@@ -77,9 +93,10 @@ class KafkaTopic:
     def check(self) -> str:
         with _told(), closing(KafkaAdminClient(**self._connection())) as admin:
             self._make(admin)
-            (found,) = admin.describe_topics([self._topic])
-            if found["error_code"]:
-                raise trouble_of(errors.for_code(found["error_code"])(), f"topic {self._topic}")
+            try:
+                found = described(admin, self._topic)
+            except errors.KafkaError as error:
+                raise trouble_of(error, f"topic {self._topic}") from error
             if self._is_compacted:
                 self._check_policy(admin)
             return str(found["topic_id"])
