@@ -29,6 +29,6 @@ class RecordClock:
         if self._ahead is None or now - self._asked_at >= ASKED_S:
             self._asked_at = now
             with suppress(StoreError):
-                told = self._store.clock(self._clock())
+                told = self._store.agreed_time(self._clock())
                 self._ahead = told - round(time.monotonic() * 1_000_000)
         return 0 if self._ahead is None else max(self._ahead + round(moment * 1_000_000), 0)

@@ -279,10 +279,6 @@ class Record(Store, Protocol):
         """The streams beside the first that have ever had a turn."""
         ...
 
-    def clock(self, now: int) -> int:
-        """The time that all who write agree on, in microseconds since 1970 UTC; `now` is the caller's."""
-        ...
-
     def read_out(self, streams: Mapping[str, int]) -> None:
         """All that was in the logs of these streams at the moments that are given, of the record's clock, has been taken."""
         ...

@@ -38,10 +38,6 @@ class Streams:
             rows = connection.execute(select(tables.streams).order_by(tables.streams.c.name)).mappings()
             return [StreamState(**row) for row in rows]
 
-    def clock(self, now: int) -> int:
-        with self._database.reading() as connection:
-            return self._database.clock(connection, now)
-
     def read_out(self, streams: Mapping[str, int]) -> None:
         columns = tables.streams.c
         with self._database.writing("streams", f"{_READ_OUT}:{min(streams, default='')}") as connection:

@@ -10,12 +10,10 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from monitor.sources.kafka.settings import KafkaSettings
 from monitor.stores import StoreError
-from monitor.topics.kafka import DELIVERY_MS, FLUSH_S, METADATA_MS, connection, described, trouble_of
+from monitor.topics.kafka import DELIVERY_MS, FLUSH_S, METADATA_MS, connection, described, make, trouble_of
 
 RETENTION_MS: Final = 7 * 86_400_000
 """How long hits stay: as long as a window's memory might have to be learnt again."""
-
-_EXISTS: Final = 36
 
 
 class HitsTopic:
@@ -36,10 +34,7 @@ class HitsTopic:
         )
         try:
             with closing(KafkaAdminClient(**connection(self._brokers, self._settings))) as admin:
-                (made,) = admin.create_topics([wanted], raise_errors=False)["topics"]
-                code = made["error_code"]
-                if code not in {0, _EXISTS} and not issubclass(errors.for_code(code), errors.AuthorizationError):
-                    raise errors.for_code(code)(made["error_message"])
+                make(admin, wanted)
                 return len(described(admin, self._topic)["partitions"])
         except (errors.KafkaError, OSError) as error:
             raise self._refusal(error) from error

@@ -67,6 +67,17 @@ def connection(brokers: Sequence[str], settings: KafkaSettings) -> dict[str, Any
     }
 
 
+def make(admin: KafkaAdminClient, wanted: NewTopic) -> None:
+    """Have a topic that is not there; who may not make it takes it as it is. Raises `KafkaError`.
+
+    Asking for one that is not there can make it as the brokers like; so it is made first, as it must be.
+    """
+    (made,) = admin.create_topics([wanted], raise_errors=False)["topics"]
+    code = made["error_code"]
+    if code not in {0, _EXISTS} and not issubclass(errors.for_code(code), errors.AuthorizationError):
+        raise errors.for_code(code)(made["error_message"])
+
+
 def described(admin: KafkaAdminClient, topic: str) -> Mapping[str, Any]:
     """What brokers tell of a topic, of one that was made just now as soon as they know of it; raises `KafkaError`."""
     ends = time.monotonic() + METADATA_MS / 1000
@@ -92,7 +103,10 @@ class KafkaTopic:
 
     def check(self) -> str:
         with _told(), closing(KafkaAdminClient(**self._connection())) as admin:
-            self._make(admin)
+            try:
+                make(admin, self._wanted())
+            except errors.KafkaError as error:
+                raise trouble_of(error, f"topic {self._topic} could not be made") from error
             try:
                 found = described(admin, self._topic)
             except errors.KafkaError as error:
@@ -101,18 +115,13 @@ class KafkaTopic:
                 self._check_policy(admin)
             return str(found["topic_id"])
 
-    def _make(self, admin: KafkaAdminClient) -> None:
-        """Asking for a topic that is not there can make it as the brokers like; so it is made first, as it must be."""
-        wanted = NewTopic(
+    def _wanted(self) -> NewTopic:
+        return NewTopic(
             self._topic,
             num_partitions=self._keys.partitions,
             replication_factor=self._keys.replicas or -1,
             topic_configs={"cleanup.policy": "compact"} if self._is_compacted else {},
         )
-        (made,) = admin.create_topics([wanted], raise_errors=False)["topics"]
-        code = made["error_code"]
-        if code not in {0, _EXISTS} and not issubclass(errors.for_code(code), errors.AuthorizationError):
-            raise trouble_of(errors.for_code(code)(made["error_message"]), f"topic {self._topic} could not be made")
 
     def _check_policy(self, admin: KafkaAdminClient) -> None:
         asked = [ConfigResource(ConfigResourceType.TOPIC, self._topic)]

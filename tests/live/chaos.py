@@ -166,6 +166,15 @@ def undisturbed(folder: Path, kafka: Kafka, topic: str) -> dict[str, object]:
     return outcome(site)
 
 
+def of_one_process(folder: Path, kafka: Kafka, topic: str, events: int, partitions: int) -> dict[str, object]:
+    """Fill a topic, and what one process makes of it: enough that a difference would be seen."""
+    assert produced(kafka.bootstrap, topic, events, partitions) == events
+    found = undisturbed(folder, kafka, topic)
+    assert found["received"] == events
+    assert len(found["findings"]) > 50
+    return found
+
+
 def to_be_searched(expected: dict[str, object]) -> dict[str, object]:
     """What the search must hold of an outcome: what is archived, which repeated events are not."""
     found = [key for key, *_ in expected["findings"]]

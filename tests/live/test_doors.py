@@ -5,7 +5,7 @@ import time
 import uuid
 
 import pytest
-from chaos import Site, _is_settled, outcome, produced, undisturbed
+from chaos import Site, _is_settled, of_one_process, outcome
 from cutting import Cutting
 from doors import Door, KafkaDoor
 from server import until
@@ -23,10 +23,7 @@ LOST = 30
 @pytest.fixture(scope="module")
 def expected(kafka, tmp_path_factory):
     """What one process makes of the topic."""
-    assert produced(kafka.bootstrap, TOPIC, EVENTS, 4) == EVENTS
-    found = undisturbed(tmp_path_factory.mktemp("one"), kafka, TOPIC)
-    assert len(found["findings"]) > 50
-    return found
+    return of_one_process(tmp_path_factory.mktemp("one"), kafka, TOPIC, EVENTS, 4)
 
 
 class Apart:

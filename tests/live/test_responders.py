@@ -5,7 +5,7 @@ import time
 import uuid
 
 import pytest
-from chaos import Site, _is_settled, outcome, produced, undisturbed
+from chaos import Site, _is_settled, of_one_process, outcome
 from doors import Door
 from server import until
 
@@ -25,10 +25,7 @@ TAKEN_OVER_S_MAX = 35.0
 @pytest.fixture(scope="module")
 def expected(kafka, tmp_path_factory):
     """What one process makes of the topic."""
-    assert produced(kafka.bootstrap, TOPIC, EVENTS, 2) == EVENTS
-    found = undisturbed(tmp_path_factory.mktemp("one"), kafka, TOPIC)
-    assert len(found["findings"]) > 50
-    return found
+    return of_one_process(tmp_path_factory.mktemp("one"), kafka, TOPIC, EVENTS, 2)
 
 
 class Two:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from chaos import Site, _is_settled, outcome, produced, undisturbed
+from chaos import Site, _is_settled, of_one_process, outcome
 from server import until
 
 import monitor
@@ -43,8 +43,7 @@ def newer(tmp_path_factory):
 
 
 def test_a_newer_version_changes_the_schema_under_workers_of_before(kafka, postgres, newer, tmp_path):
-    assert produced(kafka.bootstrap, TOPIC, EVENTS, 4) == EVENTS
-    expected = undisturbed(tmp_path / "one", kafka, TOPIC)
+    expected = of_one_process(tmp_path / "one", kafka, TOPIC, EVENTS, 4)
     source, small = f"kafka://{kafka.bootstrap}/{TOPIC}?group={uuid.uuid4().hex}", {"MINIWATCH_BATCH__ROWS_MAX": "300"}
     url = postgres.database()
     site = Site(tmp_path / "many", source, url, **small)

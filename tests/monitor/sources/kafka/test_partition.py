@@ -250,3 +250,32 @@ def test_what_was_not_fetched_yet_is_lag_whatever_it_weighs(opened):
     source = group.source(PLACE)
     source.open(None)
     assert waited(lambda: source.lag_bytes) == 2
+
+
+def test_a_log_is_read_out_as_of_the_moment_of_which_all_was_taken(opened):
+    topic = MemoryTopic({0: messages_of(b"a\nb\n")})
+    group, _ = opened(topic)
+    group.poll(5.0)
+    source = group.source(PLACE)
+    begun = time.monotonic()
+    _, raw = lines(source, 2)
+    known = waited(lambda: source.taken_as_of(raw.end))
+    assert begun <= known <= time.monotonic()
+    later = waited(lambda: (now := source.taken_as_of(raw.end)) > known and now)
+    topic.logs[0].append(b"c\n")
+    waited(lambda: source.lag_bytes)
+    stood = source.taken_as_of(raw.end)
+    time.sleep(0.05)
+    assert source.taken_as_of(raw.end) == stood >= later
+    assert stood < time.monotonic() - 0.04
+
+
+def test_what_is_taken_in_part_is_not_read_out(opened):
+    group, _ = opened(MemoryTopic({0: messages_of(b"a\nb\n")}))
+    group.poll(5.0)
+    source = group.source(PLACE)
+    _, raw = lines(source, 2)
+    waited(lambda: source.lag_bytes == 0)
+    time.sleep(0.02)
+    assert source.taken_as_of(raw.start) is None
+    assert source.taken_as_of(raw.end) is not None
