@@ -309,10 +309,9 @@ class _Answers:
                 self._heard.append(Answer(number, asked, self._ends[number]))
 
     def _is_of_changes(self, node_id: Any, response: Any) -> bool:
-        """Whether a partition of which nothing is said is as it was (KIP-227): not where the answer was refused, by either side, or put off."""
+        """Whether a partition of which nothing is said is as it was (KIP-227): where the session goes on, and the answer was not put off."""
         session = self._fetcher._session_handlers.get(node_id)  # noqa: SLF001 - see the module
-        is_in_order = response.API_VERSION >= 7 and not response.error_code and response.session_id > 0
-        return is_in_order and not response.throttle_time_ms and session is not None and session.next_metadata.epoch > 0
+        return session is not None and session.next_metadata.epoch > 0 and not response.throttle_time_ms
 
     def take(self) -> list[Answer]:
         return [self._heard.popleft() for _ in range(len(self._heard))]
