@@ -61,6 +61,10 @@ HITS: Final = ".miniwatch-hits"
 """What the topic of hits, and its group, have behind the names of those of events."""
 
 
+HITS_S_MAX: Final = 0.03
+"""How long hits that were sent just now are waited for, to be counted at once and not after the next turns: decisions wait for what is counted."""
+
+
 class NoPartitions(Exception):
     """The configuration names no topic whose partitions could be shared out."""
 
@@ -88,8 +92,10 @@ class Detecting:
         try:
             while not self.stopping.is_set():
                 self._between()
-                worked = [worker.look() for worker in self.workers]
-                if not any(worked):
+                worked = self.workers[0].look()
+                if self.workers[0].sends:
+                    self.groups[1].wait_for_messages(HITS_S_MAX)
+                if not (self.workers[1].look() or worked):
                     self.workers[0].wait(self.wait_s)
         finally:
             turns = sum(stream.turn_number for worker in self.workers for stream in worker.streams.values())
@@ -191,7 +197,7 @@ def open_detecting(
         writer = HitsTopic(address.brokers, hits_topic, config.kafka.hits_partitions, settings)
         closing.callback(writer.close)
         hits = msgspec.structs.replace(address, topic=hits_topic, group=address.group + HITS, format="ndjson")
-        of_hits = open_group(hits, settings, line_bytes_max=line_bytes_max)
+        of_hits = open_group(hits, settings, line_bytes_max=line_bytes_max, pace_s=0.0)
         closing.callback(of_hits.close)
         opener = Opener(
             config=config,

@@ -304,7 +304,7 @@ class Pipeline:
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:
         """An archived frame with all columns that detectors need."""
-        return self._joined(recalled(frame, self.fields))
+        return self.joined(recalled(frame, self.fields))
 
     def _no_rows(self) -> pl.DataFrame:
         return pl.DataFrame(schema={**{name: DTYPES[kind_of(name)] for name in sorted(self.fields)}, **INTERNAL})
@@ -447,7 +447,7 @@ class Pipeline:
         """Label the events of a turn and have all look at them; `foreseen` stand for what detectors see."""
         taken = self._taken(pieces, watermark)
         with self._timed("detect"):
-            joined = self._joined(without_refusals(taken.watched))
+            joined = self.joined(without_refusals(taken.watched))
             sightings = foreseen if foreseen is not None else self._observe(Batch(joined, taken.watermark))
         return self._as_seen(taken, joined, sightings)
 
@@ -463,7 +463,7 @@ class Pipeline:
             self._around.taken(pieces, frame)
         return Labelled(pieces, frame, watched, watermark)
 
-    def _joined(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def joined(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Events with all columns that detectors need."""
         return self._watching.joined(self.registry(), frame, self.lineup.needed)
 

@@ -88,6 +88,10 @@ class PartitionPipeline(Pipeline):
 
     # A turn in steps, for those of several streams to be taken together
 
+    def fetch(self) -> tuple[int, int]:
+        """Take what is there at this moment, for `begin` to be called soon; how many lines and bytes that is."""
+        return self._reader.fetch(self.intakes[0])
+
     def begin(self) -> Labelled | Made | None:
         """Read what the next turn is of, if anything is there: events that are labelled, or the turn as it is to be committed."""
         self.stages = {}
@@ -101,10 +105,6 @@ class PartitionPipeline(Pipeline):
     def archived(self, taken: Labelled) -> Sequence[Segment]:
         """Write down the events of a turn; from any thread."""
         return self._archived(taken.watched)
-
-    def joined(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Events with all columns that detectors need."""
-        return self._joined(frame)
 
     def look(self, taken: Labelled, joined: pl.DataFrame, found: Mapping[str, Found]) -> Seen:
         """Have all look at the events of a turn; what is in `found` is known already, by detector."""

@@ -26,7 +26,10 @@ ROWS_MAX: Final = 5_000
 """Hits in a message."""
 
 QUIET_S: Final = 0.2
-"""How often a partition that sends no hits tells how far it has come."""
+"""How often a partition in which nothing happens tells how far it has come."""
+
+TOLD_S: Final = 0.05
+"""How often one whose turns have no hits does."""
 
 
 class Hits(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +134,7 @@ class Sender:
                 if partition in parts
                 for message in self._messages(detector, parts[partition])
             ]
-            if not told and now - self._told_at.get(partition, 0.0) < QUIET_S:
+            if not told and now - self._told_at.get(partition, 0.0) < TOLD_S:
                 continue
             last = Hits(
                 installation=self._installation,

@@ -35,6 +35,8 @@ class Together:
 
     def __init__(self, store: Record) -> None:
         self._store = store
+        self.sends = False
+        """Whether the last turns have sent hits, or told those who count them how far they are."""
         self._archiving = ThreadPoolExecutor(ARCHIVED_AT_ONCE, thread_name_prefix="archive")
 
     def close(self) -> None:
@@ -47,7 +49,7 @@ class Together:
         written = {stream: self._archiving.submit(stream.archived, what) for stream, what in taken.items()}
         try:
             seen = _seen(taken)
-            _send(seen)
+            self.sends = _send(seen)
         finally:
             segments = {stream: _done(future) for stream, future in written.items()}
         made = {stream: what for stream, what in begun.items() if isinstance(what, Made)}
@@ -84,12 +86,20 @@ def _seen(taken: Mapping[PartitionPipeline, Labelled]) -> dict[PartitionPipeline
         alike.setdefault(stream.lineup.digest, []).append(stream)
     seen: dict[PartitionPipeline, Seen] = {}
     for streams in alike.values():
-        frames = {stream: without_refusals(taken[stream].watched) for stream in streams}
+        frames = _without_refusals({stream: taken[stream].watched for stream in streams})
         seen |= _looked({stream: frame for stream, frame in frames.items() if frame.height}, taken)
         for stream, frame in frames.items():
             if stream not in seen:
                 seen[stream] = stream.look(taken[stream], stream.joined(frame), {})
     return {stream: seen[stream] for stream in taken}
+
+
+def _without_refusals(frames: Mapping[PartitionPipeline, pl.DataFrame]) -> dict[PartitionPipeline, pl.DataFrame]:
+    """The events of each that are not our own refusals, asked about once; what has no events has no columns either."""
+    events = [frame for frame in frames.values() if frame.height]
+    if not events or without_refusals(whole := pl.concat(events)).height == whole.height:
+        return dict(frames)
+    return {stream: without_refusals(frame) for stream, frame in frames.items()}
 
 
 def _looked(
@@ -126,15 +136,17 @@ def _found(stream: PartitionPipeline, joined: pl.DataFrame) -> dict[str, Found]:
     return found
 
 
-def _send(seen: Mapping[PartitionPipeline, Seen]) -> None:
-    """Before turns are committed, their hits have arrived where they are counted."""
+def _send(seen: Mapping[PartitionPipeline, Seen]) -> bool:
+    """Before turns are committed, their hits have arrived where they are counted. Whether there was anything to send."""
     hits = [(stream, write) for stream, one in seen.items() if (write := stream.hits(one)) is not None]
     if not hits:
-        return
+        return False
     stream = hits[0][0]
-    stream.retried(lambda: _written(stream, [write for _, write in hits]))
+    return bool(stream.retried(lambda: _written(stream, [write for _, write in hits])))
 
 
-def _written(stream: PartitionPipeline, hits: Sequence[Callable[[], bool]]) -> None:
-    if any([write() for write in hits]) and stream.sender is not None:  # noqa: C419 - all are written
+def _written(stream: PartitionPipeline, hits: Sequence[Callable[[], bool]]) -> bool:
+    is_any = any([write() for write in hits])  # noqa: C419 - all are written
+    if is_any and stream.sender is not None:
         stream.sender.writer.flush()
+    return is_any

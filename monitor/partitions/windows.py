@@ -137,6 +137,10 @@ class WindowPipeline(PartitionPipeline):
         assert self.source is not None  # noqa: S101 - who makes one gives it
         return self.source
 
+    def fetch(self) -> tuple[int, int]:
+        """Hits are few, and no other stream has to be read at the same moment."""
+        return 0, 0
+
     def begin(self) -> Made | None:
         """Read and count, if hits are there."""
         self.stages = {}

@@ -77,6 +77,11 @@ class Worker:
         self._tell_lag()
         return worked
 
+    @property
+    def sends(self) -> bool:
+        """Whether the last look has sent hits to where they are counted."""
+        return self._together.sends
+
     def change(self) -> None:
         """Take and give up what the group says."""
         self._change(self._partitions.poll(0.0))
@@ -129,22 +134,31 @@ class Worker:
         """A turn of each partition that has something, as many as there is room for at once; whether there was one."""
         before = {partition: stream.turn_number for partition, stream in self.streams.items()}
         begun: dict[PartitionPipeline, Labelled | Made] = {}
+        for partition, stream in self._fetched():
+            what = self._unless_fenced(partition, stream.begin)
+            if what is not None:
+                begun[stream] = what
+        for stream, error in self._together.turn(begun).items():
+            self._lose(stream.stream, error)
+        for partition, stream in list(self.streams.items()):
+            self._unless_fenced(partition, stream.rest)
+        return any(stream.turn_number > before[partition] for partition, stream in self.streams.items())
+
+    def _fetched(self) -> Sequence[tuple[str, PartitionPipeline]]:
+        """Those that have their turn now, as many as there is room for, and have taken what is there: all of one moment, so that what
+        one has found is not waited for by others whose events of before are still to be taken.
+        """
+        found = []
         rows = size = 0
         for partition in self._in_turn():
             stream = self.streams[partition]
             if rows >= stream.settings.rows_max or size >= stream.settings.bytes_max or self._stopping():
                 break
             self._last = partition
-            what = self._unless_fenced(partition, stream.begin)
-            if what is not None:
-                begun[stream] = what
-                rows += sum(piece.lines for piece in what.pieces)
-                size += sum(piece.bytes for piece in what.pieces)
-        for stream, error in self._together.turn(begun).items():
-            self._lose(stream.stream, error)
-        for partition, stream in list(self.streams.items()):
-            self._unless_fenced(partition, stream.rest)
-        return any(stream.turn_number > before[partition] for partition, stream in self.streams.items())
+            lines, held = stream.fetch()
+            rows, size = rows + lines, size + held
+            found.append((partition, stream))
+        return found
 
     def _in_turn(self) -> Sequence[str]:
         """All partitions, beginning after the one that was last to have its turn."""

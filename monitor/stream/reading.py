@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from monitor.containment import TooManyFaults
 from monitor.intake import Intake, Piece, merge_ready
@@ -61,6 +61,18 @@ class Reader:
         return [
             intake.take(ready[intake.partition]) for intake in with_lot if ready[intake.partition] or not intake.free(1)
         ]
+
+    def fetch(self, intake: Intake) -> tuple[int, int]:
+        """Take what the next turn is of and leave it to be decoded: streams that have their turns together so take what is there at one
+        moment. How many lines and bytes that is.
+        """
+        if intake.lot is not None:
+            return intake.free(self.settings.rows_max), 0
+        if intake.waiting is None and self._rests.left_s(intake.partition) <= 0:
+            with suppress(SourceError):  # `fill` asks again, and tells
+                intake.waiting = self._raw(intake, 0.0)
+        raw = intake.waiting
+        return (0, 0) if raw is None else (raw.data.count(b"\n"), len(raw.data))
 
     def fill(self, intake: Intake, fields: frozenset[str], wait_s: float) -> None:
         """Have the next lines of a partition decoded, if any come in time; a failure is told, and tried again later."""

@@ -14,11 +14,19 @@ from monitor.sources.kafka import Changes, NotOurs
 from monitor.sources.kafka.client import Client, Expelled, Topic, Trouble
 from monitor.sources.kafka.lag import LagTold
 from monitor.sources.kafka.partition import Partition, PartitionSource
+from monitor.sources.kafka.records import Fetched
 from monitor.sources.kafka.settings import Address, KafkaSettings
 from monitor.sources.lines import LINE_BYTES_MAX
 
 POLL_S: Final = 0.1
 """How long the thread waits for Kafka at a time; what the worker asks of it is done in between."""
+
+PACE_S: Final = 0.05
+"""After a fetch that brought little the thread lets so much time pass: a fetch costs the same whatever it brings, and while turns are
+taken every one of its steps waits for the interpreter. What comes after a silence is not held up by it."""
+
+MUCH_BYTES: Final = 4 << 20
+"""A poll that brings so much is followed by the next at once: there is more."""
 
 RETRY_S: Final = (0.2, 5.0)
 """First and longest pause after Kafka could not be asked."""
@@ -47,6 +55,7 @@ class Group:
         until_end: bool = False,
         line_bytes_max: int = LINE_BYTES_MAX,
         whole: bool = False,
+        pace_s: float = PACE_S,
     ) -> None:
         """With `whole`, all partitions are ours whatever group the address names: that is only told how far we are."""
         self.address, self.settings = address, settings
@@ -57,6 +66,7 @@ class Group:
         self.partition_count = 0
         """How many partitions the topic has, as far as is known; 0 until Kafka has told."""
         self._connect = connect
+        self._pace_s = pace_s
         self._until_end = until_end
         self._is_member = bool(address.group) and not whole
         self._line_bytes_max = line_bytes_max
@@ -94,6 +104,13 @@ class Group:
             found = (self._assigned, self._revoked, self._lost)
             self._assigned, self._revoked, self._lost = [], [], []
         return Changes(*(tuple(self.name(number) for number in sorted(each)) for each in found))
+
+    def wait_for_messages(self, wait_s: float) -> None:
+        """Until some of a partition that is ours are there to be read, at most so long."""
+        with self._changed:
+            ours = list(self._partitions.values())
+            if ours:
+                self._changed.wait_for(lambda: self._closing or any(one.ready for one in ours), wait_s)
 
     def source(self, partition: str, closed: Callable[[], None] = lambda: None) -> PartitionSource:
         """The source of a partition that is ours; raises `NotOurs`. `closed` is called when it is closed."""
@@ -210,9 +227,12 @@ class Group:
                 if client is not None:
                     client.close()
                 self._begin_again()
-            with self._changed:
-                self._changed.wait_for(lambda: self._closing, pause_s)
+            self._pause(pause_s)
             pause_s = min(pause_s * 2, RETRY_S[1])
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, seconds)
 
     def _begin_again(self) -> None:
         """What the last client read, another goes on with; members of a group have lost all."""
@@ -235,20 +255,22 @@ class Group:
                 if self._is_member and not has_joined:
                     client.join(self)
                     has_joined = True
-                self._step(client)
+                brought = self._step(client)
+                if 0 < brought < MUCH_BYTES and self._pace_s:
+                    self._pause(self._pace_s)
             except Expelled:
                 raise
             except Trouble as error:
                 self._say(str(error))
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closing, pause_s)
+                self._pause(pause_s)
                 pause_s = min(pause_s * 2, RETRY_S[1])
             else:
                 self.stuck = client.stuck()
                 self._say(None)
                 pause_s = RETRY_S[0]
 
-    def _step(self, client: Client) -> None:
+    def _step(self, client: Client) -> int:
+        """Do what was asked for, and poll once; how many bytes of lines came."""
         with self._changed:
             ours = dict(self._partitions)
             commits, self._commits = self._commits, {}
@@ -266,13 +288,14 @@ class Group:
             self._topic = None
             for partition in ours.values():
                 partition.begin_again()  # what was fetched is let go, and the client is past it
-            return
+            return 0
         for number, what in events:
             if number in ours:
                 ours[number].take(client, what, topic.id)
         for answer in client.answers():
             if answer.partition in ours:
                 ours[answer.partition].answered(answer)
+        return sum(len(what.data) for _, what in events if isinstance(what, Fetched))
 
     def _look_at(self, topic: Topic, client: Client) -> None:
         """Take note of the topic; without a group, of partitions that were added, unless what there was is read to its end."""

@@ -10,7 +10,7 @@ from functools import partial
 
 from monitor.sources import Source, SourceError
 from monitor.sources.kafka.client import Client, Trouble
-from monitor.sources.kafka.group import POLL_S, Group
+from monitor.sources.kafka.group import PACE_S, POLL_S, Group
 from monitor.sources.kafka.reaching import why_unreachable
 from monitor.sources.kafka.settings import Address, KafkaSettings
 from monitor.sources.lines import LINE_BYTES_MAX
@@ -30,11 +30,21 @@ def client_of(address: Address, settings: KafkaSettings) -> Client:
 
 
 def open_group(
-    address: Address, settings: KafkaSettings, *, until_end: bool = False, line_bytes_max: int = LINE_BYTES_MAX
+    address: Address,
+    settings: KafkaSettings,
+    *,
+    until_end: bool = False,
+    line_bytes_max: int = LINE_BYTES_MAX,
+    pace_s: float = PACE_S,
 ) -> Group:
     """The partitions of a topic that are ours, from now on."""
     return Group(
-        address, settings, lambda: client_of(address, settings), until_end=until_end, line_bytes_max=line_bytes_max
+        address,
+        settings,
+        lambda: client_of(address, settings),
+        until_end=until_end,
+        line_bytes_max=line_bytes_max,
+        pace_s=pace_s,
     )
 
 

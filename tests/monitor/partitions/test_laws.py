@@ -9,7 +9,7 @@ import pytest
 from partition_site import Site, local_lineup, log_of, told_lines
 
 from monitor.partitions.pipeline import PartitionPipeline
-from monitor.testing.logs import MemoryGroup, MemoryLog
+from monitor.testing.logs import LogSource, MemoryGroup, MemoryLog
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +227,34 @@ def test_who_came_last_is_told_before_a_partition_counts_as_read_out(tmp_path, l
     assert (stream.turn_number, store.told({}, store.streams(), 99)[-1].turn) == (turn + 1, turn + 1)
     stream.tell_quiet()
     assert stream.turn_number == turn + 1
+
+
+def test_partitions_that_have_their_turns_together_take_what_is_there_at_one_moment(
+    tmp_path, lines, lineup, monkeypatch
+):
+    site = Site(tmp_path, log_of(lines, 3), lineup)
+    site.log.at_once = 50
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    worker.look()
+    steps = []
+    read, begin = LogSource.read, PartitionPipeline.begin
+    monkeypatch.setattr(LogSource, "read", lambda self, *how: steps.append("read") or read(self, *how))
+    monkeypatch.setattr(PartitionPipeline, "begin", lambda self: steps.append("begin") or begin(self))
+    worker.look()
+    assert steps == ["read"] * 3 + ["begin"] * 3
+
+
+def test_no_more_partitions_take_what_is_there_than_may_have_their_turn(tmp_path, lines, lineup):
+    site = Site(tmp_path, log_of(lines, 3), lineup, rows_max=60)
+    site.log.at_once = 50
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    taken = []
+    for _ in range(3):
+        before = {name: stream.position for name, stream in worker.streams.items()}
+        worker.look()
+        assert not any(stream.intakes[0].waiting for stream in worker.streams.values())
+        taken.append({name for name, stream in worker.streams.items() if stream.position > before.get(name, 0)})
+    assert [len(each) for each in taken] == [2, 2, 2]
+    assert set().union(*taken) == set(site.log.partitions)

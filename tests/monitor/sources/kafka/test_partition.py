@@ -1,5 +1,6 @@
 """A topic's partitions as sources, without a broker."""
 
+import itertools
 import time
 
 import pytest
@@ -20,11 +21,16 @@ def opened():
     """Groups that are closed at the end."""
     groups = []
 
-    def open_group(topic, group="", settings=None, line_bytes_max=SOURCE_LINE_BYTES_MAX, until_end=False):
+    def open_group(topic, group="", settings=None, line_bytes_max=SOURCE_LINE_BYTES_MAX, until_end=False, pace_s=0.0):
         client = MemoryClient(topic)
         address = Address(("memory:1",), "events", group=group)
         one = Group(
-            address, settings or KafkaSettings(), lambda: client, until_end=until_end, line_bytes_max=line_bytes_max
+            address,
+            settings or KafkaSettings(),
+            lambda: client,
+            until_end=until_end,
+            line_bytes_max=line_bytes_max,
+            pace_s=pace_s,
         )
         groups.append(one)
         return one, client
@@ -279,3 +285,49 @@ def test_what_is_taken_in_part_is_not_read_out(opened):
     time.sleep(0.02)
     assert source.taken_as_of(raw.start) is None
     assert source.taken_as_of(raw.end) is not None
+
+
+def told_polls(client):
+    """When each fetch brought something."""
+    polled, poll = [], client.poll
+
+    def noting(wait_s):
+        found = poll(wait_s)
+        if found:
+            polled.append(time.monotonic())
+        return found
+
+    client.poll = noting
+    return polled
+
+
+@pytest.mark.parametrize(("much", "paused"), [(1 << 20, True), (1, False)])
+def test_fetches_that_bring_little_are_spaced_out(opened, monkeypatch, much, paused):
+    monkeypatch.setattr("monitor.sources.kafka.group.MUCH_BYTES", much)
+    group, client = opened(MemoryTopic({0: [b"{}"] * 21}), pace_s=0.25)
+    polled = told_polls(client)
+    group.poll(5.0)
+    lines(group.source(PLACE), 21)
+    assert len(polled) == 3
+    assert all((after - before >= 0.25) is paused for before, after in itertools.pairwise(polled))
+
+
+def test_messages_are_waited_for_only_while_none_is_there(opened):
+    topic = MemoryTopic({0: []})
+    group, _ = opened(topic)
+    group.poll(5.0)
+    group.source(PLACE).open(None)
+    begun = time.monotonic()
+    group.wait_for_messages(0.1)
+    assert 0.1 <= time.monotonic() - begun < 5
+    topic.logs[0].append(b"{}")
+    group.wait_for_messages(30.0)
+    group.wait_for_messages(30.0)
+    assert time.monotonic() - begun < 20
+
+
+def test_whoever_has_no_partition_waits_for_none_of_its_messages(opened):
+    group, _ = opened(MemoryTopic({0: []}), group="g")
+    begun = time.monotonic()
+    group.wait_for_messages(30.0)
+    assert time.monotonic() - begun < 20
