@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from partition_site import Site, local_lineup, log_of, told_lines
 
+from monitor.partitions.leaving import CLOCKS_US
 from monitor.partitions.pipeline import PartitionPipeline
+from monitor.surroundings.news import moment_of
 from monitor.testing.logs import LogSource, MemoryGroup, MemoryLog
 
 
@@ -258,3 +260,18 @@ def test_no_more_partitions_take_what_is_there_than_may_have_their_turn(tmp_path
         taken.append({name for name, stream in worker.streams.items() if stream.position > before.get(name, 0)})
     assert [len(each) for each in taken] == [2, 2, 2]
     assert set().union(*taken) == set(site.log.partitions)
+
+
+def test_before_a_moment_counts_as_read_out_all_who_came_by_until_then_are_told(tmp_path, lines, lineup):
+    site = Site(tmp_path, log_of(lines[:300:5], 1), lineup, rows_max=1)
+    site.log.tells = True  # the next line arrived long after the one before, and that is known with it
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    waits = []
+    while worker.look():
+        (stream,), (state,) = worker.streams.values(), site.kept.store.streams()
+        reached = moment_of(state.read_out - CLOCKS_US - stream.settings.bounds.lateness)
+        waiting = (stream.around.neighbours.waiting, stream.around.activity.waiting)
+        assert not any(one.has(reached) for one in waiting)
+        waits.append(stream.around.has_news)
+    assert {False, True} <= set(waits)
