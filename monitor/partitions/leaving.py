@@ -84,9 +84,14 @@ class TurnLeaver:
         self._known: dict[str, None] = {}
 
     def told(self, sightings: Sequence[Sighting]) -> tuple[list[Finding], list[Finding]]:
-        """What is written down of all that was seen; and which of it this stream has not left before."""
+        """What is written down of all that was seen; and which of it this stream has not left before.
+
+        What it has left is in the record; of the rest the record is asked, for it may have come before this stream was another's.
+        """
         whole = {one.finding.id for one in sightings if not one.is_part}
-        stored = self._retried(lambda: self._store.known_findings(whole)) if whole else set()
+        stored = whole & self._known.keys()
+        if others := whole - stored:
+            stored |= self._retried(lambda: self._store.known_findings(others))
         findings = [one.finding for one in sightings if one.is_part or one.finding.id not in stored]
         return findings, self.remember(sightings)
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Self
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, RowMapping, Table, func, select, union_all, update
 
 from monitor.stores import Detected, Fence, SnapshotPlace, StreamState, ToldRow, Turn, tables
 from monitor.stores.connection import Database
@@ -16,6 +16,9 @@ from monitor.stores.rows import chunks, flat_row, put
 SNAPSHOTS_KEPT: Final = 2
 """Of each stream: the newest, and one to fall back to."""
 
+
+STREAMS_AT_ONCE: Final = 50
+"""Asked about in one statement: databases take statements of a few hundred parts at most."""
 
 _READ_OUT: Final = "streams:read-out"
 """Before the first of the streams, the line of writes that say how far logs have been read."""
@@ -58,15 +61,9 @@ class Streams:
         return int(turns), None if first is None else int(first)
 
     def told(self, after: Mapping[str, int], streams: Sequence[StreamState], limit: int) -> Sequence[ToldRow]:
-        found: list[ToldRow] = []
-        columns = tables.told.c
+        wanted = {one.name: after.get(one.name, 0) for one in streams if one.turn > after.get(one.name, 0)}
         with self._database.reading() as connection:
-            for one in streams:
-                if one.turn > (known := after.get(one.name, 0)):
-                    wanted = select(tables.told).where(columns.stream == one.name, columns.turn > known)
-                    rows = connection.execute(wanted.order_by(columns.turn).limit(limit)).mappings()
-                    found.extend(ToldRow(**row) for row in rows)
-        return found
+            return [ToldRow(**row) for row in _of_turns(connection, tables.told, wanted, limit)]
 
     def gathered(self) -> bytes | None:
         with self._database.reading() as connection:
@@ -110,10 +107,17 @@ class Streams:
 
 def _detected(connection: Connection, after: Mapping[str, int], limit: int) -> Iterator[Detected]:
     """What streams have left after the turns given, each stream's in order."""
-    table = tables.detected
-    newest = select(tables.streams.c.name, tables.streams.c.turn)
-    for stream, turn in connection.execute(newest).all():
-        if turn > after.get(stream, 0):
-            wanted = select(table).where(table.c.stream == stream, table.c.turn > after.get(stream, 0))
-            rows = connection.execute(wanted.order_by(table.c.turn).limit(limit)).mappings()
-            yield from (Detected(**row) for row in rows)
+    newest = connection.execute(select(tables.streams.c.name, tables.streams.c.turn)).all()
+    wanted = {stream: after.get(stream, 0) for stream, turn in newest if turn > after.get(stream, 0)}
+    yield from (Detected(**row) for row in _of_turns(connection, tables.detected, wanted, limit))
+
+
+def _of_turns(connection: Connection, table: Table, after: Mapping[str, int], limit: int) -> Iterator[RowMapping]:
+    """Rows of the turns after those given, at most so many of each stream, and each stream's in order; many streams are asked about at once."""
+    for streams in chunks(after, STREAMS_AT_ONCE):
+        parts = []
+        for stream in streams:
+            rows = select(table).where(table.c.stream == stream, table.c.turn > after[stream])
+            parts.append(select(rows.order_by(table.c.turn).limit(limit).subquery()))
+        found = connection.execute(union_all(*parts)).mappings().all()
+        yield from sorted(found, key=lambda row: (row["stream"], row["turn"]))

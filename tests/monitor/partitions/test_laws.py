@@ -10,6 +10,7 @@ from partition_site import Site, local_lineup, log_of, told_lines
 
 from monitor.partitions.leaving import CLOCKS_US
 from monitor.partitions.pipeline import PartitionPipeline
+from monitor.stores.pipeline_side import PipelineSide
 from monitor.surroundings.news import moment_of
 from monitor.testing.logs import LogSource, MemoryGroup, MemoryLog
 
@@ -275,3 +276,14 @@ def test_before_a_moment_counts_as_read_out_all_who_came_by_until_then_are_told(
         assert not any(one.has(reached) for one in waiting)
         waits.append(stream.around.has_news)
     assert {False, True} <= set(waits)
+
+
+def test_the_record_is_asked_about_a_finding_only_once(tmp_path, lines, lineup, undisturbed, monkeypatch):
+    site = Site(tmp_path, log_of(lines, 1), lineup, rows_max=90)
+    asked = []
+    known = PipelineSide.known_findings
+    monkeypatch.setattr(PipelineSide, "known_findings", lambda self, ids: asked.extend(ids) or known(self, ids))
+    site.read_alone()
+    assert asked
+    assert len(asked) == len(set(asked))
+    assert site.findings() == undisturbed.findings()
