@@ -1,8 +1,8 @@
 """From an event written to a topic to the decision about it in the record: through a real broker, a worker, PostgreSQL and the responder.
 
-    python tests/bench/kafka_latency.py [--offences N] [--load EVENTS_PER_S] [--workers N]
+    python tests/bench/kafka_latency.py [--offences N] [--load EVENTS_PER_S] [--workers N] [--partitions 8]
 
-Beside the offences there is ordinary traffic in 8 partitions, at half of the rate that saturates the same processes a moment before. An offence is one event that
+Beside the offences there is ordinary traffic in all partitions, at half of the rate that saturates the same processes a moment before. An offence is one event that
 a rule without a window finds, or a series of them that a window counts; each is of another app. Timed from before (the last of) it is given to the
 producer to the moment at which the decision can be read; what is new is asked for every 10 ms.
 """
@@ -79,7 +79,8 @@ def counted(app: str, number: int) -> bytes:
 class Traffic:
     """Ordinary events of now, each app in its partition."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, partitions: int = PARTITIONS) -> None:
+        self._partitions = partitions
         lines = b"".join(simulate(5, 20_000, apps=200, duration_s=600, kinds=frozenset())).splitlines()
         lines = [re.sub(rb',"ingested":"[^"]*"', b"", line) for line in lines]
         self._apps = [line.partition(b'"app_id":"')[2].partition(b'"')[0] for line in lines]
@@ -103,7 +104,7 @@ class Traffic:
         """One event."""
         while True:
             try:
-                self._producer.produce("events", line, key=app, partition=zlib.crc32(app) % PARTITIONS)
+                self._producer.produce("events", line, key=app, partition=zlib.crc32(app) % self._partitions)
                 break
             except BufferError:
                 self._producer.poll(0.01)
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--offences", type=int, default=300)
     parser.add_argument("--load", type=float)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--partitions", type=int, default=PARTITIONS, help="of events; of hits there are half as many")
     parser.add_argument("--folder", type=Path, help="where it is kept; without, it is removed at the end")
     given = parser.parse_args()
     print(f"native kernel: {kernel.standing()}")
@@ -166,19 +168,19 @@ def main() -> None:
         for server in (kafka, postgres):
             stack.callback(server.remove)
             server.start()
-        fill(kafka.bootstrap, "events", iter(()))
+        fill(kafka.bootstrap, "events", iter(()), given.partitions)
         write_rules(100, folder / "rules")
         write_window(folder / "rules")
         (folder / "playbooks").mkdir()
         (folder / "playbooks" / "bench.yaml").write_text(PLAYBOOK)
-        more = f'[rules]\nfolders = ["{folder / "rules"}"]\n[playbooks]\nbuiltin = false\nfolders = ["{folder / "playbooks"}"]\n'
+        more = f'[kafka]\nhits_partitions = {-(-given.partitions // 2)}\n[rules]\nfolders = ["{folder / "rules"}"]\n[playbooks]\nbuiltin = false\nfolders = ["{folder / "playbooks"}"]\n'
         site = Site(folder / "site", f"kafka://{kafka.bootstrap}/events?group=latency", postgres.url, more + BUDGETS)
         stack.callback(site.end)
         kept = site.kept()
         site.start("--role", "respond")
         for _ in range(given.workers):
             site.start("--role", "detect")
-        traffic = Traffic(kafka.bootstrap)
+        traffic = Traffic(kafka.bootstrap, given.partitions)
         load = given.load
         if load is None:
             saturating(traffic, kept)  # the first is a start
