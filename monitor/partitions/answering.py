@@ -60,7 +60,7 @@ class AnsweringPipeline(Pipeline):
     )  # streams of which the record has more, and how far they are without it
     _renewed_at: float = 0.0
     _begun_at: float = 0.0
-    _turns: dict[str, int] = field(default_factory=dict)  # of each stream, the last that was looked at
+    _looked: dict[str, int] = field(default_factory=dict)  # of each stream, the last that was looked at
     _letters: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def _opened(self) -> Record:
@@ -135,7 +135,7 @@ class AnsweringPipeline(Pipeline):
         self.turn_number = self.store.last_turn()
         self._order = Order(round(self.wait_s_max * 1_000_000))
         self._unread.clear()
-        self._turns.clear()
+        self._looked.clear()
         self._gathered.take_over(self._opened())
         self._controls.begin(self.store, History(self.store, self.lineup, self._lost))
         self.telemetry.emit(upkeep.LeadTaken(holder=self.holder, turn=self.turn_number))
@@ -165,8 +165,8 @@ class AnsweringPipeline(Pipeline):
 
     def _gather(self, streams: Sequence[StreamState]) -> None:
         """Read what was left and told since."""
-        turns = {one.name: one.turn for one in streams}
-        if self._order.is_full or (turns == self._turns and not self._unread):
+        reached = {one.name: one.turn for one in streams}
+        if self._order.is_full or (reached == self._looked and not self._unread):
             return
         record, now = self._opened(), self.clock()
         told = self.retried(lambda: self._gathered.gather(record, streams))
@@ -178,7 +178,7 @@ class AnsweringPipeline(Pipeline):
             self._order.add(row, left, now)
             if turns[row.stream] == ROWS_MAX:  # there may be more of it, none of which comes before this
                 unread[row.stream] = max((one.order for one in left), default=BEGINNING)
-        self._turns = turns
+        self._looked = reached
         self._unread = {name: min(each.get(name, END_OF_TIME) for each in (told, unread)) for name in {*told, *unread}}
         if rows:
             self._around.condition.arrived(np.array([one.reached for one in streams], np.int64))

@@ -11,6 +11,7 @@ from monitor.app import open_daemon
 from monitor.partitions import answering
 from monitor.process import Role
 from monitor.stores import Turn
+from monitor.stores.streams import Streams
 from monitor.telemetry import Telemetry
 
 
@@ -132,4 +133,20 @@ def test_who_stands_by_takes_over_and_the_other_writes_nothing_more(tmp_path, li
     pipeline.turn()
     assert not pipeline.leads
     assert site.kept.store.last_turn() == turn
+    answers.close()
+
+
+def test_what_streams_have_left_is_read_only_where_one_has_gone_on(tmp_path, lines, lineup, monkeypatch):
+    site = Site(tmp_path, log_of(lines[:900], 1), lineup, rows_max=300)
+    worker, group = site.worker("a")
+    group.assign(*site.log.partitions)
+    answers = Answers(site)
+    read, detected = [], Streams.detected
+    monkeypatch.setattr(Streams, "detected", lambda self, *what: read.append(what) or detected(self, *what))
+    for turns in (1, 2, 3):
+        assert worker.look()
+        answers.work()
+        answers.daemon.pipeline.turn()
+        answers.daemon.pipeline.turn()
+        assert len(read) == turns
     answers.close()
