@@ -42,7 +42,8 @@ def test_whatever_dies_each_finding_is_told_as_it_stands(tmp_path, fresh_kafka):
     process = Plan(data_dir=str(data), sources=[f"file:{source}?follow"], keys=keys, live=True).start()
     kept = Kept.open(data)
     try:
-        until(lambda: _told(fresh_kafka.bootstrap) == _stored(kept) != {}, 60)
+        until(lambda: sum(one.received for one in kept.store.progress().values()) == portion * len(BOUNDARIES), 60)
+        until(lambda: _told(fresh_kafka.bootstrap) == _stored(kept), 60)
         assert len(_stored(kept)) > 20
     finally:
         process.kill()
