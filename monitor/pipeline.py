@@ -42,6 +42,7 @@ from monitor.settings import Settings
 from monitor.snapshots import Memory, Snapshot
 from monitor.stores import Control, Fence, Mark, Progress, Segment, Store, StoreError, Turn
 from monitor.stores.archive import Archive
+from monitor.stream.awaiting import Awaiting
 from monitor.stream.committing import Committer, TurnCommitter
 from monitor.stream.duplicates import CONFLICT, Duplicates
 from monitor.stream.own_refusals import without_refusals
@@ -98,6 +99,7 @@ class Pipeline:
     _is_ahead: bool = False  # memory is not that of the last committed turn
     _stalled_at: float = 0.0
     _heard_at: float = 0.0
+    _awaiting: Awaiting = field(init=False)
     _foreseen: int = -1
     _ended: set[str] = field(default_factory=set)
     _reader: Reader = field(init=False)
@@ -114,6 +116,7 @@ class Pipeline:
         self.suspensions = Suspensions(self.telemetry, self.clock)
         self._teller = TurnTeller(self.telemetry)
         self._reader = Reader(self.intakes, self.settings, self.telemetry, self._now, self._timed)
+        self._awaiting = Awaiting(self.intakes)
         if self.around is None:
             self.around = surroundings_of(self.settings, self.clock)
         self._around = self.around
@@ -323,6 +326,7 @@ class Pipeline:
             pieces = [*pieces, *more]
         if pieces:
             self._heard_at = time.monotonic()
+            self._awaiting.came(pieces)
             self._commit(pieces)
         self._tell_ended()
         if not pieces and all(intake.exhausted for intake in self.intakes):
@@ -334,7 +338,7 @@ class Pipeline:
 
     def _is_idle(self) -> bool:
         """Whether nothing came because there is nothing."""
-        return True
+        return not self._awaiting.is_any
 
     def _is_small(self, pieces: Sequence[Piece]) -> bool:
         """Whether a turn has room for as much again."""
@@ -487,19 +491,10 @@ class Pipeline:
             return whole.with_columns(
                 pl.lit(None, pl.Boolean).alias(name) for name in (DUPLICATE, CONFLICT, LATE)
             ), self.watermark
-        others = None if self.settings.until_end else self._others(pieces)
+        lateness = self.settings.bounds.lateness
+        others = None if self.settings.until_end else self._awaiting.least(pieces, self.watermark, lateness)
         frame, reached = label(whole, self.watermark, others, self.settings.bounds)
         return self._watching.marked(self._duplicates, frame), reached
-
-    def _others(self, pieces: Sequence[Piece]) -> int | None:
-        """How far the least of the other partitions is; those without news for a while do not hold time up."""
-        reading = {piece.progress.partition for piece in pieces}
-        times = [
-            intake.place.clock.clock - self.settings.bounds.lateness
-            for intake in self.intakes
-            if intake.partition not in reading and intake.place.clock.clock is not None and intake.has_more
-        ]
-        return min(times, default=None)
 
     def _observe(self, batch: Batch, found: Mapping[str, Found] = NOTHING_FOUND) -> list[Sighting]:
         """What all detectors see, in an order that does not depend on how the stream is cut; `found` is known already of some."""

@@ -26,7 +26,7 @@ from monitor.decoders.ndjson import DEAD_LETTER_BYTES_MAX
 from monitor.door import Door
 from monitor.intake.timeline import AHEAD, BEGINNING, CLOCK, OPEN, Bounds, ClockState, stamp
 from monitor.native import NativeNdjson
-from monitor.sources import Position, RawBatch, Source
+from monitor.sources import Position, RawBatch, Source, is_timed
 from monitor.sources.messages import UNKNOWN
 from monitor.stores import Progress
 
@@ -145,6 +145,11 @@ class Intake:
     def has_more(self) -> bool:
         """Whether lines are there that were read and not yet taken."""
         return self.lot is not None or (self.waiting is None and self.source.ready)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether its log has lines that were not read yet, where it is one that knows its end; until it does, it may have."""
+        return is_timed(self.source) and self.source.lag_bytes != 0
 
     @property
     def exhausted(self) -> bool:

@@ -6,6 +6,7 @@ As a program it does so for longer: ``python tests/live/chaos.py --events 200000
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
 import os
 import random
@@ -15,7 +16,8 @@ import sys
 import time
 import zlib
 from collections import Counter
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -33,33 +35,44 @@ from monitor.stores.elasticsearch.connection import Connection
 
 KEY = "5e" * 32
 PROGRAM = [sys.executable, "-c", "from monitor.cli import main; main()"]
+SEEDS = 10
+"""So many platforms, simulated apart, on one topic: of each a handful offends."""
 LOUD = frozenset({"plain-http", "carding", "injection", "resource-enumeration", "sandbox-escape"})
 
 
-def produced(bootstrap: str, topic: str, events: int, partitions: int, seed: int = 1) -> int:
-    """A topic with simulated events, each app in its partition, arriving in the order of their times; how many."""
+def produced(bootstrap: str, topic: str, events: int, partitions: int, seeds: int = 1) -> int:
+    """A topic with simulated events that ended an hour ago, each app in its partition, arriving in the order of their times; how many."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.create_topics([NewTopic(topic, partitions, 1, config={"retention.ms": "-1"})]).values():
         future.result()
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": 200_000})
     count = reached = 0
+    duration_s = max(events // 40, 600)
+    start = datetime.now(UTC) - timedelta(seconds=duration_s + 3600)
+    platforms = [_timed(seed, events // seeds, start, duration_s) for seed in range(1, seeds + 1)]
+    for time_ms, app, line in heapq.merge(*platforms):
+        reached = max(reached, time_ms)
+        partition = zlib.crc32(app) % partitions
+        while True:
+            try:
+                producer.produce(topic, line, key=app, partition=partition, timestamp=reached)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        count += 1
+    producer.flush()
+    return count
+
+
+def _timed(seed: int, events: int, start: datetime, duration_s: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """The events of a simulated platform, with their times in milliseconds and their apps."""
     rest = b""
-    for block in simulate(seed, events, apps=60, duration_s=max(events // 40, 600), kinds=LOUD):
+    for block in simulate(seed, events, apps=60, start=start, duration_s=duration_s, kinds=LOUD):
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
             event = json.loads(line)
-            app = event["miniprogram"]["app_id"]
-            reached = max(reached, int(datetime.fromisoformat(event["@timestamp"]).timestamp() * 1000))
-            partition = zlib.crc32(app.encode()) % partitions
-            while True:
-                try:
-                    producer.produce(topic, line, key=app.encode(), partition=partition, timestamp=reached)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
-            count += 1
-    producer.flush()
-    return count
+            time_ms = int(datetime.fromisoformat(event["@timestamp"]).timestamp() * 1000)
+            yield time_ms, event["miniprogram"]["app_id"].encode(), line
 
 
 QUICK = """
@@ -79,6 +92,44 @@ input_late_s_max = 31536000.0
 """Many turns; how a site notices soon that something is gone, and waits for long before it answers without; and that events of long ago hold
 no act, for which a milder one would be proposed.
 """
+
+
+ASKED_AGAIN = """name: chaos
+title: Whatever a guard holds for a while is decided again
+priority: 1
+match:
+  behaviours: [10, 12, 15, 16]
+steps:
+  - tier: throttle
+    when: {risk: 20}
+    actions:
+      - {type: throttle, limit: 30, per: 1m, for: 24h}
+    answer_within: 30s
+    when_unanswered: decide-again
+  - tier: remove
+    when: {risk: 60}
+    actions:
+      - {type: remove, for: 7d}
+"""
+LIVE = """
+[playbooks]
+folders = ["{folder}"]
+[budgets]
+throttle_per_h = 50000
+all_per_h = 50000
+rule_per_h = 50000
+rule_share_max = 1.0
+tier_share_max = 1.0
+all_share_max = 1.0
+"""
+"""Acts that only our own health holds back, and that come about once nobody has answered: in the end they are those of a day without troubles."""
+
+
+def live(folder: Path) -> str:
+    """The configuration of a site whose acts are compared."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "chaos.yaml").write_text(ASKED_AGAIN)
+    return QUICK + LIVE.format(folder=folder)
 
 
 SEARCH = """
@@ -173,6 +224,43 @@ def of_one_process(folder: Path, kafka: Kafka, topic: str, events: int, partitio
     assert found["received"] == events
     assert len(found["findings"]) > 50
     return found
+
+
+def in_force(site: Site) -> list[tuple[str, ...]]:
+    """What is done to whom by the playbook whose acts are decided again."""
+    kept = site.kept()
+    try:
+        at = kept.store.decisions()
+        return sorted(
+            (one.scope, one.value, one.type, one.target or "")
+            for one in at
+            if one.origin == "playbook:chaos" and one.mode == "live" and one.is_in_force(time.time_ns() // 1000)
+        )
+    finally:
+        kept.store.close()
+
+
+def held_back(site: Site) -> int:
+    """How many acts of that playbook waited because of our own health, whatever became of them."""
+    kept = site.kept()
+    try:
+        words = [one.explanation for one in kept.store.decisions() if one.origin == "playbook:chaos"]
+        return sum("nobody answered in time" in each for each in words)
+    finally:
+        kept.store.close()
+
+
+def alive(folder: Path, kafka: Kafka, topic: str, events: int) -> dict[str, object]:
+    """What one process makes of the topic in which acts come into force."""
+    site = Site(folder, f"kafka://{kafka.bootstrap}/{topic}", more=live(folder / "playbooks"))
+    site.start()
+    kept = site.kept()
+    try:
+        until(lambda: _received(kept) == events and not _asked_again(kept), 3600)
+    finally:
+        kept.store.close()
+        site.end()
+    return {**outcome(site), "in force": in_force(site)}
 
 
 def to_be_searched(expected: dict[str, object]) -> dict[str, object]:
@@ -296,6 +384,11 @@ def _received(kept: Kept) -> int:
         return 0
 
 
+def _asked_again(kept: Kept) -> bool:
+    """Whether acts wait that are decided again."""
+    return any(one.unanswered == "decide-again" for one in kept.store.waiting_decisions(100_000))
+
+
 def _is_settled(kept: Kept, events: int, *, is_searched: bool = False) -> bool:
     try:
         if _received(kept) < events:
@@ -306,6 +399,8 @@ def _is_settled(kept: Kept, events: int, *, is_searched: bool = False) -> bool:
         is_answered = bool(counted) and min(counted) >= newest - 60_000_000 and not kept.store.detected({}, 1)
         if not is_searched or not is_answered:
             return is_answered
+        if _asked_again(kept):
+            return False
         return not kept.store.unindexed_events() and not kept.store.unindexed_findings()
     except StoreError:  # the database may be away
         return False
@@ -326,9 +421,10 @@ def main() -> None:
     for server in servers:
         server.start()
     try:
-        events = produced(kafka.bootstrap, "chaos", given.events, given.partitions)
-        expected = undisturbed(given.folder / "one", kafka, "chaos")
-        source, more = f"kafka://{kafka.bootstrap}/chaos?group=chaos", QUICK + SEARCH.format(url=elasticsearch.url)
+        events = produced(kafka.bootstrap, "chaos", given.events, given.partitions, seeds=SEEDS)
+        expected = alive(given.folder / "one", kafka, "chaos", events)
+        source = f"kafka://{kafka.bootstrap}/chaos?group=chaos"
+        more = live(given.folder / "many") + SEARCH.format(url=elasticsearch.url)
         site = Site(given.folder / "many", source, postgres.url, more)
         chaos = Chaos(site, kafka, postgres, elasticsearch, given.workers, given.seed)
         until_s = time.monotonic() + given.seconds
@@ -337,11 +433,14 @@ def main() -> None:
             chaos.step()
         chaos.settle(events, 1800)
         site.end()
-        found = {**outcome(site), **searched(site)}
+        found = {**outcome(site), **searched(site), "in force": in_force(site)}
         expected |= to_be_searched(expected)
         for name, value in expected.items():
             print(name, "same" if found[name] == value else "DIFFERENT")
         print(dict(chaos.done), f"{events} events, {len(found['findings'])} findings, {found['received']} received")
+        print(
+            f"{len(found['in force'])} acts of the playbook in force, {held_back(site)} of them only once they were decided again"
+        )
         sys.exit(found != expected)
     finally:
         for server in servers:

@@ -179,8 +179,7 @@ def test_lag_is_told_of_what_is_this_process_s_to_bring(node, machines):
     _work(two, "events/1", 1, 5)
     indexer = _indexer(one, node, poll_s=0.01, rest_s_min=0.01)
     indexer.start()
-    _until(lambda: indexer.health().error is not None)
-    assert indexer.health().events_behind == 30
+    _until(lambda: indexer.health().error is not None and indexer.health().events_behind == 30)
     (word,) = indexer.health().words()
     assert "; 30 events and 0 findings behind" in word
     indexer.stop()

@@ -110,7 +110,8 @@ def test_a_file_of_ids_that_is_damaged_is_told_and_costs_its_own_ids_alone(tmp_p
     for number in range(1, 5):
         spool.take([named(number)])
     path = min(tmp_path.glob(f"*{kept_ids.SUFFIX}"))
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     told = []
     again = opened(tmp_path, damaged=lambda _position, what: told.append(what))
     assert len(told) == 1
