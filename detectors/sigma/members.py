@@ -40,7 +40,9 @@ class Members:
                 self._of_all = Arguments(self._texts.to_list(), self._keys)
             return pl.Series(path, self._of_all.at(path), dtype=pl.String)
         column, rows = self._plain[path], len(self._texts)
-        plain = texts_of(column, rows) if column is not None else pl.repeat(None, rows, dtype=pl.String, eager=True)
+        plain = (
+            texts_of(column, rows) if column is not None else pl.Series([None], dtype=pl.String).new_from_index(0, rows)
+        )
         if len(self._odd):
             if self._of_odd is None:
                 self._of_odd = Arguments(self._texts[self._odd].to_list(), self._keys)

@@ -338,7 +338,6 @@ def _named(frame: pl.DataFrame, partition: str) -> pl.DataFrame:
     return frame.with_columns(
         pl.lit(partition).alias(PARTITION),
         pl.col(LINE).hash(_HASH_SEED).alias(HASH),
-    ).with_columns(
         pl.col("event.id").fill_null(pl.concat_str(pl.lit(own), pl.col(POSITION).cast(pl.String))),
     )
 

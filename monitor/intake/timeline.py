@@ -294,4 +294,4 @@ def label(frame: pl.DataFrame, watermark: int, others: int | None, bounds: Bound
     marks = np.maximum.accumulate(np.concatenate([[watermark], reached]))
     late = frame[TIME].to_numpy() <= marks[:-1]
     columns = [pl.Series(WATERMARK, marks[1:], dtype=pl.Int64), pl.Series(LATE, late, dtype=pl.Boolean)]
-    return frame.with_columns(columns), int(marks[-1])
+    return frame.hstack(columns), int(marks[-1])

@@ -153,7 +153,7 @@ class Sender:
     def _apart(self, hits: pl.DataFrame) -> dict[int, pl.DataFrame]:
         """Hits by the partition in which they are counted."""
         places = hits.get_column("route").to_numpy() % self.writer.partitions
-        return {int(place): hits.filter(pl.Series(places == place)) for place in np.unique(places)}
+        return {int(place): hits[np.flatnonzero(places == place)] for place in np.unique(places)}
 
     def _messages(self, detector: str, hits: pl.DataFrame) -> Iterator[Hits]:
         """Hits in messages of a bounded size; those of one position stay together, for that is how they are known again.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from detectors.event import ARRIVAL, DTYPES, INDEX, TIME, kind_of
@@ -90,23 +91,25 @@ class Archive:
         if frame.is_empty():
             return []
         kept = self._kept(turn, frame)
-        day = (pl.col(ARRIVAL) // DAY_US).clip(0, _LAST_DAY)
-        days = kept.select(day.unique().sort()).to_series().to_list()
+        day = np.clip(kept.get_column(ARRIVAL).to_numpy() // DAY_US, 0, _LAST_DAY)
+        days = np.unique(day)[-DAYS_PER_TURN_MAX:]
         if len(days) == 1:
-            return [self._write_day(turn, days[0], kept)]
-        day = day.clip(lower_bound=days[-DAYS_PER_TURN_MAX:][0])
-        return [self._write_day(turn, each, kept.filter(day == each)) for each in days[-DAYS_PER_TURN_MAX:]]
+            return [self._write_day(turn, int(days[0]), kept)]
+        day = np.maximum(day, days[0])
+        return [self._write_day(turn, int(each), kept[np.flatnonzero(day == each)]) for each in days]
 
     def _kept(self, turn: int, frame: pl.DataFrame) -> pl.DataFrame:
         given = set(frame.columns)
+        rows = frame.height
         fields = [
-            pl.col(name).cast(dtype) if name in given else pl.lit(None, dtype).alias(name)
+            frame.get_column(name).cast(dtype)
+            if name in given
+            else pl.Series(name, [None], dtype=dtype).new_from_index(0, rows)
             for name, dtype in self.columns.items()
             if name not in {TURN, ROW}
         ]
-        return frame.select(
-            pl.lit(turn, pl.Int64).alias(TURN), pl.int_range(pl.len(), dtype=pl.UInt32).alias(ROW), *fields
-        )
+        numbers = pl.Series(ROW, np.arange(rows, dtype=np.uint32))
+        return pl.DataFrame([pl.Series(TURN, np.full(rows, turn, dtype=np.int64)), numbers, *fields])
 
     def _write_day(self, turn: int, day: int, frame: pl.DataFrame) -> Segment:
         path = segment_name(day_text(day), turn, turn, self.stream, self.epoch)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
 import polars as pl
 
@@ -91,17 +91,16 @@ def described(
     frame: pl.DataFrame, path: str, day: str, size: int, sha256: str, stream: str = "", folder: str = ""
 ) -> Segment:
     """The manifest's row for a file that holds these rows."""
-    first, last = frame.select(pl.col(TURN).min(), pl.col(TURN).max().alias("last")).row(0)
-    earliest, latest = frame.select(pl.col(TIME).min(), pl.col(TIME).max().alias("latest")).row(0)
+    turns, times = frame.get_column(TURN), frame.get_column(TIME)
     return Segment(
         path=path,
         day=day,
-        turn_first=first,
-        turn_last=last,
+        turn_first=cast("int", turns.min()),
+        turn_last=cast("int", turns.max()),
         rows=frame.height,
         bytes=size,
-        time_min=earliest,
-        time_max=latest,
+        time_min=cast("int", times.min()),
+        time_max=cast("int", times.max()),
         sha256=sha256,
         stream=stream,
         folder=folder,

@@ -94,7 +94,7 @@ class Duplicates:
             for first in range(0, len(named), max(self._capacity, 1)):
                 piece = slice(first, first + self._capacity)
                 self._mark(keys[piece], content[piece], named[piece], duplicate, conflict)
-        return frame.with_columns(pl.Series(DUPLICATE, duplicate), pl.Series(CONFLICT, conflict))
+        return frame.hstack([pl.Series(DUPLICATE, duplicate), pl.Series(CONFLICT, conflict)])
 
     def _mark(self, keys: Array, content: Array, rows: Array, duplicate: Array, conflict: Array) -> None:
         while len(keys):
