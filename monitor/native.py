@@ -164,9 +164,8 @@ class _Plan:
         assert isinstance(found, pl.DataFrame)  # noqa: S101 - a batch of records is a frame; the types do not know
         there = {column.name: column for column in found}
         nothing = {dtype: pl.Series([None], dtype=dtype).new_from_index(0, rows) for dtype in set(DTYPES.values())}
-        there[_REDACTED] = nothing[pl.String()].alias(
-            _REDACTED
-        )  # what an event says of its own redaction is not believed
+        # What an event says of its own redaction is not believed.
+        there[_REDACTED] = nothing[pl.String()].alias(_REDACTED)
         columns = [there.get(name, nothing[DTYPES[kind_of(name)]].alias(name)) for name in self.names]
         last = [] if _REDACTED in self.names else [there[_REDACTED]]
         position = pl.Series(POSITION, raw.positions(np.frombuffer(read.starts, np.int64)), dtype=pl.Int64)

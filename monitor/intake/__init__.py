@@ -148,8 +148,10 @@ class Intake:
 
     @property
     def is_behind(self) -> bool:
-        """Whether its log has lines that were not read yet, where it is one that knows its end; until it does, it may have."""
-        return is_timed(self.source) and self.source.lag_bytes != 0
+        """Whether its log has lines that were not read yet, where it is one that knows its end; until it does, or while it cannot be reached,
+        it may have.
+        """
+        return is_timed(self.source) and (self.source.lag_bytes != 0 or self.source.missing is not None)
 
     @property
     def exhausted(self) -> bool:

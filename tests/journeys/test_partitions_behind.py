@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,38 @@ def test_one_that_gives_nothing_for_long_is_not_waited_for(tmp_path, monkeypatch
     assert _late(tmp_path, 0, 40) > 0
 
 
+def test_one_that_gives_nothing_that_can_be_read_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(awaiting_module, "BEHIND_S_MAX", 0.5)
+    lines = stream(seed=6, events=1000).splitlines(keepends=True)
+    paths = [tmp_path / "events.ndjson", tmp_path / "spoilt.ndjson"]
+    paths[0].write_bytes(b"".join(lines))
+    paths[1].write_bytes((b"{" + b"x" * 1000 + b"\n") * 3000)
+    with daemon(configured(tmp_path / "data", paths), until_end=False, now=NOW) as opened:
+        pipeline = opened.pipeline
+        for path, intake in zip(paths, pipeline.intakes, strict=True):
+            intake.source = Fetched(path, 0)
+        good, spoilt = pipeline.intakes
+        opened.run(lambda _: opened.stop() if good.progress.received >= len(lines) else None)
+        assert spoilt.source.lag_bytes > 0
+        assert pipeline.watermark == good.place.clock.clock - pipeline.settings.bounds.lateness
+
+
+def test_a_silence_that_was_our_own_is_not_a_partition_s(tmp_path):
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(stream(seed=6, events=10))
+    with daemon(configured(tmp_path / "data", [path]), until_end=False, now=NOW) as opened:
+        (intake,) = opened.pipeline.intakes
+        intake.source = Fetched(path, 1000)
+        intake.open(None)
+        awaiting = awaiting_module.Awaiting([intake])
+        assert awaiting.is_any
+        awaiting._came_at[intake.partition] -= awaiting_module.BEHIND_S_MAX + 30
+        awaiting._looked_at -= 60
+        assert awaiting.is_any
+        awaiting._came_at[intake.partition] -= awaiting_module.BEHIND_S_MAX + 30
+        assert not awaiting.is_any
+
+
 def _late(tmp_path: Path, behind: int, turns: int) -> int:
     """How many events of two partitions were late, one of which gives nothing for so many turns."""
     lines = stream(seed=6, events=1000).splitlines(keepends=True)
@@ -60,6 +93,7 @@ def _late(tmp_path: Path, behind: int, turns: int) -> int:
         path.write_bytes(b"".join(lines[number::2]))
     with daemon(configured(tmp_path / "data", paths), until_end=False, now=NOW) as opened:
         pipeline = opened.pipeline
+        pipeline.settings = dataclasses.replace(pipeline.settings, idle_s=0.0)
         for number, intake in enumerate(pipeline.intakes):
             intake.source = Fetched(paths[number], turns if number == behind else 0)
         opened.run(lambda _: None if sum(i.progress.received for i in pipeline.intakes) < len(lines) else opened.stop())
