@@ -97,6 +97,20 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     values: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A number that was found unusual, and what is usual there.
+
+    `worth` is −log10 of the share of like numbers that come as far; what is usual was learned for `learned_h` hours.
+    """
+
+    name: str
+    test: str
+    value: float
+    usual: float
+    worth: float
+    learned_h: int = 0
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing seen about one entity. Times are microseconds since 1970 UTC.
 
@@ -122,6 +136,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     proof: bool = False
     false_positives: tuple[str, ...] = ()
     response: str = ""
+    measured: tuple[Measured, ...] = ()
     shadow: bool = False  # its rule is being tried: it is recorded, and nothing follows from it
 
 

@@ -1,0 +1,1 @@
+"""What no rule names: counts that are unusual for who does it, when, and among whom."""

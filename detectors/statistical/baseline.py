@@ -1,0 +1,164 @@
+"""What is usual for a count: by the hour of the day, and by how many people are there; learned hour by hour, from what was not flagged.
+
+Of every key are remembered the mean of each hour of the day, the mean for each visitor (fast, over a few days, and slow, over a
+fortnight, by which a slow rise is seen), and by how much counts vary beyond a Poisson's variance: around the hour's mean, around the
+visitors', and from window to window within an hour. Learning is exponential; a count is cut to four deviations before it is learned.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.statistical.rows import Rows
+from detectors.statistical.tails import Numbers
+from detectors.statistical.windows import WINDOWS_PER_HOUR
+
+Places = npt.NDArray[np.int64]
+
+FIELDS: Final[dict[str, tuple[npt.DTypeLike, int]]] = {
+    "hourly": (np.float32, 24),  # mean count of each hour of the day
+    "days": (np.uint8, 24),  # how often it was learned
+    "hours": (np.int32, 1),  # learned in all
+    "counted": (np.float32, 1),  # fast: events an hour …
+    "visited": (np.float32, 1),  # … and visitors an hour
+    "counted_slow": (np.float32, 1),
+    "visited_slow": (np.float32, 1),
+    "vary_hour": (np.float32, 2),  # squares beyond Poisson, and squared means: around the hour's mean
+    "vary_visit": (np.float32, 2),  # around what visitors make
+    "vary_within": (np.float32, 2),  # of windows within an hour
+    "rise": (np.float32, 1),  # cumulated deviation from the slow mean, upward
+    "fall": (np.float32, 1),  # downward
+    "flagged": (np.int16, 1),  # hours one after the other that were not learned
+    "count": (np.int64, 1),  # of the hour under way
+    "squares": (np.float64, 1),  # of its windows' counts; exact below 2^53
+}
+"""Arrays of `Rows`, each with how many values a row has."""
+
+DAYS_LEARNED: Final = 6
+"""An hour of the day is a mean over about so many days."""
+
+HOURS_FAST: Final = 48
+HOURS_SLOW: Final = 336
+"""The fast and the slow means are over about so many hours."""
+
+CUT: Final = 4.0
+"""Deviations beyond which a count is not believed when it is learned."""
+
+RELEARN_H: Final = 24
+"""After so many hours one after the other that were flagged, what they show is taken for the new usual, cut as always."""
+
+SPREAD_USUAL: Final = 0.5
+"""Of keys of which little is known: a standard deviation of 70 %, as counts of sessions have."""
+
+KNOWN_H: Final = 24
+"""Hours that a key must have been learned before its counts are judged."""
+
+SPREAD_HOURS: Final = 48
+"""Hours after which a key's own variation counts for as much as what is usual for all."""
+
+
+class Usual:
+    """What is usual for some rows in an hour of the day; arrays with a value a row."""
+
+    def __init__(self, rows: Rows, places: Places, hour_of_day: int, visitors: Numbers, share: float = 1.0) -> None:
+        """`visitors` of the stretch of time that is judged; `share` is what part of an hour that is."""
+        hours = rows["hours"][places].astype(np.float64)
+        days = rows["days"][places, hour_of_day].astype(np.float64)
+        own = rows["hourly"][places, hour_of_day].astype(np.float64)
+        overall = rows["counted"][places].astype(np.float64)
+        visited = rows["visited"][places].astype(np.float64)
+        per_visitor = (rows["counted"][places] + 0.5 / np.maximum(hours, 1.0)) / np.maximum(visited, 1e-3)
+        self.known = hours >= KNOWN_H
+        self.hour = ((own * days + overall) / (days + 1.0) + 0.5 / (hours + 1.0)) * share
+        self.visits = per_visitor * visitors
+        slow = (rows["counted_slow"][places] + 0.5 / np.maximum(hours, 1.0)) / np.maximum(
+            rows["visited_slow"][places], 1e-3
+        )
+        self.slow = slow.astype(np.float64) * visitors
+        unsure = 0.5 / (days + 1.0)
+        self.spread_hour = spread(rows["vary_hour"][places], hours) + unsure * 0.2
+        self.spread_visit = spread(rows["vary_visit"][places], hours)
+        self.spread_within = spread(rows["vary_within"][places], hours)
+
+
+def spread(vary: npt.NDArray[np.float32], hours: Numbers) -> Numbers:
+    """Variation beyond Poisson as a share of the squared mean, drawn towards what is usual where little is known."""
+    squares, means = vary[:, 0].astype(np.float64), vary[:, 1].astype(np.float64)
+    own = np.clip(squares, 0.0, None) / np.maximum(means, 1e-9)
+    known = np.minimum(hours, 4.0 * SPREAD_HOURS)
+    found: Numbers = (own * known + SPREAD_USUAL * SPREAD_HOURS) / (known + SPREAD_HOURS)
+    return np.where(means > 0, found, SPREAD_USUAL)
+
+
+def deviation(mean: Numbers, spreads: Numbers) -> Numbers:
+    """The standard deviation of a count."""
+    found: Numbers = np.sqrt(np.maximum(mean, 1e-9) + spreads * mean * mean)
+    return found
+
+
+def learn(rows: Rows, places: Places, hour_of_day: int, visitors: Numbers, flagged: npt.NDArray[np.bool_]) -> None:
+    """Take an hour's counts in, but for what is flagged; then the next hour begins."""
+    usual = Usual(rows, places, hour_of_day, visitors)
+    count = rows["count"][places].astype(np.float64)
+    hours = rows["hours"][places].astype(np.float64)
+    _follow(rows, places, usual, count)
+    streak = np.where(flagged, rows["flagged"][places] + 1, 0)
+    rows["flagged"][places] = np.minimum(streak, np.iinfo(np.int16).max)
+    keep = ~flagged | (streak > RELEARN_H)
+    by_hour = deviation(usual.hour, usual.spread_hour)
+    by_visits = deviation(usual.visits, usual.spread_visit)
+    sure = hours >= KNOWN_H
+    high = np.maximum(usual.hour + CUT * by_hour, usual.visits + CUT * by_visits)
+    cut = np.where(sure, np.minimum(count, high + 1.0), count)
+    days = rows["days"][places, hour_of_day].astype(np.float64)
+    step = 1.0 / np.minimum(days + 1.0, DAYS_LEARNED)
+    _towards(rows["hourly"], (places, hour_of_day), cut, np.where(keep, step, 0.0))
+    rows["days"][places, hour_of_day] = np.minimum(days + keep, 255).astype(np.uint8)
+    fast = np.where(keep, 1.0 / np.minimum(hours + 1.0, HOURS_FAST), 0.0)
+    slow = np.where(keep, 1.0 / np.minimum(hours + 1.0, HOURS_SLOW), 0.0)
+    for name, value, rate in (
+        ("counted", cut, fast),
+        ("visited", visitors, fast),
+        ("counted_slow", cut, slow),
+        ("visited_slow", visitors, slow),
+    ):
+        _towards(rows[name], places, value, rate)
+    _vary(rows["vary_hour"], places, cut, usual.hour, by_hour, fast)
+    _vary(rows["vary_visit"], places, cut, usual.visits, by_visits, fast)
+    mean = count / WINDOWS_PER_HOUR
+    between = (rows["squares"][places] - count * mean) / (WINDOWS_PER_HOUR - 1) - mean
+    within = rows["vary_within"]
+    _towards(within, (places, 0), np.minimum(between, (CUT * CUT) * (mean + mean * mean)), fast)
+    _towards(within, (places, 1), mean * mean, fast)
+    rows["hours"][places] += keep
+    rows["count"][places] = 0
+    rows["squares"][places] = 0.0
+
+
+def _vary(array: Any, places: Places, count: Numbers, mean: Numbers, by: Numbers, rate: Numbers) -> None:
+    off = np.minimum((count - mean) ** 2, (CUT * by) ** 2) - mean
+    _towards(array, (places, 0), off, rate)
+    _towards(array, (places, 1), mean * mean, rate)
+
+
+def _towards(array: Any, at: Any, value: Numbers, rate: Numbers) -> None:
+    now = array[at].astype(np.float64)
+    array[at] = (now + rate * (value - now)).astype(np.float32)
+
+
+SLACK: Final = 0.5
+"""Deviations an hour that a shift must be wide to add up."""
+
+STEP_MAX: Final = 3.0
+"""Deviations that one hour adds at most."""
+
+
+def _follow(rows: Rows, places: Places, usual: Usual, count: Numbers) -> None:
+    """Page's cumulated sums of the deviation from what visitors make by the slow mean (Page, *Continuous Inspection Schemes*, 1954)."""
+    by = deviation(usual.slow, usual.spread_visit)
+    off = np.where(usual.known, np.clip((count - usual.slow) / by, -STEP_MAX, STEP_MAX), 0.0)
+    rows["rise"][places] = np.maximum(rows["rise"][places] + off - SLACK, 0.0)
+    rows["fall"][places] = np.maximum(rows["fall"][places] - off - SLACK, 0.0)

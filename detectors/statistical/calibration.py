@@ -1,0 +1,111 @@
+"""What a score is worth: how often the same statistic came to as much before, over all who were tested.
+
+A tail probability that a model gives is only as good as the model. So the scores of every statistic are counted in a histogram, apart
+for each class of volume, and a score is told as −log10 of the share that came as far. Beyond what was seen the tail is taken to go
+on as exponentially as the upper half of it does, but never to fall faster than the model says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Scores = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+PER_UNIT: Final = 8
+"""Bins in a decade of probability."""
+
+LINEAR_TO: Final = 32.0
+BINS: Final = 480
+
+LEARNED_MIN: Final = 2_000
+"""Scores before which nothing is said: a statistic that was never seen at rest cannot call anything unusual."""
+
+TAIL_SHARE: Final = 0.005
+TAIL_MIN: Final = 50
+"""The tail is where so small a share, and at least so many, of all scores lie."""
+
+OFTEN: Final = 3
+"""A score that was reached so often without being told is usual, whatever the tail says."""
+
+FADING: Final = 16
+"""Of what is known a sixteenth is forgotten each day: about a fortnight is remembered."""
+
+
+def _bins(scores: Scores) -> npt.NDArray[np.int64]:
+    far = LINEAR_TO + PER_UNIT * np.log2(np.maximum(scores, LINEAR_TO) / LINEAR_TO)
+    stretched = np.where(scores <= LINEAR_TO, np.maximum(scores, 0.0), far)
+    return np.minimum((stretched * PER_UNIT).astype(np.int64), BINS - 1)
+
+
+def _least(bins: npt.NDArray[np.int64] | int) -> Scores:
+    """The smallest score of a bin."""
+    stretched = np.asarray(bins, np.float64) / PER_UNIT
+    return np.where(stretched <= LINEAR_TO, stretched, LINEAR_TO * 2.0 ** ((stretched - LINEAR_TO) / PER_UNIT))
+
+
+class Calibration:
+    """The histograms of one statistic: a row a class."""
+
+    def __init__(self, classes: int = 1) -> None:
+        self._counts: Counts = np.zeros((classes, BINS), np.int64)
+
+    @property
+    def tests(self) -> Counts:
+        """How many scores of each class are remembered."""
+        total: Counts = self._counts.sum(axis=1)
+        return total
+
+    def worth(self, scores: Scores, classes: npt.NDArray[np.int64] | int = 0) -> Scores:
+        """−log10 of the share of earlier scores that came as far; 0 where too little is known."""
+        which = np.broadcast_to(np.asarray(classes, np.int64), scores.shape)
+        found = np.zeros(len(scores))
+        for one in np.unique(which):
+            mine = which == one
+            found[mine] = self._worth(self._counts[one], scores[mine])
+        return found
+
+    def _worth(self, counts: Counts, scores: Scores) -> Scores:
+        total = int(counts.sum())
+        if total < LEARNED_MIN:
+            return np.zeros(len(scores))
+        above = np.cumsum(counts[::-1])[::-1]  # in this bin or a later one
+        wanted = max(TAIL_MIN, int(total * TAIL_SHARE))
+        begins = max(int(np.searchsorted(-above, -wanted, side="right")) - 1, 0)  # the last bin with as many
+        in_tail = int(above[begins])
+        middle = int(np.searchsorted(-above, -(in_tail / 2), side="right"))
+        reach = max(float(_least(middle) - _least(begins)), 1.0 / PER_UNIT)
+        slope = min(np.log10(2.0) / reach, 1.0)
+        at = _bins(scores)
+        seen = -np.log10((above[at] + 1) / (total + 1))
+        told = -np.log10(in_tail / (total + 1)) + (scores - _least(begins)) * slope
+        worth = np.where(at <= begins, seen, told)
+        return np.maximum(np.where(above[at] >= OFTEN, np.minimum(worth, seen), worth), 0.0)
+
+    def learn(self, scores: Scores, classes: npt.NDArray[np.int64] | int = 0) -> None:
+        """Count scores. Those of what was found unusual are to be cut to what is just not, so that nobody makes themselves usual."""
+        which = np.broadcast_to(np.asarray(classes, np.int64), scores.shape)
+        flat = np.bincount(which * BINS + _bins(scores), minlength=self._counts.size)
+        self._counts += flat.reshape(self._counts.shape)
+
+    def fade(self) -> None:
+        """A day has gone by."""
+        self._counts -= self._counts // FADING
+
+    def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
+        """Named frames for a detector's snapshot."""
+        classes, bins = np.nonzero(self._counts)
+        return {name: pl.DataFrame({"class": classes, "bin": bins, "count": self._counts[classes, bins]})}
+
+    def restore(self, name: str, state: Mapping[str, pl.DataFrame]) -> None:
+        """Take up what `snapshot` gave; raises `ValueError` where it is not of this kind."""
+        if name not in state or set(state[name].columns) != {"class", "bin", "count"}:
+            raise ValueError(f"there is no {name}")
+        self._counts[:] = 0
+        frame = state[name]
+        self._counts[frame["class"].to_numpy(), frame["bin"].to_numpy()] = frame["count"].to_numpy()

@@ -1,0 +1,266 @@
+"""Which unusual numbers become findings: so many false ones are afforded a day, and one happening is told once.
+
+Every test has an equal part of what is afforded for each thousand apps and day. Divided by how many numbers it looks at in a day
+that gives the probability, and so the worth, from which on one is told. What several tests or keys of one entity show within a day of
+each other is one finding; it is told again only where something else comes to light. What many apps show at once is one finding about
+what they share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from detectors.finding import Entity, Evidence, Finding, Measured, Related, RuleRef, Scope, Severity, finding_id
+from detectors.statistical.statistic import FLAGGED
+from detectors.statistical.windows import WINDOWS_PER_HOUR, Window
+
+MEASURED_MAX: Final = 5
+"""Numbers that a finding shows."""
+
+RELATED_MAX: Final = 20
+"""Apps that a finding about what many share names."""
+
+EPISODES_MAX: Final = 200_000
+"""Happenings that are remembered; of more, those that are over longest are forgotten."""
+
+SEVERITIES: Final = {"silence": Severity.LOW, "fall": Severity.LOW, "failures": Severity.LOW}
+"""Of tests that see what may be no misbehaviour at all; of others, medium."""
+
+
+class ChoosingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is afforded."""
+
+    false_per_1000_apps_day: float = 1.0
+    per_hour_max: int = 200
+    shared_apps_min: int = 8
+    shared_share: float = 0.02
+    quiet_h: int = 24
+
+    def __post_init__(self) -> None:
+        if not 0 < self.false_per_1000_apps_day <= 1000:
+            raise ValueError(
+                f"false_per_1000_apps_day is {self.false_per_1000_apps_day}; it must be above 0, up to 1000"
+            )
+
+
+@dataclass(slots=True)
+class _Episode:
+    """A happening that was told: until when (window), as which finding, and what it has shown."""
+
+    last: int
+    finding: str
+    rule: str
+    time: int
+    shown: frozenset[int]  # the behaviours of the taxonomy
+
+
+class Chooser:
+    """Chooses among the unusual numbers of each window, in the order of windows."""
+
+    def __init__(self, config: ChoosingConfig | None = None) -> None:
+        self.config = config or ChoosingConfig()
+        self._today: dict[str, int] = {}
+        self._per_day: dict[str, int] = {}
+        self._apps = 1
+        self._days = 0
+        self._told_in_hour = 0
+        self._episodes: dict[tuple[str, str], _Episode] = {}
+        self.overflown = 0
+        self._version = hashlib.sha256(msgspec.json.encode(self.config)).hexdigest()[:16]
+
+    def bound(self, test: str) -> float:
+        """The worth from which on a number of this test is told."""
+        tests = {**self._per_day, **self._today}
+        made = max(self._per_day.get(test, 0), self._today.get(test, 0), 1)
+        afforded = self.config.false_per_1000_apps_day / 1000 * self._apps / max(len(tests), 1)
+        return max(FLAGGED, float(np.log10(made / afforded)))
+
+    def choose(self, window: Window, unusual: Sequence[pl.DataFrame], made: Mapping[str, int], apps: int) -> list[tuple[Finding, bool]]:  # fmt: skip
+        """What is told of a window, each with whether it is a part of what was told before.
+
+        `made` is how many numbers each test has looked at in this window, `apps` how many apps were seen lately.
+        """
+        for test, count in made.items():
+            self._today[test] = self._today.get(test, 0) + count
+        self._apps = max(apps, 1)
+        found = list(self._chosen(window, unusual))
+        if window.ends_hour:
+            self._told_in_hour = 0
+        if window.ends_day:
+            self._per_day, self._today = self._today, dict.fromkeys(self._today, 0)
+        return found
+
+    def _chosen(self, window: Window, unusual: Sequence[pl.DataFrame]) -> Iterator[tuple[Finding, bool]]:
+        if not unusual:
+            return
+        whole = pl.concat(unusual)
+        bounds = {test: self.bound(test) for test in whole["test"].unique().sort()}
+        over = whole.filter(pl.col("worth") >= pl.col("test").replace_strict(bounds, return_dtype=pl.Float64)).sort(
+            "worth", "scope", "entity", "test", "about", descending=[True, False, False, False, False]
+        )
+        over, shared = self._parted(over)
+        for finding in shared:
+            yield from self._one(window, *finding)
+        for (scope, entity), rows in sorted(_by_entity(over).items(), key=lambda one: (-one[1][0]["worth"], one[0])):
+            yield from self._one(window, Entity(Scope(scope), entity), rows, ())
+
+    def _parted(
+        self, over: pl.DataFrame
+    ) -> tuple[pl.DataFrame, list[tuple[Entity, list[dict[str, Any]], tuple[Related, ...]]]]:
+        """What many apps show at once, as one; and the rest."""
+        many = max(self.config.shared_apps_min, int(self._apps * self.config.shared_share))
+        of_apps = over.filter(pl.col("scope") == Scope.APP.value)
+        if of_apps["entity"].n_unique() < many:
+            return over, []
+        groups = of_apps.group_by("test", "measure", "about").agg(pl.col("entity").n_unique().alias("apps"))
+        shared = groups.filter(pl.col("apps") >= many).sort("test", "measure", "about")
+        found = []
+        for test, measure, about, _ in shared.iter_rows():
+            mine = (pl.col("test") == test) & (pl.col("measure") == measure) & (pl.col("about") == about)
+            rows = over.filter(mine)
+            scope = Scope.DOMAIN if measure == "requests" else Scope.API
+            related = tuple(
+                Related(Scope.APP, app, "carrier") for app in rows["entity"].unique(maintain_order=True)[:RELATED_MAX]
+            )
+            first = rows.row(0, named=True) | {"owner": None, "count": int(rows["count"].sum()), "value": rows["value"].sum(), "usual": rows["usual"].sum()}  # fmt: skip
+            found.append((Entity(scope, about), [first], related))
+            over = over.filter(~mine)
+        return over, found
+
+    def _one(
+        self, window: Window, entity: Entity, rows: list[dict[str, Any]], related: tuple[Related, ...]
+    ) -> Iterator[tuple[Finding, bool]]:
+        """What an entity shows: a new finding, a part of the one that was told, or nothing new."""
+        key = (entity.scope.value, entity.value)
+        episode = self._episodes.get(key)
+        quiet = self.config.quiet_h * WINDOWS_PER_HOUR
+        if episode is not None and window.index - episode.last <= quiet:
+            episode.last = window.index
+            fresh = [row for row in rows if row["behaviour"] is not None and row["behaviour"] not in episode.shown]
+            if not fresh:
+                yield self._finding(window, entity, rows, related, episode), True
+                return
+            rows = fresh
+        if self._told_in_hour >= self.config.per_hour_max:
+            self.overflown += 1
+            return
+        self._told_in_hour += 1
+        before = frozenset[int]() if episode is None or window.index - episode.last > quiet else episode.shown
+        shown = before | {row["behaviour"] for row in rows if row["behaviour"] is not None}
+        finding = self._finding(window, entity, rows, related, None)
+        self._episodes.pop(key, None)
+        self._episodes[key] = _Episode(window.index, finding.id, finding.rule.id, finding.time, shown)
+        while len(self._episodes) > EPISODES_MAX:
+            del self._episodes[next(iter(self._episodes))]
+        yield finding, False
+
+    def _finding(
+        self,
+        window: Window,
+        entity: Entity,
+        rows: list[dict[str, Any]],
+        related: tuple[Related, ...],
+        episode: _Episode | None,
+    ) -> Finding:
+        best = rows[0]
+        rule = f"statistical.{best['test']}" if episode is None else episode.rule
+        over = best["worth"] - self.bound(best["test"])
+        behaviours = dict.fromkeys(row["behaviour"] for row in rows if row["behaviour"] is not None)
+        return Finding(
+            id=finding_id(rule, entity, window.end) if episode is None else episode.finding,
+            time=window.end - 1 if episode is None else episode.time,
+            first_event=min(row["begins"] for row in rows),
+            last_event=window.end - 1,
+            detector="statistical",
+            kind="statistical",
+            rule=RuleRef(rule, self._version),
+            entity=entity,
+            owner=best["owner"],
+            related=related,
+            severity=SEVERITIES.get(best["test"], Severity.MEDIUM),
+            confidence=round(min(0.95, 0.6 + 0.05 * over), 3),
+            score=round(best["worth"], 3),
+            title=title(best),
+            evidence=Evidence(
+                count=sum(row["count"] for row in rows),
+                values={"unusual": "; ".join(title(row) for row in rows[:MEASURED_MAX])},
+            ),
+            tags=tuple(f"behaviour.{number}" for number in behaviours),
+            measured=tuple(_measured(row) for row in rows[:MEASURED_MAX]),
+        )
+
+    def snapshot(self) -> dict[str, pl.DataFrame]:
+        """Named frames for a detector's snapshot."""
+        kept = {
+            "today": self._today,
+            "per_day": self._per_day,
+            "apps": self._apps,
+            "told_in_hour": self._told_in_hour,
+            "overflown": self.overflown,
+        }
+        rows = [
+            (*key, one.last, one.finding, one.rule, one.time, sorted(one.shown)) for key, one in self._episodes.items()
+        ]
+        episodes = pl.DataFrame(rows, schema=_EPISODES, orient="row")
+        return {"chosen": episodes, "chosen.kept": pl.DataFrame({"kept": [msgspec.json.encode(kept).decode()]})}
+
+    def restore(self, state: Mapping[str, pl.DataFrame]) -> None:
+        """Take up what `snapshot` gave; raises `ValueError` where it is not of this kind."""
+        if "chosen" not in state or "chosen.kept" not in state:
+            raise ValueError("there is no chosen")
+        kept = msgspec.json.decode(state["chosen.kept"]["kept"][0])
+        self._today, self._per_day = kept["today"], kept["per_day"]
+        self._apps, self._told_in_hour, self.overflown = kept["apps"], kept["told_in_hour"], kept["overflown"]
+        self._episodes = {
+            (scope, entity): _Episode(last, finding, rule, time, frozenset(shown))
+            for scope, entity, last, finding, rule, time, shown in state["chosen"].iter_rows()
+        }
+
+
+_EPISODES: Final = pl.Schema(
+    {
+        "scope": pl.String(),
+        "entity": pl.String(),
+        "last": pl.Int64(),
+        "finding": pl.String(),
+        "rule": pl.String(),
+        "time": pl.Int64(),
+        "shown": pl.List(pl.Int64()),
+    }
+)
+
+
+def _by_entity(over: pl.DataFrame) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Rows by entity, the most unusual first."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in over.iter_rows(named=True):
+        groups.setdefault((row["scope"], row["entity"]), []).append(row)
+    return groups
+
+
+def _measured(row: Mapping[str, Any]) -> Measured:
+    return Measured(
+        name=f"{row['measure']} of {row['about']}" if row["about"] else row["measure"],
+        test=row["test"],
+        value=round(row["value"], 3),
+        usual=round(row["usual"], 3),
+        worth=round(row["worth"], 2),
+        learned_h=row["learned"],
+    )
+
+
+def title(row: Mapping[str, Any]) -> str:
+    """An unusual number in words."""
+    name = f"{row['measure']} of {row['about']}" if row["about"] else row["measure"]
+    return f"{name}: {_number(row['value'])}, where {_number(row['usual'])} are usual"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -1,0 +1,109 @@
+"""Statistics at work: batches in, findings out. Windows are closed in order, and what each statistic finds unusual is chosen among."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from detectors.detector import State
+from detectors.event import LATE, TIME, Batch
+from detectors.finding import Sighting
+from detectors.statistical.choosing import Chooser, ChoosingConfig
+from detectors.statistical.pending import WINDOW
+from detectors.statistical.series import Series, SeriesConfig
+from detectors.statistical.statistic import Statistic
+from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, Window, endings
+
+NAME: Final = "statistical"
+
+SILENT_WINDOWS_MAX: Final = 8 * WINDOWS_PER_DAY
+"""Windows without events that are closed one by one; a longer pause is skipped: nothing was there to be usual."""
+
+
+class StatisticsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is remembered, and what is afforded."""
+
+    series: SeriesConfig = SeriesConfig()
+    choosing: ChoosingConfig = ChoosingConfig()
+
+
+class StatisticalDetector:
+    """Runs all statistics."""
+
+    def __init__(self, config: StatisticsConfig | None = None) -> None:
+        self.config = config or StatisticsConfig()
+        self._series = Series(self.config.series)
+        self._statistics: tuple[Statistic, ...] = (self._series,)
+        self._chooser = Chooser(self.config.choosing)
+        self._next: int | None = None  # the first window that has not ended
+        self._needs = frozenset[str]().union(*(each.needs for each in self._statistics))
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self._needs
+
+    @property
+    def forgotten(self) -> int:
+        return sum(each.forgotten for each in self._statistics)
+
+    def observe(self, batch: Batch) -> list[Sighting]:
+        rows = self._rows(batch)
+        if self._next is None:
+            if not rows.height:
+                return []
+            self._next = int(rows[WINDOW].min())  # type: ignore[arg-type]  # whole numbers, and there are some
+        if rows.height:
+            for each in self._statistics:
+                each.count(rows)
+        found: list[Sighting] = []
+        for row, ended in endings(batch, self._next):
+            found += self._closed(ended, row)
+        return found
+
+    def _rows(self, batch: Batch) -> pl.DataFrame:
+        """What is counted of a batch."""
+        frame = batch.frame
+        needed = [name for name in self._needs if name in frame.columns]
+        rows = frame.lazy().filter(~pl.col(LATE)).select((pl.col(TIME) // WINDOW_US).alias(WINDOW), TIME, *needed)
+        missing = sorted(self._needs - set(needed))
+        return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in missing).collect()
+
+    def _closed(self, ended: int, row: int) -> list[Sighting]:
+        assert self._next is not None  # noqa: S101 - it was set before
+        first = self._next
+        if ended - first > SILENT_WINDOWS_MAX:
+            first = ended - SILENT_WINDOWS_MAX
+        found = []
+        for index in range(first, ended):
+            window = Window(index)
+            unusual: list[pl.DataFrame] = []
+            made: dict[str, int] = {}
+            for each in self._statistics:
+                unusual += each.close(window)
+                made |= each.tests
+            chosen = self._chooser.choose(window, unusual, made, self._series.apps)
+            found += [Sighting(row, finding, is_part=True) for finding, _ in chosen]
+        self._next = ended
+        return found
+
+    def snapshot(self) -> State:
+        frames: dict[str, pl.DataFrame] = {
+            "next": pl.DataFrame({"window": [self._next]}, schema={"window": pl.Int64()})
+        }
+        for each in self._statistics:
+            frames |= each.snapshot()
+        return frames | self._chooser.snapshot()
+
+    def restore(self, state: State) -> None:
+        if "next" not in state:
+            raise ValueError(f"not a snapshot of the statistical detector: frames {', '.join(sorted(state))}")
+        self._next = state["next"]["window"][0]
+        for each in self._statistics:
+            each.restore(state)
+        self._chooser.restore(state)

@@ -1,0 +1,94 @@
+"""What every statistic is: it counts in batches, looks at a window when that has ended, and says what it finds unusual there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors.detector import State
+from detectors.statistical.calibration import Calibration
+from detectors.statistical.windows import Window
+
+UNUSUAL: Final = pl.Schema(
+    {
+        "scope": pl.String(),  # of the entity, as `detectors.finding.Scope` spells it
+        "entity": pl.String(),
+        "owner": pl.String(),  # the app's developer, where events said so
+        "about": pl.String(),  # what was counted: an API, a host, a page …
+        "test": pl.String(),  # by which test it is unusual: the name of what it is calibrated with
+        "measure": pl.String(),  # what the number counts: "calls", "hosts" …
+        "behaviour": pl.Int64(),  # of the taxonomy; null where a number alone does not say
+        "worth": pl.Float64(),  # calibrated: −log10 of the share that came as far
+        "value": pl.Float64(),
+        "usual": pl.Float64(),
+        "count": pl.Int64(),  # events behind it
+        "begins": pl.Int64(),  # microseconds: when the stretch of time began that was looked at
+        "learned": pl.Int64(),  # hours for which what is usual was learned
+    }
+)
+"""One unusual number about one entity a row."""
+
+FLAGGED: Final = 4.0
+"""From this worth on a number is not learned from: one in ten thousand."""
+
+SHOWN_MIN: Final = 2.0
+"""Less unusual numbers are not passed on."""
+
+
+class Statistic(Protocol):
+    """One way of looking at counts (`detectors/statistical/`, one a file).
+
+    `count` is given every batch's rows (those that are not late) with the columns of `needs` and a ``window``; `close` every
+    window that has ended, in order, those without events included. What `close` gives depends on the windows' events alone,
+    not on how they were cut into batches: counts are whole numbers, and rows are in the order of their keys.
+    """
+
+    name: str
+
+    @property
+    def needs(self) -> frozenset[str]: ...
+
+    @property
+    def forgotten(self) -> int: ...
+
+    def count(self, rows: pl.DataFrame) -> None: ...
+
+    def close(self, window: Window) -> Sequence[pl.DataFrame]:
+        """What is unusual (`UNUSUAL`) in what ends with this window."""
+        ...
+
+    @property
+    def tests(self) -> Mapping[str, int]:
+        """By calibration, how many numbers were looked at since the last call in all."""
+        ...
+
+    def snapshot(self) -> State: ...
+    def restore(self, state: State) -> None: ...
+
+
+@dataclass(slots=True)
+class Test:
+    """A family of numbers that are calibrated together: scores in, worth out, and learned from."""
+
+    name: str
+    calibration: Calibration
+    made: int = 0
+
+    def worth(
+        self, scores: npt.NDArray[np.float64], classes: npt.NDArray[np.int64] | int = 0
+    ) -> npt.NDArray[np.float64]:
+        """What these are worth by all windows before; they are learned now, those that are flagged as what is just not."""
+        worth = self.calibration.worth(scores, classes)
+        self.made += len(scores)
+        self.calibration.learn(np.where(worth >= FLAGGED, _just_usual(scores, worth), scores), classes)
+        return worth
+
+
+def _just_usual(scores: npt.NDArray[np.float64], worth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Scores brought down by as much as their worth is above what is flagged."""
+    return np.maximum(scores - (worth - FLAGGED), 0.0)
