@@ -16,6 +16,7 @@ IMPORTED_AS = {
     "pysigma": "sigma",
     "python-snappy": "snappy",
     "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
 }
 
 

@@ -1,0 +1,1 @@
+"""What a model learned from the archive finds unusual: a second opinion, which never acts alone."""
