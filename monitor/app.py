@@ -59,7 +59,7 @@ from monitor.rules.lineup import Due, Lineup
 from monitor.rulings import Rulings, appeal_terms, held_config, laid_down_windows
 from monitor.schedule import Schedule
 from monitor.searching import CATCH_UP_S, indexer_of
-from monitor.settings import channels_of, settings_of
+from monitor.settings import channels_of, settings_of, statistics_of
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.spooling import spooling_of
@@ -396,7 +396,7 @@ def _api(config: Config, kept: Kept, reloader: Reloader, rulings: Rulings, clock
 
 
 def _compiled(config: Config, found: InForce) -> Lineup:
-    return Lineup.of(found.rules.rules, config.rules.window_events_max, found.trial)
+    return Lineup.of(found.rules.rules, config.rules.window_events_max, found.trial, statistics_of(config))
 
 
 def _enter(rulings: Rulings, ages: RuleAges, taken: InForce) -> None:

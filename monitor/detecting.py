@@ -36,6 +36,7 @@ from monitor.rules.cache import RuleCache
 from monitor.rules.lineup import Lineup
 from monitor.schedule import Schedule
 from monitor.searching import indexer_of
+from monitor.settings import statistics_of
 from monitor.sources.kafka.address import is_kafka, parse_address, refuse_readable_password
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import open_group
@@ -185,7 +186,7 @@ def open_detecting(
         found = Installed(config, kept.store.pack_content, cache).load(Shelf(kept.store.packs()))
         telemetry.emit(upkeep.RulesLoaded(rules=len(found.rules.rules), refused=len(found.rules.problems)))
         window_events_max = config.rules.window_events_max
-        lineup = Lineup.of(found.rules.rules, window_events_max, found.trial)
+        lineup = Lineup.of(found.rules.rules, window_events_max, found.trial, statistics_of(config))
         rules = FollowedRules(lineup, window_events_max, kept.store, telemetry, config.kafka.keyed_by)
         registry = Registered(kept.store, telemetry, clock)
         stopping = threading.Event()

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from detectors.detector import Detector
 from detectors.event import (
     DTYPES,
     DUPLICATE,
@@ -364,8 +365,9 @@ class Pipeline:
         """
         if claimed <= self.watermark or self._foreseen == self.turn_number:
             return
-        states = {detector.name: detector.snapshot() for detector in self.lineup.detectors}
-        sightings = self._observe(Batch(self._columns(self._no_rows()), claimed))
+        foreseeing = self.lineup.foreseeing
+        states = {detector.name: detector.snapshot() for detector in foreseeing}
+        sightings = self._observe(Batch(self._columns(self._no_rows()), claimed), among=foreseeing)
         self.lineup.restore(states)
         if sightings:
             self._commit((), self.watermark, sightings)
@@ -496,13 +498,18 @@ class Pipeline:
         frame, reached = label(whole, self.watermark, others, self.settings.bounds)
         return self._watching.marked(self._duplicates, frame), reached
 
-    def _observe(self, batch: Batch, found: Mapping[str, Found] = NOTHING_FOUND) -> list[Sighting]:
-        """What all detectors see, in an order that does not depend on how the stream is cut; `found` is known already of some."""
-        seen = {detector.name: list[Sighting]() for detector in self.lineup.detectors}
+    def _observe(
+        self, batch: Batch, found: Mapping[str, Found] = NOTHING_FOUND, among: Sequence[Detector] | None = None
+    ) -> list[Sighting]:
+        """What all detectors see, or those `among` them, in an order that does not depend on how the stream is cut; `found` is known
+        already of some.
+        """
+        watching = self.lineup.detectors if among is None else among
+        seen = {detector.name: list[Sighting]() for detector in watching}
         lineup = self.lineup
         for name in seen:  # what was found by rules that have been left out meanwhile is not for those that stay
             seen[name] = self._seen(name, batch, found.get(name) if self.lineup is lineup else None)
-        sightings = [one for detector in self.lineup.detectors for one in seen[detector.name]]
+        sightings = [one for detector in self.lineup.detectors for one in seen.get(detector.name, ())]
         sightings.sort(key=lambda sighting: (sighting.row, sighting.finding.id))
         return sightings
 

@@ -181,6 +181,7 @@ def guard_config(config: Config) -> GuardConfig:
         store_stalled_s=keys.store_stalled_s_max,
         dead_letter_share=keys.dead_letter_share_max,
         new_rule_s=keys.new_rule_h * 3600,
+        learned_h=keys.learned_h_min,
         new_rule_acts=keys.new_rule_acts_max,
         duration_s=keys.duration_days_max * 86_400,
         shared_people=keys.shared_people_min,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from detectors.finding import Severity
+from detectors.statistical.choosing import ChoosingConfig
+from detectors.statistical.detector import StatisticsConfig
+from detectors.statistical.series import SeriesConfig
 from monitor.alerts import Channel
 from monitor.config import Config
 from monitor.intake.timeline import Bounds
@@ -46,6 +49,26 @@ def settings_of(config: Config, *, until_end: bool, deliver: bool) -> Settings:
         clock_off_s=config.guards.clock_off_s_max,
         store_stalled_s=config.guards.store_stalled_s_max,
         letters_lines_min=config.guards.dead_letter_lines_min,
+    )
+
+
+def statistics_of(config: Config) -> StatisticsConfig | None:
+    """How statistics are set; None where there are none."""
+    keys = config.statistics
+    if not keys.enabled:
+        return None
+    return StatisticsConfig(
+        series=SeriesConfig(
+            keys_max=keys.keys_max,
+            keys_per_app_max=keys.keys_per_app_max,
+            apps_max=keys.apps_max,
+            forget_days=keys.forget_days,
+        ),
+        choosing=ChoosingConfig(
+            false_per_1000_apps_day=keys.false_per_1000_apps_day,
+            per_hour_max=keys.findings_per_h_max,
+            quiet_h=keys.quiet_h,
+        ),
     )
 
 

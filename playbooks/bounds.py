@@ -54,6 +54,8 @@ class GuardConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     store_stalled_s: float = 30.0
     dead_letter_share: float = 0.05
     new_rule_s: float = 3_600.0
+    learned_h: int = 72
+    """For how long what is usual must have been learned."""
     new_rule_acts: int = 10
     """Acts held because their rule is new after which the rule is moved to shadow."""
     duration_s: int = 30 * _DAY_S

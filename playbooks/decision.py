@@ -81,6 +81,7 @@ class Reason(StrEnum):
     HELD_DURATION = "held-duration"  # held: longer than a machine may decide
     HELD_SHARED = "held-shared"  # held: many people or apps stand behind the address
     HELD_HEALTH = "held-health"  # held: our own telemetry is unhealthy
+    HELD_BASELINE = "held-baseline"  # held: what is usual was learned for too short a time
     HELD_NEW_RULE = "held-new-rule"  # held: the rule came into force only just now
     HELD_LOOP = "held-loop"  # held: the findings may be effects of what we enforce
     HELD_RULE_BUDGET = "held-rule-budget"  # held: one rule brings about too much

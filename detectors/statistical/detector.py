@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 
 from detectors.detector import State
-from detectors.event import LATE, TIME, Batch
+from detectors.event import END_OF_TIME, LATE, TIME, Batch
 from detectors.finding import Sighting
 from detectors.statistical.choosing import Chooser, ChoosingConfig
 from detectors.statistical.pending import WINDOW
@@ -38,6 +38,7 @@ class StatisticalDetector:
         self._statistics: tuple[Statistic, ...] = (self._series,)
         self._chooser = Chooser(self.config.choosing)
         self._next: int | None = None  # the first window that has not ended
+        self._latest = 0  # the last in which something was counted
         self._needs = frozenset[str]().union(*(each.needs for each in self._statistics))
 
     @property
@@ -52,6 +53,19 @@ class StatisticalDetector:
     def forgotten(self) -> int:
         return sum(each.forgotten for each in self._statistics)
 
+    def again(self) -> StatisticalDetector:
+        """Another that remembers nothing yet."""
+        return StatisticalDetector(self.config)
+
+    def take_over(self, before: StatisticalDetector) -> None:
+        """Go on with the memory of one that ends; where it was set otherwise, what is remembered is bounded anew as it comes."""
+        if before.config == self.config:
+            self._latest = before._latest
+            self._series, self._statistics, self._chooser = before._series, before._statistics, before._chooser
+            self._next = before._next
+        else:
+            self.restore(before.snapshot())
+
     def observe(self, batch: Batch) -> list[Sighting]:
         rows = self._rows(batch)
         if self._next is None:
@@ -59,11 +73,12 @@ class StatisticalDetector:
                 return []
             self._next = int(rows[WINDOW].min())  # type: ignore[arg-type]  # whole numbers, and there are some
         if rows.height:
+            self._latest = max(self._latest, int(rows[WINDOW].max()))  # type: ignore[arg-type]  # as above
             for each in self._statistics:
                 each.count(rows)
         found: list[Sighting] = []
         for row, ended in endings(batch, self._next):
-            found += self._closed(ended, row)
+            found += self._closed(min(ended, self._latest + 1) if batch.watermark >= END_OF_TIME else ended, row)
         return found
 
     def _rows(self, batch: Batch) -> pl.DataFrame:
@@ -94,7 +109,9 @@ class StatisticalDetector:
 
     def snapshot(self) -> State:
         frames: dict[str, pl.DataFrame] = {
-            "next": pl.DataFrame({"window": [self._next]}, schema={"window": pl.Int64()})
+            "next": pl.DataFrame(
+                {"window": [self._next], "latest": [self._latest]}, schema={"window": pl.Int64(), "latest": pl.Int64()}
+            )
         }
         for each in self._statistics:
             frames |= each.snapshot()
@@ -103,7 +120,7 @@ class StatisticalDetector:
     def restore(self, state: State) -> None:
         if "next" not in state:
             raise ValueError(f"not a snapshot of the statistical detector: frames {', '.join(sorted(state))}")
-        self._next = state["next"]["window"][0]
+        self._next, self._latest = state["next"].row(0)
         for each in self._statistics:
             each.restore(state)
         self._chooser.restore(state)

@@ -90,7 +90,10 @@ class Pending:
         return whole
 
     def _merged(self, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        whole = pl.concat(frames)
+        parts = list(frames)
+        if len(parts) == 1:  # of one batch, in which each key stands once
+            return parts[0].select(KEY, GROUP, *self._merging).sort(KEY)
+        whole = pl.concat(parts)
         return whole.group_by(KEY).agg(pl.col(GROUP).first(), *merged_as(self._merging)).sort(KEY)
 
     def _bounded(self, window: int, whole: pl.DataFrame) -> pl.DataFrame:

@@ -201,6 +201,10 @@ class Series:
     def _hour(self, window: Window) -> list[pl.DataFrame | None]:
         """Judge the hour that ends, then learn it."""
         found: list[pl.DataFrame | None] = []
+        if not self._apps[
+            "visits"
+        ].any():  # nobody was seen anywhere: our own input had a gap, which says nothing about apps
+            return found
         for places in _blocks(self._rows.places):
             at = self._rows["at"][places]
             visitors = np.where(at != NOWHERE, self._apps["visits"][at], 0).astype(np.float64)

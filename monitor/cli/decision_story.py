@@ -42,6 +42,7 @@ HELD: Final = {
     "held-shared": "Many people or apps were seen behind this address lately, and would all be met: a person has to judge "
     "whether that is right.",
     "held-health": "Our own telemetry was unhealthy: who sees badly does no more than warn. `miniwatch doctor` tells of it.",
+    "held-baseline": "What is usual for it was learned for too short a time (guards.learned_h_min) to do more than warn.",
     "held-new-rule": "The rule came into force only just now and has shown nothing yet. Where it would act often, it is moved "
     "to shadow.",
     "held-loop": "The rule has spoken about this entity only while an act was in force, and may see what the act does.",

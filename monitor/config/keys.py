@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from monitor.config.kafka import KafkaKeys
+from monitor.config.learning import StatisticsKeys
 from monitor.config.listening import HttpKeys, is_loopback
 from monitor.config.receivers import AuditKeys, EnforcerKeys, ReceiverKeys, WebhookKeys
 from monitor.config.searching import ElasticsearchKeys
@@ -176,6 +177,7 @@ class GuardKeys(Keys):
     dead_letter_lines_min: Count = 1_000
     new_rule_h: Annotated[float, Field(ge=0, le=24 * 30)] = 1.0
     new_rule_acts_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    learned_h_min: Annotated[int, Field(ge=0, le=24 * 90)] = 72
     duration_days_max: Annotated[int, Field(ge=1, le=365)] = 30
     shared_people_min: Annotated[int, Field(ge=2, le=64)] = 10
     shared_apps_min: Annotated[int, Field(ge=2, le=64)] = 20
@@ -302,6 +304,7 @@ class AllKeys(Keys):
     duplicates: DuplicateKeys = DuplicateKeys()
     dead_letters: DeadLetterKeys = DeadLetterKeys()
     rules: RuleKeys = RuleKeys()
+    statistics: StatisticsKeys = StatisticsKeys()
     playbooks: PlaybookKeys = PlaybookKeys()
     packs: PackKeys = PackKeys()
     risk: RiskKeys = RiskKeys()

@@ -15,6 +15,7 @@ from detectors.detector import Detector, State
 from detectors.sigma import Rule, SigmaDetector, Trial, TrialDetector, YieldingDetector
 from detectors.sigma.parting import KEYED_BY, Part
 from detectors.sigma.trial import NAME as TRIAL
+from detectors.statistical.detector import StatisticalDetector, StatisticsConfig
 from monitor.rules.cache import encoded, engine_digest, placeless
 from monitor.stores import Store
 
@@ -36,29 +37,41 @@ class _Content(msgspec.Struct, frozen=True):
 
     rules: tuple[Rule, ...]
     trial: Trial | None
+    statistics: StatisticsConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """The detectors of a stretch of turns. `digest` is the same whenever they would see the same."""
+    """The detectors of a stretch of turns. `digest` is the same whenever they would see the same.
+
+    `statistics` is how statistics are set, None where there are none.
+    """
 
     rules: tuple[Rule, ...]
     trial: Trial | None
     window_events_max: int
     detectors: tuple[Detector, ...]
     digest: str
+    statistics: StatisticsConfig | None = None
 
     @staticmethod
-    def of(rules: Sequence[Rule], window_events_max: int, trial: Trial | None = None) -> Lineup:
+    def of(
+        rules: Sequence[Rule],
+        window_events_max: int,
+        trial: Trial | None = None,
+        statistics: StatisticsConfig | None = None,
+    ) -> Lineup:
         """Compile rules; this may take seconds for thousands of them, and touches nothing that is in use."""
         bare = None if trial is None else msgspec.structs.replace(trial, rules=tuple(placeless(trial.rules)))
-        digest = hashlib.sha256(encoded(_Content(tuple(placeless(rules)), bare))).hexdigest()
+        digest = hashlib.sha256(encoded(_Content(tuple(placeless(rules)), bare, statistics))).hexdigest()
         if trial is None:
             detectors: tuple[Detector, ...] = (SigmaDetector(rules, window_events_max),)
         else:
             in_force = YieldingDetector(rules, window_events_max, trial)
             detectors = (TrialDetector(trial, window_events_max), in_force)  # who ends in a fault ends first
-        return Lineup(tuple(rules), trial, window_events_max, detectors, digest)
+        if statistics is not None:
+            detectors = (*detectors, StatisticalDetector(statistics))
+        return Lineup(tuple(rules), trial, window_events_max, detectors, digest, statistics)
 
     @staticmethod
     def unrecorded(detectors: Sequence[Detector]) -> Lineup:
@@ -69,27 +82,37 @@ class Lineup:
     def made_of(content: bytes, window_events_max: int) -> Lineup:
         """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it."""
         made = _decoded(content)
-        return Lineup.of(made.rules, window_events_max, made.trial)
+        return Lineup.of(made.rules, window_events_max, made.trial, made.statistics)
 
     def again(self, part: Part = Part.WHOLE, keyed_by: str = KEYED_BY) -> Lineup:
         """The same detectors without their memory, for another stream and the windows that it counts; compiled once for all.
         `keyed_by` is the field by which the events of all streams are keyed.
         """
-        made = tuple(
+        made: tuple[Detector, ...] = tuple(
             one.again(part, keyed_by) for one in self.detectors if isinstance(one, SigmaDetector | TrialDetector)
         )
-        assert len(made) == len(self.detectors)  # noqa: S101 - those of `unrecorded` are for one run
-        return replace(self, detectors=made)
+        counts = tuple(one.again() for one in self.detectors if isinstance(one, StatisticalDetector))
+        assert len(made) + len(counts) == len(self.detectors)  # noqa: S101 - those of `unrecorded` are for one run
+        return replace(self, detectors=made if part is Part.ABROAD else (*made, *counts))
 
     @property
     def content(self) -> bytes:
         """All that it takes to make it again."""
-        return engine_digest().encode() + b"\n" + zlib.compress(encoded(_Content(self.rules, self.trial)), 1)
+        return (
+            engine_digest().encode()
+            + b"\n"
+            + zlib.compress(encoded(_Content(self.rules, self.trial, self.statistics)), 1)
+        )
 
     @property
     def needed(self) -> frozenset[str]:
         """Every column that detectors ask for, the registry's included."""
         return frozenset[str]().union(*(detector.needs for detector in self.detectors))
+
+    @property
+    def foreseeing(self) -> tuple[Detector, ...]:
+        """Those that can say what they would if time had come further, and forget it again: rules. What is usual takes its time."""
+        return tuple(one for one in self.detectors if not isinstance(one, StatisticalDetector))
 
     def restore(self, states: Mapping[str, State]) -> None:
         """Take up a snapshot's memory, each detector its own."""
@@ -99,7 +122,11 @@ class Lineup:
 
     def take_over(self, before: Lineup) -> None:
         """Remember what those before remember of rules that have not changed, tried ones that are in force now included."""
-        states = {detector.name: dict(detector.snapshot()) for detector in before.detectors}
+        states = {detector.name: dict(detector.snapshot()) for detector in before.foreseeing}
+        for mine in self.detectors:
+            for theirs in before.detectors:
+                if isinstance(mine, StatisticalDetector) and isinstance(theirs, StatisticalDetector):
+                    mine.take_over(theirs)
         if before.trial is not None and self.trial is None:
             tried = pl.col("rule").is_in(sorted(before.trial.tried))  # what those merely count has windows of its own
             windows = states[SIGMA]["windows"], states[TRIAL]["windows"].filter(tried)

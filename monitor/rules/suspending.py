@@ -59,7 +59,7 @@ class Suspensions:
         for rule in tried:
             self.tried[rule.id] = f"rule {rule.id} is no longer tried: it brought out a fault of the program ({why})"
             self._tell(TRIAL_ENDED, rule.id, why)
-        return Lineup.of(left, lineup.window_events_max, None if tried else lineup.trial)
+        return Lineup.of(left, lineup.window_events_max, None if tried else lineup.trial, lineup.statistics)
 
     def forget(self) -> None:
         """Rules were read anew: each has another chance."""

@@ -7,7 +7,7 @@ from typing import Final
 from playbooks.decision import Reason
 from playbooks.guards.budgets import budget, rule_budget, share
 from playbooks.guards.evidence import second_person, shared, thin_evidence, too_long
-from playbooks.guards.health import loop, new_rule, unhealthy
+from playbooks.guards.health import loop, new_rule, unhealthy, young_baseline
 from playbooks.guards.proposal import Guard, Proposal
 from playbooks.guards.standing import exempt, in_maintenance, paused, protected, unnamed_version
 from playbooks.policy import Policy
@@ -24,6 +24,7 @@ GUARDS: Final[tuple[tuple[Reason, Guard], ...]] = (
     (Reason.HELD_DURATION, too_long),
     (Reason.HELD_SHARED, shared),
     (Reason.HELD_HEALTH, unhealthy),
+    (Reason.HELD_BASELINE, young_baseline),
     (Reason.HELD_NEW_RULE, new_rule),
     (Reason.HELD_LOOP, loop),
     (Reason.HELD_RULE_BUDGET, rule_budget),
@@ -39,6 +40,7 @@ LETS_LOWER_STEP_ACT: Final = frozenset(
         Reason.HELD_DURATION,
         Reason.HELD_SHARED,
         Reason.HELD_HEALTH,
+        Reason.HELD_BASELINE,
         Reason.HELD_NEW_RULE,
         Reason.HELD_LOOP,
     }

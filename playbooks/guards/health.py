@@ -46,6 +46,17 @@ def new_rule(proposal: Proposal, policy: Policy) -> str | None:
     return f"its rule came into force {about_text(age_s)} ago"
 
 
+def young_baseline(proposal: Proposal, policy: Policy) -> str | None:
+    """What is unusual by what was learned yesterday may be tomorrow's usual."""
+    measured = proposal.finding.measured
+    if not measured or not _is_heavy(proposal):
+        return None
+    learned = min(one.learned_h for one in measured)
+    if learned >= policy.guards.learned_h:
+        return None
+    return f"what is usual was learned for {about_text(learned * 3600)} only"
+
+
 def loop(proposal: Proposal, _policy: Policy) -> str | None:
     """What is only seen while we enforce something may be what our enforcing looks like: it lifts nobody to a higher rung."""
     finding = proposal.finding
