@@ -50,6 +50,16 @@ class StatisticalDetector:
         return self._needs
 
     @property
+    def remembered(self) -> int:
+        """Counts that have a place."""
+        return self._series.remembered
+
+    @property
+    def bytes(self) -> int:
+        """What the memory of counts takes."""
+        return self._series.bytes
+
+    @property
     def forgotten(self) -> int:
         return sum(each.forgotten for each in self._statistics)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+OTHERS: Final = "(others)"
 UNNAMED: Final = 0
 """The number of names for which there was no room; their rows say "(others)"."""
 
@@ -18,8 +19,8 @@ class Names:
 
     def __init__(self, names_max: int) -> None:
         self._names_max = names_max
-        self._numbers: dict[str, int] = {}
-        self._names = ["(others)"]
+        self._numbers: dict[str, int] = {OTHERS: UNNAMED}
+        self._names = [OTHERS]
         self.forgotten = 0
 
     def __len__(self) -> int:
@@ -51,7 +52,7 @@ class Names:
         alive[UNNAMED] = True
         renumbered = np.where(alive, np.cumsum(alive) - 1, UNNAMED).astype(np.int32)
         self._names = [name for name, stays in zip(self._names, alive.tolist(), strict=True) if stays]
-        self._numbers = {name: number for number, name in enumerate(self._names) if number}
+        self._numbers = {name: number for number, name in enumerate(self._names)}
         return renumbered
 
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
@@ -64,5 +65,5 @@ class Names:
         if name not in state or f"{name}.counts" not in state:
             raise ValueError(f"there is no {name}")
         self._names = state[name]["name"].to_list()
-        self._numbers = {each: number for number, each in enumerate(self._names) if number}
+        self._numbers = {each: number for number, each in enumerate(self._names)}
         self.forgotten = int(state[f"{name}.counts"]["forgotten"][0])

@@ -18,6 +18,9 @@ GROUP: Final = "group"
 WINDOW: Final = "window"
 """Int64: which window of event time, counted from 1970."""
 
+SLACK: Final = 4
+"""While a window is under way so many times more keys are kept, for what is known by its end takes no room."""
+
 Merging = Literal["sum", "min", "max", "first"]
 
 LOOSE: Final = 65_536
@@ -74,7 +77,7 @@ class Pending:
         frames.append(part)
         self._loose[window] = self._loose.get(window, 0) + part.height
         if len(frames) > 1 and self._loose[window] > LOOSE + 2 * frames[0].height:
-            self._frames[window] = [self._bounded(window, self._merged(frames))]
+            self._frames[window] = [self._bounded(window, self._merged(frames), SLACK)]
             self._loose[window] = 0
 
     def windows(self, before: int) -> list[int]:
@@ -96,20 +99,29 @@ class Pending:
         whole = pl.concat(parts)
         return whole.group_by(KEY).agg(pl.col(GROUP).first(), *merged_as(self._merging)).sort(KEY)
 
-    def _bounded(self, window: int, whole: pl.DataFrame) -> pl.DataFrame:
+    def forget_known(self) -> None:
+        """Without the keys that are known by now: for those whose frames only say what is new."""
+        for window, frames in list(self._frames.items()):
+            left = [frame.filter(~pl.Series(self._known(frame[KEY].to_numpy()))) for frame in frames]
+            self._frames[window] = [frame for frame in left if frame.height]
+            if not self._frames[window]:
+                del self._frames[window], self._loose[window]
+
+    def _bounded(self, window: int, whole: pl.DataFrame, slack: int = 1) -> pl.DataFrame:
         """Without those for which there is no room. The order of keys is kept."""
-        if whole.height <= min(self._group_keys_max, self._keys_max):
+        group_keys_max, keys_max = self._group_keys_max * slack, self._keys_max * slack
+        if whole.height <= min(group_keys_max, keys_max):
             return whole
         keys = whole[KEY].to_numpy()
         place = whole.select(place=pl.int_range(pl.len()).over(GROUP))["place"].to_numpy()
-        crowded = place >= self._group_keys_max
-        if not crowded.any() and whole.height <= self._keys_max:
+        crowded = place >= group_keys_max
+        if not crowded.any() and whole.height <= keys_max:
             return whole
         known = self._known(keys)
         new = whole.select(new=pl.Series(~known), group=pl.col(GROUP))
         place = new.select(place=(pl.col("new").cum_sum() - 1).over("group"))["place"].to_numpy()
-        stays = known | (place < self._group_keys_max)
-        room = max(0, self._keys_max - int(known.sum()))
+        stays = known | (place < group_keys_max)
+        room = max(0, keys_max - int(known.sum()))
         newcomers = np.flatnonzero(stays & ~known)
         stays[newcomers[room:]] = False
         left_out = int(len(keys) - stays.sum())

@@ -23,11 +23,12 @@ from detectors.statistical import baseline, tails
 from detectors.statistical.baseline import Usual
 from detectors.statistical.calibration import Calibration
 from detectors.statistical.meaning import behaviour_of
-from detectors.statistical.names import Names
+from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, UNUSUAL, Test
 from detectors.statistical.tails import Numbers
+from detectors.statistical.tallies import Counts, KeyCounts, Keys, Visitors, distinct_of
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
 CALLS, SCENES, HOSTS = 0, 1, 2
@@ -67,8 +68,7 @@ class SeriesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     keys_max: int = 1_000_000
     keys_per_app_max: int = 2_000
     apps_max: int = 200_000
-    visitors_max: int = 2_000_000
-    visitors_per_app_max: int = 200_000
+    visitors_max: int = 4_000_000
     forget_days: int = 21
 
 
@@ -80,23 +80,30 @@ class Series:
     def __init__(self, config: SeriesConfig | None = None) -> None:
         self.config = config or SeriesConfig()
         self._rows = Rows(
-            {**baseline.FIELDS, "app": (np.int32, 1), "what": (np.int32, 1), "kind": (np.int8, 1), "at": (np.int32, 1)},
+            {
+                **baseline.FIELDS,
+                "app": (np.int32, 1),
+                "what": (np.int32, 1),
+                "kind": (np.int8, 1),
+                "owner": (np.int32, 1),
+                "at": (np.int32, 1),
+            },
             self.config.keys_max,
         )
-        self._apps = Rows({"visits": (np.int64, 1), "owner": (np.int32, 1)}, self.config.apps_max)
+        self._apps = Rows({"visits": (np.int64, 1), "now": (np.int64, 1), "name": (np.int32, 1)}, self.config.apps_max)
         self._app_names = Names(self.config.apps_max)
         self._what_names = Names(self.config.apps_max)
         self._owner_names = Names(self.config.apps_max)
-        counting: dict[str, Merging] = {"n": "sum", "app": "first", "what": "first", "kind": "first", "owner": "max"}
-        self._counts = Pending(
-            counting,
+        self._counts = KeyCounts()
+        named: dict[str, Merging] = {"app": "first", "what": "first", "kind": "first", "owner": "max"}
+        self._new = Pending(
+            named,
             group_keys_max=self.config.keys_per_app_max,
             keys_max=self.config.keys_max,
             known=self._rows.knows,
         )
-        self._visitors = Pending(
-            {"n": "sum"}, group_keys_max=self.config.visitors_per_app_max, keys_max=self.config.visitors_max
-        )
+        self._visitors = Visitors(self.config.visitors_max)
+        self.left_out = 0  # counts of keys for which there was no room
         self._tests = {name: Test(name, Calibration(CLASSES)) for name in ("burst", "rate", "silence", "rise", "fall")}
 
     @property
@@ -105,12 +112,17 @@ class Series:
 
     @property
     def forgotten(self) -> int:
-        return self._counts.forgotten + self._visitors.forgotten + self._rows.forgotten + self._rows.refused
+        return self._new.forgotten + self._rows.forgotten + self._rows.refused
 
     @property
     def apps(self) -> int:
         """How many apps are remembered."""
         return len(self._apps)
+
+    @property
+    def remembered(self) -> int:
+        """Counts that have a place."""
+        return len(self._rows)
 
     @property
     def bytes(self) -> int:
@@ -127,72 +139,135 @@ class Series:
     # Counting
 
     def count(self, rows: pl.DataFrame) -> None:
-        app = pl.col("miniprogram.app_id")
-        known = rows.filter(app.is_not_null())
+        known = (
+            rows
+            if not rows["miniprogram.app_id"].null_count()
+            else rows.filter(pl.col("miniprogram.app_id").is_not_null())
+        )
         if not known.height:
             return
-        keyed = known.with_columns(app.hash().alias(GROUP))
-        visitor = pl.coalesce("user.id", "device.id", "source.ip")
-        people = keyed.select(WINDOW, GROUP, (pl.col(GROUP) * 3 + visitor.hash()).alias(KEY))
-        self._visitors.add(people.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), pl.len().cast(pl.Int64).alias("n")))
-        self._counts.add(_counted(keyed, "event.action", CALLS))
-        entered = keyed.filter(pl.col("miniprogram.scene").is_not_null() & (pl.col("event.action") == "App.onLaunch"))
-        if entered.height:
-            self._counts.add(_counted(entered.with_columns(pl.col("miniprogram.scene").cast(pl.String)), "miniprogram.scene", SCENES))  # fmt: skip
-        asked = keyed.filter(pl.col("url.domain").is_not_null() & (pl.col("event.dataset") == "miniprogram.network"))
-        if asked.height:
-            self._counts.add(_counted(asked, "url.domain", HOSTS))
+        hashed = known.select(
+            WINDOW,
+            app=pl.col("miniprogram.app_id").hash(),
+            visitor=pl.coalesce("user.id", "device.id", "source.ip").hash(),
+            action=pl.col("event.action").hash(),
+            acts=pl.col("event.action").is_not_null(),
+            entered=pl.col("miniprogram.scene").is_not_null() & (pl.col("event.action") == "App.onLaunch"),
+            asked=pl.col("url.domain").is_not_null() & (pl.col("event.dataset") == "miniprogram.network"),
+        )
+        app = hashed["app"].to_numpy()
+        at = [np.flatnonzero(hashed[name].to_numpy()) for name in ("acts", "entered", "asked")]
+        what = [
+            hashed["action"].to_numpy()[at[CALLS]],
+            known["miniprogram.scene"].gather(at[SCENES]).cast(pl.String).hash().to_numpy(),
+            known["url.domain"].gather(at[HOSTS]).hash().to_numpy(),
+        ]
+        keys = np.concatenate([app[at[kind]] * np.uint64(2 * kind + 5) + what[kind] for kind in (CALLS, SCENES, HOSTS)])
+        kinds = np.repeat(np.arange(3, dtype=np.int8), [len(each) for each in at])
+        places = np.concatenate(at)
+        visits = Visitors.keyed(app, hashed["visitor"].to_numpy())
+        windows = hashed[WINDOW].to_numpy()
+        for window in distinct_of(windows).tolist():
+            mine = windows == window
+            self._visitors.add(window, visits[mine])
+            those = mine[places]
+            self._name_new(window, known, places[those], kinds[those], keys[those])
+
+    def _name_new(
+        self, window: int, rows: pl.DataFrame, places: Counts, kinds: npt.NDArray[np.int8], keys: Keys
+    ) -> None:
+        """Count keys, and write down what those are that have no row yet."""
+        distinct = self._counts.add(window, keys)
+        unknown = distinct[~self._rows.knows(distinct)]
+        if not len(unknown):
+            return
+        near = np.minimum(np.searchsorted(unknown, keys), len(unknown) - 1)
+        found = np.flatnonzero(unknown[near] == keys)
+        key, first = np.unique(keys[found], return_index=True)
+        at, kind = places[found[first]], kinds[found[first]]
+        named = rows.select(
+            "miniprogram.app_id", "event.action", "miniprogram.scene", "url.domain", "miniprogram.developer_id"
+        )[at]
+        of = pl.Series(kind)
+        frame = named.select(
+            pl.lit(window, pl.Int64).alias(WINDOW),
+            pl.Series(KEY, key),
+            pl.col("miniprogram.app_id").hash().alias(GROUP),
+            app="miniprogram.app_id",
+            what=pl.when(of == CALLS)
+            .then("event.action")
+            .when(of == SCENES)
+            .then(pl.col("miniprogram.scene").cast(pl.String))
+            .otherwise("url.domain"),
+            kind=of,
+            owner="miniprogram.developer_id",
+        )
+        self._new.add(frame)
 
     # Judging
 
     def close(self, window: Window) -> Sequence[pl.DataFrame]:
-        visitors = self._visitors.take(window.index)
-        counted = self._counts.take(window.index)
+        visited, people = self._visitors.take(window.index)
+        keys, counts = self._counts.take(window.index)
+        new = self._new.take(window.index)
         found: list[pl.DataFrame | None] = []
-        if counted.height:
-            visits = visitors.group_by(GROUP).len().sort(GROUP)
-            places, people = self._seen(counted, visits, window)
-            found.append(self._burst(places, people, window))
+        if len(keys):
+            apps, _ = self._apps.seen(visited, window.index)
+            here = apps != NOWHERE
+            self._apps["visits"][apps[here]] += people[here]
+            self._apps["now"][apps[here]] = people[here]
+            places = self._seen(keys, counts, new, window)
+            found.append(self._burst(places, window))
+            self._apps["now"][apps[here]] = 0
         if window.ends_hour:
             found += self._hour(window)
         if window.ends_day:
             self._day(window)
         return [frame for frame in found if frame is not None]
 
-    def _seen(
-        self, counted: pl.DataFrame, visits: pl.DataFrame, window: Window
-    ) -> tuple[npt.NDArray[np.int64], Numbers]:
-        """The rows of what was counted in a window, with the counts added; and how many visitors each one's app had then."""
-        groups = visits[GROUP].to_numpy()
-        people = visits["len"].to_numpy().astype(np.int64)
-        apps, _ = self._apps.seen(groups, window.index)
-        here = apps != NOWHERE
-        self._apps["visits"][apps[here]] += people[here]
-        places, new = self._rows.seen(counted[KEY].to_numpy(), window.index)
+    def _seen(self, keys: Keys, counts: Counts, new: pl.DataFrame, window: Window) -> Counts:
+        """The rows of what was counted in a window, with the counts added; newcomers get theirs."""
+        places = self._rows.find(keys)
+        unknown = places == NOWHERE
+        if unknown.any():
+            fresh = new.filter(~pl.Series(self._rows.knows(new[KEY].to_numpy())))
+            at, _ = self._rows.seen(fresh[KEY].to_numpy(), window.index)
+            self._name(fresh.filter(pl.Series(at != NOWHERE)), at[at != NOWHERE])
+            self._new.forget_known()
+            places = self._rows.find(keys)
         kept = places != NOWHERE
-        if new.any():
-            fresh, at = counted.filter(pl.Series(new)), places[new]
-            self._rows["app"][at] = self._app_names.numbers(fresh["app"].to_list())
-            self._rows["what"][at] = self._what_names.numbers(fresh["what"].to_list())
-            self._rows["kind"][at] = fresh["kind"].to_numpy()
-            owned = fresh.filter(pl.col("owner").is_not_null())
-            of = self._apps.find(owned[GROUP].to_numpy())
-            self._apps["owner"][of[of != NOWHERE]] = self._owner_names.numbers(owned["owner"].to_list())[of != NOWHERE]
-        counted, places = (counted, places) if kept.all() else (counted.filter(pl.Series(kept)), places[kept])
-        mine = self._apps.find(counted[GROUP].to_numpy())
-        self._rows["at"][places] = mine
-        count = counted["n"].to_numpy().astype(np.int64)
-        self._rows["count"][places] += count
-        self._rows["squares"][places] += count.astype(np.float64) ** 2
-        order = np.searchsorted(groups, counted[GROUP].to_numpy())
-        self._now = count
-        return places, people[np.minimum(order, len(people) - 1)].astype(np.float64)
+        self.left_out += int(len(keys) - kept.sum())
+        places, self._now = places[kept], counts[kept]
+        self._rows["last"][places] = window.index
+        self._rows["count"][places] += self._now
+        self._rows["squares"][places] += self._now.astype(np.float64) ** 2
+        found: Counts = places
+        return found
 
-    def _burst(self, places: npt.NDArray[np.int64], visitors: Numbers, window: Window) -> pl.DataFrame | None:
+    def _name(self, fresh: pl.DataFrame, at: Counts) -> None:
+        names = self._app_names.numbers(fresh["app"].to_list())
+        self._rows["app"][at] = names
+        self._rows["what"][at] = self._what_names.numbers(fresh["what"].to_list())
+        self._rows["kind"][at] = fresh["kind"].to_numpy()
+        self._rows["owner"][at] = self._owner_names.numbers(fresh["owner"].fill_null(OTHERS).to_list())
+        of = self._apps.find(Visitors.visited(fresh[GROUP].to_numpy()))
+        self._rows["at"][at] = of
+        self._apps["name"][of[of != NOWHERE]] = names[of != NOWHERE]
+
+    def _visitors_of(self, places: Counts, field: str) -> Numbers:
+        """How many visitors the apps of some rows have had, this hour or now."""
+        at = self._rows["at"][places]
+        mine = (at != NOWHERE) & (self._apps["name"][at] == self._rows["app"][places])
+        found: Numbers = np.where(mine, self._apps[field][at], 0).astype(np.float64)
+        return found
+
+    def _burst(self, places: Counts, window: Window) -> pl.DataFrame | None:
         """Too many within five minutes."""
+        often = self._now >= COUNT_MIN
+        places, count = places[often], self._now[often].astype(np.float64)
+        visitors = self._visitors_of(places, "now")
         usual = Usual(self._rows, places, window.hour_of_day, visitors, 1.0 / WINDOWS_PER_HOUR)
-        count = self._now.astype(np.float64)
-        judged = usual.known & (count >= COUNT_MIN)
+        judged = usual.known
         by_hour = tails.many(count, usual.hour, usual.spread_hour + usual.spread_within)
         by_visits = tails.many(count, usual.visits, usual.spread_visit + usual.spread_within)
         expected = np.maximum(usual.hour, usual.visits)
@@ -201,13 +276,10 @@ class Series:
     def _hour(self, window: Window) -> list[pl.DataFrame | None]:
         """Judge the hour that ends, then learn it."""
         found: list[pl.DataFrame | None] = []
-        if not self._apps[
-            "visits"
-        ].any():  # nobody was seen anywhere: our own input had a gap, which says nothing about apps
-            return found
+        if not self._apps["visits"].any():
+            return found  # nobody was seen anywhere: our own input had a gap, which says nothing about apps
         for places in _blocks(self._rows.places):
-            at = self._rows["at"][places]
-            visitors = np.where(at != NOWHERE, self._apps["visits"][at], 0).astype(np.float64)
+            visitors = self._visitors_of(places, "visits")
             usual = Usual(self._rows, places, window.hour_of_day, visitors)
             count = self._rows["count"][places].astype(np.float64)
             expected = np.maximum(usual.hour, usual.visits)
@@ -235,9 +307,7 @@ class Series:
         self._apps["visits"][:] = 0
         return found
 
-    def _shift(
-        self, places: npt.NDArray[np.int64], usual: Usual, count: Numbers, window: Window
-    ) -> list[pl.DataFrame | None]:
+    def _shift(self, places: Counts, usual: Usual, count: Numbers, window: Window) -> list[pl.DataFrame | None]:
         """A deviation that goes on: cumulated sums of a random walk with drift -1/2 exceed h with a probability of about exp(-h)."""
         judged = usual.known & (self._rows["hours"][places] >= 3 * baseline.KNOWN_H)
         calls = self._rows["kind"][places] == CALLS
@@ -247,13 +317,13 @@ class Series:
             found.append(self._unusual(name, places, mask, score, count, usual.slow, window, WINDOWS_PER_HOUR))
         return found
 
-    _now: npt.NDArray[np.int64] = np.empty(0, np.int64)
+    _now: Counts = np.empty(0, np.int64)
     _flagged: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def _unusual(
         self,
         test: str,
-        places: npt.NDArray[np.int64],
+        places: Counts,
         judged: npt.NDArray[np.bool_],
         scores: Numbers,
         count: Numbers,
@@ -273,12 +343,11 @@ class Series:
         rows = places[shown]
         kinds = self._rows["kind"][rows]
         what = self._what_names.told(self._rows["what"][rows])
-        apps = self._rows["at"][rows]
-        owners = self._owner_names.told(np.where(apps != NOWHERE, self._apps["owner"][apps], 0))
+        owners = self._owner_names.told(self._rows["owner"][rows])
         values = {
             "scope": ["AppId"] * len(shown),
             "entity": self._app_names.told(self._rows["app"][rows]),
-            "owner": [None if owner == "(others)" else owner for owner in owners],
+            "owner": [None if owner == OTHERS else owner for owner in owners],
             "about": what,
             "test": [test] * len(shown),
             "measure": [KINDS[kind] for kind in kinds],
@@ -296,16 +365,19 @@ class Series:
         """What nobody has seen for long is forgotten, and so are scores, slowly."""
         self._rows.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
         self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
-        self._rows["at"][self._rows.places] = self._again_at()
+        self._keep_names()
         for test in self._tests.values():
             test.calibration.fade()
 
-    def _again_at(self) -> npt.NDArray[np.int32]:
-        """The app rows of all keys, after some were given up: an app's row goes only after all of its keys' have."""
-        at = self._rows["at"][self._rows.places]
-        alive = np.zeros(max(len(self._apps["last"]), 1), np.bool_)
-        alive[self._apps.places] = True
-        return np.where(alive[at], at, NOWHERE).astype(np.int32)
+    def _keep_names(self) -> None:
+        """Names that no row has any more are forgotten."""
+        used = self._rows.places
+        for names, field in ((self._app_names, "app"), (self._what_names, "what"), (self._owner_names, "owner")):
+            renumbered = names.keep(self._rows[field][used])
+            self._rows[field][used] = renumbered[self._rows[field][used]]
+            if field == "app":
+                apps = self._apps.places
+                self._apps["name"][apps] = renumbered[self._apps["name"][apps]]
 
     # Memory
 
@@ -315,15 +387,16 @@ class Series:
             frames |= part.snapshot(name)
         for name, test in self._tests.items():
             frames |= test.calibration.snapshot(f"series.{name}")
-        return frames
+        return frames | {"series.left_out": pl.DataFrame({"left_out": [self.left_out]})}
 
     def restore(self, state: State) -> None:
         for name, part in self._parts().items():
             part.restore(name, state)
         for name, test in self._tests.items():
             test.calibration.restore(f"series.{name}", state)
+        self.left_out = int(state["series.left_out"]["left_out"][0])
 
-    def _parts(self) -> dict[str, Rows | Names | Pending]:
+    def _parts(self) -> dict[str, Rows | Names | Pending | KeyCounts | Visitors]:
         return {
             "series": self._rows,
             "series.apps": self._apps,
@@ -331,33 +404,11 @@ class Series:
             "series.what_names": self._what_names,
             "series.owner_names": self._owner_names,
             "series.counts": self._counts,
+            "series.new": self._new,
             "series.visitors": self._visitors,
         }
 
 
-def _blocks(places: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+def _blocks(places: Counts) -> Iterator[Counts]:
     for first in range(0, len(places), BLOCK):
         yield places[first : first + BLOCK]
-
-
-def _counted(rows: pl.DataFrame, field: str, kind: int) -> pl.DataFrame:
-    """How often each app has each value of a field, by window."""
-    return (
-        rows.select(
-            WINDOW,
-            GROUP,
-            (pl.col(GROUP) * (2 * kind + 5) + pl.col(field).hash()).alias(KEY),
-            app="miniprogram.app_id",
-            what=field,
-            owner="miniprogram.developer_id",
-        )
-        .group_by(WINDOW, KEY)
-        .agg(
-            pl.col(GROUP).first(),
-            pl.len().cast(pl.Int64).alias("n"),
-            pl.col("app").first(),
-            pl.col("what").first(),
-            pl.lit(kind, pl.Int8).alias("kind"),
-            pl.col("owner").first(),
-        )
-    )

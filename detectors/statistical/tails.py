@@ -6,6 +6,7 @@ mean + spread × mean² (Hilbe, *Negative Binomial Regression*, 2011); a spread 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -24,28 +25,37 @@ def _score(probability: Numbers) -> Numbers:
     return score + 0.0  # never -0.0
 
 
+NEAR: Final = 1.5
+"""Standard deviations within which a tail is told roughly, by the deviation alone: nobody asks which of the usual is more so."""
+
+
 def many(count: npt.ArrayLike, mean: npt.ArrayLike, spread: npt.ArrayLike) -> Numbers:
     """Of a count or more, where so many are usual."""
-    special = _special()
     counted, usual, size = _negative_binomial(count, mean, spread)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tail = special.betainc(np.maximum(counted, 1e-9), size, usual / (size + usual))
-    return _score(np.where(counted <= 0, 1.0, tail))
+    return _far(counted - usual, usual, size, lambda at: _special().betainc(np.maximum(counted[at], 1e-9), size[at], usual[at] / (size[at] + usual[at])))  # fmt: skip
 
 
 def few(count: npt.ArrayLike, mean: npt.ArrayLike, spread: npt.ArrayLike) -> Numbers:
     """Of a count or fewer, where so many are usual."""
-    special = _special()
     counted, usual, size = _negative_binomial(count, mean, spread)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tail = special.betainc(size, counted + 1.0, size / (size + usual))
-    return _score(np.where(usual <= 0, 1.0, tail))
+    return _far(usual - counted, usual, size, lambda at: _special().betainc(size[at], counted[at] + 1.0, size[at] / (size[at] + usual[at])))  # fmt: skip
+
+
+def _far(off: Numbers, usual: Numbers, size: Numbers, tail: Callable[[npt.NDArray[np.int64]], Numbers]) -> Numbers:
+    """Scores by the deviation, and by the tail itself where that is far out."""
+    deviation = off / np.sqrt(usual + usual * usual / size)
+    score: Numbers = 0.5 * np.clip(deviation, 0.0, NEAR)
+    far = np.flatnonzero(deviation > NEAR)
+    if len(far):
+        score[far] = np.maximum(_score(tail(far)), 0.5 * NEAR)
+    return score
 
 
 def _negative_binomial(count: npt.ArrayLike, mean: npt.ArrayLike, spread: npt.ArrayLike) -> tuple[Numbers, ...]:
-    counted = np.asarray(count, np.float64)
-    usual = np.maximum(np.asarray(mean, np.float64), 1e-9)
-    return counted, usual, 1.0 / np.maximum(np.asarray(spread, np.float64), SPREAD_MIN)
+    counted, _ = np.broadcast_arrays(np.asarray(count, np.float64), np.asarray(mean, np.float64))
+    usual = np.maximum(np.broadcast_to(np.asarray(mean, np.float64), counted.shape), 1e-9)
+    size = 1.0 / np.maximum(np.broadcast_to(np.asarray(spread, np.float64), counted.shape), SPREAD_MIN)
+    return np.atleast_1d(counted), np.atleast_1d(usual), np.atleast_1d(size)
 
 
 def share_above(hits: npt.ArrayLike, of: npt.ArrayLike, usual_hits: npt.ArrayLike, usual_of: npt.ArrayLike) -> Numbers:

@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 from app_stream import HOUR, START, cut, honest, stream
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from detectors.finding import Finding
 from detectors.statistical import calibration
 from detectors.statistical.detector import StatisticalDetector
 
-WHOLE = honest(3, 3, 60, 30)
+WHOLE = honest(3, 3, 40, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +48,11 @@ def remembers(detector: StatisticalDetector, other: StatisticalDetector) -> None
         assert frame.equals(theirs[name]), name
 
 
+CHECKED = settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 cuts = st.lists(st.integers(1, WHOLE.height - 1), max_size=40, unique=True).map(sorted)
 
 
-@settings(max_examples=15, deadline=None)
+@CHECKED
 @given(cuts)
 def test_cutting_the_stream_changes_neither_what_is_seen_nor_what_is_remembered(at):
     whole, parts = StatisticalDetector(), StatisticalDetector()
@@ -59,7 +60,7 @@ def test_cutting_the_stream_changes_neither_what_is_seen_nor_what_is_remembered(
     remembers(whole, parts)
 
 
-@settings(max_examples=15, deadline=None)
+@CHECKED
 @given(st.lists(st.integers(1, WHOLE.height - 1), min_size=2, max_size=12, unique=True).map(sorted))
 def test_stopping_and_going_on_from_the_snapshot_changes_nothing(at):
     never, found = StatisticalDetector(), {}
