@@ -65,7 +65,7 @@ def statistics_of(config: Config) -> StatisticsConfig | None:
             forget_days=keys.forget_days,
         ),
         choosing=ChoosingConfig(
-            false_per_1000_apps_day=keys.false_per_1000_apps_day,
+            false_per_thousand_apps_day=keys.false_per_thousand_apps_day,
             per_hour_max=keys.findings_per_h_max,
             quiet_h=keys.quiet_h,
         ),

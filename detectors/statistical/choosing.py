@@ -37,16 +37,16 @@ SEVERITIES: Final = {"silence": Severity.LOW, "fall": Severity.LOW, "failures": 
 class ChoosingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is afforded."""
 
-    false_per_1000_apps_day: float = 1.0
+    false_per_thousand_apps_day: float = 1.0
     per_hour_max: int = 200
     shared_apps_min: int = 8
     shared_share: float = 0.02
     quiet_h: int = 24
 
     def __post_init__(self) -> None:
-        if not 0 < self.false_per_1000_apps_day <= 1000:
+        if not 0 < self.false_per_thousand_apps_day <= 1000:
             raise ValueError(
-                f"false_per_1000_apps_day is {self.false_per_1000_apps_day}; it must be above 0, up to 1000"
+                f"false_per_thousand_apps_day is {self.false_per_thousand_apps_day}; it must be above 0, up to 1000"
             )
 
 
@@ -79,7 +79,7 @@ class Chooser:
         """The worth from which on a number of this test is told."""
         tests = {**self._per_day, **self._today}
         made = max(self._per_day.get(test, 0), self._today.get(test, 0), 1)
-        afforded = self.config.false_per_1000_apps_day / 1000 * self._apps / max(len(tests), 1)
+        afforded = self.config.false_per_thousand_apps_day / 1000 * self._apps / max(len(tests), 1)
         return max(FLAGGED, float(np.log10(made / afforded)))
 
     def choose(self, window: Window, unusual: Sequence[pl.DataFrame], made: Mapping[str, int], apps: int) -> list[tuple[Finding, bool]]:  # fmt: skip

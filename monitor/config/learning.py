@@ -11,7 +11,7 @@ from monitor.config.values import Count, Keys
 
 class StatisticsKeys(Keys):
     enabled: bool = True
-    false_per_1000_apps_day: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    false_per_thousand_apps_day: Annotated[float, Field(gt=0, le=1000)] = 1.0
     findings_per_h_max: Annotated[int, Field(ge=1, le=100_000)] = 200
     quiet_h: Annotated[int, Field(ge=1, le=24 * 7)] = 24
     keys_max: Annotated[int, Field(ge=1_000, le=50_000_000)] = 1_000_000
