@@ -5,18 +5,24 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from detectors.detector import State
 from detectors.event import END_OF_TIME, LATE, TIME, Batch
 from detectors.finding import Sighting
 from detectors.statistical.choosing import Chooser, ChoosingConfig
+from detectors.statistical.fanout import Fanout, FanoutConfig
 from detectors.statistical.pending import WINDOW
+from detectors.statistical.regularity import Regularity, RegularityConfig
 from detectors.statistical.series import Series, SeriesConfig
 from detectors.statistical.statistic import Statistic
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, Window, endings
 
 NAME: Final = "statistical"
+
+_ROW: Final = "row"
+"""Which row of the batch it is."""
 
 SILENT_WINDOWS_MAX: Final = 8 * WINDOWS_PER_DAY
 """Windows without events that are closed one by one; a longer pause is skipped: nothing was there to be usual."""
@@ -26,6 +32,8 @@ class StatisticsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """What is remembered, and what is afforded."""
 
     series: SeriesConfig = SeriesConfig()
+    fanout: FanoutConfig = FanoutConfig()
+    regularity: RegularityConfig = RegularityConfig()
     choosing: ChoosingConfig = ChoosingConfig()
 
 
@@ -35,7 +43,11 @@ class StatisticalDetector:
     def __init__(self, config: StatisticsConfig | None = None) -> None:
         self.config = config or StatisticsConfig()
         self._series = Series(self.config.series)
-        self._statistics: tuple[Statistic, ...] = (self._series,)
+        self._statistics: tuple[Statistic, ...] = (
+            self._series,
+            Fanout(self.config.fanout),
+            Regularity(self.config.regularity),
+        )
         self._chooser = Chooser(self.config.choosing)
         self._next: int | None = None  # the first window that has not ended
         self._latest = 0  # the last in which something was counted
@@ -82,20 +94,34 @@ class StatisticalDetector:
             if not rows.height:
                 return []
             self._next = int(rows[WINDOW].min())  # type: ignore[arg-type]  # whole numbers, and there are some
-        if rows.height:
-            self._latest = max(self._latest, int(rows[WINDOW].max()))  # type: ignore[arg-type]  # as above
-            for each in self._statistics:
-                each.count(rows)
+        at = rows[_ROW].to_numpy()
+        counted = 0
         found: list[Sighting] = []
         for row, ended in endings(batch, self._next):
+            until = int(np.searchsorted(at, row, side="right"))
+            self._count(rows[counted:until])
+            counted = until
             found += self._closed(min(ended, self._latest + 1) if batch.watermark >= END_OF_TIME else ended, row)
+        self._count(rows[counted:])
         return found
+
+    def _count(self, rows: pl.DataFrame) -> None:
+        """Before windows end what came until then is counted, and nothing else: so it is the same however the stream is cut."""
+        if rows.height:
+            self._latest = max(self._latest, int(rows[WINDOW].max()))  # type: ignore[arg-type]  # there are some
+            for each in self._statistics:
+                each.count(rows)
 
     def _rows(self, batch: Batch) -> pl.DataFrame:
         """What is counted of a batch."""
         frame = batch.frame
         needed = [name for name in self._needs if name in frame.columns]
-        rows = frame.lazy().filter(~pl.col(LATE)).select((pl.col(TIME) // WINDOW_US).alias(WINDOW), TIME, *needed)
+        rows = (
+            frame.lazy()
+            .with_row_index(_ROW)
+            .filter(~pl.col(LATE))
+            .select((pl.col(TIME) // WINDOW_US).alias(WINDOW), TIME, _ROW, *needed)
+        )
         missing = sorted(self._needs - set(needed))
         return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in missing).collect()
 

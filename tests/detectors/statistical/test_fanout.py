@@ -1,0 +1,275 @@
+"""One subject against many: told where it is unusual, for others and for itself."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+from crowds import (
+    HOUR,
+    SECOND,
+    START,
+    cut,
+    events,
+    logins,
+    named,
+    of,
+    only,
+    payments,
+    readings,
+    remembers,
+    seen,
+    stored,
+    stream,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.detector import State
+from detectors.event import Batch
+from detectors.finding import Finding
+from detectors.statistical import calibration, subjects
+from detectors.statistical.fanout import Fanout, FanoutConfig
+from detectors.statistical.relations import relations_of, subjects_of
+from detectors.statistical.windows import Window
+
+HOURS = 30
+LAST = (HOURS - 2) * HOUR
+
+
+def crowd(seed: int = 5) -> list[pl.DataFrame]:
+    rng = np.random.default_rng(seed)
+    return [logins(rng, HOURS, 1_500), payments(rng, HOURS, 600), readings(rng, HOURS, 600)]
+
+
+BEFORE = 24 * HOUR + START
+"""From then on something may happen."""
+
+
+@cache
+def learned() -> tuple[State, pl.DataFrame]:
+    """What is remembered after a day of the crowd, and the rest of it."""
+    whole = stream(*crowd())
+    detector = only("fanout")
+    first = whole.filter(pl.col("_time") < BEFORE)
+    seen(detector, iter([Batch(first, int(first["_watermark"][-1]))]))
+    return stored(detector.snapshot()), whole.filter(pl.col("_time") >= BEFORE).drop("_watermark", "_late")
+
+
+def told(*more: pl.DataFrame) -> dict[str, Finding]:
+    """What is told of the crowd and of what comes to it."""
+    state, rest = learned()
+    detector = only("fanout")
+    detector.restore(state | dict(detector._series.snapshot()))
+    return seen(detector, cut(stream(rest, *more)))
+
+
+def stuffing(
+    device: str, address: str, count: int, refused: float = 0.97, at: float = LAST, span: float = 0.3
+) -> pl.DataFrame:
+    """One device tries the accounts of many."""
+    rng = np.random.default_rng(9)
+    return events(
+        at + np.sort(rng.random(count)) * span * HOUR,
+        miniprogram__app_id="wx3",
+        user__id=named("stolen", np.arange(count)),
+        device__id=device,
+        source__ip=address,
+        event__dataset="miniprogram.gateway",
+        event__action="code2Session",
+        event__outcome=np.where(rng.random(count) < refused, "failure", "success"),
+    )
+
+
+def walker(person: str, count: int, app: str = "wx2") -> pl.DataFrame:
+    """One person reads what many own."""
+    return events(
+        LAST + np.arange(count) * 20 * SECOND,
+        miniprogram__app_id=app,
+        user__id=person,
+        resource__owner_id=named("u", np.arange(count)),
+        resource__id=named("r", np.arange(count)),
+        event__dataset="miniprogram.gateway",
+        event__action="access",
+        event__outcome="success",
+    )
+
+
+def carding(device: str, count: int) -> pl.DataFrame:
+    """One device tries many payers' cards with small amounts."""
+    return events(
+        LAST + np.arange(count) * 30 * SECOND,
+        miniprogram__app_id="wx4",
+        user__id="carder",
+        payment__payer_id=named("card", np.arange(count)),
+        device__id=device,
+        event__dataset="miniprogram.payment",
+        event__action="requestPayment",
+        event__outcome=np.where(np.arange(count) % 4 == 0, "success", "failure"),
+        payment__amount=np.arange(count) % 50 + 1,
+    )
+
+
+def test_an_honest_crowd_is_left_alone():
+    assert of(told()) == set()
+
+
+def test_a_device_that_tries_many_accounts_is_told_and_a_carriers_address_is_not():
+    found = told(stuffing("bad", "nat1", 20))
+    assert of(found) == {"bad"}
+    (one,) = found.values()
+    assert (one.entity.scope, one.tags) == ("DeviceId", ("behaviour.8",))
+
+
+def test_an_address_of_nobody_else_that_tries_many_accounts_is_told():
+    assert "bad" in of(told(stuffing(None, "bad", 80)))
+
+
+def test_an_outage_of_the_login_service_accuses_no_device_and_no_address():
+    rng = np.random.default_rng(6)
+    whole = logins(rng, HOURS, 1_500)
+    down = pl.col("_time") >= START + LAST
+    broken = whole.with_columns(pl.when(down).then(pl.lit("failure")).otherwise("event.outcome").alias("event.outcome"))
+    assert of(seen(only("fanout"), cut(stream(broken)))) == set()
+
+
+def test_who_walks_through_what_others_own_is_told_and_administrators_are_not():
+    found = told(walker("walker", 60))
+    assert of(found) == {"walker"}
+    (one,) = found.values()
+    assert one.tags == ("behaviour.10",)
+    assert one.measured[0].name.endswith("of wx2")
+
+
+def test_a_device_that_tries_many_cards_is_told_and_a_shops_till_is_not():
+    found = told(carding("bad", 40))
+    assert of(found) == {"bad"}
+    assert {one.tags for one in found.values()} == {("behaviour.12",)}
+
+
+def test_a_slow_drip_is_told_within_the_day():
+    slow = stuffing("drip", "nat2", 24, refused=1.0, at=24.1 * HOUR, span=5.5)
+    found = told(slow)
+    assert "drip" in of(found)
+
+
+def test_an_attack_spread_over_many_addresses_is_told_of_the_app():
+    count = 300
+    spread = events(
+        47 * HOUR + np.arange(count) * 10 * SECOND,
+        miniprogram__app_id="wx3",
+        miniprogram__developer_id="dev",
+        user__id=named("stolen", np.arange(count)),
+        device__id=named("rented", np.arange(count) // 2),
+        source__ip=named("proxy", np.arange(count) // 2),
+        event__action="code2Session",
+        event__outcome="failure",
+    )
+    found = seen(only("fanout"), cut(stream(logins(np.random.default_rng(5), 49, 1_500, 100), spread)))
+    assert of(found, "failing") == {"wx3"}
+
+
+@pytest.fixture
+def _soon_learned(monkeypatch):
+    monkeypatch.setattr(calibration, "LEARNED_MIN", 50)
+    monkeypatch.setattr(subjects, "PEOPLE_MIN", 5)
+
+
+LITTLE = stream(
+    logins(np.random.default_rng(1), 7, 60, 3),
+    payments(np.random.default_rng(2), 7, 30, 3),
+    readings(np.random.default_rng(3), 7, 30, 3),
+    stuffing("bad", "nat1", 20, at=5.2 * HOUR),
+)
+cuts = st.lists(st.integers(1, LITTLE.height - 1), max_size=25, unique=True).map(sorted)
+
+
+@pytest.mark.usefixtures("_soon_learned")
+def test_the_little_stream_has_something_to_tell():
+    assert "bad" in of(seen(only("fanout"), cut(LITTLE)))
+
+
+@pytest.mark.usefixtures("_soon_learned")
+@settings(max_examples=8)
+@given(cuts)
+def test_cutting_the_stream_changes_neither_what_is_seen_nor_what_is_remembered(at):
+    whole, parts = only("fanout"), only("fanout")
+    assert seen(whole, cut(LITTLE)) == seen(parts, cut(LITTLE, at))
+    remembers(whole, parts)
+
+
+@pytest.mark.usefixtures("_soon_learned")
+@settings(max_examples=6)
+@given(cuts)
+def test_stopping_and_starting_anew_equals_never_having_stopped(at):
+    whole = only("fanout")
+    expected = seen(whole, cut(LITTLE))
+    state: State | None = None
+    found = {}
+    for one in cut(LITTLE, at):
+        again = only("fanout")
+        if state is not None:
+            again.restore(state)
+        found |= {key: each for key, each in seen(again, iter([one])).items() if key not in found}
+        state = stored(again.snapshot()) | dict(again._series.snapshot())
+    assert found == expected
+    remembers(whole, again)
+
+
+@pytest.mark.usefixtures("_soon_learned")
+def test_the_same_stream_says_the_same_again():
+    assert seen(only("fanout"), cut(LITTLE)) == seen(only("fanout"), cut(LITTLE))
+
+
+@pytest.mark.usefixtures("_soon_learned")
+@settings(max_examples=10)
+@given(st.integers(0, 2**32))
+def test_the_order_within_a_window_does_not_matter(seed):
+    window = LITTLE.filter(pl.col("_time") // 300_000_000 == LITTLE["_time"][0] // 300_000_000)
+    order = np.random.default_rng(seed).permutation(window.height)
+    left, right = Fanout(), Fanout()
+    left.count(window.with_columns(**_extra(window)))
+    right.count(window.with_columns(**_extra(window))[order])
+    for name, frame in left.snapshot().items():
+        assert frame.equals(right.snapshot()[name]), name
+
+
+def _extra(frame):
+    return {"window": frame["_time"] // 300_000_000, "http.response.status_code": pl.lit(None, pl.Int64)}
+
+
+def test_a_flood_of_subjects_leaves_memory_bounded_and_is_counted():
+    config = FanoutConfig(pairs_max=50_000, pairs_per_app_max=20_000, subjects_max=10_000)
+    statistic = Fanout(config)
+    for turn in range(10):
+        numbers = np.arange(turn * 100_000, (turn + 1) * 100_000)
+        flood = events(
+            numbers % 1_000 * SECOND / 4,
+            miniprogram__app_id="wx1",
+            user__id=named("u", numbers),
+            device__id=named("d", numbers),
+            source__ip=named("a", numbers),
+            event__action="login",
+            event__outcome="failure",
+        )
+        statistic.count(flood.with_columns(**_extra(flood)))
+    first = START // 300_000_000
+    for index in range(first, first + 12):
+        statistic.close(Window(index))
+    assert statistic.forgotten > 3_000_000
+    assert statistic.bytes < 10_000_000
+    assert len(statistic._known) <= 10_000
+    assert len(statistic._day) <= 10_000
+
+
+def test_apps_are_counted_even_where_others_are_left_out():
+    config = FanoutConfig(pairs_max=5_000, pairs_per_app_max=2_000)
+    statistic = Fanout(config)
+    numbers = np.arange(50_000)
+    flood = events(numbers // 500, miniprogram__app_id="wx1", user__id=named("u", numbers), device__id=named("d", numbers), event__action="login")  # fmt: skip
+    statistic.count(flood.with_columns(**_extra(flood)))
+    kept = statistic._window.take(START // 300_000_000)
+    relation = relations_of(subjects_of(kept["key"].to_numpy()))
+    assert (relation == 7).sum() == 2_000
