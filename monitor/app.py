@@ -390,6 +390,7 @@ def _api(config: Config, kept: Kept, reloader: Reloader, rulings: Rulings, clock
         windows=partial(laid_down_windows, config),
         held=held_config(config),
         appeals=appeal_terms(config),
+        mark_days=config.feedback.mark_days,
         policy=rulings,
         clock=clock,
     )

@@ -17,6 +17,7 @@ from monitor.enforcers.catching_up import LOOK_S as CATCH_UP_S
 from monitor.enforcers.catching_up import CatchingUp
 from monitor.intake.misread import MisreadWatch
 from monitor.kept import Kept
+from monitor.listing.feedback import precisions
 from monitor.moments import DAY_US
 from monitor.pipeline import Pipeline
 from monitor.registered import Registered
@@ -30,12 +31,14 @@ from monitor.schedule import Schedule
 from monitor.settings import channels_of
 from monitor.stores.upkeep import compact, retain
 from monitor.telemetry import Telemetry, happenings, upkeep
+from monitor.telemetry.feedback import FeedbackCounted
 
 EXPIRY_S: Final = 1.0
 """How long after its end a decision may still count as in force for those who only ask what has changed."""
 
 COMPACTION_S: Final = 600.0
 REGISTRY_S: Final = 10.0
+FEEDBACK_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class Jobs:
         schedule.every("check ledger", REGISTRY_S, self.check_ledger)
         schedule.every("look for dropped letters", REGISTRY_S, DroppedWatch(store, self.telemetry).look)
         schedule.every("look for access logs", REGISTRY_S, MisreadWatch(store, sources, self.telemetry).look)
+        schedule.every("count marks", FEEDBACK_S, self.count_marks)
         schedule.every("tell what was left out", REGISTRY_S, self.telemetry.tick)
         schedule.daily("retention", self.config.retention.hour_utc, leading(self.forget))
 
@@ -140,6 +144,12 @@ class Jobs:
         store.forget_messages(letters, now)
         store.forget_requests(letters)
         self.telemetry.emit(upkeep.RetentionRan(segments=len(gone.days), rows=gone.events, bytes=gone.bytes))
+
+    def count_marks(self) -> None:
+        """Say how findings of each kind, and of each rule in force, are marked."""
+        said, rules = precisions(self.kept.store), self.reloader.in_force.rules.rules
+        marked = {rule.id: said.rules[rule.id] for rule in rules if rule.id in said.rules}
+        self.telemetry.emit(FeedbackCounted(kinds=said.kinds, rules=marked))
 
     def check_ledger(self) -> None:
         """Received must be processed and dead-lettered, whatever happened; what is not is told."""

@@ -11,14 +11,18 @@ import msgspec
 from detectors.event import END_OF_TIME
 from detectors.finding import Entity, Scope, Severity
 from monitor.config import Config
+from monitor.moments import short
 from monitor.playbook_files import LoadedPlaybooks
 from monitor.stores import Standing, StandingKind, Store
 from monitor.stores.appeals import AppealTerms
+from monitor.stores.undos import MarkInForce, Verdict
 from playbooks.bounds import BudgetConfig, GuardConfig
 from playbooks.decision import Tier
 from playbooks.incident import IncidentConfig
 from playbooks.ladder import Playbook
 from playbooks.policy import (
+    Allowance,
+    Allowances,
     Exceptions,
     Exemption,
     Exemptions,
@@ -89,7 +93,8 @@ class Rulings:
 
     def _with_standings(self) -> Policy:
         by_kind: dict[StandingKind, list[Standing]] = {kind: [] for kind in StandingKind}
-        for standing in self._store.standings(self._clock()):
+        now = self._clock()
+        for standing in self._store.standings(now):
             by_kind[standing.kind].append(standing)
         shadows = by_kind[StandingKind.SHADOW]
         self._until = min((standing.expires for standing in shadows), default=END_OF_TIME)
@@ -98,6 +103,7 @@ class Rulings:
             self._policy,
             exemptions=Exemptions([_exemption(standing) for standing in by_kind[StandingKind.EXEMPTION]]),
             exceptions=Exceptions([_exception(standing) for standing in by_kind[StandingKind.EXCEPTION]]),
+            allowances=allowances_of(self._store.marks_in_force(now, Verdict.BENIGN_KNOWN)),
             paused=_pause(by_kind[StandingKind.PAUSE]),
             maintenance=Maintenance([*self._windows, *laid_down]),
             shadowed={standing.rule or "": standing.reason for standing in shadows},
@@ -113,6 +119,20 @@ def _exemption(standing: Standing) -> Exemption:
 def _exception(standing: Standing) -> RuleException:
     scope = Scope(standing.scope)
     return RuleException(rule=standing.rule or "", scope=scope, value=standing.value, expires=standing.expires)
+
+
+def allowances_of(marks: Sequence[MarkInForce]) -> Allowances:
+    """What marks say is known and benign, and so is not acted on again."""
+    return Allowances(
+        Allowance(
+            rule=mark.rule,
+            entity=mark.entity,
+            expires=mark.expires,
+            because=f"finding {mark.finding[:12]} was marked so by {mark.actor}, until {short(mark.expires)} UTC ({mark.reason})",
+        )
+        for mark in marks
+        if mark.verdict is Verdict.BENIGN_KNOWN
+    )
 
 
 def _pause(pauses: Sequence[Standing]) -> Pause | None:

@@ -118,8 +118,8 @@ class World(Weighing):
         """The acts that are or were in force: earlier offences."""
         return {key_of(one) for one in self.history.changed.values() if began(one)}
 
-    def _is_excepted(self, finding: Finding, clock: int) -> bool:  # noqa: ARG002 - as it was then
-        return False
+    def _excepted(self, finding: Finding, clock: int) -> str | None:  # noqa: ARG002 - as it was then
+        return None
 
     def _tell(self, trip: Trip | None) -> None:
         """What people were told of then."""

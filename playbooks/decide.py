@@ -118,9 +118,9 @@ class Weighing:
         return msgspec.structs.replace(self._considered(finding, clock), clock=clock, mode=mode)
 
     def _considered(self, finding: Finding, clock: int) -> Considered:
-        if self._is_excepted(finding, clock):
-            named = f"{finding.title.rstrip('.')} (rule {_short(finding.rule.id)})"
-            detail = f"{named} does not apply to {_named(finding.entity)}: an exception says so."
+        excepted = self._excepted(finding, clock)
+        if excepted is not None:
+            detail = f"{finding.title.rstrip('.')} (rule {_short(finding.rule.id)}) {excepted}."
             return _considered(finding, None, None, Reason.RULE_EXCEPTED, detail)
         if finding.rule.id in self._shadowed:
             return self._only_recorded(finding)
@@ -152,9 +152,12 @@ class Weighing:
         detail = f"Rule {_short(finding.rule.id)} is in shadow ({self._shadowed[finding.rule.id]}): {word.detail}"
         return _considered(finding, None, word.decision, Reason.RULE_IN_SHADOW, detail)
 
-    def _is_excepted(self, finding: Finding, clock: int) -> bool:
-        """Whether its rule does not apply there."""
-        return self.policy.exceptions.until(finding.rule.id, finding.entity, finding.owner, clock) is not None
+    def _excepted(self, finding: Finding, clock: int) -> str | None:
+        """That its rule does not apply there, and why, in a clause; None where it does."""
+        if self.policy.exceptions.until(finding.rule.id, finding.entity, finding.owner, clock) is not None:
+            return f"does not apply to {_named(finding.entity)}: an exception says so"
+        allowed = self.policy.allowances.of(finding, clock)
+        return None if allowed is None else f"is known and benign of {_named(finding.entity)}: {allowed.because}"
 
     def _objection(self, proposed: Decision, proposal: Proposal) -> tuple[Reason, str] | None:  # noqa: ARG002 - for those who know more
         """What speaks against an act."""

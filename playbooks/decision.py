@@ -69,7 +69,9 @@ class Reason(StrEnum):
     RISK_BELOW_STEP = "risk-below-step"  # nothing: no step of the playbook is reached
     NO_PLAYBOOK = "no-playbook"  # nothing: no playbook speaks of this finding
     ALREADY_DECIDED = "already-decided"  # nothing: the same act is in force
-    RULE_EXCEPTED = "rule-excepted"  # nothing: an exception says that this rule does not apply there
+    RULE_EXCEPTED = (
+        "rule-excepted"  # nothing: an exception, or a benign-known mark, says that this rule does not apply there
+    )
     HELD_EXEMPT = "held-exempt"  # held: an allow-list or exemption protects the entity
     HELD_EVIDENCE = "held-evidence"  # held: removal and more need proof or two kinds of detector
     HELD_APPROVAL = "held-approval"  # held: a ban waits for a second person
@@ -88,7 +90,7 @@ class Reason(StrEnum):
     HELD_SHARE = "held-share"  # held: too large a part of all active apps or people
     RULE_IN_SHADOW = "rule-in-shadow"  # nothing: the rule was moved to shadow, what it leads to is only recorded
     HELD_UNDO = "held-undo"  # held: it would have been decided without what was undone, and waits for a person
-    DISCOUNTED = "discounted"  # nothing: the finding was marked as false, or its rule's part was undone
+    DISCOUNTED = "discounted"  # nothing: the finding was marked as false or benign-known, or its rule's part was undone
 
 
 class Unanswered(StrEnum):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
+    from detectors.finding import Finding
     from playbooks.ladder import Playbook
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -108,6 +109,32 @@ class Exceptions:
         return None if exemptions is None else exemptions.until(entity, owner, at)
 
 
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
+    """A person has called benign what a rule says of an entity: it is not acted on before `expires`.
+
+    `because` says by whom and why, in a clause.
+    """
+
+    rule: str
+    entity: Entity
+    expires: int
+    because: str
+
+
+class Allowances:
+    """What has been called benign, asked about one finding at a time."""
+
+    def __init__(self, allowances: Iterable[Allowance] = ()) -> None:
+        self._last: dict[tuple[str, Entity], Allowance] = {}
+        for one in sorted(allowances, key=lambda one: one.expires):
+            self._last[one.rule, one.entity] = one
+
+    def of(self, finding: Finding, at: int) -> Allowance | None:
+        """The one that holds longest of those that speak for a finding at a time, or None."""
+        found = self._last.get((finding.rule.id, finding.entity))
+        return found if found is not None and found.expires > at else None
+
+
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
     """The stop switch: until it ends, no act begins. Times are microseconds since 1970 UTC."""
 
@@ -178,6 +205,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     shadowed: Mapping[str, str] = msgspec.field(default_factory=dict)
     exemptions: Exemptions = msgspec.field(default_factory=Exemptions)
     exceptions: Exceptions = msgspec.field(default_factory=Exceptions)
+    allowances: Allowances = msgspec.field(default_factory=Allowances)
     protected: AbstractSet[Entity] = frozenset()
     released: Released = nothing_released
     owners_of_protected: AbstractSet[Entity] = frozenset()

@@ -43,6 +43,8 @@ def objection_again(
         return "nobody can say any more who else it would have met"
     if policy.exceptions.until(finding.rule.id, decision.entity, owner, now) is not None:
         return "an exception says that its rule does not apply there"
+    if policy.allowances.of(finding, now) is not None:
+        return "such a thing there has been marked as benign-known"
     if finding.rule.id in policy.shadowed:
         return "its rule is in shadow"
     history = History(known)

@@ -17,6 +17,7 @@ from detectors.finding import Entity, Finding, merge
 from monitor.decoders import DeadLetter
 from monitor.stores import Controlled, Mark, Marked, Progress, Segment, StaleTurn, Standing, Turn
 from monitor.stores.record import DECISIONS_PER_ENTITY_MAX, NOT_ENDED, RECENT_DECISIONS_MAX
+from monitor.stores.undos import MarkInForce, Verdict
 from playbooks.decision import Decision
 from playbooks.incident import Incident, IncidentState
 from playbooks.known import RECENT_S
@@ -44,12 +45,14 @@ class PastRecord:
         *,
         whole_at_once: Collection[str] = (),
         standings: Sequence[Standing] = (),
+        marks: Sequence[MarkInForce] = (),
         held_max: int = FINDINGS_HELD_MAX,
     ) -> None:
         """`whole_at_once`: ids of the rules whose findings never grow."""
         self._final = final
         self._whole_at_once = frozenset(whole_at_once)
         self._standings = standings
+        self._marks = marks
         self._held_max = held_max
         self._held: dict[str, Finding] = {}
         self._handed_on: dict[str, None] = {}
@@ -156,6 +159,9 @@ class PastRecord:
 
     def standings(self, now: int) -> Sequence[Standing]:
         return [one for one in self._standings if one.expires > now]
+
+    def marks_in_force(self, at: int, verdict: Verdict | None = None) -> Sequence[MarkInForce]:
+        return [one for one in self._marks if one.expires > at and verdict in {None, one.verdict}]
 
     def note_rules(self, rules: Mapping[str, Sequence[str]], now: int) -> Mapping[str, int]:  # noqa: ARG002 - nothing is kept
         """In the past every rule has been in force for ever."""

@@ -36,6 +36,7 @@ from monitor.settings import settings_of
 from monitor.stores import Progress, Segment, Standing, StandingKind, StoreError
 from monitor.stores.archive import Archive
 from monitor.stores.places import Places
+from monitor.stores.undos import MarkInForce, Verdict
 from monitor.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Past:
     until: int | None = None
     dataset: str | None = None
     search: SearchReader | None = None  # in place of the archive
+    marks: tuple[MarkInForce, ...] = ()
 
     @property
     def rows(self) -> int | None:
@@ -102,6 +104,7 @@ def past_of(
             until=until,
             dataset=dataset,
             search=reader_of(config, store),
+            marks=tuple(store.marks_in_force(now_us(), Verdict.BENIGN_KNOWN)),
         )
     finally:
         store.close()

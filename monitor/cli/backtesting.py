@@ -198,7 +198,7 @@ def _run(past: Past, rules: Sequence[Rule], final: Any, title: str = "reading") 
     from monitor.backtest.record import PastRecord
 
     windows = {rule.id for rule in rules if rule.is_correlation}
-    record = PastRecord(final, whole_at_once=windows, standings=past.standings)
+    record = PastRecord(final, whole_at_once=windows, standings=past.standings, marks=past.marks)
     detector = SigmaDetector(rules, past.config.rules.window_events_max)
     cost = go(past, [detector], record, title)
     if detector.forgotten:

@@ -13,6 +13,7 @@ from monitor.cli.apps import show_app
 from monitor.cli.decision_story import fate, history, without_rule
 from monitor.cli.leaving import USAGE, Refused
 from monitor.cli.lists import Id
+from monitor.cli.marking import mark_lines
 from monitor.cli.moments import MICROSECONDS, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import wire, write_one, write_pairs, write_text
@@ -143,10 +144,11 @@ def _show_rule(key: str, output: Form, config: ConfigFile) -> None:
 
 def _explain_finding(opened: Opened, key: str) -> Story:
     from monitor.cli.opening import there
+    from monitor.listing.feedback import precision_text, precisions
 
     row = there(opened.store.finding(key))
     story = Story("finding", row)
-    story.add("Finding", finding_lines(row))
+    story.add("Finding", [*finding_lines(row), *mark_lines(opened, row)])
     word = opened.store.considered(key)
     if word is not None:
         story.add(
@@ -156,6 +158,14 @@ def _explain_finding(opened: Opened, key: str) -> Story:
         decision = opened.store.decision(word.decision) if word.decision else None
         if decision is not None:
             story.add("What was decided", fate(opened, decision))
+    said = precisions(opened.store)
+    story.add(
+        "How often people found it right",
+        [
+            (f"rule {row.rule.id[:8]}", precision_text(said.of_rule(row.rule.id))),
+            (f"detector {row.detector}", precision_text(said.of_detector(row.detector))),
+        ],
+    )
     _others(story, opened, row.entity.scope, row.entity.value, but=key)
     return story
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from monitor.cli.marking import mark_findings, mark_lines
 from monitor.cli.options import (
     App,
     ConfigFile,
@@ -44,7 +45,7 @@ from monitor.cli.telling import (
     finding_lines,
     incident_lines,
 )
-from monitor.cli.undoing import mark_findings, mark_lines, undo_decisions
+from monitor.cli.undoing import undo_decisions
 from monitor.listing import filters
 from monitor.listing.filters import Order
 
@@ -114,9 +115,9 @@ def show_finding(key: Id, output: Output = Form.TABLE, config: ConfigFile = None
         write_one(output, row, [*finding_lines(row), *mark_lines(opened, row)])
 
 
-findings.command("mark", epilog='Example: miniwatch findings mark 3fa4c1 --false --reason "A test of theirs"')(
-    mark_findings
-)
+findings.command(
+    "mark", epilog='Example: miniwatch findings mark 3fa4c1 false --reason "A test of theirs" --expires 90d'
+)(mark_findings)
 
 
 @incidents.command("list", epilog="Example: miniwatch incidents list --state open --sort risk")

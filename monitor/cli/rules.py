@@ -24,6 +24,7 @@ from monitor.listing import filters
 
 if TYPE_CHECKING:
     from detectors.sigma import Explanation, Rule
+    from monitor.listing.in_force import RulesSaid
 
 rules = group("Detection rules (Sigma): look at them, check them, test them.")
 rules.command("bench", epilog="Example: miniwatch rules bench rules/mine/ --since 1d")(bench)
@@ -40,6 +41,9 @@ EVENT_BYTES_MAX: Final = 16 << 20
 EVENTS_DEFAULT: Final = 200_000
 EVENTS_MAX: Final = 100_000_000
 """Real events that rules are checked by."""
+
+ELSEWHERE_MAX: Final = 20
+"""Rules that no file has, such as those of statistics, of which precision is told."""
 
 Paths = Annotated[
     list[Path] | None,
@@ -68,10 +72,11 @@ def list_rules(
     from monitor.cli.opening import configuration
     from monitor.cli.rule_files import handles, unique_digits
     from monitor.content.in_force import rules_of
+    from monitor.listing.feedback import precision_text, share_text
     from monitor.listing.in_force import chosen_rules, rule_told
 
     loaded = rules_of(configuration(config, data_dir))
-    shadowed = _in_shadow(config, data_dir)
+    said = _said(config, data_dir)
     with filters_told():
         chosen = chosen_rules(loaded.rules, {"severity": severity, "tag": tag})
     called = handles(loaded.rules)
@@ -81,9 +86,18 @@ def list_rules(
         ("ID", lambda row: row["id"][:digits]),
         *COLUMNS,
     ]
-    if shadowed:
+    if any(row.id in said.precisions.rules for row in chosen):
+        columns.insert(2, ("PRECISION", lambda row: share_text(said.precisions.of_rule(row["id"]))))
+        columns.insert(3, ("MARKED", lambda row: said.precisions.of_rule(row["id"]).marked or ""))
+    if said.shadowed:
         columns.insert(2, ("STATE", lambda row: "in shadow" if row["in_shadow"] else ""))
-    write_rows(output, [rule_told(rule, shadowed) for rule in chosen], columns)
+    write_rows(output, [rule_told(rule, said) for rule in chosen], columns)
+    for detector, precision in said.precisions.detectors.items():
+        say(f"What {detector} finds is right, by what people have marked: {precision_text(precision)}.")
+    in_files = {rule.id for rule in loaded.rules}
+    elsewhere = [(rule, one) for rule, one in said.precisions.rules.items() if rule not in in_files]
+    for rule, precision in elsewhere[:ELSEWHERE_MAX]:
+        say(f"  {visible(rule)}, which is in no file: {precision_text(precision)}")
     if loaded.problems:
         say(f"{counted(len(loaded.problems), 'problem')} in rules that do not run; `miniwatch rules check` names them.")
 
@@ -93,12 +107,15 @@ def show_rule(name: RuleName, output: Output = Form.TABLE, config: ConfigFile = 
     """Show one rule: what it says of itself, and its text."""
     from monitor.cli.opening import configuration
     from monitor.cli.rule_files import rule_starting
+    from monitor.listing.feedback import precision_text
     from monitor.listing.in_force import rule_told
 
     rule = rule_starting(name, configuration(config, data_dir))
-    row = rule_told(rule, _in_shadow(config, data_dir))
-    said = ((key.replace("_", " "), value) for key, value in row.items() if value is not None)
-    told = [(key, value if isinstance(value, list) else str(value)) for key, value in said]
+    said = _said(config, data_dir)
+    row = rule_told(rule, said)
+    shown = {**row, "feedback": precision_text(said.precisions.of_rule(rule.id)) or None}
+    kept = ((key.replace("_", " "), value) for key, value in shown.items() if value is not None)
+    told = [(key, value if isinstance(value, list) else str(value)) for key, value in kept]
     write_one(output, row, told)
     if output is Form.TABLE:
         write_text("\n" + Path(rule.path).read_text(encoding="utf-8-sig"))
@@ -242,7 +259,7 @@ def explain_rule(
     said = registry_said(counting, given, loaded)
     if said is not None:
         say(said)
-    why = _in_shadow(config, data_dir).get(rule.id)
+    why = _said(config, data_dir).shadowed.get(rule.id)
     if why is not None:
         say(f"This rule is in shadow, what it leads to is only recorded: {why}")
 
@@ -256,17 +273,17 @@ def _why(rule: Rule, explanation: Explanation) -> Row:
     return {"rule": rule.id, "title": rule.title, "matches": explanation.true, "why": explanation.row()}
 
 
-def _in_shadow(config: Path | None, data_dir: Path | None) -> dict[str, str]:
-    """The rules whose findings are only recorded, and why, by their ids; none where there is no record yet."""
+def _said(config: Path | None, data_dir: Path | None) -> RulesSaid:
+    """What was said of rules, nothing where there is no record yet."""
     from monitor.cli.opening import configuration, record
     from monitor.clock import now_us
-    from monitor.listing.in_force import shadowed_rules
+    from monitor.listing.in_force import NOTHING_SAID, rules_said
     from monitor.recorded import may_have_record
 
     if not may_have_record(configuration(config, data_dir)):
-        return {}
+        return NOTHING_SAID
     with record(config, data_dir) as opened:
-        return shadowed_rules(opened.store, now_us())
+        return rules_said(opened.store, now_us())
 
 
 def _content(event: str) -> bytes:

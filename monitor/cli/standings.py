@@ -20,7 +20,6 @@ from monitor.listing import filters
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from monitor.config import Config
     from monitor.stores import Standing
 
 allowlists = group("Exemptions: entities to which nothing is done automatically, until a time.")
@@ -80,9 +79,7 @@ def add_exception(
     data_dir: DataDir = None,
 ) -> None:
     """Except an entity from a rule: its findings there are recorded, and lead to nothing."""
-    from monitor.cli.opening import configuration
-
-    whole = _rule(rule, configuration(config, data_dir))
+    whole = _rule(rule, config, data_dir)
     _add(whole, reason, entity_given(app, scope, value), expires, (config, data_dir))
 
 
@@ -112,10 +109,24 @@ def entity_given(app: str | None, scope: str | None, value: str | None) -> tuple
     raise typer.BadParameter("say whom: --app APP_ID, or --scope SCOPE and --value VALUE")
 
 
-def _rule(given: str, config: Config) -> str:
+def _rule(given: str, config: Path | None, data_dir: Path | None) -> str:
+    """A rule that runs, or one that the record has findings of: what detectors measure or learn is in no file."""
+    from monitor.cli.leaving import Refused
+    from monitor.cli.opening import configuration, record
     from monitor.cli.rule_files import rule_starting
+    from monitor.recorded import may_have_record
 
-    return rule_starting(given, config).id
+    loaded = configuration(config, data_dir)
+    try:
+        return rule_starting(given, loaded).id
+    except Refused:
+        if not may_have_record(loaded):
+            raise
+        with record(config, data_dir) as opened:
+            found = opened.store.rules_starting(given)
+        if len(found) != 1:
+            raise
+        return found[0]
 
 
 def _add(

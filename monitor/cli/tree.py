@@ -55,6 +55,7 @@ COMMANDS: Final = (
     Place(SEEING, "ledger", "ledger:ledger", "What became of every line that came in.", "ledger -o ndjson"),
     Place(ACTING, "apps", "apps:apps", "The registry of apps: import, list, show."),
     Place(ACTING, "undos", "undoing:undos", "What was undone, and what became of it."),
+    Place(ACTING, "marks", "marking:marks", "What people have said of findings, until when it counts."),
     Place(ACTING, "appeals", "appealing:appeals", "Objections to decisions: file, review, answer."),
     Place(ACTING, "allowlists", "standings:allowlists", "Leave an entity alone, until a time."),
     Place(ACTING, "exceptions", "standings:exceptions", "A rule does not apply there, until a time."),

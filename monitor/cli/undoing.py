@@ -1,4 +1,4 @@
-"""Taking back in bulk: ``miniwatch decisions undo``, ``undos`` and ``findings mark``."""
+"""Taking back in bulk: ``miniwatch decisions undo``, and ``undos``."""
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
 
@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import typer
 from typer import Argument, Option
 
 from monitor.cli.leaving import say
@@ -19,7 +18,6 @@ from monitor.clock import now_us
 from monitor.counting import counted
 
 if TYPE_CHECKING:
-    from detectors.finding import Finding
     from monitor.cli.opening import Opened
     from monitor.stores.undos import Undo, Undone
     from playbooks.policy import Policy
@@ -97,39 +95,9 @@ def undo_decisions(
         undo, undone = undo_rule(
             opened.store, span, present_policy(opened), reason=reason, actor=actor(), now=now, dry_run=dry_run
         )
-    _write(undo, undone, output, f"Undone ({undo.id})" if not dry_run else "Would be undone", dry_run=dry_run)
+    write_undo(undo, undone, output, f"Undone ({undo.id})" if not dry_run else "Would be undone", dry_run=dry_run)
     if not dry_run:
         say(f"The rule goes on with what it finds from now on. `miniwatch undos show {undo.id}` lists every decision.")
-
-
-def mark_findings(
-    keys: Annotated[list[str], Argument(metavar="ID", help="Ids, or the beginnings of them.", show_default=False)],
-    reason: ReasonText,
-    false: Annotated[
-        bool, Option("--false", help="It is wrong: it no longer counts, and what rests on it is lifted.")
-    ] = False,
-    true: Annotated[bool, Option("--true", help="It is right: no undo of its rule touches it.")] = False,
-    unmark: Annotated[bool, Option("--unmark", help="Take a mark back.")] = False,
-    output: Output = Form.TABLE,
-    config: ConfigFile = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Say that findings are false, or true; of a false one all is decided again as if it had not been."""
-    from monitor.cli.opening import actor, record
-    from monitor.responding.undoing import mark_findings as mark
-    from monitor.stores.undos import Marking, Verdict
-
-    if [false, true, unmark].count(True) != 1:
-        raise typer.BadParameter("say one of --false, --true and --unmark")
-    verdict = Verdict.FALSE if false else Verdict.TRUE if true else None
-    with record(config, data_dir) as opened:
-        whole = tuple(dict.fromkeys(opened.id_of("finding", key) for key in keys))
-        marking = Marking(findings=whole, verdict=verdict)
-        undo, undone = mark(opened.store, marking, present_policy(opened), reason=reason, actor=actor(), now=now_us())
-    if undone or output is not Form.TABLE:
-        _write(undo, undone, output, f"Decided again ({undo.id})", dry_run=False)
-    word = "unmarked" if verdict is None else f"marked as {verdict.value}"
-    say(f"{counted(len(whole), 'finding')} {word}; {_summary(undo)}.")
 
 
 @undos.command("list", epilog="Example: miniwatch undos list")
@@ -162,17 +130,7 @@ def show_undo(
         write_one(output, undo, _lines(undo))
         write_rows(output, undone, UNDONE)
     else:
-        _write(undo, undone, output, "", dry_run=False)
-
-
-def mark_lines(opened: Opened, row: Finding) -> list[tuple[str, object]]:
-    """What was said of a finding, for people."""
-    mark = opened.store.finding_marks([row.id]).get(row.id)
-    if mark is None:
-        return []
-    counts = "it counts" if mark.counts else "it does not count"
-    said = f"{mark.word}: {counts}; by {mark.actor}, {short(mark.time)} UTC: {mark.reason}"
-    return [("Marked", said), ("Undo", mark.undo)]
+        write_undo(undo, undone, output, "", dry_run=False)
 
 
 def present_policy(opened: Opened) -> Policy:
@@ -197,18 +155,21 @@ def present_policy(opened: Opened) -> Policy:
     return rulings()
 
 
-def _write(undo: Undo, undone: Sequence[Undone], output: Form, said: str, *, dry_run: bool) -> None:
+def write_undo(
+    undo: Undo, undone: Sequence[Undone], output: Form, said: str, *, dry_run: bool, more: dict[str, Any] | None = None
+) -> None:
+    """What an undo has come to, with the first of its decisions."""
     if output is not Form.TABLE:
         rows: list[dict[str, Any]] = [{"fate": one.fate.value, **wire(one.decision)} for one in undone]
-        write_one(output, {**wire(undo), "dry_run": dry_run, "decisions": rows}, [])
+        write_one(output, {**wire(undo), "dry_run": dry_run, "decisions": rows, **(more or {})}, [])
         return
-    say(f"{said}: {_summary(undo)}.")
+    say(f"{said}: {undo_summary(undo)}.")
     write_rows(output, undone[:SHOWN_MAX], UNDONE)
     if len(undone) > SHOWN_MAX:
         say(f"And {len(undone) - SHOWN_MAX:,} more; -o json shows all.")
 
 
-def _summary(undo: Undo) -> str:
+def undo_summary(undo: Undo) -> str:
     """An undo in a clause."""
     lifted = counted(undo.lifted + undo.released, "decision")
     parts = [f"{counted(undo.findings, 'finding')} changed", f"{lifted} lifted"]
@@ -226,5 +187,5 @@ def _lines(undo: Undo) -> list[tuple[str, object]]:
         ("Time (UTC)", short(undo.time)),
         ("By", undo.actor),
         ("Reason", undo.reason),
-        ("Came to", _summary(undo)),
+        ("Came to", undo_summary(undo)),
     ]

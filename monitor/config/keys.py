@@ -198,6 +198,10 @@ class AppealsKeys(Keys):
     remind_h: Hours = 24.0
 
 
+class FeedbackKeys(Keys):
+    mark_days: Annotated[int, Field(ge=1, le=366)] = 180
+
+
 def _rfc3339(text: str) -> str:
     try:
         is_told = datetime.fromisoformat(text).tzinfo is not None
@@ -312,6 +316,7 @@ class AllKeys(Keys):
     budgets: BudgetKeys = BudgetKeys()
     held: HeldKeys = HeldKeys()
     appeals: AppealsKeys = AppealsKeys()
+    feedback: FeedbackKeys = FeedbackKeys()
     guards: GuardKeys = GuardKeys()
     maintenance: Annotated[tuple[MaintenanceKeys, ...], Field(max_length=100)] = ()
     retention: RetentionKeys = RetentionKeys()

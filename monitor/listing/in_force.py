@@ -13,6 +13,7 @@ from detectors.sigma import Rule
 from monitor.holding import in_shadow
 from monitor.listing import filters
 from monitor.listing.asked import Given, words_of
+from monitor.listing.feedback import Precisions, precision_told, precisions
 from monitor.listing.wire import Told
 from monitor.playbook_files import builtin_playbooks
 from monitor.stores import Store
@@ -22,6 +23,20 @@ from playbooks.ladder import Playbook
 RULE_FILTERS: Final = (filters.SEVERITY, filters.TAG)
 
 SHOWN: Final = "id version title description path line severity status tags logsource datasets fields proof false_positives response"
+
+
+class RulesSaid(msgspec.Struct, frozen=True):
+    """What was said of rules: why findings of some are only recorded, by their ids, and what people have marked as what."""
+
+    shadowed: Mapping[str, str]
+    precisions: Precisions
+
+
+NOTHING_SAID: Final = RulesSaid({}, Precisions(rules={}, detectors={}, kinds={}))
+
+
+def rules_said(store: SqlStore, now: int) -> RulesSaid:
+    return RulesSaid(shadowed_rules(store, now), precisions(store))
 
 
 def chosen_rules(rules: Iterable[Rule], given: Given) -> list[Rule]:
@@ -46,13 +61,16 @@ def rule_recorded(store: SqlStore, rules: Iterable[Rule], given: str) -> str:
     return called[0].id if len(called) == 1 else given
 
 
-def rule_told(rule: Rule, shadowed: Mapping[str, str]) -> Told:
-    """What a rule says of itself; `in_shadow` says why its findings are only recorded, where they are."""
+def rule_told(rule: Rule, said: RulesSaid) -> Told:
+    """What a rule says of itself; `in_shadow` says why its findings are only recorded, where they are, `feedback` what people
+    have marked them as, where they have.
+    """
     row: Told = {name: getattr(rule, name) for name in SHOWN.split()}
     kind = "correlation" if rule.is_correlation else "single event"
     told = {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
     entity = rule.entity.value if rule.entity else "AppId, else Host, else Dataset"
-    return {**told, "kind": kind, "entity": entity, "in_shadow": shadowed.get(rule.id)}
+    feedback = precision_told(said.precisions.of_rule(rule.id))
+    return {**told, "kind": kind, "entity": entity, "in_shadow": said.shadowed.get(rule.id), "feedback": feedback}
 
 
 def playbook_told(playbook: Playbook, files: Mapping[str, Path]) -> Told:

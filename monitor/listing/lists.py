@@ -21,6 +21,7 @@ from monitor.listing.wire import Told, app_told, entry_told, token_told, wire
 from monitor.stores import AppRecord, Standing, StandingKind
 from monitor.stores.appeals import Appeal
 from monitor.stores.record import DeadLetterRow, TooSlow
+from monitor.stores.undos import MarkInForce
 from monitor.tokens import Token
 from playbooks.decision import Decision
 from playbooks.incident import Incident
@@ -157,6 +158,10 @@ def _standings(kind: StandingKind) -> Callable[[Source, Given, Part, int], Itera
     return read
 
 
+def _marks(source: Source, given: Given, part: Part, now: int) -> Iterator[MarkInForce]:
+    return behind(source.store.marks_in_force(_ANY_TIME if given.get("expired") else now), MARKS.place, part)
+
+
 def _maintenance(source: Any, _given: Given, part: Part, now: int) -> Iterator[Standing]:
     laid_down = [row for row in source.store.standings(now) if row.kind is StandingKind.MAINTENANCE]
     return behind(sorted([*source.windows(now), *laid_down], key=_standing_place), MAINTENANCE.place, part)
@@ -251,6 +256,9 @@ EXCEPTIONS: Final = Listed(
     _standings(StandingKind.EXCEPTION),
     Place(_standing_place),
     lambda row, _now: wire(row),
+)
+MARKS: Final = Listed(
+    "marks", (filters.EXPIRED,), _marks, Place(lambda row: (row.time, row.finding)), lambda row, _now: wire(row)
 )
 MAINTENANCE: Final = Listed("maintenance", (), _maintenance, Place(_standing_place), lambda row, _now: wire(row))
 TOKENS: Final = Listed(

@@ -64,10 +64,12 @@ def mark_findings(
     actor: str,
     now: int,
     then: Callable[[Acting], None] | None = None,
+    dry_run: bool = False,
 ) -> tuple[Undo, Sequence[Undone]]:
-    """Say of findings that they are false, true, or neither; a false one no longer counts, and what rests on it is lifted.
+    """Say of findings that they are false, true, benign-known, or nothing; a false or benign one no longer counts, and what rests
+    on it is lifted.
 
-    `then` goes on in the same transaction. Raises `NotFound` when one of them is not there, and `ActRefused` where they are more
+    `then` goes on in the same transaction. With `dry_run`, nothing is written. Raises `NotFound` when one of them is not there, and `ActRefused` where they are more
     than one call may mark.
     """
     if len(marking.findings) > FINDINGS_MARKED_MAX:
@@ -76,8 +78,11 @@ def mark_findings(
     for key in marking.findings:
         if store.finding(key) is None:
             raise NotFound("finding", key)
-    because = "a finding was marked as false" if marking.verdict is Verdict.FALSE else "a finding counts again"
+    is_out = marking.verdict in {Verdict.FALSE, Verdict.BENIGN_KNOWN}
+    because = f"a finding was marked as {marking.verdict}" if is_out else "a finding counts again"
     asked = UndoAsked(id=secrets.token_hex(8), what=marking, because=because, reason=reason, actor=actor, now=now)
+    if dry_run:
+        return _carry_out(store, asked, policy, dry_run=True)
     return store.undo(asked, _corrected(store, asked, policy), then)
 
 

@@ -192,7 +192,7 @@ def _first_left_out(connection: Connection, entities: Collection[Entity], owners
     """The first turn of all in which something was found there that does not count."""
     marks = tables.finding_marks.c
     marked = _WEIGHED.join(tables.finding_marks, marks.finding == tables.findings.c.id)
-    is_out = or_(marks.verdict == Verdict.FALSE.value, and_(marks.verdict.is_(None), marks.undo.is_not(None)))
+    is_out = or_(marks.verdict != Verdict.TRUE.value, and_(marks.verdict.is_(None), marks.undo.is_not(None)))
     turns = []
     for condition in _of(tables.findings, entities, owners):
         first = select(func.min(tables.considered.c.turn)).select_from(marked).where(condition, is_out)

@@ -168,13 +168,16 @@ class PeopleSide:
             return counter(connection, deciding.IMPORTS)
 
     def forget_findings(self, before: int, now: int) -> int:
-        """Delete findings whose last event was before a time, and what became of them."""
-        old = select(tables.findings.c.id).where(tables.findings.c.last_event < before)
+        """Delete findings whose last event was before a time, and what became of them; not those of which a mark still counts."""
+        counts = select(tables.finding_marks.c.finding).where(tables.finding_marks.c.expires > now)
+        is_old = (tables.findings.c.last_event < before) & tables.findings.c.id.not_in(counts)
+        old = select(tables.findings.c.id).where(is_old)
         with self._database.writing("retention") as connection:
             connection.execute(tables.considered.delete().where(tables.considered.c.finding.in_(old)))
             connection.execute(tables.untold.delete().where(tables.untold.c.finding.in_(old)))
-            connection.execute(tables.finding_marks.delete().where(tables.finding_marks.c.finding.in_(old)))
-            rows = connection.execute(tables.findings.delete().where(tables.findings.c.last_event < before)).rowcount
+            rows = connection.execute(tables.findings.delete().where(is_old)).rowcount
+            gone = tables.finding_marks.c.finding.not_in(select(tables.findings.c.id))
+            connection.execute(tables.finding_marks.delete().where(gone))
             append_audit(connection, changes.deleted("findings", rows, before, now))
             return rows
 

@@ -218,7 +218,9 @@ finding_marks: Final = Table(
     *_maybe("verdict", "undo"),
     *_text("reason", "actor"),
     *_whole("time"),
+    Column("expires", BigInteger, nullable=True),
 )
+Index(None, finding_marks.c.verdict)
 
 undos: Final = Table(
     "undos",

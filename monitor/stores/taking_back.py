@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from monitor.stores import gathering, undoing
+from monitor.stores import gathering, marks, undoing
 from monitor.stores.acting import Acting
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell
 from monitor.stores.gathering import Gathered
-from monitor.stores.undos import FindingMark, Undo, UndoAsked, Undone
+from monitor.stores.marks import Judged
+from monitor.stores.undos import FindingMark, MarkInForce, Undo, UndoAsked, Undone, Verdict
 from playbooks.correction import Correction
 
 
@@ -66,3 +67,16 @@ class TakesBack:
         """What was said of these findings, of those of which something was."""
         with self._database.reading() as connection:
             return gathering.marks_of(connection, findings)
+
+    def marks_in_force(self, at: int, verdict: Verdict | None = None) -> Sequence[MarkInForce]:
+        """The marks that have not expired at a time, and so are input of allow-lists and training; or those with one verdict.
+
+        They are as they are now, whenever they were said: of a finding that was marked otherwise since, only the later word is known.
+        """
+        with self._database.reading() as connection:
+            return marks.in_force(connection, at, verdict)
+
+    def judged(self) -> Sequence[Judged]:
+        """How many findings of each rule people have marked as what, those whose marks have expired included."""
+        with self._database.reading() as connection:
+            return marks.judged(connection)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from monitor.audit import AuditEntry
+from monitor.moments import stamp
 from monitor.stores import tables
 from monitor.stores.deciding import Tell, put_decisions, raise_rulings
 from monitor.stores.gathering import UNDO_ACTION, Gathered, marks_of
 from monitor.stores.rows import chunks, document, flat_row, incident_row, put, risk_row
 from monitor.stores.turn import append_audit
-from monitor.stores.undos import Fate, FindingMark, Marking, Span, Undo, UndoAsked, UndoKind, Undone
+from monitor.stores.undos import Fate, FindingMark, Marking, Span, Undo, UndoAsked, UndoKind, Undone, Verdict
 from playbooks.correction import Correction
 from playbooks.decision import RELEASED, Decision, Mode, Reason
 
@@ -71,9 +72,12 @@ def write_undo(
     """Write all of an undo; one of findings of which none counts otherwise only marks them."""
     became = fates(correction)
     undo = undo_of(asked, gathered, became)
-    _put_marks(connection, asked, gathered)
-    audit = [*_about_marks(asked), _about(undo), *_about_decisions(asked, gathered, became)]
+    known = marks_of(connection, asked.what.findings) if isinstance(asked.what, Marking) else {}
+    _put_marks(connection, asked, gathered, known)
+    audit = [*_about_marks(asked, known), _about(undo), *_about_decisions(asked, gathered, became)]
     append_audit(connection, audit)
+    if _changes_what_is_allowed(asked, known):
+        raise_rulings(connection)
     if not gathered.changing:
         return undo
     put_decisions(connection, [*correction.lifted, *correction.relabelled, *correction.added], tell)
@@ -108,17 +112,24 @@ def _put_words(connection: Connection, correction: Correction) -> None:
         connection.execute(change, rows)
 
 
-def _put_marks(connection: Connection, asked: UndoAsked, gathered: Gathered) -> None:
+def _changes_what_is_allowed(asked: UndoAsked, known: Mapping[str, FindingMark]) -> bool:
+    """Whether it says or takes back of any finding that it is benign: that is what others like it are measured by."""
+    before = any(mark.verdict is Verdict.BENIGN_KNOWN for mark in known.values())
+    return isinstance(asked.what, Marking) and (before or asked.what.verdict is Verdict.BENIGN_KNOWN)
+
+
+def _put_marks(connection: Connection, asked: UndoAsked, gathered: Gathered, known: Mapping[str, FindingMark]) -> None:
     said = {"reason": asked.reason, "actor": asked.actor, "time": asked.now}
     if isinstance(asked.what, Span):
-        rows = [{"finding": key, "verdict": None, "undo": asked.id, **said} for key in sorted(gathered.changing)]
+        undone_now = {"verdict": None, "undo": asked.id, "expires": None}
+        rows = [{"finding": key, **undone_now, **said} for key in sorted(gathered.changing)]
         put(connection, tables.finding_marks, rows)
         return
-    known = marks_of(connection, asked.what.findings)
+    until = asked.what.until(asked.now)
     verdict = None if asked.what.verdict is None else asked.what.verdict.value
     undone = {key: mark.undo for key, mark in known.items()}
     kept = [key for key in asked.what.findings if verdict is not None or undone.get(key) is not None]
-    rows = [{"finding": key, "verdict": verdict, "undo": undone.get(key), **said} for key in kept]
+    rows = [{"finding": key, "verdict": verdict, "undo": undone.get(key), "expires": until, **said} for key in kept]
     put(connection, tables.finding_marks, rows)
     for chunk in chunks(set(asked.what.findings) - set(kept)):
         connection.execute(delete(tables.finding_marks).where(tables.finding_marks.c.finding.in_(chunk)))
@@ -136,11 +147,20 @@ def _entry(asked: UndoAsked, action: str, subject: str, before: str = "", after:
     )
 
 
-def _about_marks(asked: UndoAsked) -> Iterator[AuditEntry]:
+def _about_marks(asked: UndoAsked, known: Mapping[str, FindingMark]) -> Iterator[AuditEntry]:
+    """An entry for every finding that is marked: what was said of it before, and what is said now until when."""
     if isinstance(asked.what, Marking):
-        verdict = asked.what.verdict.value if asked.what.verdict is not None else "unmarked"
+        said = _said(asked.what.verdict, asked.what.until(asked.now))
         for key in asked.what.findings:
-            yield _entry(asked, MARK_ACTION, key, after=verdict)
+            mark = known.get(key)
+            before = "" if mark is None else _said(mark.verdict, mark.expires)
+            yield _entry(asked, MARK_ACTION, key, before=before, after=said)
+
+
+def _said(verdict: Verdict | None, until: int | None) -> str:
+    if verdict is None:
+        return "unmarked"
+    return verdict.value if until is None else f"{verdict.value} until {stamp(until)}"
 
 
 def _about(undo: Undo) -> AuditEntry:

@@ -7,22 +7,31 @@ from typing import Final
 
 import msgspec
 
+from detectors.finding import Entity
+from monitor.moments import DAY_US
 from monitor.refusal import StoreError
 from playbooks.decision import Decision
 
 FINDINGS_MAX: Final = 500_000
 """Findings that one undo looks at, those of the same entities and owners included."""
 
+MARK_DAYS_DEFAULT: Final = 180
+"""How long a mark counts as input of allow-lists and training where nobody says otherwise."""
+
 
 class Verdict(StrEnum):
-    """What a person says of a finding."""
+    """What a person says of a finding: it is wrong; it is right; it is right, and what was seen is known and does no harm."""
 
     FALSE = "false"
     TRUE = "true"
+    BENIGN_KNOWN = "benign-known"
 
 
 class FindingMark(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said of a finding: a person's verdict, and the undo that left it out. A verdict outweighs an undo."""
+    """What was said of a finding: a person's verdict, and the undo that left it out. A verdict outweighs an undo.
+
+    Before `expires`, a verdict is input of allow-lists and training; what it says of the finding stays.
+    """
 
     finding: str
     verdict: Verdict | None = None
@@ -30,6 +39,7 @@ class FindingMark(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     actor: str
     time: int
+    expires: int | None = None
 
     @property
     def counts(self) -> bool:
@@ -38,8 +48,31 @@ class FindingMark(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def word(self) -> str:
-        """In a word: `false`, `true`, `undone`."""
+        """In a word: `false`, `true`, `benign-known`, `undone`."""
         return self.verdict.value if self.verdict is not None else "undone"
+
+
+class MarkInForce(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict while it counts as input of allow-lists and training, with what was found: who, when, and by what."""
+
+    finding: str
+    verdict: Verdict
+    rule: str
+    detector: str
+    kind: str
+    entity: Entity
+    owner: str | None
+    first_event: int
+    last_event: int
+    reason: str
+    actor: str
+    time: int
+    expires: int
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether what went on in its window is as things should be: what is true does not belong into training."""
+        return self.verdict is not Verdict.TRUE
 
 
 class UndoKind(StrEnum):
@@ -58,10 +91,17 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Marking(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's verdict on findings; None takes an earlier one back."""
+    """A person's verdict on findings, and until when it is input of allow-lists and training; None takes an earlier one back."""
 
     findings: tuple[str, ...]
     verdict: Verdict | None
+    expires: int | None = None  # None: `MARK_DAYS_DEFAULT` from when it is said
+
+    def until(self, now: int) -> int | None:
+        """When a verdict that is said now ceases to be input; None without one."""
+        if self.verdict is None:
+            return None
+        return now + MARK_DAYS_DEFAULT * DAY_US if self.expires is None else self.expires
 
 
 class UndoAsked(msgspec.Struct, frozen=True, kw_only=True):

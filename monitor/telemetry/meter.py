@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -39,6 +39,7 @@ class Meter:
         ProcessCollector(registry=self.registry)
         self._kept: dict[str, Counter | Gauge | Histogram] = {}
         self._names: dict[tuple[str, str], set[str]] = {}
+        self._said: dict[str, set[tuple[str, ...]]] = {}
         for metric in catalogue:
             self._kept[metric.name] = _registered(metric, self.registry)
             self._start_at_zero(metric)
@@ -54,6 +55,21 @@ class Meter:
         kept = self._kept[metric.name]
         assert isinstance(kept, Gauge)  # noqa: S101 - as above
         self._child(kept, metric, labels).set(value)
+
+    def say(self, metric: Metric, values: Mapping[tuple[str, ...], float]) -> None:
+        """Say all that is now, by the values of its labels, at most `NAMES_MAX` where these are not known beforehand; what was said
+        before and is not any more goes.
+        """
+        kept = self._kept[metric.name]
+        assert isinstance(kept, Gauge)  # noqa: S101 - as above
+        for labels in self._said.get(metric.name, set()) - values.keys():
+            kept.remove(*labels)
+        names = tuple(metric.labels)
+        for labels, value in values.items():
+            known = zip(names, labels, strict=True)
+            assert all(label in (metric.labels[name] or (label,)) for name, label in known)  # noqa: S101 - as above
+            kept.labels(*labels).set(value)
+        self._said[metric.name] = set(values)
 
     def observe(self, metric: Metric, value: float, **labels: str) -> None:
         """Take one measurement."""

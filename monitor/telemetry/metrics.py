@@ -11,6 +11,7 @@ from playbooks.decision import Act, Mode, Reason
 
 SEVERITIES: Final = tuple(severity.value for severity in Severity)
 KINDS: Final = ("rule", "statistical", "learned", "integrity")
+VERDICTS: Final = ("true", "false", "benign-known")
 REASONS: Final = tuple(reason.value for reason in Reason)
 STAGES: Final = ("read", "decode", "detect", "decide", "archive", "commit")
 
@@ -85,6 +86,30 @@ FINDINGS: Final = _counter("findings", "Findings made.", "findings", {"severity"
 FINDINGS_BY_RULE: Final = _counter("rule_findings", "Findings made, by rule.", "findings", {"rule": None})
 FINDINGS_IN_SHADOW: Final = _counter(
     "shadow_findings", "Findings of rules that are being tried, by rule.", "findings", {"rule": None}
+)
+FINDINGS_MARKED: Final = _gauge(
+    "marked_findings",
+    "Findings in the record that people have marked.",
+    "findings",
+    {"kind": KINDS, "verdict": VERDICTS},
+)
+PRECISION: Final = _gauge(
+    "precision_ratio",
+    "The true ones among findings that were marked true or false; absent where none was.",
+    "ratio",
+    {"kind": KINDS},
+)
+RULE_JUDGED: Final = _gauge(
+    "rule_judged_findings",
+    "Findings marked true or false, by rule in force; of the rules of which most are.",
+    "findings",
+    {"rule": None},
+)
+RULE_PRECISION: Final = _gauge(
+    "rule_precision_ratio",
+    "The true ones among findings of a rule in force that were marked true or false; absent where none was.",
+    "ratio",
+    {"rule": None},
 )
 FINDINGS_WAITING: Final = _gauge(
     "findings_waiting", "Findings of other processes that wait to be answered here.", "findings"

@@ -175,6 +175,13 @@ def test_a_first_shift_goes_as_written(documents, tmp_path):
 
 
 @pytest.mark.slow
+def test_feedback_goes_as_written(documents, tmp_path):
+    shown = _typed(_blocks(documents["docs/feedback.md"], "sh"), tmp_path)
+    assert '"feedback":null' in shown
+    assert "What became of it" in shown
+
+
+@pytest.mark.slow
 def test_the_first_ten_minutes_go_as_written(documents, tmp_path):
     shown = _typed(_blocks(documents["docs/getting-started.md"], "sh"), tmp_path)
     assert "A finance app asks for a postal address" in shown

@@ -3,14 +3,15 @@
 import ast
 import re
 
-from monitor.telemetry import happenings, metrics, searching, upkeep
+from monitor.telemetry import feedback, happenings, metrics, searching, upkeep
 from monitor.telemetry.happening import Happening
 from monitor.telemetry.meter import Metric
 
 
 def test_every_happening_happens_somewhere(sources):
     defined = {
-        f"monitor/telemetry/{module.__name__.rpartition('.')[2]}.py" for module in (happenings, searching, upkeep)
+        f"monitor/telemetry/{module.__name__.rpartition('.')[2]}.py"
+        for module in (feedback, happenings, searching, upkeep)
     }
     made = {
         getattr(node.func, "attr", getattr(node.func, "id", None))

@@ -21,7 +21,9 @@ from monitor.stores.record import Query, TooSlow
 from monitor.stores.rows import put
 from monitor.stores.sql import SqlStore
 from monitor.stores.tables import metadata
+from monitor.stores.undos import Marking, UndoAsked, Verdict
 from monitor.testing import check_store, store_state, stored_decision, stored_finding, whole_turn
+from playbooks.correction import Correction
 
 HOUR_S = 3600.0
 
@@ -63,6 +65,21 @@ def ask(url, *statements):
 
 def test_the_record_in_postgresql_keeps_the_laws_of_stores(postgres):
     check_store(lambda: opened(postgres.database()))
+
+
+def test_marks_are_kept_counted_and_forgotten_as_in_sqlite(store):
+    store.commit(Turn(number=1, findings=[stored_finding("a"), stored_finding("b", rule="r2", kind="learned")]))
+    for number, (key, verdict, expires) in enumerate([("a", Verdict.BENIGN_KNOWN, 2_000), ("b", Verdict.TRUE, 1_500)]):
+        marking = Marking(findings=(key,), verdict=verdict, expires=expires)
+        asked = UndoAsked(id=f"u{number}", what=marking, because="b", reason="r", actor="operator:ada", now=1_000)
+        store.undo(asked, lambda _gathered: Correction())
+    assert [one.finding for one in store.marks_in_force(1_500)] == ["a"]
+    assert [(one.rule, one.kind, one.verdict, one.findings) for one in store.judged()] == [
+        ("r2", "learned", Verdict.TRUE, 1),
+        ("rule", "rule", Verdict.BENIGN_KNOWN, 1),
+    ]
+    store.forget_findings(500, 1_600)
+    assert [one.id for one in store.findings()] == ["a"]
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(store):

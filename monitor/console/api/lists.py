@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -14,7 +14,15 @@ from monitor.console.api.given import limit_of, value_of
 from monitor.console.api.operation import LIST_ERRORS, PREFIX, Api, Call, Operation, Reply
 from monitor.listing import lists
 from monitor.listing.asked import Given, Part
-from monitor.listing.in_force import RULE_FILTERS, chosen_rules, playbook_told, rule_recorded, rule_told, shadowed_rules
+from monitor.listing.in_force import (
+    RULE_FILTERS,
+    RulesSaid,
+    chosen_rules,
+    playbook_told,
+    rule_recorded,
+    rule_told,
+    rules_said,
+)
 from monitor.listing.lists import Listed, Place
 from monitor.listing.named import BadFilter, NotOne
 from monitor.stores.record import TooSlow
@@ -25,9 +33,9 @@ SECONDS_MAX: Final = 10.0
 """How long reading a page may take."""
 
 
-def _rules(api: Api, given: Given, part: Part, now: int) -> Iterator[tuple[Rule, Mapping[str, str]]]:
-    shadowed = shadowed_rules(api.store, now)
-    found = [(rule, shadowed) for rule in chosen_rules(api.rules(), given)]
+def _rules(api: Api, given: Given, part: Part, now: int) -> Iterator[tuple[Rule, RulesSaid]]:
+    said = rules_said(api.store, now)
+    found = [(rule, said) for rule in chosen_rules(api.rules(), given)]
     return lists.behind(sorted(found, key=RULES.place.of), RULES.place, part)
 
 

@@ -12,7 +12,7 @@ from monitor.console.api import shapes
 from monitor.console.api.lists import PLAYBOOKS, RULES
 from monitor.console.api.operation import OBJECT_ERRORS, Api, Call, Operation, Reply
 from monitor.listing import lists
-from monitor.listing.in_force import playbook_told, rules_called, shadowed_rules
+from monitor.listing.in_force import playbook_told, rules_called, rules_said
 from monitor.listing.lists import Listed
 from monitor.listing.named import NotOne, id_of, whole_id
 from monitor.listing.receipts import receipts_told
@@ -103,7 +103,7 @@ def _one(found: Iterable[str], what: str, beginning: str, missing: int) -> str:
 def _rule(api: Api, call: Call) -> Reply:
     now = api.clock()
     rule = rule_named(api, call.path["id"])
-    return Reply(RULES.told((rule, shadowed_rules(api.store, now)), now))
+    return Reply(RULES.told((rule, rules_said(api.store, now)), now))
 
 
 def _playbook(api: Api, call: Call) -> Reply:

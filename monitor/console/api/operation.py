@@ -59,6 +59,7 @@ class Api:
     windows: Callable[[int], Sequence[Standing]]
     held: HeldConfig
     appeals: AppealTerms
+    mark_days: int
     policy: Callable[[], Policy]
     clock: Callable[[], int]
 

@@ -98,8 +98,20 @@ class AuditRow(msgspec.Struct, kw_only=True):
     hash: str
 
 
+class FeedbackRow(msgspec.Struct, kw_only=True):
+    """What people have marked findings as: `precision` is true / (true + false), and lies between `low` and `high` at 95 % (Wilson)."""
+
+    precision: float | None
+    low: float | None
+    high: float | None
+    marked: int
+    true: int
+    false: int
+    benign_known: int
+
+
 class RuleRow(msgspec.Struct, kw_only=True):
-    """A rule in force; `in_shadow` says why its findings are only recorded, where they are."""
+    """A rule in force; `in_shadow` says why its findings are only recorded, where they are; `feedback` is null where none was marked."""
 
     id: str
     version: str
@@ -119,6 +131,7 @@ class RuleRow(msgspec.Struct, kw_only=True):
     kind: str
     entity: str
     in_shadow: str | None
+    feedback: FeedbackRow | None
 
 
 class Refusal(msgspec.Struct, kw_only=True):

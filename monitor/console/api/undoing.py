@@ -1,4 +1,4 @@
-"""Taking back in bulk over the API: what a rule brought about in a time, and what rests on findings that people call false."""
+"""Taking back in bulk over the API: what a rule brought about in a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.console.access import Refused
 from monitor.console.api import shapes
 from monitor.console.api.acting import Reason, Value, refusals_told
 from monitor.console.api.lists import list_operation
-from monitor.console.api.objects import named, refused
+from monitor.console.api.objects import refused
 from monitor.console.api.operation import OBJECT_ERRORS, Api, Call, Operation, Reply
 from monitor.listing.asked import Given, Part
 from monitor.listing.in_force import rule_recorded
@@ -20,8 +20,8 @@ from monitor.listing.lists import Listed, Place
 from monitor.listing.named import NotOne, whole_id
 from monitor.listing.wire import Told, wire
 from monitor.moments import NoMoment, moment
-from monitor.responding.undoing import FINDINGS_MARKED_MAX, NothingToUndo, mark_findings, undo_rule
-from monitor.stores.undos import Marking, Span, TooMuch, Undo, Undone, Verdict
+from monitor.responding.undoing import NothingToUndo, undo_rule
+from monitor.stores.undos import Span, TooMuch, Undo, Undone
 from monitor.tokens import Role
 
 DECISIONS_TOLD_MAX: Final = 1000
@@ -37,14 +37,6 @@ class Undoing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     since: Moment
     until: Moment | None = None
     dry_run: bool = False
-    reason: Reason
-
-
-class MarkingAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which findings are false, or true; null takes a mark back."""
-
-    findings: Annotated[tuple[Value, ...], msgspec.Meta(min_length=1, max_length=FINDINGS_MARKED_MAX)]
-    verdict: Verdict | None
     reason: Reason
 
 
@@ -92,21 +84,7 @@ def _undo(api: Api, call: Call) -> Reply:
             )
         except (NothingToUndo, TooMuch) as error:
             raise Refused(409, str(error)) from None
-    return Reply(_told(undo, undone, is_dry=asked.dry_run))
-
-
-def _mark(api: Api, call: Call) -> Reply:
-    asked: MarkingAsked = call.body
-    whole = tuple(dict.fromkeys(named(api, "finding", key) for key in asked.findings))
-    marking = Marking(findings=whole, verdict=asked.verdict)
-    with refusals_told():
-        try:
-            undo, undone = mark_findings(
-                api.store, marking, api.policy(), reason=asked.reason, actor=call.actor, now=api.clock()
-            )
-        except TooMuch as error:
-            raise Refused(409, str(error)) from None
-    return Reply(_told(undo, undone, is_dry=False))
+    return Reply(undo_told(undo, undone, is_dry=asked.dry_run))
 
 
 def _show(api: Api, call: Call) -> Reply:
@@ -117,10 +95,11 @@ def _show(api: Api, call: Call) -> Reply:
     undo = api.store.undo_of(key)
     if undo is None:
         raise Refused(404, f"there is no undo {key}")
-    return Reply(_told(undo, api.store.undone(key), is_dry=False))
+    return Reply(undo_told(undo, api.store.undone(key), is_dry=False))
 
 
-def _told(undo: Undo, undone: Sequence[Undone], *, is_dry: bool) -> Told:
+def undo_told(undo: Undo, undone: Sequence[Undone], *, is_dry: bool) -> Told:
+    """An undo with the first of its decisions."""
     rows = [{"fate": one.fate.value, **wire(one.decision)} for one in undone[:DECISIONS_TOLD_MAX]]
     return {**wire(undo), "dry_run": is_dry, "decisions": rows, "more": len(undone) > DECISIONS_TOLD_MAX}
 
@@ -164,17 +143,5 @@ OPERATIONS: Final = (
         "left to undo, and it is refused with 409.",
         body=Undoing,
         errors=(400, 409, 422),
-    ),
-    Operation(
-        "/findings/mark",
-        "mark_findings",
-        Role.RESPONDER,
-        "Say that findings are false, or true; of false ones all is decided again as if they had not been.",
-        _mark,
-        UndoRow,
-        method="POST",
-        about="Sent again, the same marks stand.",
-        body=MarkingAsked,
-        errors=(400, 404, 409, 422),
     ),
 )

@@ -70,15 +70,15 @@ def test_a_rule_is_undone_by_its_files_name_too(town):
 def test_a_finding_marked_as_false_no_longer_counts_and_can_be_unmarked(town):
     decision = town.rows("decisions", "list", "--state", "active", "--limit", "1")[0]
     key = decision["finding"]
-    town.here("findings", "mark", key[:10], "--false", "--reason", "A test of theirs")
+    town.here("findings", "mark", key[:10], "false", "--reason", "A test of theirs")
     listed = town.here("findings", "list", "--limit", "1000").stdout.splitlines()
     assert [" false " in line for line in listed if line.startswith(key[:12])] == [True]
     assert "it does not count" in town.here("findings", "show", key).stdout
     assert town.rows("decisions", "show", decision["id"])[0]["state"] == "revoked"
-    town.here("findings", "mark", key, "--unmark", "--reason", "It was right after all")
+    town.here("findings", "mark", key, "none", "--reason", "It was right after all")
     assert "Marked" not in town.here("findings", "show", key).stdout
-    told = town.here("findings", "mark", key, "--true", "--false", "--reason", "-", code=2).stderr
-    assert "say one of" in told
+    told = town.here("findings", "mark", key, "wrong", "--reason", "-", code=2).stderr
+    assert "'wrong' is not one of 'true', 'false', 'benign-known', 'none'" in told
 
 
 def test_a_long_undo_shows_the_first_decisions(town):

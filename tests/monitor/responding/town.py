@@ -7,6 +7,7 @@ import msgspec
 from detectors.finding import Entity, Scope
 from monitor.responding.lifting import revoke
 from monitor.responding.undoing import mark_findings, undo_rule
+from monitor.rulings import allowances_of
 from monitor.settings import Settings
 from monitor.stores import Standing, StandingKind, Turn
 from monitor.stores.record import AlreadyEnded, Query
@@ -93,6 +94,7 @@ class Town:
                 for one in standings
                 if one.kind is StandingKind.EXCEPTION
             ),
+            allowances=allowances_of(self.store.marks_in_force(self.now)),
         )
 
     def turn(self, findings, *, until_end=False):
@@ -166,9 +168,10 @@ class Town:
         policy = self.policy()
         return undo_rule(self.store, span, policy, reason="a bad rule", actor="operator:bob", now=self.now, **more)
 
-    def mark(self, findings, verdict=Verdict.FALSE):
+    def mark(self, findings, verdict=Verdict.FALSE, for_s=None):
         policy = self.policy()
-        marking = Marking(findings=tuple(findings), verdict=verdict)
+        expires = None if for_s is None else self.now + for_s * MICROSECONDS
+        marking = Marking(findings=tuple(findings), verdict=verdict, expires=expires)
         return mark_findings(self.store, marking, policy, reason="looked at", actor="operator:bob", now=self.now)
 
     def risks(self, entities):

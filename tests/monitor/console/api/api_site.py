@@ -54,6 +54,7 @@ class ApiSite:
             windows=lambda now: laid_down_windows(self.config, now),
             held=HeldConfig(),
             appeals=AppealTerms(),
+            mark_days=self.config.feedback.mark_days,
             policy=Rulings(self.config, playbooks_of(self.config), self.store, lambda: self.now),
             clock=lambda: self.now,
         )
@@ -117,7 +118,7 @@ class CommandLine:
         self.folder = folder
 
     def __call__(self, *arguments: str) -> str:
-        words = [*arguments, *([] if arguments[0] in ("rules", "playbooks") else ["--data-dir", str(self.folder)])]
+        words = [*arguments, *([] if arguments[0] == "playbooks" else ["--data-dir", str(self.folder)])]
         result = CliRunner().invoke(app, words, catch_exceptions=False, prog_name="miniwatch")
         assert result.exit_code == 0, result.output
         return result.stdout

@@ -31,6 +31,7 @@ def _ran(tmp_path_factory) -> Path:
         line("allowlists", "add", "--app", f"wx{number}", "--reason", "ours")
     line("exceptions", "add", "277df3d1", "--app", "wx1", "--reason", "a test server")
     last = line.rows("findings", "list")[-1]
+    line("findings", "mark", last["id"], "true", "--reason", "Seen in its code")
     line("decisions", "undo", "--rule", last["rule"]["id"], "--since", "2026-01-01", "--reason", "Too broad")
     added = [
         "--app",

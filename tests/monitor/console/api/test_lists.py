@@ -260,6 +260,7 @@ def _api(store):
         windows=lambda _now: (),
         held=HeldConfig(),
         appeals=AppealTerms(),
+        mark_days=180,
         policy=lambda: None,
         clock=lambda: 2_000_000,
     )
