@@ -26,7 +26,7 @@ FIELDS: Final[dict[str, tuple[npt.DTypeLike, int]]] = {
     "visited": (np.float32, 1),  # … and visitors an hour
     "counted_slow": (np.float32, 1),
     "visited_slow": (np.float32, 1),
-    "vary_hour": (np.float32, 2),  # squares beyond Poisson, and squared means: around the hour's mean
+    "vary_hour": (np.float32, 2),  # squared deviations, and means: around the hour's mean
     "vary_visit": (np.float32, 2),  # around what visitors make
     "vary_within": (np.float32, 2),  # of windows within an hour
     "rise": (np.float32, 1),  # cumulated deviation from the slow mean, upward
@@ -50,13 +50,19 @@ CUT: Final = 4.0
 RELEARN_H: Final = 24
 """After so many hours one after the other that were flagged, what they show is taken for the new usual, cut as always."""
 
-SPREAD_USUAL: Final = 0.5
-"""Of keys of which little is known: a standard deviation of 70 %, as counts of sessions have."""
+CLUSTER_USUAL: Final = 4.0
+"""Variance as a multiple of the mean of keys of which little is known: calls come in sessions, several at a time."""
+
+SPREAD_MIN: Final = 0.02
+"""No count is believed to vary by less than a seventh beside its Poisson variation."""
+
+SETTLED_H: Final = 12
+"""Hours before which a mean is too young to say how much counts vary around it."""
 
 KNOWN_H: Final = 24
 """Hours that a key must have been learned before its counts are judged."""
 
-SPREAD_HOURS: Final = 48
+SPREAD_HOURS: Final = 24
 """Hours after which a key's own variation counts for as much as what is usual for all."""
 
 
@@ -78,19 +84,37 @@ class Usual:
             rows["visited_slow"][places], 1e-3
         )
         self.slow = slow.astype(np.float64) * visitors
-        unsure = 0.5 / (days + 1.0)
-        self.spread_hour = spread(rows["vary_hour"][places], hours) + unsure * 0.2
-        self.spread_visit = spread(rows["vary_visit"][places], hours)
-        self.spread_within = spread(rows["vary_within"][places], hours)
+        unsure = 0.1 / (days + 1.0)
+        self.spread_hour = spread(rows["vary_hour"][places], hours, self.hour) + unsure
+        self.spread_visit = spread(rows["vary_visit"][places], hours, self.visits)
+        self.spread_slow = spread(rows["vary_visit"][places], hours, self.slow)
+        within = spread(rows["vary_within"][places], hours, np.maximum(self.hour, self.visits))
+        self.spread_within = within if share < 1.0 else np.zeros(len(places))
 
 
-def spread(vary: npt.NDArray[np.float32], hours: Numbers) -> Numbers:
-    """Variation beyond Poisson as a share of the squared mean, drawn towards what is usual where little is known."""
+def spread(vary: npt.NDArray[np.float32], hours: Numbers, mean: Numbers) -> Numbers:
+    """Variation beyond Poisson as a share of the squared mean, where so many are usual.
+
+    Counts come in clusters (sessions), so their variance is a multiple of the mean; above the mean that was learned it grows with the
+    square, for what makes a busy hour busy does not average out.
+    """
     squares, means = vary[:, 0].astype(np.float64), vary[:, 1].astype(np.float64)
-    own = np.clip(squares, 0.0, None) / np.maximum(means, 1e-9)
-    known = np.minimum(hours, 4.0 * SPREAD_HOURS)
-    found: Numbers = (own * known + SPREAD_USUAL * SPREAD_HOURS) / (known + SPREAD_HOURS)
-    return np.where(means > 0, found, SPREAD_USUAL)
+    known = np.minimum(hours, 8.0 * SPREAD_HOURS)
+    own = np.where(means > 0, squares / np.maximum(means, 1e-9), CLUSTER_USUAL)
+    cluster = (own * known + CLUSTER_USUAL * SPREAD_HOURS) / (known + SPREAD_HOURS)
+    usual = np.maximum(mean, 1e-9)
+    grown = np.maximum(usual / np.maximum(means, 1.0), 1.0)
+    found: Numbers = np.maximum((cluster * grown - 1.0) / usual, SPREAD_MIN)
+    return found
+
+
+def inherit(rows: Rows, places: Places, hours: npt.NDArray[np.int32], visits: npt.NDArray[np.float32]) -> None:
+    """What is new with an app that is known for some hours, and has so many visitors an hour, has come not once in all of these."""
+    known = np.minimum(hours, HOURS_SLOW)
+    rows["hours"][places] = known
+    rows["days"][places] = np.minimum(known // 24, 255).astype(np.uint8)[:, None]
+    rows["visited"][places] = visits
+    rows["visited_slow"][places] = visits
 
 
 def deviation(mean: Numbers, spreads: Numbers) -> Numbers:
@@ -126,22 +150,23 @@ def learn(rows: Rows, places: Places, hour_of_day: int, visitors: Numbers, flagg
         ("visited_slow", visitors, slow),
     ):
         _towards(rows[name], places, value, rate)
-    _vary(rows["vary_hour"], places, cut, usual.hour, by_hour, fast)
-    _vary(rows["vary_visit"], places, cut, usual.visits, by_visits, fast)
+    learned = hours - SETTLED_H
+    steady = np.where(keep & (learned >= 0), 1.0 / np.clip(learned + 6.0, 1.0, HOURS_FAST), 0.0)
+    _vary(rows["vary_hour"], places, cut, usual.hour, by_hour, steady)
+    _vary(rows["vary_visit"], places, cut, usual.visits, by_visits, steady)
     mean = count / WINDOWS_PER_HOUR
-    between = (rows["squares"][places] - count * mean) / (WINDOWS_PER_HOUR - 1) - mean
+    between = (rows["squares"][places] - count * mean) / (WINDOWS_PER_HOUR - 1)
     within = rows["vary_within"]
-    _towards(within, (places, 0), np.minimum(between, (CUT * CUT) * (mean + mean * mean)), fast)
-    _towards(within, (places, 1), mean * mean, fast)
+    _towards(within, (places, 0), np.minimum(between, (CUT * CUT) * (CLUSTER_USUAL * mean + mean * mean)), steady)
+    _towards(within, (places, 1), mean, steady)
     rows["hours"][places] += keep
     rows["count"][places] = 0
     rows["squares"][places] = 0.0
 
 
 def _vary(array: Any, places: Places, count: Numbers, mean: Numbers, by: Numbers, rate: Numbers) -> None:
-    off = np.minimum((count - mean) ** 2, (CUT * by) ** 2) - mean
-    _towards(array, (places, 0), off, rate)
-    _towards(array, (places, 1), mean * mean, rate)
+    _towards(array, (places, 0), np.minimum((count - mean) ** 2, (CUT * by) ** 2), rate)
+    _towards(array, (places, 1), mean, rate)
 
 
 def _towards(array: Any, at: Any, value: Numbers, rate: Numbers) -> None:
@@ -158,7 +183,7 @@ STEP_MAX: Final = 3.0
 
 def _follow(rows: Rows, places: Places, usual: Usual, count: Numbers) -> None:
     """Page's cumulated sums of the deviation from what visitors make by the slow mean (Page, *Continuous Inspection Schemes*, 1954)."""
-    by = deviation(usual.slow, usual.spread_visit)
+    by = deviation(usual.slow, usual.spread_slow)
     off = np.where(usual.known, np.clip((count - usual.slow) / by, -STEP_MAX, STEP_MAX), 0.0)
     rows["rise"][places] = np.maximum(rows["rise"][places] + off - SLACK, 0.0)
     rows["fall"][places] = np.maximum(rows["fall"][places] - off - SLACK, 0.0)

@@ -8,6 +8,7 @@ on as exponentially as the upper half of it does, but never to fall faster than 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -67,28 +68,24 @@ class Calibration:
         found = np.zeros(len(scores))
         for one in np.unique(which):
             mine = which == one
-            found[mine] = self._worth(self._counts[one], scores[mine])
+            tail = _tail(self._counts[one])
+            if tail is not None:
+                found[mine] = tail.worth(scores[mine])
         return found
 
-    def _worth(self, counts: Counts, scores: Scores) -> Scores:
-        total = int(counts.sum())
-        if total < LEARNED_MIN:
-            return np.zeros(len(scores))
-        above = np.cumsum(counts[::-1])[::-1]  # in this bin or a later one
-        wanted = max(TAIL_MIN, int(total * TAIL_SHARE))
-        begins = max(int(np.searchsorted(-above, -wanted, side="right")) - 1, 0)  # the last bin with as many
-        in_tail = int(above[begins])
-        middle = int(np.searchsorted(-above, -(in_tail / 2), side="right"))
-        reach = max(float(_least(middle) - _least(begins)), 1.0 / PER_UNIT)
-        slope = min(np.log10(2.0) / reach, 1.0)
-        at = _bins(scores)
-        seen = -np.log10((above[at] + 1) / (total + 1))
-        told = -np.log10(in_tail / (total + 1)) + (scores - _least(begins)) * slope
-        worth = np.where(at <= begins, seen, told)
-        return np.maximum(np.where(above[at] >= OFTEN, np.minimum(worth, seen), worth), 0.0)
+    def no_more_than(self, worth: float, scores: Scores, classes: npt.NDArray[np.int64] | int = 0) -> Scores:
+        """Scores, those that are worth more than so much brought down to what is worth as much."""
+        which = np.broadcast_to(np.asarray(classes, np.int64), scores.shape)
+        found = scores.copy()
+        for one in np.unique(which):
+            mine = which == one
+            tail = _tail(self._counts[one])
+            if tail is not None:
+                found[mine] = np.minimum(scores[mine], tail.score_at(worth))
+        return found
 
     def learn(self, scores: Scores, classes: npt.NDArray[np.int64] | int = 0) -> None:
-        """Count scores. Those of what was found unusual are to be cut to what is just not, so that nobody makes themselves usual."""
+        """Count scores. Those of what is flagged are to be brought down first (`no_more_than`), so that nobody makes themselves usual."""
         which = np.broadcast_to(np.asarray(classes, np.int64), scores.shape)
         flat = np.bincount(which * BINS + _bins(scores), minlength=self._counts.size)
         self._counts += flat.reshape(self._counts.shape)
@@ -109,3 +106,39 @@ class Calibration:
         self._counts[:] = 0
         frame = state[name]
         self._counts[frame["class"].to_numpy(), frame["bin"].to_numpy()] = frame["count"].to_numpy()
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """What is known of one class: how many came as far as each bin, where the tail begins, and how fast it falls."""
+
+    above: Counts
+    begins: int
+    share: float  # −log10 of the part of all that is in the tail
+    slope: float
+
+    def worth(self, scores: Scores) -> Scores:
+        at = _bins(scores)
+        seen = -np.log10((self.above[at] + 1) / (int(self.above[0]) + 1))
+        told = self.share + (scores - float(_least(self.begins))) * self.slope
+        worth = np.where(at <= self.begins, seen, told)
+        return np.maximum(np.where(self.above[at] >= OFTEN, np.minimum(worth, seen), worth), 0.0)
+
+    def score_at(self, worth: float) -> float:
+        """The score from which on one is worth so much."""
+        return float(_least(self.begins)) + max(worth - self.share, 0.0) / self.slope
+
+
+def _tail(counts: Counts) -> _Tail | None:
+    """None where too little is known."""
+    total = int(counts.sum())
+    if total < LEARNED_MIN:
+        return None
+    above = np.cumsum(counts[::-1])[::-1]  # in this bin or a later one
+    wanted = max(TAIL_MIN, int(total * TAIL_SHARE))
+    begins = max(int(np.searchsorted(-above, -wanted, side="right")) - 1, 0)  # the last bin with as many
+    in_tail = int(above[begins])
+    middle = int(np.searchsorted(-above, -(in_tail / 2), side="right"))
+    reach = max(float(_least(middle) - _least(begins)), 1.0 / PER_UNIT)
+    share = -float(np.log10(in_tail / (total + 1)))
+    return _Tail(above, begins, share, min(float(np.log10(2.0)) / reach, 1.0))

@@ -22,6 +22,7 @@ from detectors.detector import State
 from detectors.statistical import baseline, tails
 from detectors.statistical.baseline import Usual
 from detectors.statistical.calibration import Calibration
+from detectors.statistical.deploys import Deploys
 from detectors.statistical.meaning import behaviour_of
 from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
@@ -54,6 +55,7 @@ NEEDS: Final = frozenset(
         "miniprogram.app_id",
         "miniprogram.developer_id",
         "miniprogram.scene",
+        "miniprogram.version",
         "url.domain",
         "user.id",
         "device.id",
@@ -90,7 +92,17 @@ class Series:
             },
             self.config.keys_max,
         )
-        self._apps = Rows({"visits": (np.int64, 1), "now": (np.int64, 1), "name": (np.int32, 1)}, self.config.apps_max)
+        self._apps = Rows(
+            {
+                "visits": (np.int64, 1),
+                "now": (np.int64, 1),
+                "name": (np.int32, 1),
+                "usual": (np.float32, 1),
+                "hours": (np.int32, 1),
+            },
+            self.config.apps_max,
+        )
+        self._deploys = Deploys(self.config.keys_max)
         self._app_names = Names(self.config.apps_max)
         self._what_names = Names(self.config.apps_max)
         self._owner_names = Names(self.config.apps_max)
@@ -151,6 +163,8 @@ class Series:
             app=pl.col("miniprogram.app_id").hash(),
             visitor=pl.coalesce("user.id", "device.id", "source.ip").hash(),
             action=pl.col("event.action").hash(),
+            version=pl.col("miniprogram.version").hash(),
+            versioned=pl.col("miniprogram.version").is_not_null(),
             acts=pl.col("event.action").is_not_null(),
             entered=pl.col("miniprogram.scene").is_not_null() & (pl.col("event.action") == "App.onLaunch"),
             asked=pl.col("url.domain").is_not_null() & (pl.col("event.dataset") == "miniprogram.network"),
@@ -167,9 +181,12 @@ class Series:
         places = np.concatenate(at)
         visits = Visitors.keyed(app, hashed["visitor"].to_numpy())
         windows = hashed[WINDOW].to_numpy()
+        versioned, versions = hashed["versioned"].to_numpy(), hashed["version"].to_numpy()
         for window in distinct_of(windows).tolist():
             mine = windows == window
             self._visitors.add(window, visits[mine])
+            told = mine & versioned
+            self._deploys.add(window, app[told], versions[told])
             those = mine[places]
             self._name_new(window, known, places[those], kinds[those], keys[those])
 
@@ -210,6 +227,7 @@ class Series:
         visited, people = self._visitors.take(window.index)
         keys, counts = self._counts.take(window.index)
         new = self._new.take(window.index)
+        self._deploys.close(window.index)
         found: list[pl.DataFrame | None] = []
         if len(keys):
             apps, _ = self._apps.seen(visited, window.index)
@@ -232,7 +250,7 @@ class Series:
         if unknown.any():
             fresh = new.filter(~pl.Series(self._rows.knows(new[KEY].to_numpy())))
             at, _ = self._rows.seen(fresh[KEY].to_numpy(), window.index)
-            self._name(fresh.filter(pl.Series(at != NOWHERE)), at[at != NOWHERE])
+            self._name(fresh.filter(pl.Series(at != NOWHERE)), at[at != NOWHERE], window)
             self._new.forget_known()
             places = self._rows.find(keys)
         kept = places != NOWHERE
@@ -244,7 +262,7 @@ class Series:
         found: Counts = places
         return found
 
-    def _name(self, fresh: pl.DataFrame, at: Counts) -> None:
+    def _name(self, fresh: pl.DataFrame, at: Counts, window: Window) -> None:
         names = self._app_names.numbers(fresh["app"].to_list())
         self._rows["app"][at] = names
         self._rows["what"][at] = self._what_names.numbers(fresh["what"].to_list())
@@ -252,7 +270,11 @@ class Series:
         self._rows["owner"][at] = self._owner_names.numbers(fresh["owner"].fill_null(OTHERS).to_list())
         of = self._apps.find(Visitors.visited(fresh[GROUP].to_numpy()))
         self._rows["at"][at] = of
-        self._apps["name"][of[of != NOWHERE]] = names[of != NOWHERE]
+        known = of != NOWHERE
+        self._apps["name"][of[known]] = names[known]
+        deployed = self._deploys.lately(Visitors.visited(fresh[GROUP].to_numpy()), window.index)
+        old = known & ~deployed
+        baseline.inherit(self._rows, at[old], self._apps["hours"][of[old]], self._apps["usual"][of[old]])
 
     def _visitors_of(self, places: Counts, field: str) -> Numbers:
         """How many visitors the apps of some rows have had, this hour or now."""
@@ -304,8 +326,18 @@ class Series:
                 silence,
                 *self._shift(places, usual, count, window),
             ]  # a shift that goes on is learned, slowly
-        self._apps["visits"][:] = 0
+        self._learn_apps()
         return found
+
+    def _learn_apps(self) -> None:
+        """How many visitors an hour each app has; then the next hour begins."""
+        apps = self._apps.places
+        hours = self._apps["hours"][apps] + 1
+        now = self._apps["usual"][apps].astype(np.float64)
+        step = 1.0 / np.minimum(hours, baseline.HOURS_FAST)
+        self._apps["usual"][apps] = (now + step * (self._apps["visits"][apps] - now)).astype(np.float32)
+        self._apps["hours"][apps] = hours
+        self._apps["visits"][:] = 0
 
     def _shift(self, places: Counts, usual: Usual, count: Numbers, window: Window) -> list[pl.DataFrame | None]:
         """A deviation that goes on: cumulated sums of a random walk with drift -1/2 exceed h with a probability of about exp(-h)."""
@@ -365,6 +397,7 @@ class Series:
         """What nobody has seen for long is forgotten, and so are scores, slowly."""
         self._rows.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
         self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
+        self._deploys.forget_unseen(window.index, self.config.forget_days)
         self._keep_names()
         for test in self._tests.values():
             test.calibration.fade()
@@ -396,13 +429,14 @@ class Series:
             test.calibration.restore(f"series.{name}", state)
         self.left_out = int(state["series.left_out"]["left_out"][0])
 
-    def _parts(self) -> dict[str, Rows | Names | Pending | KeyCounts | Visitors]:
+    def _parts(self) -> dict[str, Rows | Names | Pending | KeyCounts | Visitors | Deploys]:
         return {
             "series": self._rows,
             "series.apps": self._apps,
             "series.app_names": self._app_names,
             "series.what_names": self._what_names,
             "series.owner_names": self._owner_names,
+            "series.deploys": self._deploys,
             "series.counts": self._counts,
             "series.new": self._new,
             "series.visitors": self._visitors,

@@ -85,10 +85,5 @@ class Test:
         """What these are worth by all windows before; they are learned now, those that are flagged as what is just not."""
         worth = self.calibration.worth(scores, classes)
         self.made += len(scores)
-        self.calibration.learn(np.where(worth >= FLAGGED, _just_usual(scores, worth), scores), classes)
+        self.calibration.learn(self.calibration.no_more_than(FLAGGED, scores, classes), classes)
         return worth
-
-
-def _just_usual(scores: npt.NDArray[np.float64], worth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Scores brought down by as much as their worth is above what is flagged."""
-    return np.maximum(scores - (worth - FLAGGED), 0.0)

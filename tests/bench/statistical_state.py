@@ -1,6 +1,6 @@
 """What statistics cost: processor time an event, and bytes a key, over the number of keys that are remembered.
 
-    python tests/bench/statistics.py [--keys 10000,100000,1000000] [--batches 60] [--plot docs/figures/statistics.svg]
+    python tests/bench/statistical_state.py [--keys 10000,100000,1000000] [--batches 60] [--plot docs/figures/statistics.svg]
 
 Batches of 50,000 events of Zipf-distributed (app, API) pairs; twenty batches are a window of five minutes. All keys are there before
 the clock starts, and a day is learned. The same batches are then parsed by nobody: only `StatisticalDetector.observe` is timed.

@@ -1,0 +1,115 @@
+"""What statistics find of labelled misbehaviour, how soon, and how many false alarms they raise: whole platforms over days, several seeds.
+
+    python tests/bench/detection.py                                  the seeds for developing
+    python tests/bench/detection.py --seeds testing --write docs/detection.md
+
+Each platform is watched from its first day on; nothing is learned beforehand. The seeds for testing are pinned and are not to be looked at
+while anything is tuned. A run takes some minutes a seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+sys.path.insert(0, str(Path(__file__).parent / "platform"))
+
+from pinned import seeds
+from score import Alarm, Report, Run, score
+from traffic import Platform
+
+from detectors.detector import Detector
+from detectors.event import LATE, MICROSECONDS, TIME, WATERMARK, Batch
+from detectors.statistical.detector import StatisticalDetector
+from monitor.registry import Registry, parse_registry
+
+LATENESS_US = 2 * MICROSECONDS
+BEGIN, END = "<!-- detection: begin -->", "<!-- detection: end -->"
+
+
+def batches(platform: Platform, needed: frozenset[str]) -> Iterator[Batch]:
+    """The platform's events as the detector gets them, an hour a batch, with the registry's columns."""
+    records, problems = parse_registry(platform.registry(), platform.start)
+    assert not problems, problems
+    registry = Registry(records)
+    reached = 0
+    for frame in platform.frames():
+        if not frame.height:
+            continue
+        times = frame[TIME].to_numpy()
+        marks = np.maximum(np.maximum.accumulate(times) - LATENESS_US, reached)
+        reached = int(marks[-1])
+        whole = frame.with_columns(pl.Series(WATERMARK, marks), pl.lit(value=False).alias(LATE))
+        yield Batch(registry.join(whole, needed), reached)
+
+
+def watched(
+    seed: int, apps: int, make: Callable[[], Detector]
+) -> tuple[Run, dict[str, float], list[dict[str, object]]]:
+    """One platform, watched: what came of it, what it cost, and its findings."""
+    platform = Platform(seed, apps=apps)
+    detector = make()
+    found: dict[str, Alarm] = {}
+    told: dict[str, dict[str, object]] = {}
+    events, spent = 0, 0.0
+    for batch in batches(platform, detector.needs):
+        events += batch.frame.height
+        begun = time.process_time()
+        seen = detector.observe(batch)
+        spent += time.process_time() - begun
+        for sighting in seen:
+            finding = sighting.finding
+            if finding.id not in found:
+                alarm = Alarm(finding.entity.scope.value, finding.entity.value, finding.time, finding.rule.id)
+                found[finding.id] = alarm
+                told[finding.id] = msgspec.to_builtins(finding) | {"seed": seed}
+    run = Run(platform.labels, list(found.values()), apps, platform.quiet_end, platform.end)
+    return run, {"events": events, "us_an_event": spent / max(events, 1) * 1e6}, list(told.values())
+
+
+def report(seed_list: list[int], apps: int, findings: Path | None) -> Report:
+    """All platforms, one after the other."""
+    runs, every = [], []
+    for seed in seed_list:
+        run, cost, told = watched(seed, apps, StatisticalDetector)
+        runs.append(run)
+        every += told
+        print(
+            f"seed {seed}: {cost['events']:,.0f} events, {cost['us_an_event']:.2f} µs each, {len(run.alarms)} findings",
+            file=sys.stderr,
+        )
+    if findings is not None:
+        findings.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in every))
+    return score(runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", default="developing", help='"developing", "testing", or numbers with commas')
+    parser.add_argument("--apps", type=int, default=300)
+    parser.add_argument("--findings", type=Path, help="write every finding here, one JSON object a line")
+    parser.add_argument("--write", type=Path, help="put the table into this page, between its marks")
+    given = parser.parse_args()
+    chosen = (
+        list(seeds(given.seeds))
+        if given.seeds in {"developing", "testing"}
+        else [int(one) for one in given.seeds.split(",")]
+    )
+    table = report(chosen, given.apps, given.findings).markdown()
+    print(table)
+    if given.write is not None:
+        page = given.write.read_text()
+        head, rest = page.split(BEGIN)
+        tail = rest.split(END)[1]
+        given.write.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
+
+
+if __name__ == "__main__":
+    main()
