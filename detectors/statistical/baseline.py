@@ -47,6 +47,10 @@ HOURS_SLOW: Final = 336
 CUT: Final = 4.0
 """Deviations beyond which a count is not believed when it is learned."""
 
+NEWCOMERS: Final = 2.0
+NEWCOMERS_MAX: Final = 0.5
+"""So many times as often as visitors of all apps, and no more often than each second one, newcomers may do something."""
+
 RELEARN_H: Final = 24
 """After so many hours one after the other that were flagged, what they show is taken for the new usual, cut as always."""
 
@@ -69,8 +73,18 @@ SPREAD_HOURS: Final = 24
 class Usual:
     """What is usual for some rows in an hour of the day; arrays with a value a row."""
 
-    def __init__(self, rows: Rows, places: Places, hour_of_day: int, visitors: Numbers, share: float = 1.0) -> None:
-        """`visitors` of the stretch of time that is judged; `share` is what part of an hour that is."""
+    def __init__(
+        self,
+        rows: Rows,
+        places: Places,
+        hour_of_day: int,
+        visitors: Numbers,
+        share: float = 1.0,
+        peers: Numbers | None = None,
+    ) -> None:
+        """`visitors` of the stretch of time that is judged; `share` is what part of an hour that is. `peers` is how often visitors of all
+        apps do the same: a crowd of newcomers does what regulars of an app do not.
+        """
         hours = rows["hours"][places].astype(np.float64)
         days = rows["days"][places, hour_of_day].astype(np.float64)
         own = rows["hourly"][places, hour_of_day].astype(np.float64)
@@ -79,6 +93,8 @@ class Usual:
         per_visitor = (rows["counted"][places] + 0.5 / np.maximum(hours, 1.0)) / np.maximum(visited, 1e-3)
         self.known = hours >= KNOWN_H
         self.hour = ((own * days + overall) / (days + 1.0) + 0.5 / (hours + 1.0)) * share
+        if peers is not None:
+            per_visitor = np.maximum(per_visitor, np.minimum(NEWCOMERS * peers, NEWCOMERS_MAX))
         self.visits = per_visitor * visitors
         slow = (rows["counted_slow"][places] + 0.5 / np.maximum(hours, 1.0)) / np.maximum(
             rows["visited_slow"][places], 1e-3

@@ -41,7 +41,7 @@ class ChoosingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     per_hour_max: int = 200
     shared_apps_min: int = 8
     shared_share: float = 0.02
-    quiet_h: int = 24
+    quiet_h: int = 12
 
     def __post_init__(self) -> None:
         if not 0 < self.false_per_thousand_apps_day <= 1000:
@@ -58,7 +58,7 @@ class _Episode:
     finding: str
     rule: str
     time: int
-    shown: frozenset[int]  # the behaviours of the taxonomy
+    shown: dict[int, int]  # the behaviours of the taxonomy (0: none), each with the window in which it was last shown
 
 
 class Chooser:
@@ -141,9 +141,12 @@ class Chooser:
         key = (entity.scope.value, entity.value)
         episode = self._episodes.get(key)
         quiet = self.config.quiet_h * WINDOWS_PER_HOUR
+        shown = {row["behaviour"] or 0: window.index for row in rows}
         if episode is not None and window.index - episode.last <= quiet:
+            lately = {behaviour for behaviour, last in episode.shown.items() if window.index - last <= quiet}
+            fresh = [row for row in rows if row["behaviour"] and row["behaviour"] not in lately]
             episode.last = window.index
-            fresh = [row for row in rows if row["behaviour"] is not None and row["behaviour"] not in episode.shown]
+            episode.shown |= shown
             if not fresh:
                 yield self._finding(window, entity, rows, related, episode), True
                 return
@@ -152,11 +155,10 @@ class Chooser:
             self.overflown += 1
             return
         self._told_in_hour += 1
-        before = frozenset[int]() if episode is None or window.index - episode.last > quiet else episode.shown
-        shown = before | {row["behaviour"] for row in rows if row["behaviour"] is not None}
+        before = {} if episode is None or window.index - episode.last > quiet else episode.shown
         finding = self._finding(window, entity, rows, related, None)
         self._episodes.pop(key, None)
-        self._episodes[key] = _Episode(window.index, finding.id, finding.rule.id, finding.time, shown)
+        self._episodes[key] = _Episode(window.index, finding.id, finding.rule.id, finding.time, before | shown)
         while len(self._episodes) > EPISODES_MAX:
             del self._episodes[next(iter(self._episodes))]
         yield finding, False
@@ -206,7 +208,8 @@ class Chooser:
             "overflown": self.overflown,
         }
         rows = [
-            (*key, one.last, one.finding, one.rule, one.time, sorted(one.shown)) for key, one in self._episodes.items()
+            (*key, one.last, one.finding, one.rule, one.time, msgspec.json.encode(one.shown).decode())
+            for key, one in self._episodes.items()
         ]
         episodes = pl.DataFrame(rows, schema=_EPISODES, orient="row")
         return {"chosen": episodes, "chosen.kept": pl.DataFrame({"kept": [msgspec.json.encode(kept).decode()]})}
@@ -219,7 +222,7 @@ class Chooser:
         self._today, self._per_day = kept["today"], kept["per_day"]
         self._apps, self._told_in_hour, self.overflown = kept["apps"], kept["told_in_hour"], kept["overflown"]
         self._episodes = {
-            (scope, entity): _Episode(last, finding, rule, time, frozenset(shown))
+            (scope, entity): _Episode(last, finding, rule, time, msgspec.json.decode(shown, type=dict[int, int]))
             for scope, entity, last, finding, rule, time, shown in state["chosen"].iter_rows()
         }
 
@@ -232,7 +235,7 @@ _EPISODES: Final = pl.Schema(
         "finding": pl.String(),
         "rule": pl.String(),
         "time": pl.Int64(),
-        "shown": pl.List(pl.Int64()),
+        "shown": pl.String(),
     }
 )
 

@@ -36,14 +36,17 @@ CALLS, SCENES, HOSTS = 0, 1, 2
 KINDS: Final = ("calls", "entries", "requests")
 """What is counted, by number."""
 
-CLASSES: Final = 8
-"""Of volume: powers of four of what is usual."""
+CLASSES: Final = 12
+"""Of volume: powers of three of what is usual, from a tenth on."""
 
 BLOCK: Final = 65_536
 """Rows that are judged and learned at a time: what bounds the memory of it."""
 
 COUNT_MIN: Final = 5
 """Fewer events in a stretch of time are no rate."""
+
+PEERS_MIN: Final = 5
+"""Apps that do the same before they are anybody's peers."""
 
 EXPECTED_MIN: Final = 8.0
 """Where fewer were to be expected in an hour, none is no silence."""
@@ -115,6 +118,7 @@ class Series:
             known=self._rows.knows,
         )
         self._visitors = Visitors(self.config.visitors_max)
+        self._peers: Numbers = np.zeros(1)
         self.left_out = 0  # counts of keys for which there was no room
         self._tests = {name: Test(name, Calibration(CLASSES)) for name in ("burst", "rate", "silence", "rise", "fall")}
 
@@ -288,7 +292,8 @@ class Series:
         often = self._now >= COUNT_MIN
         places, count = places[often], self._now[often].astype(np.float64)
         visitors = self._visitors_of(places, "now")
-        usual = Usual(self._rows, places, window.hour_of_day, visitors, 1.0 / WINDOWS_PER_HOUR)
+        peers = self._peers_of(places)
+        usual = Usual(self._rows, places, window.hour_of_day, visitors, 1.0 / WINDOWS_PER_HOUR, peers)
         judged = usual.known
         by_hour = tails.many(count, usual.hour, usual.spread_hour + usual.spread_within)
         by_visits = tails.many(count, usual.visits, usual.spread_visit + usual.spread_within)
@@ -302,7 +307,7 @@ class Series:
             return found  # nobody was seen anywhere: our own input had a gap, which says nothing about apps
         for places in _blocks(self._rows.places):
             visitors = self._visitors_of(places, "visits")
-            usual = Usual(self._rows, places, window.hour_of_day, visitors)
+            usual = Usual(self._rows, places, window.hour_of_day, visitors, peers=self._peers_of(places))
             count = self._rows["count"][places].astype(np.float64)
             expected = np.maximum(usual.hour, usual.visits)
             calls = self._rows["kind"][places] == CALLS
@@ -327,6 +332,25 @@ class Series:
                 *self._shift(places, usual, count, window),
             ]  # a shift that goes on is learned, slowly
         self._learn_apps()
+        self._peers = self._learn_peers()
+        return found
+
+    def _peers_of(self, places: Counts) -> Numbers:
+        """How often a visitor of any app does what some rows count."""
+        what = self._rows["what"][places]
+        known = what < len(self._peers)
+        found: Numbers = np.where(known & (what > 0), self._peers[np.where(known, what, 0)], 0.0)
+        return found
+
+    def _learn_peers(self) -> Numbers:
+        """Of everything that several apps do, by the number of its name, how often a visitor does it."""
+        places = self._rows.places
+        what = self._rows["what"][places]
+        names = len(self._what_names) + 1
+        apps = np.bincount(what, minlength=names)
+        counted = np.bincount(what, weights=self._rows["counted"][places], minlength=names)
+        visited = np.bincount(what, weights=self._rows["visited"][places], minlength=names)
+        found: Numbers = np.where(apps >= PEERS_MIN, counted / np.maximum(visited, 1e-9), 0.0)
         return found
 
     def _learn_apps(self) -> None:
@@ -365,7 +389,7 @@ class Series:
     ) -> pl.DataFrame | None:
         """Judge some of the rows; those that are worth telling."""
         at = np.flatnonzero(judged)
-        classes = np.minimum(np.log2(np.maximum(usual[at], 1.0)) / 2.0, CLASSES - 1).astype(np.int64)
+        classes = np.clip(np.log(np.maximum(usual[at], 0.1) * 10.0) / np.log(3.0), 0, CLASSES - 1).astype(np.int64)
         worth = self._tests[test].worth(scores[at], classes)
         if windows == WINDOWS_PER_HOUR:
             self._flagged[at] |= worth >= FLAGGED
@@ -408,6 +432,8 @@ class Series:
         for names, field in ((self._app_names, "app"), (self._what_names, "what"), (self._owner_names, "owner")):
             renumbered = names.keep(self._rows[field][used])
             self._rows[field][used] = renumbered[self._rows[field][used]]
+            if field == "what":
+                self._peers = self._learn_peers()
             if field == "app":
                 apps = self._apps.places
                 self._apps["name"][apps] = renumbered[self._apps["name"][apps]]
@@ -427,6 +453,7 @@ class Series:
             part.restore(name, state)
         for name, test in self._tests.items():
             test.calibration.restore(f"series.{name}", state)
+        self._peers = self._learn_peers() if len(self._rows) else np.zeros(1)
         self.left_out = int(state["series.left_out"]["left_out"][0])
 
     def _parts(self) -> dict[str, Rows | Names | Pending | KeyCounts | Visitors | Deploys]:

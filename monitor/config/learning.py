@@ -13,7 +13,7 @@ class StatisticsKeys(Keys):
     enabled: bool = True
     false_per_thousand_apps_day: Annotated[float, Field(gt=0, le=1000)] = 1.0
     findings_per_h_max: Annotated[int, Field(ge=1, le=100_000)] = 200
-    quiet_h: Annotated[int, Field(ge=1, le=24 * 7)] = 24
+    quiet_h: Annotated[int, Field(ge=1, le=24 * 7)] = 12
     keys_max: Annotated[int, Field(ge=1_000, le=50_000_000)] = 1_000_000
     keys_per_app_max: Annotated[int, Field(ge=10, le=1_000_000)] = 2_000
     apps_max: Count = 200_000
