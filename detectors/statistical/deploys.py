@@ -52,6 +52,8 @@ class Deploys:
 
     def lately(self, apps: Keys, window: int) -> npt.NDArray[np.bool_]:
         """Which of these apps (numbers as `Visitors.visited` has them) have come out in a new version lately."""
+        if not len(self._apps):
+            return np.zeros(len(apps), np.bool_)
         of = self._apps.find(apps)
         since = self._apps["deployed"][of]
         found: npt.NDArray[np.bool_] = (of != NOWHERE) & (since > 0) & (window - since < FRESH_H * WINDOWS_PER_HOUR)
