@@ -20,7 +20,7 @@ WHOLE = honest(3, 3, 40, 20)
 
 @pytest.fixture(autouse=True)
 def _soon_learned(monkeypatch):
-    monkeypatch.setattr(calibration, "LEARNED_MIN", 200)
+    monkeypatch.setattr(calibration, "LEARNED_MIN", 30)
 
 
 def stored(state):
@@ -48,7 +48,7 @@ def remembers(detector: StatisticalDetector, other: StatisticalDetector) -> None
         assert frame.equals(theirs[name]), name
 
 
-CHECKED = settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+CHECKED = settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 cuts = st.lists(st.integers(1, WHOLE.height - 1), max_size=40, unique=True).map(sorted)
 
 
