@@ -7,6 +7,7 @@ the model was not trained on, and later of all apps.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,6 +28,11 @@ ALL: Final = "all"
 ROWS_MIN: Final = 2_000
 APPS_MIN: Final = 20
 """Fewer rows, or rows of fewer apps, make no forest of their own."""
+
+CATEGORIES_MAX: Final = 16
+"""Categories with something of their own: those with most rows. The names of others, and odd names, make no forest."""
+
+_NAMED: Final = re.compile(r"\w[\w-]{0,39}", re.ASCII)
 
 OPINIONS: Final = ("forest", "tails")
 
@@ -97,11 +103,13 @@ def trained(
 ) -> Model:
     """A model of rows; those that are `held` back are only asked about. The same rows in the same order give the same model."""
     experts = {ALL: Expert.of(matrix[~held], len(np.unique(apps[~held])))}
-    for category in np.unique(categories):
-        mine = ~held & (categories == category)
+    names, counts = np.unique(categories[~held], return_counts=True)
+    for place in np.lexsort((names, -counts)).tolist():
+        category, mine = str(names[place]), ~held & (categories == names[place])
         count = len(np.unique(apps[mine]))
-        if mine.sum() >= ROWS_MIN and count >= APPS_MIN and category != ALL:
-            experts[str(category)] = Expert.of(matrix[mine], count)
+        is_enough = counts[place] >= ROWS_MIN and count >= APPS_MIN
+        if is_enough and category != ALL and _NAMED.fullmatch(category) and len(experts) <= CATEGORIES_MAX:
+            experts[category] = Expert.of(matrix[mine], count)
     model = Model(experts, Spread.of(matrix[~held]), np.empty((0, len(OPINIONS)), np.float32), learned_h)
     said = model.asked(categories[held].tolist(), matrix[held])
     return Model(experts, model.spread, np.stack([said.forest, said.tails], axis=1).astype(np.float32), learned_h)

@@ -1,0 +1,153 @@
+"""Models at work: what is unlike others is told with what makes it so, once, and the same however the stream is cut."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from app_hours import HOUR_MS, batches, hour_of, model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.event import END_OF_TIME, Batch
+from detectors.finding import Scope, Severity
+from detectors.learned.detector import LearnedConfig, LearnedDetector
+from detectors.learned.telling import TellingConfig
+from detectors.testing import batch, check_detector, run
+
+END = Batch(batch().frame, END_OF_TIME)
+MODEL = replace(model(), digest="0123456789abcdef" * 4)
+OTHER = replace(model(2), digest="f" * 64)
+
+
+def found_in(events, detector=None):
+    detector = detector or LearnedDetector(MODEL)
+    return [finding for _, finding in run(detector, [batch(*events), END]).values()]
+
+
+def test_an_app_unlike_others_is_told_with_its_features():
+    (finding,) = found_in(hour_of(9))
+    assert (finding.entity.scope, finding.entity.value, finding.owner) == (Scope.APP, "wx3", "dev-1")
+    assert (finding.detector, finding.kind) == ("learned", "learned")
+    assert (finding.rule.id, finding.rule.version) == ("learned.shop", MODEL.digest[:16])
+    assert {"login", "background", "failures"} <= {one.name for one in finding.measured}
+    assert len(finding.measured) <= 5
+    login = next(one for one in finding.measured if one.name == "login")
+    assert login.value == pytest.approx(60 / 70, abs=1e-4)
+    assert login.usual < 0.1
+    assert login.learned_h == 100
+    assert "where" in finding.title
+
+
+def test_a_model_is_never_sure():
+    (finding,) = found_in(hour_of(9))
+    assert finding.severity in {Severity.LOW, Severity.MEDIUM}
+    assert 0.3 <= finding.confidence <= 0.5
+    assert not finding.proof
+
+
+def test_a_category_without_its_own_forest_is_asked_of_all():
+    (finding,) = found_in(hour_of(9, strange=(4,)))
+    assert finding.rule.id == "learned.all"
+
+
+def test_what_goes_on_is_one_finding_that_grows():
+    events = [one for hour in (5, 6, 8) for one in hour_of(hour)]
+    (finding,) = found_in(events)
+    assert finding.evidence.count == 3 * 60
+    assert finding.last_event - finding.first_event == 4 * HOUR_MS * 1_000 - 1
+
+
+def test_what_begins_again_after_a_quiet_day_is_told_anew():
+    config = LearnedConfig(telling=TellingConfig(quiet_h=2))
+    events = [one for hour in (5, 9) for one in hour_of(hour)]
+    assert len(found_in(events, LearnedDetector(MODEL, config=config))) == 2
+
+
+def test_a_world_that_changed_makes_nobody_strange():
+    detector = LearnedDetector(MODEL)
+    assert found_in(hour_of(9, strange=range(30), apps=40), detector) == []
+
+
+def test_no_more_than_so_many_are_told_in_an_hour():
+    config = LearnedConfig(telling=TellingConfig(per_hour_max=2))
+    assert len(found_in(hour_of(9, strange=range(5), apps=20), LearnedDetector(MODEL, config=config))) == 2
+
+
+def test_a_model_that_is_tried_is_only_recorded():
+    told = found_in(hour_of(9), LearnedDetector(MODEL, OTHER))
+    assert {(one.shadow, one.rule.version) for one in told} == {(False, MODEL.digest[:16]), (True, OTHER.digest[:16])}
+    assert len({one.id for one in told}) == 2
+
+
+def test_who_takes_over_goes_on_with_what_was_counted_and_known():
+    events = hour_of(9)
+    first, second = LearnedDetector(None, MODEL), LearnedDetector(MODEL)
+    first.observe(batch(*events[:100]))
+    second.take_over(first)
+    found = second.observe(batch(*events[100:])) + second.observe(END)
+    assert [one.finding.evidence.count for one in found] == [60]
+
+
+def test_with_a_snapshot_of_another_model_what_was_counted_goes_on():
+    events = hour_of(9)
+    first, second = LearnedDetector(OTHER), LearnedDetector(MODEL)
+    first.observe(batch(*events[:100]))
+    second.restore(first.snapshot())
+    found = second.observe(batch(*events[100:])) + second.observe(END)
+    assert [one.finding.rule.version for one in found] == [MODEL.digest[:16]]
+
+
+def test_what_opinions_are_worth_is_remembered():
+    first, second = LearnedDetector(MODEL), LearnedDetector(MODEL)
+    first.observe(batch(*[one for hour in range(6) for one in hour_of(hour)]))
+    first.observe(END)
+    second.restore(first.snapshot())
+    again, state = second.snapshot(), first.snapshot()
+    assert {name: frame.rows() for name, frame in again.items()} == {
+        name: frame.rows() for name, frame in state.items()
+    }
+    assert state[f"learned.{MODEL.digest[:16]}.together"]["count"].sum() == len(MODEL.held) + 36
+
+
+def test_a_snapshot_of_somebody_else_is_refused():
+    with pytest.raises(ValueError, match="not a snapshot of the learned detector"):
+        LearnedDetector(MODEL).restore({"next": batch().frame})
+
+
+def test_nobody_makes_themselves_usual():
+    events = [one for hour in range(24) for one in hour_of(hour)]
+    detector = LearnedDetector(MODEL, config=LearnedConfig(telling=TellingConfig(quiet_h=0)))
+    counts = sorted(finding.time for finding in found_in(events, detector))
+    assert len(counts) >= 12
+
+
+@st.composite
+def days(draw):
+    """Hours with strange apps among others, and where they are cut."""
+    hours = draw(st.lists(st.integers(0, 23), min_size=1, max_size=4, unique=True))
+    events = [one for hour in sorted(hours) for one in hour_of(hour, draw(st.sets(st.integers(0, 4), max_size=2)), 5)]
+    kept = draw(st.integers(min_value=1, max_value=6))
+    few = [one for place, one in enumerate(events) if place % kept != 1 or kept == 1]
+    return few, draw(st.lists(st.integers(1, len(few)), max_size=3))
+
+
+@settings(max_examples=12)
+@given(days())
+def test_findings_do_not_depend_on_cuts_nor_on_restarts(day):
+    events, cuts = day
+    parts = [*batches(events, cuts, lateness_s=0), END]
+    check = [Batch(one.frame[:], one.watermark) for one in parts]
+    whole = run(LearnedDetector(MODEL, OTHER), [*batches(events), END])
+    divided = run(LearnedDetector(MODEL, OTHER), check)
+    assert whole == divided
+
+
+def test_all_laws_hold():
+    events = [one for hour in (3, 22) for one in hour_of(hour, (1,), 3, 40)]
+    check_detector(lambda: LearnedDetector(MODEL, OTHER), [*batches(events, (50, 170)), END])
+
+
+def test_the_bound_is_what_is_afforded():
+    assert TellingConfig(false_per_1000_apps_day=1).bound == pytest.approx(np.log10(24_000))
+    with pytest.raises(ValueError, match="false_per_1000_apps_day"):
+        TellingConfig(false_per_1000_apps_day=0)
