@@ -17,6 +17,7 @@ from detectors.statistical.pending import WINDOW
 from detectors.statistical.regularity import Regularity, RegularityConfig
 from detectors.statistical.series import Series, SeriesConfig
 from detectors.statistical.statistic import Statistic
+from detectors.statistical.together import Together
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, Window, endings
 
 NAME: Final = "statistical"
@@ -48,6 +49,7 @@ class StatisticalDetector:
             Fanout(self.config.fanout),
             Regularity(self.config.regularity),
         )
+        self._together = Together()
         self._chooser = Chooser(self.config.choosing)
         self._next: int | None = None  # the first window that has not ended
         self._latest = 0  # the last in which something was counted
@@ -82,6 +84,7 @@ class StatisticalDetector:
     def take_over(self, before: StatisticalDetector) -> None:
         """Go on with the memory of one that ends; where it was set otherwise, what is remembered is bounded anew as it comes."""
         if before.config == self.config:
+            self._together = before._together
             self._latest = before._latest
             self._series, self._statistics, self._chooser = before._series, before._statistics, before._chooser
             self._next = before._next
@@ -138,6 +141,8 @@ class StatisticalDetector:
             for each in self._statistics:
                 unusual += each.close(window)
                 made |= each.tests
+            unusual += self._together.close(window, unusual, self._series.apps)
+            made |= self._together.tests
             chosen = self._chooser.choose(window, unusual, made, self._series.apps)
             found += [Sighting(row, finding, is_part=True) for finding, _ in chosen]
         self._next = ended
@@ -151,7 +156,7 @@ class StatisticalDetector:
         }
         for each in self._statistics:
             frames |= each.snapshot()
-        return frames | self._chooser.snapshot()
+        return {**frames, **self._together.snapshot(), **self._chooser.snapshot()}
 
     def restore(self, state: State) -> None:
         if "next" not in state:
@@ -159,4 +164,5 @@ class StatisticalDetector:
         self._next, self._latest = state["next"].row(0)
         for each in self._statistics:
             each.restore(state)
+        self._together.restore(state)
         self._chooser.restore(state)

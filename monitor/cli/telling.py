@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from monitor.cli.moments import short, span
+from monitor.cli.picture import picture
 from monitor.cli.printing import Column, at
 from monitor.counting import counted
 
@@ -90,7 +91,8 @@ def finding_lines(row: Finding) -> list[tuple[str, object]]:
         ("Tags", ", ".join(row.tags)),
         ("Events", f"{evidence.count}{more}"),
         ("", list(evidence.event_ids)),
-        ("Seen in them", [f"{name} = {value}" for name, value in evidence.values.items()]),
+        ("Seen in them", [] if row.measured else [f"{name} = {value}" for name, value in evidence.values.items()]),
+        ("Came, and usual", picture(row)),
         ("Also in it", [f"{each.scope} {each.value} ({each.role})" for each in row.related]),
         ("Could be harmless", list(row.false_positives)),
         ("What to do", row.response),

@@ -26,6 +26,7 @@ FIELDS = [
     "proof",
     "false_positives",
     "response",
+    "measured",
     "shadow",
 ]
 CALL = (
