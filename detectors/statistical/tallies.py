@@ -41,6 +41,8 @@ class KeyCounts:
 
     def add(self, window: int, keys: Keys) -> Keys:
         """Count keys, one an event; gives them, each once, in order."""
+        if not len(keys):
+            return keys
         raw = self._raw.setdefault(window, [])
         raw.append(keys)
         if sum(map(len, raw)) > LOOSE:
