@@ -13,6 +13,8 @@ from detectors.event import END_OF_TIME, LATE, TIME, Batch
 from detectors.finding import Sighting
 from detectors.statistical.choosing import Chooser, ChoosingConfig
 from detectors.statistical.fanout import Fanout, FanoutConfig
+from detectors.statistical.hashes import NEEDS as HASHED
+from detectors.statistical.hashes import hashed
 from detectors.statistical.pending import WINDOW
 from detectors.statistical.regularity import Regularity, RegularityConfig
 from detectors.statistical.series import Series, SeriesConfig
@@ -53,7 +55,7 @@ class StatisticalDetector:
         self._chooser = Chooser(self.config.choosing)
         self._next: int | None = None  # the first window that has not ended
         self._latest = 0  # the last in which something was counted
-        self._needs = frozenset[str]().union(*(each.needs for each in self._statistics))
+        self._needs = HASHED.union(*(each.needs for each in self._statistics))
 
     @property
     def name(self) -> str:
@@ -126,7 +128,7 @@ class StatisticalDetector:
             .select((pl.col(TIME) // WINDOW_US).alias(WINDOW), TIME, _ROW, *needed)
         )
         missing = sorted(self._needs - set(needed))
-        return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in missing).collect()
+        return hashed(rows.with_columns(pl.lit(None, pl.String).alias(name) for name in missing)).collect()
 
     def _closed(self, ended: int, row: int) -> list[Sighting]:
         assert self._next is not None  # noqa: S101 - it was set before

@@ -26,6 +26,7 @@ from detectors.event import TIME
 from detectors.finding import Scope
 from detectors.statistical import tails
 from detectors.statistical.calibration import LEARNED_MIN, Calibration
+from detectors.statistical.hashes import ACTION, APP, WHO
 from detectors.statistical.pending import WINDOW
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import FLAGGED, UNUSUAL, Test
@@ -75,12 +76,7 @@ USUAL: Final = 1.0
 EVEN: Final = 4.0
 """Score from which on gaps that are seen before enough is known are usual for who makes them."""
 
-DATASETS: Final = ("miniprogram.api", "miniprogram.network", "miniprogram.gateway")
-"""Of other datasets events come of these, or of nobody's doing."""
-
-NEEDS: Final = frozenset(
-    {"event.action", "event.dataset", "miniprogram.app_id", "miniprogram.developer_id", "user.id", "device.id"}
-)
+NEEDS: Final = frozenset({"event.action", "miniprogram.app_id", "miniprogram.developer_id", "user.id", "device.id"})
 
 
 class RegularityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,20 +142,17 @@ class Regularity:
     # Counting
 
     def count(self, rows: pl.DataFrame) -> None:
-        dataset = pl.col("event.dataset")
-        done = rows.select(WINDOW, TIME, *sorted(NEEDS)).filter(
-            ((dataset == DATASETS[0]) | (dataset == DATASETS[1]) | (dataset == DATASETS[2]))
-            & pl.col("event.action").is_not_null()
-            & (pl.col("user.id").is_not_null() | pl.col("device.id").is_not_null())
+        known = pl.col("event.action").is_not_null() & (
+            pl.col("user.id").is_not_null() | pl.col("device.id").is_not_null()
         )
-        if not done.height:
+        done = rows.select(WINDOW, TIME, WHO, ACTION, APP, known=known)
+        known_at = done["known"].to_numpy()
+        window, time, who, action, app = (done[name].to_numpy()[known_at] for name in (WINDOW, TIME, WHO, ACTION, APP))
+        if not len(window):
             return
-        who = pl.coalesce("user.id", "device.id").hash()
-        hashed = done.select(WINDOW, TIME, who=who, what=pl.col("event.action").hash() * 3 + pl.col("miniprogram.app_id").hash())  # fmt: skip
-        window = hashed[WINDOW].to_numpy()
-        what = hashed["what"].to_numpy() >> np.uint64(SUBJECT_BITS + TIME_BITS)
-        key = what << np.uint64(SUBJECT_BITS) | hashed["who"].to_numpy() >> np.uint64(64 - SUBJECT_BITS)
-        time = hashed[TIME].to_numpy() // MILLISECONDS - window * (WINDOW_S * MILLISECONDS)
+        what = (action * np.uint64(3) + app) >> np.uint64(SUBJECT_BITS + TIME_BITS)
+        key = what << np.uint64(SUBJECT_BITS) | who >> np.uint64(64 - SUBJECT_BITS)
+        time = time // MILLISECONDS - window * (WINDOW_S * MILLISECONDS)
         packed = key << np.uint64(TIME_BITS) | time.astype(np.uint64)
         first, last = int(window.min()), int(window.max())
         if first == last:
@@ -168,7 +161,7 @@ class Regularity:
             for one in np.unique(window).tolist():
                 self._park(one, packed[window == one])
         if len(self._told["key"]):
-            self._name(done, key)
+            self._name(rows.filter(done["known"]), key)
 
     def _park(self, window: int, packed: Keys) -> None:
         share = self._shares.get(window, 0)
@@ -216,27 +209,35 @@ class Regularity:
         return [] if found is None else [found]
 
     def _judge(self, packed: Keys, window: Window) -> None:
+        """Take the gaps of a window in, and look at those of whom enough is known."""
+        packed, place = self._of_note(packed, window)
+        if not len(packed):
+            return
         key = packed >> np.uint64(TIME_BITS)
         time = (packed & np.uint64(2**TIME_BITS - 1)).astype(np.int64) + window.start // MILLISECONDS
         starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
         ends = np.append(starts[1:], len(key)) - 1
-        keys = key[starts]
         gap = np.diff(time, prepend=time[:1])
-        gap[starts] = 0
-        place = self._admitted(keys, ends - starts + 1, window)
-        here = place != NOWHERE
-        before = np.where(self._rows["at"][place] > 0, self._rows["at"][place], time[starts]) if here.any() else time[starts]  # fmt: skip
-        gap[starts] = np.where(here, time[starts] - before, 0)
+        before = self._rows["at"][place]
+        gap[starts] = np.where(before > 0, time[starts] - before, 0)
         counts = (gap >= GAP_MS_MIN) & (gap <= GAP_MS_MAX)
         value = np.rint(np.log(np.maximum(gap, 1)) * UNIT).astype(np.int64) * counts
         n = np.add.reduceat(counts.astype(np.int64), starts)
         summed, squares = np.add.reduceat(value, starts), np.add.reduceat(value * value, starts)
-        self._pool(keys, place, n, summed, squares, window)
-        at = place[here]
-        self._rows["at"][at] = time[ends[here]]
+        self._pool(key[starts], place, n, summed, squares, window)
+        self._rows["at"][place] = time[ends]
         for name, each in (("n", n), ("sum", summed), ("squares", squares)):
-            self._rows[name][at] += each[here]
-        self._test_those(at, keys[here], window)
+            self._rows[name][place] += each
+        self._test_those(place, key[starts], window)
+
+    def _of_note(self, packed: Keys, window: Window) -> tuple[Keys, Array]:
+        """Without the rows of keys that have no place; and the places of the others."""
+        key = packed >> np.uint64(TIME_BITS)
+        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+        sizes = np.diff(np.append(starts, len(key)))
+        place = self._admitted(key[starts], sizes, window)
+        here = place != NOWHERE
+        return packed[np.repeat(here, sizes)], place[here]
 
     def _admitted(self, keys: Keys, events: Array, window: Window) -> Array:
         """The rows of keys; those that are seen often get one."""
@@ -259,9 +260,8 @@ class Regularity:
         freedom = np.minimum(n - 1.0, POOL_GAPS)
         part = np.rint(variance * freedom).astype(np.int64)
         self._all += (int(part.sum()), int(freedom.sum()))
-        mine = place[some]
-        self._rows["own_squares"][mine[mine != NOWHERE]] += part[mine != NOWHERE]
-        self._rows["own_freedom"][mine[mine != NOWHERE]] += freedom[mine != NOWHERE].astype(np.int64)
+        self._rows["own_squares"][place[some]] += part
+        self._rows["own_freedom"][place[some]] += freedom.astype(np.int64)
         actions, of = np.unique(keys[some] >> np.uint64(SUBJECT_BITS), return_inverse=True)
         at, _ = self._actions.seen(actions, window.index)
         known = at[of] != NOWHERE

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.finding import Scope
+from detectors.statistical.hashes import APP
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, merged_as
 
 Array = npt.NDArray[Any]
@@ -99,7 +100,7 @@ def pairs(rows: pl.DataFrame) -> pl.DataFrame | None:
     login = (pl.col("event.action") == LOGINS[0]) | (pl.col("event.action") == LOGINS[1])
     pays = pl.col("payment.payer_id").is_not_null()
     reads = pl.col("resource.id").is_not_null() | pl.col("resource.owner_id").is_not_null()
-    some = rows.select(WINDOW, *sorted(NEEDS)).filter(login | pays | reads)
+    some = rows.select(WINDOW, APP, *sorted(NEEDS)).filter(login | pays | reads)
     if not some.height:
         return None
     code = pl.col("error.code")
@@ -108,11 +109,12 @@ def pairs(rows: pl.DataFrame) -> pl.DataFrame | None:
         | (code.is_not_null() & (code != "0"))
         | (pl.col("http.response.status_code").cast(pl.Int64) >= FAILURE_MIN).fill_null(value=False)
     ) & ~(pays & (code == CANCELLED).fill_null(value=False))
-    values = sorted({name for one in RELATIONS for name in (one.subject, one.id)})
+    values = sorted({name for one in RELATIONS[:APP_PEOPLE] for name in (one.subject, one.id)})
     seen = some.select(
         WINDOW,
+        pl.col(APP).alias("miniprogram.app_id"),
         *(pl.col(name).hash() for name in values),
-        *(pl.col(name).is_not_null().alias(f"has {name}") for name in values),
+        *(pl.col(name).is_not_null().alias(f"has {name}") for name in (*values, "miniprogram.app_id")),
         failed=failed.cast(pl.Int64),
         login=login.fill_null(value=False),
         amount=pl.col("payment.amount").cast(pl.Int64).fill_null(UNPAID),
@@ -156,16 +158,25 @@ def _of(some: pl.DataFrame, array: Mapping[str, Array], places: Sequence[Array])
             "least": np.where(pays, array["amount"][at], UNPAID),
             "foreign": np.where(within, array["foreign"][at], 1),
             "name": _gathered(some, [one.subject for one in RELATIONS], number, at),
-            "beside": _gathered(some, [one.beside for one in RELATIONS], number, at),
+            "beside": _beside(some, number, at),
         }
     )
+
+
+def _beside(some: pl.DataFrame, number: Array, at: Array) -> pl.Series:
+    """What stands beside a subject: an app where it is of one, an app's owner. The last relations have such, others none."""
+    first = int(np.searchsorted(number, PERSON_OWNERS))
+    none = pl.Series([None], dtype=pl.String).new_from_index(0, first)
+    return pl.concat([none, _gathered(some, [one.beside for one in RELATIONS], number[first:], at[first:])])
 
 
 def _gathered(some: pl.DataFrame, fields: Sequence[str], number: Array, at: Array) -> pl.Series:
     """Of each pair the value of its relation's field; all at once, for that is several times quicker."""
     stacked = list(dict.fromkeys(fields))
     first = np.array([stacked.index(name) * some.height for name in fields])
-    return pl.DataFrame({"value": pl.concat([some[name] for name in stacked])})[first[number] + at]["value"]
+    return pl.DataFrame({"value": pl.concat([some[name] for name in stacked], rechunk=True)})[first[number] + at][
+        "value"
+    ]
 
 
 def subjects_of(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

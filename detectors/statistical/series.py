@@ -23,6 +23,7 @@ from detectors.statistical import baseline, tails
 from detectors.statistical.baseline import Usual
 from detectors.statistical.calibration import Calibration
 from detectors.statistical.deploys import Deploys
+from detectors.statistical.hashes import ACTION, APP, WHO
 from detectors.statistical.meaning import behaviour_of
 from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
@@ -164,11 +165,11 @@ class Series:
             return
         hashed = known.select(
             WINDOW,
-            app=pl.col("miniprogram.app_id").hash(),
-            visitor=pl.coalesce("user.id", "device.id", "source.ip").hash(),
-            action=pl.col("event.action").hash(),
             version=pl.col("miniprogram.version").hash(),
             versioned=pl.col("miniprogram.version").is_not_null(),
+            app=APP,
+            visitor=WHO,
+            action=ACTION,
             acts=pl.col("event.action").is_not_null(),
             entered=pl.col("miniprogram.scene").is_not_null() & (pl.col("event.action") == "App.onLaunch"),
             asked=pl.col("url.domain").is_not_null() & (pl.col("event.dataset") == "miniprogram.network"),

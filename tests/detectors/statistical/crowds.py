@@ -13,6 +13,9 @@ from detectors.event import LATE, TIME, WATERMARK, Batch
 from detectors.finding import Finding
 from detectors.statistical.choosing import ChoosingConfig
 from detectors.statistical.detector import StatisticalDetector, StatisticsConfig
+from detectors.statistical.hashes import hashed
+from detectors.statistical.pending import WINDOW
+from detectors.statistical.windows import WINDOW_US
 
 START = 1_772_409_600_000_000
 """Monday 2026-03-02, midnight."""
@@ -209,3 +212,9 @@ def bot(
         event__action=action,
         event__dataset="miniprogram.api",
     )
+
+
+def counted(frame: pl.DataFrame) -> pl.DataFrame:
+    """Events as statistics are given them."""
+    window, status = pl.col(TIME) // WINDOW_US, pl.lit(None, pl.Int64)
+    return hashed(frame.lazy().with_columns(window.alias(WINDOW), status.alias("http.response.status_code"))).collect()

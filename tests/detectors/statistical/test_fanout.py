@@ -11,6 +11,7 @@ from crowds import (
     HOUR,
     SECOND,
     START,
+    counted,
     cut,
     events,
     logins,
@@ -230,14 +231,10 @@ def test_the_order_within_a_window_does_not_matter(seed):
     window = LITTLE.filter(pl.col("_time") // 300_000_000 == LITTLE["_time"][0] // 300_000_000)
     order = np.random.default_rng(seed).permutation(window.height)
     left, right = Fanout(), Fanout()
-    left.count(window.with_columns(**_extra(window)))
-    right.count(window.with_columns(**_extra(window))[order])
+    left.count(counted(window))
+    right.count(counted(window)[order])
     for name, frame in left.snapshot().items():
         assert frame.equals(right.snapshot()[name]), name
-
-
-def _extra(frame):
-    return {"window": frame["_time"] // 300_000_000, "http.response.status_code": pl.lit(None, pl.Int64)}
 
 
 def test_a_flood_of_subjects_leaves_memory_bounded_and_is_counted():
@@ -254,7 +251,7 @@ def test_a_flood_of_subjects_leaves_memory_bounded_and_is_counted():
             event__action="login",
             event__outcome="failure",
         )
-        statistic.count(flood.with_columns(**_extra(flood)))
+        statistic.count(counted(flood))
     first = START // 300_000_000
     for index in range(first, first + 12):
         statistic.close(Window(index))
@@ -269,7 +266,7 @@ def test_apps_are_counted_even_where_others_are_left_out():
     statistic = Fanout(config)
     numbers = np.arange(50_000)
     flood = events(numbers // 500, miniprogram__app_id="wx1", user__id=named("u", numbers), device__id=named("d", numbers), event__action="login")  # fmt: skip
-    statistic.count(flood.with_columns(**_extra(flood)))
+    statistic.count(counted(flood))
     kept = statistic._window.take(START // 300_000_000)
     relation = relations_of(subjects_of(kept["key"].to_numpy()))
     assert (relation == 7).sum() == 2_000

@@ -7,7 +7,23 @@ from functools import cache
 import numpy as np
 import polars as pl
 import pytest
-from crowds import HOUR, SECOND, START, bot, cut, events, named, of, only, remembers, seen, stored, stream, taps
+from crowds import (
+    HOUR,
+    SECOND,
+    START,
+    bot,
+    counted,
+    cut,
+    events,
+    named,
+    of,
+    only,
+    remembers,
+    seen,
+    stored,
+    stream,
+    taps,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,7 +145,7 @@ def test_the_same_stream_says_the_same_again():
 @settings(max_examples=10)
 @given(st.integers(0, 2**32), st.integers(50, 5_000))
 def test_the_order_within_a_window_does_not_matter_even_where_rows_are_left_out(seed, rows_max):
-    rows = LITTLE.select(window=pl.col("_time") // 300_000_000, **{name: pl.col(name) for name in LITTLE.columns})
+    rows = counted(LITTLE)
     order = np.random.default_rng(seed).permutation(rows.height)
     left, right = Regularity(RegularityConfig(rows_max=rows_max)), Regularity(RegularityConfig(rows_max=rows_max))
     left.count(rows)
@@ -148,7 +164,7 @@ def test_a_flood_of_subjects_leaves_memory_bounded_and_is_counted():
         numbers = np.repeat(np.arange(turn * 250_000, (turn + 1) * 250_000), 3)
         times = np.arange(len(numbers)) % 3 * SECOND
         flood = events(times, miniprogram__app_id="wx1", user__id=named("u", numbers), event__action="request", event__dataset="miniprogram.api")  # fmt: skip
-        statistic.count(flood.with_columns(window=flood["_time"] // 300_000_000))
+        statistic.count(counted(flood))
     assert sum(statistic._sizes.values()) <= 200_000
     statistic.close(Window(START // 300_000_000))
     assert len(statistic._rows) <= 10_000
