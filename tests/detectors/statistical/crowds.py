@@ -58,13 +58,14 @@ def stream(*parts: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.Series(WATERMARK, reached), pl.lit(value=False).alias(LATE))
 
 
-def cut(frame: pl.DataFrame, at: Sequence[int] = ()) -> Iterator[Batch]:
-    """The stream in batches that end at these rows; then time goes on for an hour."""
+def cut(frame: pl.DataFrame, at: Sequence[int] = (), *, goes_on: bool = True) -> Iterator[Batch]:
+    """The stream in batches that end at these rows; then time goes on for an hour, or not."""
     for first, last in zip([0, *at], [*at, frame.height], strict=True):
         if first < last:
             part = frame[first:last]
             yield Batch(part, int(part[WATERMARK][-1]))
-    yield Batch(frame.clear(), int(frame[WATERMARK][-1]) + HOUR)
+    if goes_on:
+        yield Batch(frame.clear(), int(frame[WATERMARK][-1]) + HOUR)
 
 
 def named(prefix: str, numbers: np.ndarray) -> pl.Series:

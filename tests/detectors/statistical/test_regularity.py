@@ -114,7 +114,7 @@ def test_the_little_stream_has_something_to_tell():
 @given(cuts)
 def test_cutting_the_stream_changes_neither_what_is_seen_nor_what_is_remembered(at):
     whole, parts = only("regularity"), only("regularity")
-    assert seen(whole, cut(LITTLE)) == seen(parts, cut(LITTLE, at))
+    assert seen(whole, cut(LITTLE, goes_on=False)) == seen(parts, cut(LITTLE, at, goes_on=False))
     remembers(whole, parts)
 
 
@@ -123,10 +123,10 @@ def test_cutting_the_stream_changes_neither_what_is_seen_nor_what_is_remembered(
 @given(cuts)
 def test_stopping_and_starting_anew_equals_never_having_stopped(at):
     whole = only("regularity")
-    expected = seen(whole, cut(LITTLE))
+    expected = seen(whole, cut(LITTLE, goes_on=False))
     state: State | None = None
     found: dict[str, Finding] = {}
-    for one in cut(LITTLE, at):
+    for one in cut(LITTLE, at, goes_on=False):
         again = only("regularity")
         if state is not None:
             again.restore(state)
