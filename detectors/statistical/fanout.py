@@ -282,7 +282,7 @@ class Fanout:
         one = self._tests[test]
         one.made += len(scores)
         worth = one.calibration.worth(scores, classes)
-        just = np.maximum(scores - (worth - FLAGGED), 0.0)
+        just = one.calibration.no_more_than(FLAGGED, scores, classes)
         one.calibration.learn(np.where(worth >= FLAGGED, just, of_others), classes)
         return worth
 
