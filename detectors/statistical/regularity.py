@@ -4,10 +4,11 @@ Looked at are the gaps between events of one action of one person (or device) in
 are heavy-tailed, with a standard deviation of about 1; a script's vary by what its author thought of. Gaps of less than 0.2 s are of one
 tap, those above an hour are pauses; neither counts. From `GAPS_MIN` gaps within about a day on the variance is compared with what is usual for
 everybody's gaps of the action in the app, for an app's own timers are even for all. It is judged again whenever there are twice as many.
-Jitter of up to 40 % of the interval is found with 20 gaps, 80 % with more than 50. Who was as even before enough was known, as the
+Jitter of up to 40 % of the interval is found
+within 45 gaps, 60 % within 120; of 80 %, which is nearly as uneven as people are, one in four within 300. Who was as even before enough was known, as the
 platform's own health checks are, is usual. The first few who meet a new timer of an app may be told. A finding says who it is at their next event, for only numbers are kept of all others.
 
-What fools it: who stops within minutes after being found; gaps drawn from a heavy-tailed distribution; fewer than 20 of an action in a day; an action that bots alone do in an app, or
+What fools it: jitter of 80 % and more; who stops within minutes after being found; gaps drawn from a heavy-tailed distribution; fewer than 20 of an action in a day; an action that bots alone do in an app, or
 that more bots than people do; who rotates people *and* devices; bots that were there from the first day on.
 """
 

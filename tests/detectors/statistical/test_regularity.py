@@ -61,7 +61,7 @@ def test_people_and_health_checks_of_old_are_left_alone():
     assert of(told()) == set()
 
 
-@pytest.mark.parametrize(("jitter", "gaps"), [(0.0, 60), (0.05, 60), (0.2, 60), (0.4, 60), (0.8, 250)])
+@pytest.mark.parametrize(("jitter", "gaps"), [(0.0, 60), (0.05, 60), (0.2, 60), (0.4, 60), (0.6, 300)])
 def test_a_bot_is_told_in_spite_of_its_jitter(jitter, gaps):
     found = told(bot(np.random.default_rng(1), "bot", gaps, jitter, 13))
     assert of(found) == {"bot"}
