@@ -12,12 +12,16 @@ from detectors.detector import State
 from detectors.event import END_OF_TIME, LATE, TIME, Batch
 from detectors.finding import Sighting
 from detectors.statistical.choosing import Chooser, ChoosingConfig
+from detectors.statistical.exfiltration import Exfiltration, ExfiltrationConfig
 from detectors.statistical.fanout import Fanout, FanoutConfig
 from detectors.statistical.hashes import NEEDS as HASHED
 from detectors.statistical.hashes import hashed
+from detectors.statistical.novelty import Novelty, NoveltyConfig
+from detectors.statistical.outcomes import Outcomes, OutcomesConfig
 from detectors.statistical.pending import WINDOW
 from detectors.statistical.regularity import Regularity, RegularityConfig
 from detectors.statistical.series import Series, SeriesConfig
+from detectors.statistical.shown import Shown, ShownConfig
 from detectors.statistical.statistic import Statistic
 from detectors.statistical.together import Together
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, Window, endings
@@ -37,6 +41,10 @@ class StatisticsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     series: SeriesConfig = SeriesConfig()
     fanout: FanoutConfig = FanoutConfig()
     regularity: RegularityConfig = RegularityConfig()
+    shown: ShownConfig = ShownConfig()
+    novelty: NoveltyConfig = NoveltyConfig()
+    exfiltration: ExfiltrationConfig = ExfiltrationConfig()
+    outcomes: OutcomesConfig = OutcomesConfig()
     choosing: ChoosingConfig = ChoosingConfig()
 
 
@@ -46,10 +54,15 @@ class StatisticalDetector:
     def __init__(self, config: StatisticsConfig | None = None) -> None:
         self.config = config or StatisticsConfig()
         self._series = Series(self.config.series)
+        shown = Shown(self.config.shown)
         self._statistics: tuple[Statistic, ...] = (
             self._series,
             Fanout(self.config.fanout),
             Regularity(self.config.regularity),
+            shown,  # before those who look at its hours
+            Novelty(shown, self.config.novelty),
+            Exfiltration(shown, self.config.exfiltration),
+            Outcomes(self._series, shown, self.config.outcomes),
         )
         self._together = Together()
         self._chooser = Chooser(self.config.choosing)

@@ -121,6 +121,7 @@ class Series:
         self._visitors = Visitors(self.config.visitors_max)
         self._peers: Numbers = np.zeros(1)
         self.left_out = 0  # counts of keys for which there was no room
+        self.counted: tuple[Keys, Counts] = (np.empty(0, np.uint64), np.empty(0, np.int64))  # of the window closed last
         self._tests = {name: Test(name, Calibration(CLASSES)) for name in ("burst", "rate", "silence", "rise", "fall")}
 
     @property
@@ -233,6 +234,7 @@ class Series:
         keys, counts = self._counts.take(window.index)
         new = self._new.take(window.index)
         self._deploys.close(window.index)
+        self.counted = keys, counts
         found: list[pl.DataFrame | None] = []
         if len(keys):
             apps, _ = self._apps.seen(visited, window.index)

@@ -1,0 +1,215 @@
+"""What an app shows that it has not shown before: APIs, hosts, pages and ways in, and how much of an hour is taken up by them.
+
+What is first seen when the app is known for three days counts as new for two days, so a slow beginning gains nothing. Judged is how
+many events go to what is new, by the share that did before: an app that often has something new is not told for it. A deploy explains
+what comes with it; of what comes without, a host counts the less the more other apps use it, and half where it is declared. Which
+calls read what is private is in `meaning.py`: a deploy explains those by half, and others using them makes them no more usual.
+
+What fools it: who brings what is new with a version of its own; who had it from the first three days on; who keeps to fewer than
+`EVENTS_MIN` events an hour; pages of the same name with another content (`profile.py` sees those that change what follows).
+Source: the count of an event that was not seen before as evidence follows Good (*The population frequencies of species*, 1953).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors.detector import State
+from detectors.statistical import tails
+from detectors.statistical.calibration import Calibration
+from detectors.statistical.meaning import CALLS
+from detectors.statistical.rows import NOWHERE, Rows
+from detectors.statistical.shown import (
+    API,
+    DECLARED,
+    EXPLAINED,
+    HOST,
+    KINDS,
+    LEARNING,
+    PAGE,
+    SCENE,
+    SETTLED,
+    Hour,
+    Shown,
+    hash_of,
+)
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.tails import Numbers
+from detectors.statistical.telling import unusual
+from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
+
+Array = npt.NDArray[Any]
+
+JUDGED: Final = (API, HOST, PAGE, SCENE)
+
+EVENTS_MIN: Final = 5
+"""Fewer events of what is new are not told."""
+
+KEPT: Final = 1.0 - 1.0 / 336
+"""Of what is known of an app's new things so much is left after an hour."""
+
+RELEARN_H: Final = 48
+"""After so many hours one after the other that were flagged, what they show is learned."""
+
+SHARE_USUAL: Final = 1e-4
+KNOWN_EVENTS: Final = 500.0
+"""Of an app of which little is known so large a share of events is taken to be of new things, as if seen in so many events."""
+
+OTHERS: Final = 3.0
+"""Apps beside this one that use a value, at which it counts for half."""
+
+CONTENT_SWITCH: Final = 6
+
+PRIVATE: Final = frozenset({1, 2})
+"""Behaviours of calls that read what is private."""
+
+PRIVATE_HASHES: Final = np.sort(
+    np.array([hash_of(name) for name, number in CALLS.items() if number in PRIVATE], np.uint64)
+)
+
+
+class NoveltyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is remembered."""
+
+    apps_max: int = 200_000
+    forget_days: int = 60
+
+
+class Novelty:
+    """Looks at what was new in an hour."""
+
+    name = "novelty"
+
+    def __init__(self, shown: Shown, config: NoveltyConfig | None = None) -> None:
+        self.config = config or NoveltyConfig()
+        self._shown = shown
+        self._apps = Rows(
+            {"new": (np.float32, len(JUDGED)), "all": (np.float32, len(JUDGED)), "streak": (np.int16, 1)},
+            self.config.apps_max,
+        )
+        self._test = Test("novelty", Calibration(len(JUDGED)))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self._shown.needs
+
+    @property
+    def forgotten(self) -> int:
+        return self._apps.forgotten + self._apps.refused
+
+    @property
+    def bytes(self) -> int:
+        """What is remembered takes so much."""
+        return self._apps.bytes
+
+    @property
+    def tests(self) -> Mapping[str, int]:
+        made, self._test.made = self._test.made, 0
+        return {"novelty": made}
+
+    def count(self, rows: pl.DataFrame) -> None:
+        """`Shown` counts."""
+
+    def close(self, window: Window) -> Sequence[pl.DataFrame]:
+        found = []
+        if self._shown.hour is not None:
+            found = self._hour(self._shown.hour, window)
+        if window.ends_day:
+            self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
+            self._test.calibration.fade()
+        return found
+
+    def _hour(self, hour: Hour, window: Window) -> list[pl.DataFrame]:
+        weight = self._weights(hour, window)
+        place, _ = self._apps.seen(hour.apps, window.index)
+        here = place != NOWHERE
+        rows = np.where(here, place, 0)
+        old = hour.known_for(window, LEARNING) & here
+        flagged = np.zeros(len(hour.apps), np.bool_)
+        found, sums = [], []
+        for number, kind in enumerate(JUDGED):
+            mine = np.flatnonzero(hour.kind == kind)
+            events = np.bincount(hour.app[mine], hour.n[mine], len(hour.apps)).astype(np.float64)
+            new = np.bincount(hour.app[mine], np.rint(hour.n[mine] * weight[mine] * 1024), len(hour.apps)) / 1024
+            sums.append((new, events))
+            at = np.flatnonzero(old & (events > 0))
+            if not len(at):
+                continue
+            base = self._apps["all"][rows[at], number].astype(np.float64) + KNOWN_EVENTS
+            hits = self._apps["new"][rows[at], number].astype(np.float64) + KNOWN_EVENTS * SHARE_USUAL
+            scores = tails.share_above(np.where(new[at] >= EVENTS_MIN, new[at], 0.0), events[at], hits, base)
+            worth = self._test.worth(scores, number)
+            flagged[at] |= worth >= FLAGGED
+            told = self._told(hour, at, worth, mine, weight, events[at] * hits / base, new[at], window)
+            if told is not None:
+                found.append(told)
+        self._learn(rows, here, sums, flagged)
+        return found
+
+    def _weights(self, hour: Hour, window: Window) -> Numbers:
+        """By how much each value is new."""
+        age_of_app = hour.first - hour.since[hour.app]
+        new = (age_of_app >= LEARNING) & (window.index - hour.first < SETTLED)
+        explained = (hour.flags & EXPLAINED) > 0
+        declared = (hour.flags & DECLARED) > 0
+        refused = (hour.kind == HOST) & (hour.declared == 0)
+        private = (hour.kind == API) & np.isin(hour.value, PRIVATE_HASHES)
+        shared = 1.0 / (1.0 + self._shown.others(hour) / OTHERS)
+        weight = np.where(private | (hour.kind == PAGE), 1.0, shared)
+        weight = np.where(explained & ~refused, np.where(private, 0.5, 0.0), weight)
+        weight = np.where((hour.kind == HOST) & declared, weight * 0.5, weight)
+        return np.where(new, weight, 0.0)
+
+    def _learn(self, rows: Array, here: Array, sums: Sequence[tuple[Numbers, Numbers]], flagged: Array) -> None:
+        streak = np.where(flagged, self._apps["streak"][rows] + 1, 0)
+        kept = here & (~flagged | (streak > RELEARN_H))
+        self._apps["streak"][rows[here]] = np.minimum(streak[here], 32_767)
+        of = rows[kept]
+        for number, (new, events) in enumerate(sums):
+            for name, value in (("new", new), ("all", events)):
+                now = self._apps[name][of, number].astype(np.float64)
+                self._apps[name][of, number] = (now * KEPT + value[kept]).astype(np.float32)
+
+    def _told(
+        self, hour: Hour, at: Array, worth: Numbers, mine: Array, weight: Numbers, usual: Numbers, new: Numbers, window: Window
+    ) -> pl.DataFrame | None:  # fmt: skip
+        """Of each app the value that most of it is about."""
+        if not (worth >= SHOWN_MIN).any():
+            return None
+        order = mine[np.lexsort((mine, -(hour.n[mine] * weight[mine]), hour.app[mine]))]
+        first = order[np.searchsorted(hour.app[order], at)]
+        what = hour.counted["what"].gather(first).to_list()
+        return unusual(
+            "novelty",
+            window,
+            WINDOWS_PER_HOUR,
+            apps=hour.names[at],
+            worth=worth,
+            about=what,
+            measure=[f"new {KINDS[kind]}" if kind != HOST else "requests" for kind in hour.kind[first].tolist()],
+            behaviour=[_behaviour(kind, name) for kind, name in zip(hour.kind[first].tolist(), what, strict=True)],
+            value=new,
+            usual=usual,
+            count=np.rint(new),
+            learned=hour.learned[at],
+        )
+
+    def snapshot(self) -> State:
+        return self._apps.snapshot("novelty.apps") | self._test.calibration.snapshot("novelty.novelty")
+
+    def restore(self, state: State) -> None:
+        self._apps.restore("novelty.apps", state)
+        self._test.calibration.restore("novelty.novelty", state)
+
+
+def _behaviour(kind: int, what: str) -> int | None:
+    """The behaviour that something new speaks of."""
+    if kind == API:
+        return CALLS.get(what.removeprefix("wx.").partition("().")[0], CALLS.get(what))
+    return None if kind == SCENE else CONTENT_SWITCH

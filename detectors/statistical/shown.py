@@ -1,0 +1,508 @@
+"""What apps show: their APIs, hosts, pages, scenes and versions by the hour, and in which cohorts; counted once for all who look at it.
+
+An event shows one thing: a request its host, a page view its page, anything else its action. What was ever shown is remembered as
+first, last and how often, in 47 bytes a value; names only for the hour. What is tried before it is released (``miniprogram.stage``)
+is no app's content. A deploy is a version that an app has not shown before and of which the registry does not say that it is
+in review or retired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors.detector import State
+from detectors.event import TIME
+from detectors.statistical.hashes import ACTION, APP
+from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
+from detectors.statistical.rows import NOWHERE, Rows
+from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
+
+Array = npt.NDArray[Any]
+Keys = npt.NDArray[np.uint64]
+
+API, HOST, PAGE, SCENE, VERSION = range(5)
+KINDS: Final = ("calls", "requests", "pages", "entries", "versions")
+
+REGION, SYSTEM, RELEASE = range(3)
+DIMENSIONS: Final = ("region", "system", "release")
+
+BINS: Final = 64
+"""Of an app's behaviour vector: the top six bits of what is shown."""
+
+WAITING_MAX: Final = 50_000
+"""Rows that wait to be counted together: one by one would cost several times as much."""
+
+LEARNING: Final = 72 * WINDOWS_PER_HOUR
+"""What an app shows in so long a time after it is first seen is taken for its own."""
+
+SETTLED: Final = 48 * WINDOWS_PER_HOUR
+"""What was shown first so long ago is not new any more; for so long a deploy explains what is new."""
+
+EXPLAINED: Final = 1
+DECLARED: Final = 2
+"""Bits of a value's flags: first shown after a deploy; a host that the app has declared."""
+
+NOT_RELEASED: Final = ("review", "retired")
+VIEWS: Final = ("Page.onLoad", "Page.onShow")
+LAUNCH: Final = "App.onLaunch"
+NETWORK: Final = "miniprogram.network"
+
+NEEDS: Final = frozenset(
+    {
+        "event.action",
+        "event.dataset",
+        "event.outcome",
+        "miniprogram.app_id",
+        "miniprogram.developer_id",
+        "miniprogram.page",
+        "miniprogram.scene",
+        "miniprogram.stage",
+        "miniprogram.version",
+        "url.domain",
+        "host.os.name",
+        "source.geo.country_iso_code",
+        "session.id",
+        "user.id",
+        "app.declared_domains",
+        "app.version_status",
+    }
+)
+
+_HASHED: Final = {
+    "host": "url.domain",
+    "page": "miniprogram.page",
+    "version": "miniprogram.version",
+    "stage": "miniprogram.stage",
+    "status": "app.version_status",
+    "region": "source.geo.country_iso_code",
+    "system": "host.os.name",
+    "dataset": "event.dataset",
+}
+
+_VALUES: Final[dict[str, Merging]] = {
+    "n": "sum",
+    "kind": "first",
+    "what": "first",
+    "app": "first",
+    "owner": "max",
+    "declared": "max",
+}
+
+
+class ShownConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is remembered."""
+
+    values_max: int = 1_000_000
+    values_per_app_max: int = 500  # new ones in an hour
+    cohorts_per_app_max: int = 4_096  # their bins, in an hour
+    apps_max: int = 200_000
+    forget_days: int = 60
+
+
+class Hashed:
+    """Rows with the hashes of their values, each made once: arrays with a value a row."""
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self.rows = rows
+        here = {name: field for name, field in _HASHED.items() if rows[field].null_count() < rows.height}
+        hashed = rows.select(pl.col(field).hash().alias(name) for name, field in here.items())
+        self._nothing = np.zeros(rows.height, np.uint64)
+        self._hashes = {name: hashed[name].to_numpy() for name in here} | {"action": rows[ACTION].to_numpy()}
+        self.hour = rows[WINDOW].to_numpy() // WINDOWS_PER_HOUR
+        self.app = rows[APP].to_numpy()
+        self.asks = (self.of("dataset") == hash_of(NETWORK)) & self.has("url.domain")
+        action = self.of("action")
+        view = (action == hash_of(VIEWS[0])) | (action == hash_of(VIEWS[1]))
+        self.views = view & self.has("miniprogram.page")
+
+    def of(self, name: str) -> Keys:
+        """The hashes of a field; 0 where no row has it."""
+        return self._hashes.get(name, self._nothing)
+
+    def has(self, field: str) -> npt.NDArray[np.bool_]:
+        """Which rows have a field."""
+        column = self.rows[field]
+        if not column.null_count():
+            return np.ones(len(column), np.bool_)
+        return column.is_not_null().to_numpy()
+
+
+def hash_of(text: str) -> np.uint64:
+    """The hash of a text, as of those in columns."""
+    if text not in _hashes_of:
+        _hashes_of[text] = pl.Series([text]).hash().to_numpy()[0]
+    return _hashes_of[text]
+
+
+_hashes_of: dict[str, np.uint64] = {}
+
+
+def key_of(app: Keys, kind: Array | int, value: Keys) -> Keys:
+    """The key of what an app shows; what is shown can be had back from it."""
+    return app * (2 * np.asarray(kind) + 5).astype(np.uint64) + value
+
+
+def grouped(keys: Keys, count: Array | None = None) -> tuple[Array, npt.NDArray[np.int64]]:
+    """Of each different key, in order, a row that has it; and how many have, or what they count together."""
+    if not len(keys):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    order = np.argsort(keys)
+    ordered = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    if count is None:
+        return order[starts], np.diff(np.append(starts, len(keys)))
+    return order[starts], np.add.reduceat(count[order], starts).astype(np.int64)
+
+
+_BY_HOUR: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
+_BY: Final = tuple(
+    np.uint64(number) for number in (0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0xD6E8_FEB8_6659_FD93)
+)
+_LOW: Final = np.uint64(BINS - 1)
+
+
+class Hour:
+    """What apps showed in an hour, a row each app and value in the order of keys, with what was known of it before."""
+
+    def __init__(self, counted: pl.DataFrame, shown: Shown, window: Window) -> None:
+        self.counted = counted
+        self.key, self.group = counted[KEY].to_numpy(), counted[GROUP].to_numpy()
+        self.n = counted["n"].to_numpy()
+        self.kind = counted["kind"].to_numpy().astype(np.int64)
+        self.declared = counted["declared"].to_numpy()
+        self.value = self.key - self.group * (2 * self.kind + 5).astype(np.uint64)
+        self.apps, first = np.unique(self.group, return_index=True)
+        self.names = counted[first].select("app", "owner")
+        self.app = np.searchsorted(self.apps, self.group)  # row of `apps`
+        self.place = shown.apps.find(self.apps)  # of those, in `Shown.apps`
+        here = self.place != NOWHERE
+        at = np.where(here, self.place, 0)
+        since = shown.apps["first"][at] if len(shown.apps) else np.zeros(len(at), np.int64)
+        self.since = np.where(here, since, window.index)
+        self.learned = np.where(here, shown.apps["hours"][at], 0) if len(shown.apps) else np.zeros(len(at), np.int64)
+        deployed = shown.apps["deployed"][at] if len(shown.apps) else np.zeros(len(at), np.int64)
+        self.deployed = np.where(here, deployed, 0)
+        known = shown.values.find(self.key)
+        self.new = known == NOWHERE
+        at = np.where(self.new, 0, known)
+        some = len(shown.values) > 0
+        self.first = np.where(self.new, window.index, shown.values["first"][at] if some else 0)
+        self.flags = np.where(self.new, 0, shown.values["flags"][at] if some else 0)
+        self.hours = np.where(self.new, 0, shown.values["hours"][at] if some else 0)
+
+    def deploys(self, window: Window) -> npt.NDArray[np.bool_]:
+        """Which apps had a deploy lately (by row of `apps`); this hour's included."""
+        return (self.deployed > 0) & (window.index - self.deployed < SETTLED)
+
+    def known_for(self, window: Window, windows: int) -> npt.NDArray[np.bool_]:
+        """Which apps were first seen so long ago."""
+        known: npt.NDArray[np.bool_] = window.index - self.since >= windows
+        return known
+
+
+Watcher = Callable[[Hashed], None]
+
+
+class Shown:
+    """Counts what apps show. It says nothing itself: statistics that come after it look at `hour` when one has ended."""
+
+    name = "shown"
+
+    def __init__(self, config: ShownConfig | None = None) -> None:
+        self.config = config or ShownConfig()
+        self.values = Rows(
+            {"hours": (np.uint16, 1), "count": (np.int32, 1), "value": (np.uint32, 1), "flags": (np.uint8, 1)},
+            self.config.values_max,
+        )
+        self.apps = Rows({"hours": (np.int32, 1), "deployed": (np.int32, 1)}, self.config.apps_max)
+        self._counts = Pending(
+            _VALUES,
+            group_keys_max=self.config.values_per_app_max,
+            keys_max=self.config.values_max,
+            known=self.values.knows,
+        )
+        most, apart = self.config.values_max, self.config.cohorts_per_app_max
+        self._cohorts = Pending({"n": "sum"}, group_keys_max=apart, keys_max=most)
+        self._cohort_names = Pending({"dimension": "first", "name": "first"}, group_keys_max=apart, keys_max=most)
+        self._common = np.empty(0, np.uint32)  # values of several apps, in order
+        self._common_apps = np.empty(0, np.int64)  # of how many
+        self._waiting: list[pl.DataFrame] = []
+        self._rows_waiting = 0
+        self._watchers: list[Watcher] = []
+        self.hour: Hour | None = None
+        self.cohorts: tuple[pl.DataFrame, pl.DataFrame] | None = None
+        self.closed = 0  # the window with which the last hour ended
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return NEEDS
+
+    @property
+    def forgotten(self) -> int:
+        waiting = self._counts.forgotten + self._cohorts.forgotten + self._cohort_names.forgotten
+        return waiting + self.values.forgotten + self.values.refused + self.apps.forgotten + self.apps.refused
+
+    @property
+    def bytes(self) -> int:
+        """What is remembered takes so much."""
+        return self.values.bytes + self.apps.bytes + self._common.nbytes + self._common_apps.nbytes
+
+    @property
+    def tests(self) -> Mapping[str, int]:
+        return {}
+
+    def watched_by(self, watcher: Watcher) -> None:
+        """Somebody else wants the hashes of the same rows."""
+        self._watchers.append(watcher)
+
+    # Counting
+
+    def count(self, rows: pl.DataFrame) -> None:
+        self._waiting.append(rows.select(WINDOW, TIME, APP, ACTION, *sorted(NEEDS)))
+        self._rows_waiting += rows.height
+        if self._rows_waiting >= WAITING_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Count the rows that wait."""
+        if not self._waiting:
+            return
+        rows = pl.concat(self._waiting)
+        self._waiting, self._rows_waiting = [], 0
+        if rows["miniprogram.app_id"].null_count():
+            rows = rows.filter(pl.col("miniprogram.app_id").is_not_null())
+        if not rows.height:
+            return
+        hashed = Hashed(rows)
+        self._take(hashed)
+        for watcher in self._watchers:
+            watcher(hashed)
+
+    def _take(self, hashed: Hashed) -> None:
+        kind = np.where(hashed.asks, HOST, np.where(hashed.views, PAGE, API))
+        value = np.where(hashed.asks, hashed.of("host"), np.where(hashed.views, hashed.of("page"), hashed.of("action")))
+        key = key_of(hashed.app, kind, value)
+        declared = np.zeros(len(key), np.uint64)
+        if hashed.asks.any():
+            declared[hashed.asks] = hashed.rows["app.declared_domains"].filter(pl.Series(hashed.asks)).hash().to_numpy()
+        region, system = hashed.of("region"), hashed.of("system")
+        release = hashed.of("version") * np.uint64(3) + hashed.of("stage")
+        apart = region * _BY[0] + system * _BY[1] + release * _BY[2] + declared + hashed.of("status")
+        hour = hashed.hour.astype(np.uint64) * _BY_HOUR
+        first, n = grouped(key + apart + hour)
+        some = hashed.rows[first]
+        stage = some["miniprogram.stage"]
+        released = (stage.is_null() | (stage == "release").fill_null(value=False)).to_numpy()
+        parts = [_values(some, first, n, key, hashed, kind, released), _versions(some, first, n, hashed, released)]
+        whole = pl.concat([*parts, _scenes(hashed)])
+        self._counts.add(whole.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_VALUES)))
+        self._take_cohorts(some, n, key[first], hashed.app[first], hashed.hour[first], (region[first], system[first], release[first]))  # fmt: skip
+
+    def _take_cohorts(self, some: pl.DataFrame, n: Array, key: Keys, app: Keys, hour: Array, apart: Sequence[Keys]) -> None:  # fmt: skip
+        """The behaviour of each app's regions, systems and releases."""
+        fields = ("source.geo.country_iso_code", "host.os.name", "miniprogram.version")
+        at, cohort = [], []
+        for dimension, field in enumerate(fields):
+            has = np.flatnonzero(some[field].is_not_null().to_numpy())
+            at.append(has)
+            cohort.append(key_of(app[has], dimension + 5, apart[dimension][has]) & ~_LOW)
+        dimensions = np.repeat(np.arange(len(fields)), [len(one) for one in at])
+        rows, cohorts = np.concatenate(at), np.concatenate(cohort)
+        if not len(rows):
+            return
+        by_hour = hour[rows].astype(np.uint64) * _BY_HOUR
+        bins = cohorts | (key[rows] >> np.uint64(58))
+        first, count = grouped(bins + by_hour, n[rows])
+        self._cohorts.add(
+            pl.DataFrame({WINDOW: hour[rows[first]], KEY: bins[first], GROUP: app[rows[first]], "n": count})
+        )
+        first, _ = grouped(cohorts + by_hour)
+        of = rows[first]
+        told = some[of].select(
+            pl.Series(WINDOW, hour[of]),
+            pl.Series(KEY, cohorts[first]),
+            pl.Series(GROUP, app[of]),
+            dimension=pl.Series(dimensions[first].astype(np.int8)),
+            region=fields[0],
+            system=fields[1],
+            release=pl.concat_str("miniprogram.stage", fields[2], separator=" ", ignore_nulls=True),
+        )
+        name = pl.when(pl.col("dimension") == REGION).then("region").when(pl.col("dimension") == SYSTEM).then("system").otherwise("release")  # fmt: skip
+        self._cohort_names.add(told.select(WINDOW, KEY, GROUP, "dimension", name.alias("name")))
+
+    # Remembering
+
+    def close(self, window: Window) -> Sequence[pl.DataFrame]:
+        self.hour, self.cohorts = None, None
+        if window.ends_hour:
+            self.flush()
+            counted = self._counts.take(window.hour)
+            if counted.height:
+                self.hour = self._remember(counted, window)
+            bins = self._cohorts.take(window.hour)
+            names = self._cohort_names.take(window.hour)
+            if bins.height:
+                self.cohorts = (bins, names)
+            self.closed = window.index
+        if window.ends_day:
+            self._end_day(window)
+        return []
+
+    def _remember(self, counted: pl.DataFrame, window: Window) -> Hour:
+        hour = Hour(counted, self, window)
+        older = hour.place != NOWHERE
+        at, _ = self.apps.seen(hour.apps, window.index)
+        here = at != NOWHERE
+        fresh = np.zeros(len(hour.apps), np.bool_)
+        fresh[hour.app[(hour.kind == VERSION) & hour.new]] = True
+        hour.deployed = np.where(fresh & older, window.index, hour.deployed)
+        self.apps["deployed"][at[here]] = hour.deployed[here]
+        self.apps["hours"][at[here]] += 1
+        explained = hour.deploys(window)[hour.app]
+        declared = hour.declared > 0
+        flags = np.where(hour.new, EXPLAINED * explained, hour.flags & EXPLAINED) | DECLARED * declared
+        place, _ = self.values.seen(hour.key, window.index)
+        kept = place != NOWHERE
+        place = place[kept]
+        self.values["flags"][place] = flags[kept]
+        self.values["value"][place] = (hour.value[kept] >> np.uint64(32)).astype(np.uint32)
+        self.values["hours"][place] = np.minimum(hour.hours[kept] + 1, 65_535)
+        count = self.values["count"][place].astype(np.int64) + hour.n[kept]
+        self.values["count"][place] = np.minimum(count, 2**31 - 1)
+        hour.flags = flags
+        return hour
+
+    def others(self, hour: Hour) -> npt.NDArray[np.int64]:
+        """How many other apps show each value of an hour, by the day before and this hour."""
+        value = (hour.value >> np.uint64(32)).astype(np.uint32)
+        before = np.zeros(len(value), np.int64)
+        if len(self._common):
+            at = np.minimum(np.searchsorted(self._common, value), len(self._common) - 1)
+            before = np.where(self._common[at] == value, self._common_apps[at], 0)
+        before -= (before > 0) & ~hour.new
+        _, of, now = np.unique(value, return_inverse=True, return_counts=True)
+        return np.maximum(before, now[of] - 1)
+
+    def settled(self, apps: Keys, keys: Keys, hours_min: int) -> npt.NDArray[np.bool_]:
+        """Which values are the app's own, by what was known when the last hour ended: not new, and not rare."""
+        place, of = self.values.find(keys), self.apps.find(apps)
+        if not len(self.values):
+            return np.zeros(len(keys), np.bool_)
+        own = (self.values["first"][place] - self.apps["first"][of] < LEARNING) & (of != NOWHERE)
+        old = self.closed - self.values["first"][place] >= SETTLED
+        explained = (self.values["flags"][place] & EXPLAINED) > 0
+        often = self.values["hours"][place] >= hours_min
+        found: npt.NDArray[np.bool_] = (place != NOWHERE) & (own | old | explained) & often
+        return found
+
+    def _end_day(self, window: Window) -> None:
+        before = window.index - self.config.forget_days * WINDOWS_PER_DAY
+        self.values.forget_unseen(before)
+        self.apps.forget_unseen(before)
+        common, apps = np.unique(self.values["value"][self.values.places], return_counts=True)
+        self._common, self._common_apps = common[apps > 1], apps[apps > 1].astype(np.int64)
+
+    # Memory
+
+    def snapshot(self) -> State:
+        self.flush()
+        common = pl.DataFrame({"value": self._common, "apps": self._common_apps})
+        frames: dict[str, pl.DataFrame] = {
+            "shown.common": common,
+            "shown.closed": pl.DataFrame({"window": [self.closed]}),
+        }
+        for name, part in self._parts().items():
+            frames |= part.snapshot(name)
+        return frames
+
+    def restore(self, state: State) -> None:
+        for name, part in self._parts().items():
+            part.restore(name, state)
+        if "shown.common" not in state or "shown.closed" not in state:
+            raise ValueError("there is no shown.common or shown.closed")
+        self._common = state["shown.common"]["value"].to_numpy().copy()
+        self._common_apps = state["shown.common"]["apps"].to_numpy().copy()
+        self.closed = int(state["shown.closed"]["window"][0])
+        self._waiting, self._rows_waiting = [], 0
+
+    def _parts(self) -> dict[str, Rows | Pending]:
+        return {
+            "shown.values": self.values,
+            "shown.apps": self.apps,
+            "shown.counts": self._counts,
+            "shown.cohorts": self._cohorts,
+            "shown.cohort_names": self._cohort_names,
+        }
+
+
+def _values(
+    some: pl.DataFrame, rows: Array, n: Array, key: Keys, hashed: Hashed, kind: Array, released: npt.NDArray[np.bool_]
+) -> pl.DataFrame:
+    """APIs, hosts and pages; groups of rows as counts of values. What is declared is asked of every group: it may change."""
+    host = pl.concat_str(pl.lit('"'), "url.domain", pl.lit('"'))
+    declares = pl.col("app.declared_domains").str.contains(host, literal=True).cast(pl.Int8).fill_null(-1)
+    told = some.select(
+        pl.Series(WINDOW, hashed.hour[rows]),
+        pl.Series(KEY, key[rows]),
+        pl.Series(GROUP, hashed.app[rows]),
+        n=pl.Series(n),
+        kind=pl.Series(kind[rows].astype(np.int8)),
+        action="event.action",
+        host="url.domain",
+        page="miniprogram.page",
+        app="miniprogram.app_id",
+        owner="miniprogram.developer_id",
+        domains="app.declared_domains",
+    )
+    what = pl.when(pl.col("kind") == HOST).then("host").when(pl.col("kind") == PAGE).then("page").otherwise("action")
+    told = told.with_columns(what.alias("what")).filter(pl.Series(released) & pl.col("what").is_not_null())
+    asks = told["kind"] == HOST
+    declared = np.full(told.height, -1, np.int8)
+    if asks.any():
+        asked = told.filter(asks).select(
+            pl.col("domains").alias("app.declared_domains"), pl.col("host").alias("url.domain")
+        )
+        declared[asks.to_numpy()] = asked.select(declares.alias("declared"))["declared"].to_numpy()
+    return told.with_columns(pl.Series("declared", declared)).select(WINDOW, KEY, GROUP, *_VALUES)
+
+
+def _versions(
+    some: pl.DataFrame, rows: Array, n: Array, hashed: Hashed, released: npt.NDArray[np.bool_]
+) -> pl.DataFrame:
+    status = pl.col("app.version_status").is_in(NOT_RELEASED).fill_null(value=False)
+    kept = released & some.select(pl.col("miniprogram.version").is_not_null() & ~status).to_series().to_numpy()
+    of = rows[kept]
+    return some.filter(pl.Series(kept)).select(
+        pl.Series(WINDOW, hashed.hour[of]),
+        pl.Series(KEY, key_of(hashed.app[of], VERSION, hashed.of("version")[of])),
+        pl.Series(GROUP, hashed.app[of]),
+        n=pl.Series(n[kept]),
+        kind=pl.lit(VERSION, pl.Int8),
+        what="miniprogram.version",
+        app="miniprogram.app_id",
+        owner="miniprogram.developer_id",
+        declared=pl.lit(-1, pl.Int8),
+    )
+
+
+def _scenes(hashed: Hashed) -> pl.DataFrame:
+    """Ways in: where apps are launched from."""
+    at = np.flatnonzero((hashed.of("action") == hash_of(LAUNCH)) & hashed.has("miniprogram.scene"))
+    scene = hashed.rows["miniprogram.scene"].gather(at).cast(pl.String)
+    return hashed.rows[at].select(
+        pl.Series(WINDOW, hashed.hour[at]),
+        pl.Series(KEY, key_of(hashed.app[at], SCENE, scene.hash().to_numpy())),
+        pl.Series(GROUP, hashed.app[at]),
+        n=pl.lit(1, pl.Int64),
+        kind=pl.lit(SCENE, pl.Int8),
+        what=scene,
+        app="miniprogram.app_id",
+        owner="miniprogram.developer_id",
+        declared=pl.lit(-1, pl.Int8),
+    )
