@@ -3,7 +3,7 @@
 An event shows one thing: a request its host, a page view its page, anything else its action. What was ever shown is remembered as
 first, last and how often, in 47 bytes a value; names only for the hour. What is tried before it is released (``miniprogram.stage``)
 is no app's content. A deploy is a version that an app has not shown before and of which the registry does not say that it is
-in review or retired.
+in review.
 """
 
 from __future__ import annotations
@@ -42,13 +42,18 @@ LEARNING: Final = 72 * WINDOWS_PER_HOUR
 """What an app shows in so long a time after it is first seen is taken for its own."""
 
 SETTLED: Final = 48 * WINDOWS_PER_HOUR
-"""What was shown first so long ago is not new any more; for so long a deploy explains what is new."""
+"""What was shown first so long ago is not new any more."""
+
+DEPLOY: Final = 120 * WINDOWS_PER_HOUR
+"""For so long a deploy explains what is new: its rare pages are not seen on the first day."""
 
 EXPLAINED: Final = 1
 DECLARED: Final = 2
 """Bits of a value's flags: first shown after a deploy; a host that the app has declared."""
 
-NOT_RELEASED: Final = ("review", "retired")
+NOT_RELEASED: Final = ("review",)
+"""A retired version was released once; a registry that was written later says no more of it."""
+
 VIEWS: Final = ("Page.onLoad", "Page.onShow")
 LAUNCH: Final = "App.onLaunch"
 NETWORK: Final = "miniprogram.network"
@@ -198,7 +203,7 @@ class Hour:
 
     def deploys(self, window: Window) -> npt.NDArray[np.bool_]:
         """Which apps had a deploy lately (by row of `apps`); this hour's included."""
-        return (self.deployed > 0) & (window.index - self.deployed < SETTLED)
+        return (self.deployed > 0) & (window.index - self.deployed < DEPLOY)
 
     def known_for(self, window: Window, windows: int) -> npt.NDArray[np.bool_]:
         """Which apps were first seen so long ago."""
