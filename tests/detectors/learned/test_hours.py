@@ -11,7 +11,7 @@ from detectors.event import END_OF_TIME, Batch
 from detectors.learned import features
 from detectors.learned.features import EVENTS_MIN, NAMES, SHARE_OF_MORE
 from detectors.learned.gathering import Gatherer
-from detectors.learned.hours import HoursConfig
+from detectors.learned.hours import HOUR_US, Hours, HoursConfig
 from detectors.testing import batch
 
 HOUR_MS = 3_600_000
@@ -134,6 +134,15 @@ def test_an_hour_ends_once_none_of_its_events_is_awaited():
         reached = frame.with_columns(pl.lit(watermark).alias("_watermark"))
         Gatherer(rows.append).observe(Batch(reached, watermark))
         assert len(rows) == hours
+
+
+def test_the_row_that_ends_an_hour_is_the_first_after_which_none_is_awaited():
+    frame = batch(*(event(one, 0) for one in range(6))).frame
+    last = (frame["_time"][0] // HOUR_US + 1) * HOUR_US - 1
+    hours = Hours()
+    ending = Batch(frame.with_columns(pl.Series("_watermark", [0, 1, last - 1, last, last, last + 5])), last + 5)
+    hours.count(ending)
+    assert hours.ended(ending) == [(3, last // HOUR_US)]
 
 
 def test_late_events_do_not_count():
