@@ -12,13 +12,16 @@ from detectors.detector import State
 from detectors.event import END_OF_TIME, LATE, TIME, Batch
 from detectors.finding import Sighting
 from detectors.statistical.choosing import Chooser, ChoosingConfig
+from detectors.statistical.cohort import Cohort, CohortConfig
 from detectors.statistical.exfiltration import Exfiltration, ExfiltrationConfig
 from detectors.statistical.fanout import Fanout, FanoutConfig
 from detectors.statistical.hashes import NEEDS as HASHED
 from detectors.statistical.hashes import hashed
+from detectors.statistical.levels import Levels, LevelsConfig
 from detectors.statistical.novelty import Novelty, NoveltyConfig
 from detectors.statistical.outcomes import Outcomes, OutcomesConfig
 from detectors.statistical.pending import WINDOW
+from detectors.statistical.profile import Profile, ProfileConfig
 from detectors.statistical.regularity import Regularity, RegularityConfig
 from detectors.statistical.series import Series, SeriesConfig
 from detectors.statistical.shown import Shown, ShownConfig
@@ -45,6 +48,9 @@ class StatisticsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     novelty: NoveltyConfig = NoveltyConfig()
     exfiltration: ExfiltrationConfig = ExfiltrationConfig()
     outcomes: OutcomesConfig = OutcomesConfig()
+    profile: ProfileConfig = ProfileConfig()
+    cohort: CohortConfig = CohortConfig()
+    levels: LevelsConfig = LevelsConfig()
     choosing: ChoosingConfig = ChoosingConfig()
 
 
@@ -63,6 +69,9 @@ class StatisticalDetector:
             Novelty(shown, self.config.novelty),
             Exfiltration(shown, self.config.exfiltration),
             Outcomes(self._series, shown, self.config.outcomes),
+            Profile(shown, self.config.profile),
+            Cohort(shown, self.config.cohort),
+            Levels(self.config.levels),
         )
         self._together = Together()
         self._chooser = Chooser(self.config.choosing)

@@ -201,9 +201,9 @@ class Hour:
         self.flags = np.where(self.new, 0, shown.values["flags"][at] if some else 0)
         self.hours = np.where(self.new, 0, shown.values["hours"][at] if some else 0)
 
-    def deploys(self, window: Window) -> npt.NDArray[np.bool_]:
+    def deploys(self, window: Window, within: int = DEPLOY) -> npt.NDArray[np.bool_]:
         """Which apps had a deploy lately (by row of `apps`); this hour's included."""
-        return (self.deployed > 0) & (window.index - self.deployed < DEPLOY)
+        return (self.deployed > 0) & (window.index - self.deployed < within)
 
     def known_for(self, window: Window, windows: int) -> npt.NDArray[np.bool_]:
         """Which apps were first seen so long ago."""

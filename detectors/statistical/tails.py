@@ -83,6 +83,19 @@ def variance_below(squares: npt.ArrayLike, usual: npt.ArrayLike, freedom: npt.Ar
     return _score(np.asarray(_special().gammainc(np.asarray(freedom, np.float64) / 2.0, ratio / 2.0)))
 
 
+def squares_above(squares: npt.ArrayLike, freedom: npt.ArrayLike) -> Numbers:
+    """Of a sum of squares (of unit variance) as large or larger: chi-square with so many degrees of freedom.
+
+    Where the tail is too small for a number, by the first term of its expansion.
+    """
+    half, at = np.asarray(freedom, np.float64) / 2.0, np.maximum(np.asarray(squares, np.float64), 0.0) / 2.0
+    special = _special()
+    score = _score(np.asarray(special.gammaincc(half, at)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = (at - (half - 1.0) * np.log(at) + special.gammaln(half)) / np.log(10.0)
+    return np.where(score >= SCORE_MAX, np.maximum(far, SCORE_MAX), score)
+
+
 def _special() -> Any:
     """SciPy's functions; a quarter of a second to import, for those who count alone."""
     import scipy.special  # type: ignore[import-untyped]  # noqa: PLC0415 - see above

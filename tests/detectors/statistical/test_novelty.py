@@ -159,6 +159,7 @@ def test_a_flood_of_invented_values_leaves_memory_bounded_and_others_intact():
 
 @pytest.fixture
 def _soon_learned(monkeypatch):
+    monkeypatch.setattr(shown, "WAITING_MAX", 300)
     monkeypatch.setattr(calibration, "LEARNED_MIN", 6)
     for module in (shown, novelty, exfiltration):
         monkeypatch.setattr(module, "LEARNING", 24)

@@ -106,6 +106,7 @@ def test_a_crowd_that_denies_as_often_as_people_do_is_not_told():
 
 @pytest.fixture
 def _soon_learned(monkeypatch):
+    monkeypatch.setattr(outcomes, "WAITING_MAX", 20)
     monkeypatch.setattr(calibration, "LEARNED_MIN", 20)
     monkeypatch.setattr(outcomes, "KNOWN", 24)
 

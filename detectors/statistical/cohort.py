@@ -1,0 +1,308 @@
+"""Who is shown what: an app's mix in one region, system or release beside what the others of its people see in the same hour, and day (UTC).
+
+A gate lets some see another content than the rest: those in a country, with a phone of a kind, of the version that is not looked at.
+The mix of each cohort is compared with that of the app's other cohorts at the same time, so what all see alike says nothing; how a
+cohort differs always is learned as a factor to each bin, and by how much it varies. For two days after a deploy nothing is told.
+
+What fools it: a share of the people that is drawn by nothing that events say (a hash of the id: each cohort sees the same mix; `profile.py`
+and `novelty.py` may see that); a cohort of fewer than `EVENTS_MIN` events an hour, or known for less than a day; all people at once.
+Source: homogeneity by the G statistic with a learned overdispersion (`mixes.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors.detector import State
+from detectors.statistical import mixes
+from detectors.statistical.calibration import Calibration
+from detectors.statistical.pending import GROUP, KEY
+from detectors.statistical.profile import CONTENT_SWITCH, Bins, volume
+from detectors.statistical.rows import NOWHERE, Rows
+from detectors.statistical.shown import BINS, DIMENSIONS, SETTLED, Hour, Shown
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.tails import Numbers
+from detectors.statistical.telling import unusual
+from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
+
+Array = npt.NDArray[Any]
+
+BLOCK: Final = 2_048
+"""Apps whose cohorts are judged and learned at a time: what bounds the memory of it."""
+
+EVENTS_MIN: Final = 30
+"""Fewer events in an hour of a cohort, or of all others, are no mix."""
+
+KNOWN_H: Final = 24
+"""Hours before which a cohort is not judged."""
+
+KEPT: Final = 1.0 - 1.0 / 336
+RELEARN_H: Final = 48
+
+TRUST: Final = 20.0
+"""Events that a bin must have had before a cohort is taken to differ from the others in it."""
+
+
+class CohortConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is remembered."""
+
+    cohorts_max: int = 200_000
+    cohorts_per_app: int = 8
+    forget_days: int = 21
+
+
+class Cohort:
+    """Compares an app's cohorts with each other."""
+
+    name = "cohort"
+
+    def __init__(self, shown: Shown, config: CohortConfig | None = None) -> None:
+        self.config = config or CohortConfig()
+        self._shown = shown
+        self._rows = Rows(
+            {
+                "mix": (np.float32, BINS),
+                "others": (np.float32, BINS),
+                "today": (np.float32, BINS),
+                "expected": (np.float32, BINS),  # today, by what others showed
+                "over": (np.float32, 2),
+                "looks": (np.int32, 2),
+                "hours": (np.int32, 1),
+                "streak": (np.int16, 1),
+            },
+            self.config.cohorts_max,
+        )
+        self._names: dict[int, tuple[str, str | None, str]] = {}  # of cohorts seen today: app, owner, and which it is
+        self._tests = {name: Test(name, Calibration(3)) for name in ("cohort", "cohort_day")}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self._shown.needs
+
+    @property
+    def forgotten(self) -> int:
+        return self._rows.forgotten + self._rows.refused
+
+    @property
+    def bytes(self) -> int:
+        """What is remembered takes so much."""
+        return self._rows.bytes
+
+    @property
+    def tests(self) -> Mapping[str, int]:
+        made = {name: test.made for name, test in self._tests.items()}
+        for test in self._tests.values():
+            test.made = 0
+        return made
+
+    def count(self, rows: pl.DataFrame) -> None:
+        """`Shown` counts."""
+
+    def close(self, window: Window) -> Sequence[pl.DataFrame]:
+        hour, cohorts = self._shown.hour, self._shown.cohorts
+        found = []
+        if hour is not None and cohorts is not None:
+            shown = Bins(hour)
+            found += [self._hour(hour, shown, *part, window) for part in _parts(hour, *cohorts)]
+        if window.ends_day:
+            found.append(self._day(window))
+            self._rows.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
+            for test in self._tests.values():
+                test.calibration.fade()
+        return [frame for frame in found if frame is not None]
+
+    def _hour(
+        self, hour: Hour, shown: Bins, bins: pl.DataFrame, names: pl.DataFrame, window: Window
+    ) -> pl.DataFrame | None:
+        chosen = _chosen(hour, bins, names, self.config.cohorts_per_app)
+        if chosen is None:
+            return None
+        key, app, came, others, told = chosen
+        place, _ = self._rows.seen(key, window.index)
+        here = place != NOWHERE
+        key, app, came, others, place, told = key[here], app[here], came[here], others[here], place[here], told.filter(pl.Series(here))  # fmt: skip
+        mix, beside = (self._rows[name][place].astype(np.float64) for name in ("mix", "others"))
+        share = _expected(others, mix, beside)
+        ratio, freedom = mixes.apart(came, share, others.sum(axis=1))
+        quiet = ~hour.deploys(window, SETTLED)[app]
+        judged = (self._rows["hours"][place] >= KNOWN_H) & quiet
+        worth = self._worth("cohort", 0, place, ratio, freedom, came.sum(axis=1), judged)
+        self._learn(place, came, others, ratio, freedom, worth >= FLAGGED, judged)
+        expected = share * came.sum(axis=1, keepdims=True)
+        for name, value in (("today", came), ("expected", expected)):
+            self._rows[name][place] = np.where(quiet[:, None], self._rows[name][place] + value, 0.0).astype(np.float32)
+        labels = [f"{DIMENSIONS[number]} {name}" for number, name in told.select("dimension", "name").iter_rows()]
+        apps = hour.names[app]
+        for one, row, label in zip(key.tolist(), apps.iter_rows(), labels, strict=True):
+            self._names[one] = (*row, label)
+        if not (worth >= SHOWN_MIN).any():
+            return None
+        which = _largest(came, expected)
+        about = [f"{label}: {what}" for label, what in zip(labels, shown.names(app, which), strict=True)]
+        return _told("cohort", window, WINDOWS_PER_HOUR, apps, worth, about, which, came, expected, self._rows["hours"][place])  # fmt: skip
+
+    def _worth(self, test: str, number: int, place: Array, ratio: Numbers, freedom: Numbers, total: Numbers, judged: Array) -> Numbers:  # fmt: skip
+        at = np.flatnonzero(judged)
+        worth = np.zeros(len(place))
+        if len(at):
+            over, looks = (self._rows[name][place[at], number].astype(np.float64) for name in ("over", "looks"))
+            scores = mixes.score(ratio[at], freedom[at], over, looks)
+            worth[at] = self._tests[test].worth(scores, volume(total[at]))
+        return worth
+
+    def _learn(
+        self, place: Array, came: Array, others: Array, ratio: Numbers, freedom: Numbers, flagged: Array, judged: Array
+    ) -> None:
+        streak = np.where(flagged, self._rows["streak"][place] + 1, 0)
+        self._rows["streak"][place] = np.minimum(streak, 32_767)
+        kept = ~flagged | (streak > RELEARN_H)
+        of = place[kept]
+        scale = came.sum(axis=1, keepdims=True) / np.maximum(others.sum(axis=1, keepdims=True), 1.0)
+        for name, value in (("mix", came), ("others", others * scale)):
+            now = self._rows[name][of].astype(np.float64)
+            self._rows[name][of] = (now * KEPT + value[kept]).astype(np.float32)
+        self._rows["hours"][of] += 1
+        self._learn_spread(0, place, ratio, freedom, judged & ~flagged)
+
+    def _learn_spread(self, number: int, place: Array, ratio: Numbers, freedom: Numbers, kept: Array) -> None:
+        over, looks = (self._rows[name][place, number].astype(np.float64) for name in ("over", "looks"))
+        found = mixes.learned(ratio, freedom, over, looks)
+        self._rows["over"][place[kept], number] = found[kept].astype(np.float32)
+        self._rows["looks"][place[kept], number] += 1
+
+    def _day(self, window: Window) -> pl.DataFrame | None:
+        """Judge the day that ends; the next begins."""
+        places, keys = self._rows.places, self._rows.keys
+        today = self._rows["today"][places].astype(np.float64)
+        here = np.flatnonzero(today.sum(axis=1) >= 2 * EVENTS_MIN)
+        place, today, key = places[here], today[here], keys[here]
+        expected = self._rows["expected"][place].astype(np.float64)
+        ratio, freedom = mixes.apart(today, mixes.shares(expected), expected.sum(axis=1))
+        judged = self._rows["hours"][place] >= 2 * KNOWN_H
+        worth = self._worth("cohort_day", 1, place, ratio, freedom, today.sum(axis=1), judged)
+        self._learn_spread(1, place, ratio, freedom, judged & (worth < FLAGGED))
+        for name in ("today", "expected"):
+            self._rows[name][:] = 0
+        names, self._names = self._names, {}
+        if not (worth >= SHOWN_MIN).any():
+            return None
+        told = [names.get(one, ("", None, "")) for one in key.tolist()]
+        apps = pl.DataFrame([one[:2] for one in told], schema={"app": pl.String(), "owner": pl.String()}, orient="row")
+        which = _largest(today, expected)
+        worth = np.where(apps["app"] == "", 0.0, worth)
+        return _told("cohort_day", window, WINDOWS_PER_DAY, apps, worth, [one[2] for one in told], which, today, expected, self._rows["hours"][place])  # fmt: skip
+
+    def snapshot(self) -> State:
+        names = pl.DataFrame(
+            [(key, *name) for key, name in sorted(self._names.items())],
+            schema={"key": pl.UInt64(), "app": pl.String(), "owner": pl.String(), "label": pl.String()},
+            orient="row",
+        )
+        frames = {"cohort.names": names, **self._rows.snapshot("cohort.rows")}
+        for name, test in self._tests.items():
+            frames |= test.calibration.snapshot(f"cohort.{name}")
+        return frames
+
+    def restore(self, state: State) -> None:
+        self._rows.restore("cohort.rows", state)
+        if "cohort.names" not in state:
+            raise ValueError("there is no cohort.names")
+        self._names = {key: (app, owner, label) for key, app, owner, label in state["cohort.names"].iter_rows()}
+        for name, test in self._tests.items():
+            test.calibration.restore(f"cohort.{name}", state)
+
+
+_LOW: Final = np.uint64(BINS - 1)
+
+
+def _parts(hour: Hour, bins: pl.DataFrame, names: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Bins and names of so many apps at a time."""
+    if len(hour.apps) <= BLOCK:
+        yield bins, names
+        return
+    for first in range(0, len(hour.apps), BLOCK):
+        until = hour.apps[first + BLOCK] if first + BLOCK < len(hour.apps) else None
+        mine = pl.col(GROUP) >= hour.apps[first]
+        if until is not None:
+            mine &= pl.col(GROUP) < until
+        some = names.filter(mine)
+        if some.height:
+            yield bins.filter(mine), some
+
+
+def _chosen(
+    hour: Hour, bins: pl.DataFrame, names: pl.DataFrame, per_app: int
+) -> tuple[Array, Array, Numbers, Numbers, pl.DataFrame] | None:
+    """The largest cohorts of each app, in the order of keys: key, row of the app, its mix, that of the others, and what it is called."""
+    names = names.sort(KEY)
+    cohorts, group = names[KEY].to_numpy(), names[GROUP].to_numpy()
+    keys, n = bins[KEY].to_numpy(), bins["n"].to_numpy()
+    of = np.minimum(np.searchsorted(cohorts, keys & ~_LOW), len(cohorts) - 1)
+    known = cohorts[of] == keys & ~_LOW
+    flat = of[known] * BINS + (keys[known] & _LOW).astype(np.int64)
+    came = np.bincount(flat, n[known], len(cohorts) * BINS).astype(np.float64).reshape(-1, BINS)
+    apps = np.minimum(np.searchsorted(hour.apps, group), len(hour.apps) - 1)
+    here = hour.apps[apps] == group
+    _, side = np.unique(apps * len(DIMENSIONS) + names["dimension"].to_numpy(), return_inverse=True)
+    whole = np.zeros((int(side.max()) + 1, BINS))
+    np.add.at(whole, side, came)  # whole numbers: exact in any order
+    others = whole[side] - came
+    total = came.sum(axis=1)
+    fit = np.flatnonzero(here & (total >= EVENTS_MIN) & (others.sum(axis=1) >= EVENTS_MIN))
+    if not len(fit):
+        return None
+    order = fit[np.lexsort((fit, -total[fit], apps[fit]))]
+    starts = np.searchsorted(apps[order], apps[order])
+    at = np.sort(order[np.arange(len(order)) - starts < per_app])
+    return cohorts[at], apps[at], came[at], others[at], names[at]
+
+
+def _expected(others: Numbers, mix: Numbers, beside: Numbers) -> Numbers:
+    """The shares of a cohort by what others show now, and by how it differs from them as a rule."""
+    found = np.maximum(mixes.shares(others) * (mix + TRUST) / (beside + TRUST), mixes.SHARE_LEAST / 2)
+    whole: Numbers = found / found.sum(axis=1, keepdims=True)
+    return whole
+
+
+def _largest(came: Array, expected: Numbers) -> Array:
+    """Of each the bin that says most."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(came > expected, came * np.log(came / expected), 0.0)
+    found: Array = np.argmax(terms, axis=1)
+    return found
+
+
+def _told(
+    test: str,
+    window: Window,
+    windows: int,
+    apps: pl.DataFrame,
+    worth: Numbers,
+    about: Sequence[str],
+    which: Array,
+    came: Array,
+    expected: Numbers,
+    learned: Array,
+) -> pl.DataFrame | None:
+    rows = np.arange(len(which))
+    total = np.maximum(came.sum(axis=1), 1.0)
+    return unusual(
+        test,
+        window,
+        windows,
+        apps=apps,
+        worth=worth,
+        about=about,
+        measure=["share"] * len(which),
+        behaviour=[CONTENT_SWITCH] * len(which),
+        value=came[rows, which] / total,
+        usual=expected[rows, which] / total,
+        count=total,
+        learned=learned,
+    )

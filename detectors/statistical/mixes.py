@@ -1,0 +1,69 @@
+"""How far one mix of events is from another: a likelihood ratio, with how many bins it is over.
+
+Mixes are counts in `BINS` bins, a row each. The ratio is Sokal and Rohlf's G (*Biometry*, 1981): twice the sum of what came times the
+logarithm of what came over what was to be expected. Events come in sessions, so G is larger than chi-square by a factor, which is learned
+for each (the overdispersion of McCullagh and Nelder, *Generalized Linear Models*, 1989); with few events the bins that they can fill are
+few, so that little is said by little.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.statistical import tails
+from detectors.statistical.tails import Numbers
+
+Array = npt.NDArray[Any]
+
+SHARE_LEAST: Final = 0.002
+"""Of each bin, also where nothing ever came: what is new is looked at elsewhere (`novelty.py`)."""
+
+OVER_USUAL: Final = 3.0
+OVER_HOURS: Final = 12.0
+"""The overdispersion of whom little is known, and for how many hours it counts."""
+
+OVER_MAX: Final = 4.0
+"""So many times what is usual is learned at most."""
+
+OVER_MEAN: Final = 96.0
+"""The overdispersion is a mean over about so many looks."""
+
+
+def apart(came: Array, share: Numbers, sure: Numbers) -> tuple[Numbers, Numbers]:
+    """G of what came by expected shares, and its degrees of freedom; a row each. `sure` is of how many events the shares are known."""
+    total = came.sum(axis=1)
+    expected = share * total[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(came > 0, came * np.log(came / expected), 0.0)
+    ratio = np.maximum(2.0 * terms.sum(axis=1), 0.0) * sure / np.maximum(sure + total, 1.0)
+    freedom = np.maximum(np.minimum(2.0 * expected, 1.0).sum(axis=1) - 1.0, 1.0)
+    return ratio, freedom
+
+
+def score(ratio: Numbers, freedom: Numbers, over: Numbers, looks: Numbers) -> Numbers:
+    """How improbable such a ratio is, where it is usually `over` times as large, as was learned in so many looks."""
+    return tails.squares_above(ratio / overdispersion(over, looks), freedom)
+
+
+def overdispersion(over: Numbers, looks: Numbers) -> Numbers:
+    """By what factor ratios are larger than chi-square says."""
+    known = np.minimum(looks, OVER_MEAN)
+    found: Numbers = np.maximum((over * known + OVER_USUAL * OVER_HOURS) / (known + OVER_HOURS), 1.0)
+    return found
+
+
+def learned(ratio: Numbers, freedom: Numbers, over: Numbers, looks: Numbers) -> Numbers:
+    """The overdispersion with one more look."""
+    cut = np.minimum(ratio / freedom, OVER_MAX * overdispersion(over, looks))
+    found: Numbers = over + (cut - over) / np.minimum(looks + 1.0, OVER_MEAN)
+    return found
+
+
+def shares(mix: Array) -> Numbers:
+    """The shares of a mix, of what seldom or never came a little."""
+    found = np.maximum(mix / np.maximum(mix.sum(axis=1, keepdims=True), 1.0), SHARE_LEAST)
+    whole: Numbers = found / found.sum(axis=1, keepdims=True)
+    return whole

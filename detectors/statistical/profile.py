@@ -1,0 +1,302 @@
+"""What an app is made of, now and in the long run: shares of its pages, hosts and APIs, by the hour and by the day (UTC).
+
+A mix of 64 bins is compared with the app's own of a fortnight: content that is switched to, a time bomb, a page that took the
+place of another. A new version is to change the mix: for two days nothing is told, and what is known from before counts for a tenth from
+then on. How much an app's hours differ from each other is learned, so who always varies is told later.
+
+What fools it: a slow change, below what an app's hours differ by, and the mix follows it; a change with a version of one's own;
+another content under the same pages and hosts; what takes a few events of many.
+Source: the G statistic with a learned overdispersion (`mixes.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from detectors.detector import State
+from detectors.statistical import mixes
+from detectors.statistical.calibration import Calibration
+from detectors.statistical.rows import NOWHERE, Rows
+from detectors.statistical.shown import API, BINS, HOST, LEARNING, PAGE, SETTLED, Hour, Shown
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.tails import Numbers
+from detectors.statistical.telling import unusual
+from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
+
+Array = npt.NDArray[Any]
+
+BLOCK: Final = 8_192
+"""Apps that are judged and learned at a time: what bounds the memory of it."""
+
+EVENTS_MIN: Final = 30
+"""Fewer events are no mix."""
+
+KNOWN_EVENTS: Final = 500.0
+KNOWN_DAYS: Final = 3
+
+KEPT: Final = 1.0 - 1.0 / 336
+"""Of the long-run mix so much is left after an hour."""
+
+REBASED: Final = 0.1
+"""Of the long-run mix so much is left after a deploy."""
+
+CUT: Final = 4.0
+"""An hour counts for so many usual ones at most when it is learned."""
+
+RELEARN_H: Final = 48
+CONTENT_SWITCH: Final = 6
+VOLUMES: Final = 3
+"""Classes of how many events there are: below a few hundred, below a few thousand, more."""
+
+
+class ProfileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is remembered."""
+
+    apps_max: int = 100_000
+    forget_days: int = 60
+
+
+class Profile:
+    """Compares apps with what they were."""
+
+    name = "profile"
+
+    def __init__(self, shown: Shown, config: ProfileConfig | None = None) -> None:
+        self.config = config or ProfileConfig()
+        self._shown = shown
+        self._apps = Rows(
+            {
+                "mix": (np.float32, BINS),
+                "today": (np.float32, BINS),
+                "over": (np.float32, 2),
+                "looks": (np.int32, 2),
+                "streak": (np.int16, 1),
+                "rebased": (np.int32, 1),
+                "learned": (np.int32, 1),
+            },
+            self.config.apps_max,
+        )
+        self._names: dict[int, tuple[str, str | None]] = {}  # of apps seen today, for what is told when the day ends
+        self._tests = {name: Test(name, Calibration(VOLUMES)) for name in ("profile", "profile_day")}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self._shown.needs
+
+    @property
+    def forgotten(self) -> int:
+        return self._apps.forgotten + self._apps.refused
+
+    @property
+    def bytes(self) -> int:
+        """What is remembered takes so much."""
+        return self._apps.bytes
+
+    @property
+    def tests(self) -> Mapping[str, int]:
+        made = {name: test.made for name, test in self._tests.items()}
+        for test in self._tests.values():
+            test.made = 0
+        return made
+
+    def count(self, rows: pl.DataFrame) -> None:
+        """`Shown` counts."""
+
+    def close(self, window: Window) -> Sequence[pl.DataFrame]:
+        hour = self._shown.hour
+        found: list[pl.DataFrame | None] = []
+        if hour is not None:
+            bins = Bins(hour)
+            found += [
+                self._hour(hour, bins, np.arange(first, min(first + BLOCK, len(hour.apps))), window)
+                for first in range(0, len(hour.apps), BLOCK)
+            ]
+        if window.ends_day:
+            found.append(self._day(window))
+            self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
+            for test in self._tests.values():
+                test.calibration.fade()
+        return [frame for frame in found if frame is not None]
+
+    def _hour(self, hour: Hour, bins: Bins, apps: Array, window: Window) -> pl.DataFrame | None:
+        """Judge and learn some of the apps (rows of `hour.apps`)."""
+        place, _ = self._apps.seen(hour.apps[apps], window.index)
+        at, place = apps[place != NOWHERE], place[place != NOWHERE]
+        came = bins.mixes(at)
+        deployed = hour.deploys(window, SETTLED)[at]
+        self._rebase(place, hour.deployed[at])
+        mix = self._apps["mix"][place].astype(np.float64)
+        ratio, freedom = mixes.apart(came, mixes.shares(mix), mix.sum(axis=1))
+        known = hour.known_for(window, LEARNING)[at] & (mix.sum(axis=1) >= KNOWN_EVENTS)
+        enough = came.sum(axis=1) >= EVENTS_MIN
+        worth = self._worth("profile", 0, place, ratio, freedom, came.sum(axis=1), known & enough & ~deployed)
+        flagged = worth >= FLAGGED
+        self._learn(place, came, mix, flagged)
+        self._learn_spread(0, place, ratio, freedom, enough & known & ~deployed & ~flagged)
+        self._apps["today"][place] = (self._apps["today"][place] + came).astype(np.float32)
+        self._remember_names(hour, at)
+        if not (worth >= SHOWN_MIN).any():
+            return None
+        which = _largest(came, mix)
+        about = bins.names(at, which)
+        return _told("profile", window, WINDOWS_PER_HOUR, hour.names[at], worth, about, which, came, mix, self._apps["learned"][place])  # fmt: skip
+
+    def _rebase(self, place: Array, deployed: Array) -> None:
+        """A deploy begins a new mix; what was before counts for little."""
+        fresh = deployed > self._apps["rebased"][place]
+        self._apps["rebased"][place[fresh]] = deployed[fresh]
+        self._apps["mix"][place[fresh]] *= np.float32(REBASED)
+        self._apps["today"][place[fresh]] = 0
+
+    def _worth(self, test: str, number: int, place: Array, ratio: Numbers, freedom: Numbers, total: Numbers, judged: Array) -> Numbers:  # fmt: skip
+        looks = self._apps["looks"][place, number].astype(np.float64)
+        over = self._apps["over"][place, number].astype(np.float64)
+        at = np.flatnonzero(judged)
+        worth = np.zeros(len(place))
+        if len(at):
+            scores = mixes.score(ratio[at], freedom[at], over[at], looks[at])
+            worth[at] = self._tests[test].worth(scores, volume(total[at]))
+        return worth
+
+    def _learn(self, place: Array, came: Array, mix: Numbers, flagged: Array) -> None:
+        streak = np.where(flagged, self._apps["streak"][place] + 1, 0)
+        self._apps["streak"][place] = np.minimum(streak, 32_767)
+        kept = ~flagged | (streak > RELEARN_H)
+        hours = self._apps["learned"][place].astype(np.float64)
+        usual = mix.sum(axis=1) / np.clip(hours, 1.0, 336.0)
+        total = came.sum(axis=1)
+        cut = np.where(hours >= 24, np.minimum(1.0, CUT * np.maximum(usual, 10.0) / np.maximum(total, 1.0)), 1.0)
+        grown = mix * KEPT + came * cut[:, None]
+        self._apps["mix"][place[kept]] = grown[kept].astype(np.float32)
+        self._apps["learned"][place] += kept
+
+    def _learn_spread(self, number: int, place: Array, ratio: Numbers, freedom: Numbers, kept: Array) -> None:
+        looks = self._apps["looks"][place, number].astype(np.float64)
+        over = self._apps["over"][place, number].astype(np.float64)
+        found = mixes.learned(ratio, freedom, over, looks)
+        self._apps["over"][place[kept], number] = found[kept].astype(np.float32)
+        self._apps["looks"][place[kept], number] += 1
+
+    def _remember_names(self, hour: Hour, at: Array) -> None:
+        for key, row in zip(hour.apps[at].tolist(), hour.names[at].iter_rows(), strict=True):
+            self._names[key] = row
+
+    def _day(self, window: Window) -> pl.DataFrame | None:
+        """Judge the day that ends; the next begins."""
+        places, keys = self._apps.places, self._apps.keys
+        today = self._apps["today"][places].astype(np.float64)
+        here = np.flatnonzero(today.sum(axis=1) > 0)
+        place, today, key = places[here], today[here], keys[here]
+        mix = self._apps["mix"][place].astype(np.float64)
+        ratio, freedom = mixes.apart(today, mixes.shares(mix), mix.sum(axis=1))
+        known = (self._apps["learned"][place] >= 24 * KNOWN_DAYS) & (mix.sum(axis=1) >= KNOWN_EVENTS)
+        rebased = self._apps["rebased"][place]
+        known &= (rebased == 0) | (window.index - rebased >= 3 * WINDOWS_PER_DAY)
+        enough = today.sum(axis=1) >= EVENTS_MIN
+        worth = self._worth("profile_day", 1, place, ratio, freedom, today.sum(axis=1), known & enough)
+        self._learn_spread(1, place, ratio, freedom, known & enough & (worth < FLAGGED))
+        self._apps["today"][:] = 0
+        names, self._names = self._names, {}
+        if not (worth >= SHOWN_MIN).any():
+            return None
+        told = [names.get(one, ("", None)) for one in key.tolist()]
+        apps = pl.DataFrame(told, schema={"app": pl.String(), "owner": pl.String()}, orient="row")
+        which = _largest(today, mix)
+        return _told("profile_day", window, WINDOWS_PER_DAY, apps, np.where(apps["app"] == "", 0.0, worth), [""] * len(place), which, today, mix, self._apps["learned"][place])  # fmt: skip
+
+    def snapshot(self) -> State:
+        names = pl.DataFrame(
+            [(key, *name) for key, name in sorted(self._names.items())],
+            schema={"key": pl.UInt64(), "app": pl.String(), "owner": pl.String()},
+            orient="row",
+        )
+        frames = {"profile.names": names, **self._apps.snapshot("profile.apps")}
+        for name, test in self._tests.items():
+            frames |= test.calibration.snapshot(f"profile.{name}")
+        return frames
+
+    def restore(self, state: State) -> None:
+        self._apps.restore("profile.apps", state)
+        if "profile.names" not in state:
+            raise ValueError("there is no profile.names")
+        self._names = {key: (app, owner) for key, app, owner in state["profile.names"].iter_rows()}
+        for name, test in self._tests.items():
+            test.calibration.restore(f"profile.{name}", state)
+
+
+class Bins:
+    """What an hour's apps showed, by bins of their mixes."""
+
+    def __init__(self, hour: Hour) -> None:
+        made = np.flatnonzero(np.isin(hour.kind, (API, HOST, PAGE)))
+        bins = hour.app[made] * BINS + (hour.key[made] >> np.uint64(58)).astype(np.int64)
+        order = np.lexsort((made, -hour.n[made], bins))  # of each bin the largest first
+        self._bins, self._rows = bins[order], made[order]
+        self._n, self._what = hour.n[self._rows], hour.counted["what"]
+
+    def mixes(self, apps: Array) -> Numbers:
+        """The mixes of apps (rows of `Hour.apps`, rising), a row each."""
+        if not len(apps):
+            return np.zeros((0, BINS))
+        first, last = np.searchsorted(self._bins, [apps[0] * BINS, (apps[-1] + 1) * BINS])
+        of, bins = np.divmod(self._bins[first:last], BINS)
+        row = np.minimum(np.searchsorted(apps, of), len(apps) - 1)
+        here = apps[row] == of
+        flat = np.bincount((row * BINS + bins)[here], self._n[first:last][here], len(apps) * BINS)
+        return flat.astype(np.float64).reshape(-1, BINS)
+
+    def names(self, apps: Array, which: Array) -> list[str]:
+        """What came most in one bin of each."""
+        first = np.minimum(np.searchsorted(self._bins, apps * BINS + which), len(self._rows) - 1)
+        told: list[str] = self._what.gather(self._rows[first]).to_list()
+        return told
+
+
+def volume(total: Numbers) -> npt.NDArray[np.int64]:
+    """The class of how many events there are."""
+    return np.clip(np.log2(np.maximum(total, 1.0)) / 3.0 - 2.0, 0, VOLUMES - 1).astype(np.int64)
+
+
+def _largest(came: Array, mix: Numbers) -> Array:
+    """Of each the bin that says most."""
+    expected = mixes.shares(mix) * came.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(came > expected, came * np.log(came / expected), 0.0)
+    found: Array = np.argmax(terms, axis=1)
+    return found
+
+
+def _told(
+    test: str,
+    window: Window,
+    windows: int,
+    apps: pl.DataFrame,
+    worth: Numbers,
+    about: Sequence[str],
+    which: Array,
+    came: Array,
+    mix: Numbers,
+    learned: Array,
+) -> pl.DataFrame | None:
+    rows = np.arange(len(which))
+    total = came.sum(axis=1)
+    return unusual(
+        test,
+        window,
+        windows,
+        apps=apps,
+        worth=worth,
+        about=about,
+        measure=["share"] * len(which),
+        behaviour=[CONTENT_SWITCH] * len(which),
+        value=came[rows, which] / np.maximum(total, 1.0),
+        usual=mixes.shares(mix)[rows, which],
+        count=total,
+        learned=learned,
+    )
