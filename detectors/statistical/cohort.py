@@ -109,7 +109,8 @@ class Cohort:
         found = []
         if hour is not None and cohorts is not None:
             shown = Bins(hour)
-            found += [self._hour(hour, shown, *part, window) for part in _parts(hour, *cohorts)]
+            keys, n, names = cohorts
+            found += [self._hour(hour, shown, keys, n, part, window) for part in _parts(hour, names)]
         if window.ends_day:
             found.append(self._day(window))
             self._rows.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
@@ -118,9 +119,9 @@ class Cohort:
         return [frame for frame in found if frame is not None]
 
     def _hour(
-        self, hour: Hour, shown: Bins, bins: pl.DataFrame, names: pl.DataFrame, window: Window
+        self, hour: Hour, shown: Bins, keys: Array, n: Array, names: pl.DataFrame, window: Window
     ) -> pl.DataFrame | None:
-        chosen = _chosen(hour, bins, names, self.config.cohorts_per_app)
+        chosen = _chosen(hour, keys, n, names, self.config.cohorts_per_app)
         if chosen is None:
             return None
         key, app, came, others, told = chosen
@@ -221,28 +222,23 @@ class Cohort:
 _LOW: Final = np.uint64(BINS - 1)
 
 
-def _parts(hour: Hour, bins: pl.DataFrame, names: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Bins and names of so many apps at a time."""
-    if len(hour.apps) <= BLOCK:
-        yield bins, names
-        return
+def _parts(hour: Hour, names: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The cohorts of so many apps at a time."""
+    group = names[GROUP].to_numpy()
     for first in range(0, len(hour.apps), BLOCK):
-        until = hour.apps[first + BLOCK] if first + BLOCK < len(hour.apps) else None
-        mine = pl.col(GROUP) >= hour.apps[first]
-        if until is not None:
-            mine &= pl.col(GROUP) < until
-        some = names.filter(mine)
-        if some.height:
-            yield bins.filter(mine), some
+        mine = group >= hour.apps[first]
+        if first + BLOCK < len(hour.apps):
+            mine &= group < hour.apps[first + BLOCK]
+        if mine.any():
+            yield names.filter(pl.Series(mine))
 
 
 def _chosen(
-    hour: Hour, bins: pl.DataFrame, names: pl.DataFrame, per_app: int
+    hour: Hour, keys: Array, n: Array, names: pl.DataFrame, per_app: int
 ) -> tuple[Array, Array, Numbers, Numbers, pl.DataFrame] | None:
     """The largest cohorts of each app, in the order of keys: key, row of the app, its mix, that of the others, and what it is called."""
     names = names.sort(KEY)
     cohorts, group = names[KEY].to_numpy(), names[GROUP].to_numpy()
-    keys, n = bins[KEY].to_numpy(), bins["n"].to_numpy()
     of = np.minimum(np.searchsorted(cohorts, keys & ~_LOW), len(cohorts) - 1)
     known = cohorts[of] == keys & ~_LOW
     flat = of[known] * BINS + (keys[known] & _LOW).astype(np.int64)

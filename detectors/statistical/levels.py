@@ -137,19 +137,12 @@ class Levels:
     # Counting
 
     def count(self, rows: pl.DataFrame) -> None:
-        for number, one in enumerate(MEASURES):
-            if rows[one.field].null_count() == rows.height:
-                continue
-            some = rows.select(
-                (pl.col(WINDOW) // WINDOWS_PER_HOUR).alias(WINDOW),
-                pl.col(APP).alias(GROUP),
-                value=pl.col(one.field).cast(pl.Int64),
-                app="miniprogram.app_id",
-                owner="miniprogram.developer_id",
-            ).filter((pl.col("value") >= 0) & pl.col("app").is_not_null())
-            if some.height:
-                self._waiting.append(some.with_columns(pl.lit(number, pl.Int8).alias("measure")))
-                self._rows_waiting += some.height
+        here = [one.field for one in MEASURES if rows[one.field].null_count() < rows.height]
+        if not here:
+            return
+        some = rows.select(WINDOW, APP, *sorted(NEEDS)).filter(pl.any_horizontal(pl.col(here).is_not_null()))
+        self._waiting.append(some)
+        self._rows_waiting += some.height
         if self._rows_waiting >= WAITING_MAX:
             self._flush()
 
@@ -159,16 +152,28 @@ class Levels:
             return
         some = pl.concat(self._waiting)
         self._waiting, self._rows_waiting = [], 0
+        parts = [
+            some.select(
+                (pl.col(WINDOW) // WINDOWS_PER_HOUR).alias(WINDOW),
+                pl.col(APP).alias(GROUP),
+                value=pl.col(one.field).cast(pl.Int64),
+                measure=pl.lit(number, pl.Int8),
+                app="miniprogram.app_id",
+                owner="miniprogram.developer_id",
+            ).filter((pl.col("value") >= 0) & pl.col("app").is_not_null())
+            for number, one in enumerate(MEASURES)
+        ]
         logs = (pl.max_horizontal(pl.col("value"), 1).log(2.0) * UNIT).round().cast(pl.Int64)
         measure = pl.col("measure").cast(pl.UInt64)
-        told = some.with_columns(
+        told = pl.concat(parts).with_columns(
             (pl.col(GROUP) * (2 * measure + 5)).alias(KEY),
             n=pl.lit(1, pl.Int64),
             total=pl.col("value"),
             logs=logs,
             squares=logs * logs,
         )
-        self._sums.add(told.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_SUMS)))
+        if told.height:
+            self._sums.add(told.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_SUMS)))
 
     # Judging
 

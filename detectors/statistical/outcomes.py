@@ -26,8 +26,9 @@ from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.series import CALLS, Series
-from detectors.statistical.shown import API, HOST, PAGE, Shown, grouped, key_of
+from detectors.statistical.shown import API, HOST, PAGE, Shown, key_of
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.sums import grouped
 from detectors.statistical.tails import Numbers
 from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window

@@ -21,6 +21,7 @@ from detectors.event import TIME
 from detectors.statistical.hashes import ACTION, APP
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
+from detectors.statistical.sums import Sums, grouped
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
 Array = npt.NDArray[Any]
@@ -35,7 +36,10 @@ DIMENSIONS: Final = ("region", "system", "release")
 BINS: Final = 64
 """Of an app's behaviour vector: the top six bits of what is shown."""
 
-WAITING_MAX: Final = 50_000
+COUNTED_MAX: Final = 4_000_000
+"""Values of all apps that are counted in an hour; of more, those with the smallest keys."""
+
+WAITING_MAX: Final = 100_000
 """Rows that wait to be counted together: one by one would cost several times as much."""
 
 LEARNING: Final = 72 * WINDOWS_PER_HOUR
@@ -90,8 +94,7 @@ _HASHED: Final = {
     "dataset": "event.dataset",
 }
 
-_VALUES: Final[dict[str, Merging]] = {
-    "n": "sum",
+_NAMES: Final[dict[str, Merging]] = {
     "kind": "first",
     "what": "first",
     "app": "first",
@@ -105,7 +108,7 @@ class ShownConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     values_max: int = 1_000_000
     values_per_app_max: int = 500  # new ones in an hour
-    cohorts_per_app_max: int = 4_096  # their bins, in an hour
+    cohorts_per_app_max: int = 64  # in an hour
     apps_max: int = 200_000
     forget_days: int = 60
 
@@ -151,18 +154,6 @@ _hashes_of: dict[str, np.uint64] = {}
 def key_of(app: Keys, kind: Array | int, value: Keys) -> Keys:
     """The key of what an app shows; what is shown can be had back from it."""
     return app * (2 * np.asarray(kind) + 5).astype(np.uint64) + value
-
-
-def grouped(keys: Keys, count: Array | None = None) -> tuple[Array, npt.NDArray[np.int64]]:
-    """Of each different key, in order, a row that has it; and how many have, or what they count together."""
-    if not len(keys):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    order = np.argsort(keys)
-    ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    if count is None:
-        return order[starts], np.diff(np.append(starts, len(keys)))
-    return order[starts], np.add.reduceat(count[order], starts).astype(np.int64)
 
 
 _BY_HOUR: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
@@ -226,22 +217,24 @@ class Shown:
             self.config.values_max,
         )
         self.apps = Rows({"hours": (np.int32, 1), "deployed": (np.int32, 1)}, self.config.apps_max)
-        self._counts = Pending(
-            _VALUES,
+        self._counts = Sums(COUNTED_MAX)
+        self._names = Pending(
+            _NAMES,
             group_keys_max=self.config.values_per_app_max,
             keys_max=self.config.values_max,
             known=self.values.knows,
         )
         most, apart = self.config.values_max, self.config.cohorts_per_app_max
-        self._cohorts = Pending({"n": "sum"}, group_keys_max=apart, keys_max=most)
+        self._cohorts = Sums(COUNTED_MAX)
         self._cohort_names = Pending({"dimension": "first", "name": "first"}, group_keys_max=apart, keys_max=most)
+        self._named = np.empty(0, np.uint64)  # what was written down in this hour, in order
         self._common = np.empty(0, np.uint32)  # values of several apps, in order
         self._common_apps = np.empty(0, np.int64)  # of how many
         self._waiting: list[pl.DataFrame] = []
         self._rows_waiting = 0
         self._watchers: list[Watcher] = []
         self.hour: Hour | None = None
-        self.cohorts: tuple[pl.DataFrame, pl.DataFrame] | None = None
+        self.cohorts: tuple[Keys, Array, pl.DataFrame] | None = None
         self.closed = 0  # the window with which the last hour ended
 
     @property
@@ -250,7 +243,8 @@ class Shown:
 
     @property
     def forgotten(self) -> int:
-        waiting = self._counts.forgotten + self._cohorts.forgotten + self._cohort_names.forgotten
+        waiting = self._names.forgotten + self._cohort_names.forgotten
+        waiting += self._counts.forgotten + self._cohorts.forgotten
         return waiting + self.values.forgotten + self.values.refused + self.apps.forgotten + self.apps.refused
 
     @property
@@ -290,56 +284,80 @@ class Shown:
             watcher(hashed)
 
     def _take(self, hashed: Hashed) -> None:
+        """Count values; who is told from whom is looked at for the first of each kind in an hour only."""
         kind = np.where(hashed.asks, HOST, np.where(hashed.views, PAGE, API))
         value = np.where(hashed.asks, hashed.of("host"), np.where(hashed.views, hashed.of("page"), hashed.of("action")))
         key = key_of(hashed.app, kind, value)
         declared = np.zeros(len(key), np.uint64)
         if hashed.asks.any():
             declared[hashed.asks] = hashed.rows["app.declared_domains"].filter(pl.Series(hashed.asks)).hash().to_numpy()
-        region, system = hashed.of("region"), hashed.of("system")
-        release = hashed.of("version") * np.uint64(3) + hashed.of("stage")
+        region, system, version = hashed.of("region"), hashed.of("system"), hashed.of("version")
+        release = version * np.uint64(3) + hashed.of("stage")
         apart = region * _BY[0] + system * _BY[1] + release * _BY[2] + declared + hashed.of("status")
-        hour = hashed.hour.astype(np.uint64) * _BY_HOUR
-        first, n = grouped(key + apart + hour)
-        some = hashed.rows[first]
-        stage = some["miniprogram.stage"]
-        released = (stage.is_null() | (stage == "release").fill_null(value=False)).to_numpy()
-        parts = [_values(some, first, n, key, hashed, kind, released), _versions(some, first, n, hashed, released)]
-        whole = pl.concat([*parts, _scenes(hashed)])
-        self._counts.add(whole.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_VALUES)))
-        self._take_cohorts(some, n, key[first], hashed.app[first], hashed.hour[first], (region[first], system[first], release[first]))  # fmt: skip
+        whole = key + apart + hashed.hour.astype(np.uint64) * _BY_HOUR
+        first, n = grouped(whole)
+        hour, key, kind = hashed.hour[first], key[first], kind[first]
+        released = ~hashed.has("miniprogram.stage") | (hashed.of("stage") == hash_of("release"))
+        own = released[first] & (hashed.has("event.action")[first] | (kind != API))
+        self._counts.add(hour[own], key[own], n[own])
+        fresh = self._unnamed(whole[first])
+        hours = hour.astype(np.uint64) * _BY_HOUR
+        of = self._first_of(fresh[own[fresh]], key + declared[first] + hours)
+        self._name(_values(hashed, first[of], key[of], kind[of]))
+        versions = key_of(hashed.app[first], VERSION, version[first])
+        has = fresh[(released & hashed.has("miniprogram.version"))[first[fresh]]]
+        has = self._first_of(has, versions + hashed.of("status")[first] + hours)
+        self._name(_versions(hashed, first[has], versions[has]))
+        self._take_scenes(hashed)
+        for dimension, values in enumerate((region, system, release)):
+            self._take_cohorts(hashed, dimension, key_of(hashed.app[first], dimension + 5, values[first]) & ~_LOW, first, n, key, fresh)  # fmt: skip
 
-    def _take_cohorts(self, some: pl.DataFrame, n: Array, key: Keys, app: Keys, hour: Array, apart: Sequence[Keys]) -> None:  # fmt: skip
-        """The behaviour of each app's regions, systems and releases."""
-        fields = ("source.geo.country_iso_code", "host.os.name", "miniprogram.version")
-        at, cohort = [], []
-        for dimension, field in enumerate(fields):
-            has = np.flatnonzero(some[field].is_not_null().to_numpy())
-            at.append(has)
-            cohort.append(key_of(app[has], dimension + 5, apart[dimension][has]) & ~_LOW)
-        dimensions = np.repeat(np.arange(len(fields)), [len(one) for one in at])
-        rows, cohorts = np.concatenate(at), np.concatenate(cohort)
-        if not len(rows):
+    def _take_scenes(self, hashed: Hashed) -> None:
+        """Ways in: where apps are launched from."""
+        at = np.flatnonzero((hashed.of("action") == hash_of(LAUNCH)) & hashed.has("miniprogram.scene"))
+        if not len(at):
             return
-        by_hour = hour[rows].astype(np.uint64) * _BY_HOUR
-        bins = cohorts | (key[rows] >> np.uint64(58))
-        first, count = grouped(bins + by_hour, n[rows])
-        self._cohorts.add(
-            pl.DataFrame({WINDOW: hour[rows[first]], KEY: bins[first], GROUP: app[rows[first]], "n": count})
-        )
-        first, _ = grouped(cohorts + by_hour)
+        scene = hashed.rows["miniprogram.scene"].gather(at).cast(pl.String)
+        key = key_of(hashed.app[at], SCENE, scene.hash().to_numpy())
+        self._counts.add(hashed.hour[at], key, np.ones(len(at), np.int64))
+        whole = key + hashed.hour[at].astype(np.uint64) * _BY_HOUR
+        first, _ = grouped(whole)
+        of = first[self._unnamed(whole[first])]
+        self._name(_told(hashed, at[of], key[of], SCENE, scene.gather(of)))
+
+    def _take_cohorts(
+        self, hashed: Hashed, dimension: int, cohort: Keys, first: Array, n: Array, key: Keys, fresh: Array
+    ) -> None:
+        """The behaviour of each app's regions, systems or releases."""
+        has = hashed.has(COHORTS[dimension])[first]
+        if not has.any():
+            return
+        self._cohorts.add(hashed.hour[first][has], cohort[has] | (key[has] >> np.uint64(58)), n[has])
+        of = self._first_of(fresh[has[fresh]], cohort + hashed.hour[first].astype(np.uint64) * _BY_HOUR)
+        if len(of):
+            self._cohort_names.add(_cohorts(hashed, first[of], cohort[of], dimension))
+
+    def _first_of(self, rows: Array, ids: Keys) -> Array:
+        """Of some rows one for each id that was not written down in this hour."""
+        first, _ = grouped(ids[rows])
         of = rows[first]
-        told = some[of].select(
-            pl.Series(WINDOW, hour[of]),
-            pl.Series(KEY, cohorts[first]),
-            pl.Series(GROUP, app[of]),
-            dimension=pl.Series(dimensions[first].astype(np.int8)),
-            region=fields[0],
-            system=fields[1],
-            release=pl.concat_str("miniprogram.stage", fields[2], separator=" ", ignore_nulls=True),
-        )
-        name = pl.when(pl.col("dimension") == REGION).then("region").when(pl.col("dimension") == SYSTEM).then("system").otherwise("release")  # fmt: skip
-        self._cohort_names.add(told.select(WINDOW, KEY, GROUP, "dimension", name.alias("name")))
+        return of[self._unnamed(ids[of])]
+
+    def _unnamed(self, ids: Keys) -> Array:
+        """Which of these (in order, each once) were not written down in this hour; they are taken to be now."""
+        if not len(self._named):
+            self._named = ids
+            return np.arange(len(ids))
+        at = np.minimum(np.searchsorted(self._named, ids), len(self._named) - 1)
+        fresh = np.flatnonzero(self._named[at] != ids)
+        if len(fresh) and len(self._named) < COUNTED_MAX:
+            self._named = np.sort(np.concatenate([self._named, ids[fresh]]))
+        return fresh
+
+    def _name(self, told: pl.DataFrame) -> None:
+        """Write down what is new in the hour; a row an hour and key."""
+        if told.height:
+            self._names.add(told.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_NAMES)))
 
     # Remembering
 
@@ -347,17 +365,30 @@ class Shown:
         self.hour, self.cohorts = None, None
         if window.ends_hour:
             self.flush()
-            counted = self._counts.take(window.hour)
+            counted = self._counted(window)
             if counted.height:
                 self.hour = self._remember(counted, window)
-            bins = self._cohorts.take(window.hour)
+            bins, n = self._cohorts.take(window.hour)
             names = self._cohort_names.take(window.hour)
-            if bins.height:
-                self.cohorts = (bins, names)
+            if len(bins) and names.height:
+                self.cohorts = (bins, n, names)
+            self._named = np.empty(0, np.uint64)
             self.closed = window.index
         if window.ends_day:
             self._end_day(window)
         return []
+
+    def _counted(self, window: Window) -> pl.DataFrame:
+        """What was shown in the hour that ends: names with how often, in the order of keys; what has no name is left out."""
+        keys, n = self._counts.take(window.hour)
+        names = self._names.take(window.hour)
+        if not len(keys) or not names.height:
+            return names
+        named = names[KEY].to_numpy()
+        at = np.minimum(np.searchsorted(keys, named), len(keys) - 1)
+        counted = keys[at] == named
+        kept = counted | (names["kind"] == VERSION).to_numpy()
+        return names.with_columns(pl.Series("n", np.where(counted, n[at], 0))).filter(pl.Series(kept))
 
     def _remember(self, counted: pl.DataFrame, window: Window) -> Hour:
         hour = Hour(counted, self, window)
@@ -435,79 +466,75 @@ class Shown:
         self._common_apps = state["shown.common"]["apps"].to_numpy().copy()
         self.closed = int(state["shown.closed"]["window"][0])
         self._waiting, self._rows_waiting = [], 0
+        self._named = np.empty(0, np.uint64)
 
-    def _parts(self) -> dict[str, Rows | Pending]:
+    def _parts(self) -> dict[str, Rows | Pending | Sums]:
         return {
             "shown.values": self.values,
             "shown.apps": self.apps,
             "shown.counts": self._counts,
+            "shown.names": self._names,
             "shown.cohorts": self._cohorts,
             "shown.cohort_names": self._cohort_names,
         }
 
 
-def _values(
-    some: pl.DataFrame, rows: Array, n: Array, key: Keys, hashed: Hashed, kind: Array, released: npt.NDArray[np.bool_]
-) -> pl.DataFrame:
-    """APIs, hosts and pages; groups of rows as counts of values. What is declared is asked of every group: it may change."""
+COHORTS: Final = ("source.geo.country_iso_code", "host.os.name", "miniprogram.version")
+"""The fields by which people are told apart, by dimension."""
+
+
+def _told(hashed: Hashed, rows: Array, key: Keys, kind: Array | int, what: pl.Series) -> pl.DataFrame:
+    """What some rows show. Whose an app is is taken to be the same for all of its events in an hour."""
+    return hashed.rows.select("miniprogram.app_id", "miniprogram.developer_id")[rows].select(
+        pl.Series(WINDOW, hashed.hour[rows]),
+        pl.Series(KEY, key),
+        pl.Series(GROUP, hashed.app[rows]),
+        kind=pl.Series(np.broadcast_to(np.asarray(kind, np.int8), key.shape)),
+        what=what,
+        app="miniprogram.app_id",
+        owner="miniprogram.developer_id",
+        declared=pl.lit(-1, pl.Int8),
+    )
+
+
+def _values(hashed: Hashed, rows: Array, key: Keys, kind: Array) -> pl.DataFrame:
+    """APIs, hosts and pages."""
+    fields = ("event.action", "url.domain", "miniprogram.page", "app.declared_domains")
+    some = hashed.rows.select(fields)[rows].with_columns(pl.Series("kind", kind.astype(np.int8)))
+    asks = pl.col("kind") == HOST
+    what = (
+        pl.when(asks).then("url.domain").when(pl.col("kind") == PAGE).then("miniprogram.page").otherwise("event.action")
+    )
+    told = _told(hashed, rows, key, kind, some.select(what).to_series())
     host = pl.concat_str(pl.lit('"'), "url.domain", pl.lit('"'))
     declares = pl.col("app.declared_domains").str.contains(host, literal=True).cast(pl.Int8).fill_null(-1)
-    told = some.select(
-        pl.Series(WINDOW, hashed.hour[rows]),
-        pl.Series(KEY, key[rows]),
-        pl.Series(GROUP, hashed.app[rows]),
-        n=pl.Series(n),
-        kind=pl.Series(kind[rows].astype(np.int8)),
-        action="event.action",
-        host="url.domain",
-        page="miniprogram.page",
-        app="miniprogram.app_id",
-        owner="miniprogram.developer_id",
-        domains="app.declared_domains",
+    declared = np.full(len(rows), -1, np.int8)
+    at = np.flatnonzero(kind == HOST)
+    if len(at):
+        declared[at] = some[at].select(declares.alias("declared"))["declared"].to_numpy()
+    return told.with_columns(pl.Series("declared", declared))
+
+
+def _versions(hashed: Hashed, rows: Array, key: Keys) -> pl.DataFrame:
+    """Versions, but for those of which the registry says that they are in review."""
+    some = hashed.rows.select("miniprogram.version", "app.version_status")[rows]
+    told = _told(hashed, rows, key, VERSION, some["miniprogram.version"])
+    return told.filter(~some["app.version_status"].is_in(NOT_RELEASED).fill_null(value=False))
+
+
+def _cohorts(hashed: Hashed, rows: Array, cohort: Keys, dimension: int) -> pl.DataFrame:
+    """What cohorts are called; a row each."""
+    field = COHORTS[dimension]
+    first, _ = grouped(cohort + hashed.hour[rows].astype(np.uint64) * _BY_HOUR)
+    name = (
+        pl.col(field)
+        if dimension != RELEASE
+        else pl.concat_str("miniprogram.stage", field, separator=" ", ignore_nulls=True)
     )
-    what = pl.when(pl.col("kind") == HOST).then("host").when(pl.col("kind") == PAGE).then("page").otherwise("action")
-    told = told.with_columns(what.alias("what")).filter(pl.Series(released) & pl.col("what").is_not_null())
-    asks = told["kind"] == HOST
-    declared = np.full(told.height, -1, np.int8)
-    if asks.any():
-        asked = told.filter(asks).select(
-            pl.col("domains").alias("app.declared_domains"), pl.col("host").alias("url.domain")
-        )
-        declared[asks.to_numpy()] = asked.select(declares.alias("declared"))["declared"].to_numpy()
-    return told.with_columns(pl.Series("declared", declared)).select(WINDOW, KEY, GROUP, *_VALUES)
-
-
-def _versions(
-    some: pl.DataFrame, rows: Array, n: Array, hashed: Hashed, released: npt.NDArray[np.bool_]
-) -> pl.DataFrame:
-    status = pl.col("app.version_status").is_in(NOT_RELEASED).fill_null(value=False)
-    kept = released & some.select(pl.col("miniprogram.version").is_not_null() & ~status).to_series().to_numpy()
-    of = rows[kept]
-    return some.filter(pl.Series(kept)).select(
-        pl.Series(WINDOW, hashed.hour[of]),
-        pl.Series(KEY, key_of(hashed.app[of], VERSION, hashed.of("version")[of])),
-        pl.Series(GROUP, hashed.app[of]),
-        n=pl.Series(n[kept]),
-        kind=pl.lit(VERSION, pl.Int8),
-        what="miniprogram.version",
-        app="miniprogram.app_id",
-        owner="miniprogram.developer_id",
-        declared=pl.lit(-1, pl.Int8),
-    )
-
-
-def _scenes(hashed: Hashed) -> pl.DataFrame:
-    """Ways in: where apps are launched from."""
-    at = np.flatnonzero((hashed.of("action") == hash_of(LAUNCH)) & hashed.has("miniprogram.scene"))
-    scene = hashed.rows["miniprogram.scene"].gather(at).cast(pl.String)
-    return hashed.rows[at].select(
-        pl.Series(WINDOW, hashed.hour[at]),
-        pl.Series(KEY, key_of(hashed.app[at], SCENE, scene.hash().to_numpy())),
-        pl.Series(GROUP, hashed.app[at]),
-        n=pl.lit(1, pl.Int64),
-        kind=pl.lit(SCENE, pl.Int8),
-        what=scene,
-        app="miniprogram.app_id",
-        owner="miniprogram.developer_id",
-        declared=pl.lit(-1, pl.Int8),
+    return hashed.rows.select(field, "miniprogram.stage")[rows[first]].select(
+        pl.Series(WINDOW, hashed.hour[rows[first]]),
+        pl.Series(KEY, cohort[first]),
+        pl.Series(GROUP, hashed.app[rows[first]]),
+        dimension=pl.lit(dimension, pl.Int8),
+        name=name,
     )
