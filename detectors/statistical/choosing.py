@@ -30,7 +30,13 @@ RELATED_MAX: Final = 20
 EPISODES_MAX: Final = 200_000
 """Happenings that are remembered; of more, those that are over longest are forgotten."""
 
-SEVERITIES: Final = {"silence": Severity.LOW, "fall": Severity.LOW, "failures": Severity.LOW}
+SEVERITIES: Final = {
+    "silence": Severity.LOW,
+    "fall": Severity.LOW,
+    "failing": Severity.LOW,
+    "owner": Severity.LOW,
+    "together": Severity.LOW,
+}
 """Of tests that see what may be no misbehaviour at all; of others, medium."""
 
 
@@ -70,7 +76,8 @@ class Chooser:
         self._per_day: dict[str, int] = {}
         self._apps = 1
         self._days = 0
-        self._told_in_hour = 0
+        self._hour = 0
+        self._told_in_hour = 0  # of that hour
         self._episodes: dict[tuple[str, str], _Episode] = {}
         self.overflown = 0
         self._version = hashlib.sha256(msgspec.json.encode(self.config)).hexdigest()[:16]
@@ -90,9 +97,9 @@ class Chooser:
         for test, count in made.items():
             self._today[test] = self._today.get(test, 0) + count
         self._apps = max(apps, 1)
+        if window.hour != self._hour:
+            self._hour, self._told_in_hour = window.hour, 0
         found = list(self._chosen(window, unusual))
-        if window.ends_hour:
-            self._told_in_hour = 0
         if window.ends_day:
             self._per_day, self._today = self._today, dict.fromkeys(self._today, 0)
         return found
@@ -204,6 +211,7 @@ class Chooser:
             "today": self._today,
             "per_day": self._per_day,
             "apps": self._apps,
+            "hour": self._hour,
             "told_in_hour": self._told_in_hour,
             "overflown": self.overflown,
         }
@@ -220,7 +228,8 @@ class Chooser:
             raise ValueError("there is no chosen")
         kept = msgspec.json.decode(state["chosen.kept"]["kept"][0])
         self._today, self._per_day = kept["today"], kept["per_day"]
-        self._apps, self._told_in_hour, self.overflown = kept["apps"], kept["told_in_hour"], kept["overflown"]
+        self._apps, self.overflown = kept["apps"], kept["overflown"]
+        self._hour, self._told_in_hour = kept["hour"], kept["told_in_hour"]
         self._episodes = {
             (scope, entity): _Episode(last, finding, rule, time, msgspec.json.decode(shown, type=dict[int, int]))
             for scope, entity, last, finding, rule, time, shown in state["chosen"].iter_rows()
@@ -261,6 +270,10 @@ def _measured(row: Mapping[str, Any]) -> Measured:
 
 def title(row: Mapping[str, Any]) -> str:
     """An unusual number in words."""
+    if row["test"] == "together":
+        return "many numbers of one app are a little unusual at once"
+    if row["test"] == "owner":
+        return f"several apps of one owner come to more, or less, of {row['about']} than usual at once"
     name = f"{row['measure']} of {row['about']}" if row["about"] else row["measure"]
     return f"{name}: {_number(row['value'])}, where {_number(row['usual'])} are usual"
 
