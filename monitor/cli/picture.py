@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from detectors.finding import Finding, Measured
+if TYPE_CHECKING:
+    from detectors.finding import Finding, Measured
 
 WIDTH: Final = 40
 """Characters of the longest bar."""
