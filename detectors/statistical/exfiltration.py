@@ -163,8 +163,10 @@ class Exfiltration:
         found = []
         if window.ends_hour:
             calls = self._calls.take(window.hour)
-            if calls.height and self._shown.hour is not None:
-                found = self._hour(calls, self._shown.hour, window)
+            hour = self._shown.hour
+            if hour is not None:
+                found = self._hour(calls, hour, window) if calls.height else []
+                self._learn_of_others(hour, calls, window)
         if window.ends_day:
             self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
             self._test.calibration.fade()
@@ -235,6 +237,12 @@ class Exfiltration:
             learned=hours,
         )
         return [] if found is None else [found]
+
+    def _learn_of_others(self, hour: Hour, calls: pl.DataFrame, window: Window) -> None:
+        """Apps that read nothing private carry nothing off: that is usual, and there are many."""
+        known = hour.apps[hour.known_for(window, LEARNING)]
+        idle = int((~np.isin(known, calls[GROUP].to_numpy())).sum()) if calls.height else len(known)
+        self._test.worth(np.zeros(idle))
 
     def _weights(self, hour: Hour, at: Array) -> Array:
         flags = hour.flags[at]

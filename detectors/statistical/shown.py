@@ -1,7 +1,7 @@
 """What apps show: their APIs, hosts, pages, scenes and versions by the hour, and in which cohorts; counted once for all who look at it.
 
 An event shows one thing: a request its host, a page view its page, anything else its action. What was ever shown is remembered as
-first, last and how often, in 47 bytes a value; names only for the hour. What is tried before it is released (``miniprogram.stage``)
+first, last and how often, in 35 bytes a value; names only for the hour. What is tried before it is released (``miniprogram.stage``)
 is no app's content. A deploy is a version that an app has not shown before and of which the registry does not say that it is
 in review.
 """
