@@ -50,7 +50,7 @@ from monitor.stream.own_refusals import without_refusals
 from monitor.stream.reading import Reader
 from monitor.stream.seen import Labelled, Made, Seen
 from monitor.stream.telling import Done, TurnTeller
-from monitor.stream.watching import TooManyOverlooked, Watching
+from monitor.stream.watching import Spoilt, TooManyOverlooked, Watching
 from monitor.surroundings import Surroundings, surroundings_of
 from monitor.telemetry import Telemetry, happenings, upkeep
 from playbooks.guards.health import ailment
@@ -295,7 +295,7 @@ class Pipeline:
     def _seen(self, name: str, batch: Batch, found: Found | None = None) -> list[Sighting]:
         """What one of the detectors sees; without the rules with which it cannot go on."""
         detector = next((one for one in self.lineup.detectors if one.name == name), None)
-        if detector is None:  # a trial has ended meanwhile
+        if detector is None:  # it has ended meanwhile
             return []
         try:
             return self._watching.seen(detector, batch, found)
@@ -304,6 +304,8 @@ class Pipeline:
             if lineup is None:
                 raise
             self._change_to(lineup)
+        except Spoilt as error:
+            self._change_to(self.suspensions.without_statistics(self.lineup, str(error)))
         return self._seen(name, batch)
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.statistical.rows import Rows
+from detectors.statistical.statistic import STREAK, not_flagged
 from detectors.statistical.tails import Numbers
 from detectors.statistical.windows import WINDOWS_PER_HOUR
 
@@ -31,7 +32,7 @@ FIELDS: Final[dict[str, tuple[npt.DTypeLike, int]]] = {
     "vary_within": (np.float32, 2),  # of windows within an hour
     "rise": (np.float32, 1),  # cumulated deviation from the slow mean, upward
     "fall": (np.float32, 1),  # downward
-    "flagged": (np.int16, 1),  # hours one after the other that were not learned
+    **STREAK,
     "count": (np.int64, 1),  # of the hour under way
     "squares": (np.float64, 1),  # of its windows' counts; exact below 2^53
 }
@@ -145,9 +146,7 @@ def learn(rows: Rows, places: Places, hour_of_day: int, visitors: Numbers, flagg
     count = rows["count"][places].astype(np.float64)
     hours = rows["hours"][places].astype(np.float64)
     _follow(rows, places, usual, count)
-    streak = np.where(flagged, rows["flagged"][places] + 1, 0)
-    rows["flagged"][places] = np.minimum(streak, np.iinfo(np.int16).max)
-    keep = ~flagged | (streak > RELEARN_H)
+    keep = not_flagged(rows, places, flagged, RELEARN_H)
     by_hour = deviation(usual.hour, usual.spread_hour)
     by_visits = deviation(usual.visits, usual.spread_visit)
     sure = hours >= KNOWN_H

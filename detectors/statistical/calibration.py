@@ -68,10 +68,14 @@ class Calibration:
         found = np.zeros(len(scores))
         for one in np.unique(which):
             mine = which == one
-            tail = _tail(self._counts[one])
+            tail = self._tail_of(int(one))
             if tail is not None:
                 found[mine] = tail.worth(scores[mine])
         return found
+
+    def _tail_of(self, one: int) -> _Tail | None:
+        """Of a class; of all together where too little is known of it."""
+        return _tail(self._counts[one]) or _tail(self._counts.sum(axis=0))
 
     def no_more_than(self, worth: float, scores: Scores, classes: npt.NDArray[np.int64] | int = 0) -> Scores:
         """Scores, those that are worth more than so much brought down to what is worth as much."""
@@ -79,7 +83,7 @@ class Calibration:
         found = scores.copy()
         for one in np.unique(which):
             mine = which == one
-            tail = _tail(self._counts[one])
+            tail = self._tail_of(int(one))
             if tail is not None:
                 found[mine] = np.minimum(scores[mine], tail.score_at(worth))
         return found
@@ -138,7 +142,15 @@ def _tail(counts: Counts) -> _Tail | None:
     wanted = max(TAIL_MIN, int(total * TAIL_SHARE))
     begins = max(int(np.searchsorted(-above, -wanted, side="right")) - 1, 0)  # the last bin with as many
     in_tail = int(above[begins])
-    middle = int(np.searchsorted(-above, -(in_tail / 2), side="right"))
-    reach = max(float(_least(middle) - _least(begins)), 1.0 / PER_UNIT)
+    reach = max(_reached(above, in_tail / 2) - float(_least(begins)), 1.0 / PER_UNIT)
     share = -float(np.log10(in_tail / (total + 1)))
     return _Tail(above, begins, share, min(float(np.log10(2.0)) / reach, 1.0))
+
+
+def _reached(above: Counts, count: float) -> float:
+    """The score that so many came as far as, between the edges of a bin by how steeply counts fall there."""
+    after = min(int(np.searchsorted(-above, -count, side="right")), BINS - 1)
+    before, behind = float(above[after - 1]), max(float(above[after]), 0.5)
+    part = np.log(before / count) / np.log(before / behind) if before > behind else 1.0
+    lower, upper = _least(after - 1), _least(after)
+    return float(lower + part * (upper - lower))

@@ -11,7 +11,7 @@ Source: homogeneity by the G statistic with a learned overdispersion (`mixes.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,14 +21,12 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical import mixes
-from detectors.statistical.calibration import Calibration
 from detectors.statistical.pending import GROUP, KEY
-from detectors.statistical.profile import CONTENT_SWITCH, Bins, volume
+from detectors.statistical.profile import Bins
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.shown import BINS, DIMENSIONS, SETTLED, Hour, Shown
-from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
 from detectors.statistical.tails import Numbers
-from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
 Array = npt.NDArray[Any]
@@ -71,15 +69,14 @@ class Cohort:
                 "others": (np.float32, BINS),
                 "today": (np.float32, BINS),
                 "expected": (np.float32, BINS),  # today, by what others showed
-                "over": (np.float32, 2),
-                "looks": (np.int32, 2),
+                **mixes.LEARNED,
                 "hours": (np.int32, 1),
-                "streak": (np.int16, 1),
+                **STREAK,
             },
             self.config.cohorts_max,
         )
         self._names: dict[int, tuple[str, str | None, str]] = {}  # of cohorts seen today: app, owner, and which it is
-        self._tests = {name: Test(name, Calibration(3)) for name in ("cohort", "cohort_day")}
+        self.tests = Suite(self.name, dict.fromkeys(("cohort", "cohort_day"), mixes.VOLUMES))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -94,13 +91,6 @@ class Cohort:
         """What is remembered takes so much."""
         return self._rows.bytes
 
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made = {name: test.made for name, test in self._tests.items()}
-        for test in self._tests.values():
-            test.made = 0
-        return made
-
     def count(self, rows: pl.DataFrame) -> None:
         """`Shown` counts."""
 
@@ -114,8 +104,7 @@ class Cohort:
         if window.ends_day:
             found.append(self._day(window))
             self._rows.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
-            for test in self._tests.values():
-                test.calibration.fade()
+            self.tests.fade()
         return [frame for frame in found if frame is not None]
 
     def _hour(
@@ -133,7 +122,9 @@ class Cohort:
         ratio, freedom = mixes.apart(came, share, others.sum(axis=1))
         quiet = ~hour.deploys(window, SETTLED)[app]
         judged = (self._rows["hours"][place] >= KNOWN_H) & quiet
-        worth = self._worth("cohort", 0, place, ratio, freedom, came.sum(axis=1), judged)
+        worth = mixes.worth_of(
+            self._rows, self.tests["cohort"], mixes.HOUR, place, ratio, freedom, came.sum(axis=1), judged
+        )
         self._learn(place, came, others, ratio, freedom, worth >= FLAGGED, judged)
         expected = share * came.sum(axis=1, keepdims=True)
         for name, value in (("today", came), ("expected", expected)):
@@ -144,38 +135,32 @@ class Cohort:
             self._names[one] = (*row, label)
         if not (worth >= SHOWN_MIN).any():
             return None
-        which = _largest(came, expected)
+        which = mixes.largest(came, expected)
         about = [f"{label}: {what}" for label, what in zip(labels, shown.names(app, which), strict=True)]
-        return _told("cohort", window, WINDOWS_PER_HOUR, apps, worth, about, which, came, expected, self._rows["hours"][place])  # fmt: skip
-
-    def _worth(self, test: str, number: int, place: Array, ratio: Numbers, freedom: Numbers, total: Numbers, judged: Array) -> Numbers:  # fmt: skip
-        at = np.flatnonzero(judged)
-        worth = np.zeros(len(place))
-        if len(at):
-            over, looks = (self._rows[name][place[at], number].astype(np.float64) for name in ("over", "looks"))
-            scores = mixes.score(ratio[at], freedom[at], over, looks)
-            worth[at] = self._tests[test].worth(scores, volume(total[at]))
-        return worth
+        return mixes.told(
+            "cohort",
+            window,
+            WINDOWS_PER_HOUR,
+            apps=apps,
+            worth=worth,
+            about=about,
+            which=which,
+            came=came,
+            expected=expected,
+            learned_h=self._rows["hours"][place],
+        )
 
     def _learn(
         self, place: Array, came: Array, others: Array, ratio: Numbers, freedom: Numbers, flagged: Array, judged: Array
     ) -> None:
-        streak = np.where(flagged, self._rows["streak"][place] + 1, 0)
-        self._rows["streak"][place] = np.minimum(streak, 32_767)
-        kept = ~flagged | (streak > RELEARN_H)
+        kept = not_flagged(self._rows, place, flagged, RELEARN_H)
         of = place[kept]
         scale = came.sum(axis=1, keepdims=True) / np.maximum(others.sum(axis=1, keepdims=True), 1.0)
         for name, value in (("mix", came), ("others", others * scale)):
             now = self._rows[name][of].astype(np.float64)
             self._rows[name][of] = (now * KEPT + value[kept]).astype(np.float32)
         self._rows["hours"][of] += 1
-        self._learn_spread(0, place, ratio, freedom, judged & ~flagged)
-
-    def _learn_spread(self, number: int, place: Array, ratio: Numbers, freedom: Numbers, kept: Array) -> None:
-        over, looks = (self._rows[name][place, number].astype(np.float64) for name in ("over", "looks"))
-        found = mixes.learned(ratio, freedom, over, looks)
-        self._rows["over"][place[kept], number] = found[kept].astype(np.float32)
-        self._rows["looks"][place[kept], number] += 1
+        mixes.learn_over(self._rows, mixes.HOUR, place, ratio, freedom, judged & ~flagged)
 
     def _day(self, window: Window) -> pl.DataFrame | None:
         """Judge the day that ends; the next begins."""
@@ -186,8 +171,10 @@ class Cohort:
         expected = self._rows["expected"][place].astype(np.float64)
         ratio, freedom = mixes.apart(today, mixes.shares(expected), expected.sum(axis=1))
         judged = self._rows["hours"][place] >= 2 * KNOWN_H
-        worth = self._worth("cohort_day", 1, place, ratio, freedom, today.sum(axis=1), judged)
-        self._learn_spread(1, place, ratio, freedom, judged & (worth < FLAGGED))
+        worth = mixes.worth_of(
+            self._rows, self.tests["cohort_day"], mixes.DAY, place, ratio, freedom, today.sum(axis=1), judged
+        )
+        mixes.learn_over(self._rows, mixes.DAY, place, ratio, freedom, judged & (worth < FLAGGED))
         for name in ("today", "expected"):
             self._rows[name][:] = 0
         names, self._names = self._names, {}
@@ -195,9 +182,18 @@ class Cohort:
             return None
         told = [names.get(one, ("", None, "")) for one in key.tolist()]
         apps = pl.DataFrame([one[:2] for one in told], schema={"app": pl.String(), "owner": pl.String()}, orient="row")
-        which = _largest(today, expected)
-        worth = np.where(apps["app"] == "", 0.0, worth)
-        return _told("cohort_day", window, WINDOWS_PER_DAY, apps, worth, [one[2] for one in told], which, today, expected, self._rows["hours"][place])  # fmt: skip
+        return mixes.told(
+            "cohort_day",
+            window,
+            WINDOWS_PER_DAY,
+            apps=apps,
+            worth=np.where(apps["app"] == "", 0.0, worth),
+            about=[one[2] for one in told],
+            which=mixes.largest(today, expected),
+            came=today,
+            expected=expected,
+            learned_h=self._rows["hours"][place],
+        )
 
     def snapshot(self) -> State:
         names = pl.DataFrame(
@@ -206,8 +202,7 @@ class Cohort:
             orient="row",
         )
         frames = {"cohort.names": names, **self._rows.snapshot("cohort.rows")}
-        for name, test in self._tests.items():
-            frames |= test.calibration.snapshot(f"cohort.{name}")
+        frames |= self.tests.snapshot()
         return frames
 
     def restore(self, state: State) -> None:
@@ -215,8 +210,7 @@ class Cohort:
         if "cohort.names" not in state:
             raise ValueError("there is no cohort.names")
         self._names = {key: (app, owner, label) for key, app, owner, label in state["cohort.names"].iter_rows()}
-        for name, test in self._tests.items():
-            test.calibration.restore(f"cohort.{name}", state)
+        self.tests.restore(state)
 
 
 _LOW: Final = np.uint64(BINS - 1)
@@ -264,41 +258,3 @@ def _expected(others: Numbers, mix: Numbers, beside: Numbers) -> Numbers:
     found = np.maximum(mixes.shares(others) * (mix + TRUST) / (beside + TRUST), mixes.SHARE_LEAST / 2)
     whole: Numbers = found / found.sum(axis=1, keepdims=True)
     return whole
-
-
-def _largest(came: Array, expected: Numbers) -> Array:
-    """Of each the bin that says most."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(came > expected, came * np.log(came / expected), 0.0)
-    found: Array = np.argmax(terms, axis=1)
-    return found
-
-
-def _told(
-    test: str,
-    window: Window,
-    windows: int,
-    apps: pl.DataFrame,
-    worth: Numbers,
-    about: Sequence[str],
-    which: Array,
-    came: Array,
-    expected: Numbers,
-    learned: Array,
-) -> pl.DataFrame | None:
-    rows = np.arange(len(which))
-    total = np.maximum(came.sum(axis=1), 1.0)
-    return unusual(
-        test,
-        window,
-        windows,
-        apps=apps,
-        worth=worth,
-        about=about,
-        measure=["share"] * len(which),
-        behaviour=[CONTENT_SWITCH] * len(which),
-        value=came[rows, which] / total,
-        usual=expected[rows, which] / total,
-        count=total,
-        learned=learned,
-    )

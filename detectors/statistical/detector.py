@@ -164,9 +164,9 @@ class StatisticalDetector:
             made: dict[str, int] = {}
             for each in self._statistics:
                 unusual += each.close(window)
-                made |= each.tests
+                made |= each.tests.made()
             unusual += self._together.close(window, unusual, self._series.apps)
-            made |= self._together.tests
+            made |= self._together.tests.made()
             chosen = self._chooser.choose(window, unusual, made, self._series.apps)
             found += [Sighting(row, finding, is_part=True) for finding, _ in chosen]
         self._next = ended

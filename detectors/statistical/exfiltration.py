@@ -10,7 +10,7 @@ time, every few hours, which is no more than chance. Needs ``session.id`` or ``u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +21,6 @@ import polars as pl
 from detectors.detector import State
 from detectors.event import MICROSECONDS, TIME
 from detectors.statistical import tails
-from detectors.statistical.calibration import Calibration
 from detectors.statistical.meaning import CALLS
 from detectors.statistical.novelty import OTHERS, PRIVATE, RELEARN_H
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
@@ -37,7 +36,7 @@ from detectors.statistical.shown import (
     hash_of,
     key_of,
 )
-from detectors.statistical.statistic import FLAGGED, Test
+from detectors.statistical.statistic import FLAGGED, STREAK, Suite, not_flagged
 from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
@@ -99,10 +98,8 @@ class Exfiltration:
         self._calls = Pending(
             _ROWS, group_keys_max=self.config.calls_per_app_max, keys_max=self.config.calls_max
         )  # of those that wait, sessions with the smallest keys stay as a whole
-        self._apps = Rows(
-            {"mean": (np.float32, 1), "hours": (np.int32, 1), "streak": (np.int16, 1)}, self.config.apps_max
-        )
-        self._test = Test("exfiltration", Calibration())
+        self._apps = Rows({"mean": (np.float32, 1), "hours": (np.int32, 1), **STREAK}, self.config.apps_max)
+        self.tests = Suite(self.name, {"exfiltration": 1})
         shown.watched_by(self._take)
 
     @property
@@ -117,11 +114,6 @@ class Exfiltration:
     def bytes(self) -> int:
         """What is remembered beyond an hour takes so much."""
         return self._apps.bytes
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made, self._test.made = self._test.made, 0
-        return {"exfiltration": made}
 
     def count(self, rows: pl.DataFrame) -> None:
         """`Shown` hands rows on, with their hashes."""
@@ -169,7 +161,7 @@ class Exfiltration:
                 self._learn_of_others(hour, calls, window)
         if window.ends_day:
             self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
-            self._test.calibration.fade()
+            self.tests.fade()
         return found
 
     def _hour(self, calls: pl.DataFrame, hour: Hour, window: Window) -> list[pl.DataFrame]:
@@ -210,13 +202,11 @@ class Exfiltration:
         mean = self._apps["mean"][place].astype(np.float64)
         usual = (mean * hours + 0.5) / (np.maximum(hours, 72.0) + 1.0)
         scores = tails.many(np.where(carried[here] >= SESSIONS_MIN, carried[here], 0.0), usual, SPREAD)
-        worth = self._test.worth(scores)
-        flagged = worth >= FLAGGED
-        streak = np.where(flagged, self._apps["streak"][place] + 1, 0)
-        step = np.where(~flagged | (streak > RELEARN_H), 1.0 / np.minimum(hours + 1.0, HOURS_MEAN), 0.0)
+        worth = self.tests["exfiltration"].worth(scores)
+        kept = not_flagged(self._apps, place, worth >= FLAGGED, RELEARN_H)
+        step = np.where(kept, 1.0 / np.minimum(hours + 1.0, HOURS_MEAN), 0.0)
         self._apps["mean"][place] = (mean + step * (carried[here] - mean)).astype(np.float32)
-        self._apps["hours"][place] += step > 0
-        self._apps["streak"][place] = np.minimum(streak, 32_767)
+        self._apps["hours"][place] += kept
         if not len(of):
             return []
         order = np.lexsort((at, -each, of))
@@ -242,7 +232,7 @@ class Exfiltration:
         """Apps that read nothing private carry nothing off: that is usual, and there are many."""
         known = hour.apps[hour.known_for(window, LEARNING)]
         idle = int((~np.isin(known, calls[GROUP].to_numpy())).sum()) if calls.height else len(known)
-        self._test.worth(np.zeros(idle))
+        self.tests["exfiltration"].worth(np.zeros(idle))
 
     def _weights(self, hour: Hour, at: Array) -> Array:
         flags = hour.flags[at]
@@ -260,12 +250,12 @@ class Exfiltration:
 
     def snapshot(self) -> State:
         apps = self._apps.snapshot("exfiltration.apps") | self._calls.snapshot("exfiltration.calls")
-        return apps | self._test.calibration.snapshot("exfiltration.exfiltration")
+        return apps | self.tests.snapshot()
 
     def restore(self, state: State) -> None:
         self._apps.restore("exfiltration.apps", state)
         self._calls.restore("exfiltration.calls", state)
-        self._test.calibration.restore("exfiltration.exfiltration", state)
+        self.tests.restore(state)
 
 
 def _rows(hour: Array, app: Keys, session: Keys, time: Array, host: Keys) -> pl.DataFrame:

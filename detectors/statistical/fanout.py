@@ -17,7 +17,7 @@ few tries, and keeps below what the app's failures vary by; ids that are looked 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,6 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical import relations, tails
-from detectors.statistical.calibration import Calibration
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Pending
 from detectors.statistical.relations import (
     ALL,
@@ -47,7 +46,7 @@ from detectors.statistical.relations import (
     subjects_of,
 )
 from detectors.statistical.rows import NOWHERE, Rows
-from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, UNUSUAL, Test
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, UNUSUAL, Suite
 from detectors.statistical.subjects import OWN_H, Hour, Populations, own_score, remember
 from detectors.statistical.tails import Numbers
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
@@ -97,12 +96,12 @@ class Fanout:
         self._here = np.empty(0, np.uint64)  # subjects that were seen in this hour, in order
         self._day = self._new_day()
         self._known = Rows(
-            {"mean": (np.float32, 3), "vary": (np.float32, 2), "hours": (np.int32, 1), "streak": (np.int16, 1)},
+            {"mean": (np.float32, 3), "vary": (np.float32, 2), "hours": (np.int32, 1), **STREAK},
             self.config.subjects_max,
         )
         self._populations = Populations(self.config.populations_max)
         classes = len(RELATIONS) * (SMALL + 1)
-        self._tests = {name: Test(name, Calibration(classes)) for name in ("fanout", "drip", "failing")}
+        self.tests = Suite(self.name, dict.fromkeys(("fanout", "drip", "failing"), classes))
 
     def _new_day(self) -> Rows:
         fields: dict[str, tuple[npt.DTypeLike, int]] = {
@@ -126,13 +125,6 @@ class Fanout:
     def bytes(self) -> int:
         """What is remembered of subjects beyond an hour takes so much."""
         return self._day.bytes + self._known.bytes + self._populations.bytes
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made = {name: test.made for name, test in self._tests.items()}
-        for test in self._tests.values():
-            test.made = 0
-        return made
 
     # Counting
 
@@ -279,7 +271,7 @@ class Fanout:
 
     def _worth(self, test: str, scores: Numbers, of_others: Numbers, classes: Any) -> Numbers:
         """What scores are worth among those of all who are alike, also of those for whom it is usual."""
-        one = self._tests[test]
+        one = self.tests[test]
         one.made += len(scores)
         worth = one.calibration.worth(scores, classes)
         just = one.calibration.no_more_than(FLAGGED, scores, classes)
@@ -298,8 +290,7 @@ class Fanout:
         before = window.index - self.config.forget_days * WINDOWS_PER_DAY
         self._known.forget_unseen(before)
         self._populations.end_day(before)
-        for test in self._tests.values():
-            test.calibration.fade()
+        self.tests.fade()
 
     # Memory
 
@@ -307,15 +298,13 @@ class Fanout:
         frames: dict[str, pl.DataFrame] = {"fanout.here": pl.DataFrame({"subject": self._here})}
         for name, part in self._parts().items():
             frames |= part.snapshot(name)
-        for name, test in self._tests.items():
-            frames |= test.calibration.snapshot(f"fanout.{name}")
+        frames |= self.tests.snapshot()
         return frames
 
     def restore(self, state: State) -> None:
         for name, part in self._parts().items():
             part.restore(name, state)
-        for name, test in self._tests.items():
-            test.calibration.restore(f"fanout.{name}", state)
+        self.tests.restore(state)
         if "fanout.here" not in state:
             raise ValueError("there is no fanout.here")
         self._here = state["fanout.here"]["subject"].to_numpy().copy()

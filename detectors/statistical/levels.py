@@ -11,7 +11,7 @@ based on geometric moving averages*, 1959).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,11 +22,10 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical import tails
-from detectors.statistical.calibration import Calibration
 from detectors.statistical.hashes import APP
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
-from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
 from detectors.statistical.tails import Numbers
 from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
@@ -106,11 +105,11 @@ class Levels:
                 "vary": (np.float32, len(KINDS)),
                 "within": (np.float32, 1),
                 "hours": (np.int32, 1),
-                "streak": (np.int16, 1),
+                **STREAK,
             },
             self.config.keys_max,
         )
-        self._tests = {name: Test(name, Calibration(len(KINDS))) for name in ("level", "level_low")}
+        self.tests = Suite(self.name, dict.fromkeys(("level", "level_low"), len(KINDS)))
         self._waiting: list[pl.DataFrame] = []
         self._rows_waiting = 0
 
@@ -126,13 +125,6 @@ class Levels:
     def bytes(self) -> int:
         """What is remembered takes so much."""
         return self._rows.bytes
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made = {name: test.made for name, test in self._tests.items()}
-        for test in self._tests.values():
-            test.made = 0
-        return made
 
     # Counting
 
@@ -186,8 +178,7 @@ class Levels:
                 found = self._hour(sums, window)
         if window.ends_day:
             self._rows.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
-            for test in self._tests.values():
-                test.calibration.fade()
+            self.tests.fade()
         return [frame for frame in found if frame is not None]
 
     def _hour(self, sums: pl.DataFrame, window: Window) -> list[pl.DataFrame | None]:
@@ -217,7 +208,7 @@ class Levels:
                 at = np.flatnonzero(judged)
                 worth = np.zeros(len(place))
                 if len(at):
-                    worth[at] = self._tests[test].worth(tails.normal(np.maximum(score[at], 0.0)), kind)
+                    worth[at] = self.tests[test].worth(tails.normal(np.maximum(score[at], 0.0)), kind)
                 flagged |= worth >= FLAGGED
                 found.append(self._told(test, kind, sums, worth, value, mean, hours, window))
             learned.append((kind, value, mean, vary, by))
@@ -238,9 +229,7 @@ class Levels:
         hours: Numbers,
         flagged: Array,
     ) -> None:
-        streak = np.where(flagged, self._rows["streak"][place] + 1, 0)
-        self._rows["streak"][place] = np.minimum(streak, 32_767)
-        kept = ~flagged | (streak > RELEARN_H)
+        kept = not_flagged(self._rows, place, flagged, RELEARN_H)
         step = np.where(kept, 1.0 / np.minimum(hours + 1.0, HOURS_MEAN), 0.0)
         for kind, value, mean, vary, by in learned:
             cut = np.where(hours >= KNOWN_H, np.clip(value, mean - CUT * by, mean + CUT * by), value)
@@ -276,13 +265,11 @@ class Levels:
     def snapshot(self) -> State:
         self._flush()
         frames = self._rows.snapshot("levels.rows") | self._sums.snapshot("levels.sums")
-        for name, test in self._tests.items():
-            frames |= test.calibration.snapshot(f"levels.{name}")
+        frames |= self.tests.snapshot()
         return frames
 
     def restore(self, state: State) -> None:
         self._rows.restore("levels.rows", state)
         self._sums.restore("levels.sums", state)
-        for name, test in self._tests.items():
-            test.calibration.restore(f"levels.{name}", state)
+        self.tests.restore(state)
         self._waiting, self._rows_waiting = [], 0

@@ -8,13 +8,19 @@ few, so that little is said by little.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from detectors.statistical import tails
+from detectors.statistical.rows import Rows
+from detectors.statistical.statistic import Test
 from detectors.statistical.tails import Numbers
+from detectors.statistical.telling import unusual
+from detectors.statistical.windows import Window
 
 Array = npt.NDArray[Any]
 
@@ -67,3 +73,78 @@ def shares(mix: Array) -> Numbers:
     found = np.maximum(mix / np.maximum(mix.sum(axis=1, keepdims=True), 1.0), SHARE_LEAST)
     whole: Numbers = found / found.sum(axis=1, keepdims=True)
     return whole
+
+
+VOLUMES: Final = 3
+"""Classes of how many events there are: below a few hundred, below a few thousand, more."""
+
+CONTENT_SWITCH: Final = 6
+
+HOUR, DAY = 0, 1
+"""Which of the two values of `LEARNED` is meant."""
+
+LEARNED: Final[dict[str, tuple[npt.DTypeLike, int]]] = {"over": (np.float32, 2), "looks": (np.int32, 2)}
+"""Arrays of `Rows`: by what factor ratios are larger than chi-square says, and in how many looks that was learned; of hours and of days."""
+
+
+def worth_of(
+    rows: Rows, test: Test, stretch: int, places: Array, ratio: Numbers, freedom: Numbers, total: Numbers, judged: Array
+) -> Numbers:
+    """What ratios are worth; 0 of those that are not judged. `total` is how many events there were."""
+    at = np.flatnonzero(judged)
+    worth = np.zeros(len(places))
+    if len(at):
+        over, looks = (rows[name][places[at], stretch].astype(np.float64) for name in LEARNED)
+        worth[at] = test.worth(score(ratio[at], freedom[at], over, looks), _volume(total[at]))
+    return worth
+
+
+def learn_over(rows: Rows, stretch: int, places: Array, ratio: Numbers, freedom: Numbers, kept: Array) -> None:
+    """Learn from those that are kept by what factor ratios are larger."""
+    over, looks = (rows[name][places[kept], stretch].astype(np.float64) for name in LEARNED)
+    rows["over"][places[kept], stretch] = learned(ratio[kept], freedom[kept], over, looks).astype(np.float32)
+    rows["looks"][places[kept], stretch] += 1
+
+
+def _volume(total: Numbers) -> npt.NDArray[np.int64]:
+    return np.clip(np.log2(np.maximum(total, 1.0)) / 3.0 - 2.0, 0, VOLUMES - 1).astype(np.int64)
+
+
+def largest(came: Array, expected: Numbers) -> Array:
+    """Of each mix the bin that says most."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(came > expected, came * np.log(came / expected), 0.0)
+    found: Array = np.argmax(terms, axis=1)
+    return found
+
+
+def told(
+    test: str,
+    window: Window,
+    windows: int,
+    *,
+    apps: pl.DataFrame,
+    worth: Numbers,
+    about: Sequence[str],
+    which: Array,
+    came: Array,
+    expected: Numbers,
+    learned_h: Array,
+) -> pl.DataFrame | None:
+    """The shares of one bin of each mix as unusual numbers, those worth showing."""
+    rows = np.arange(len(which))
+    total = np.maximum(came.sum(axis=1), 1.0)
+    return unusual(
+        test,
+        window,
+        windows,
+        apps=apps,
+        worth=worth,
+        about=about,
+        measure=["share"] * len(which),
+        behaviour=[CONTENT_SWITCH] * len(which),
+        value=came[rows, which] / total,
+        usual=expected[rows, which] / total,
+        count=total,
+        learned=learned_h,
+    )

@@ -12,7 +12,7 @@ Source: the count of an event that was not seen before as evidence follows Good 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +22,6 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical import tails
-from detectors.statistical.calibration import Calibration
 from detectors.statistical.meaning import CALLS
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.shown import (
@@ -39,7 +38,7 @@ from detectors.statistical.shown import (
     Shown,
     hash_of,
 )
-from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
 from detectors.statistical.tails import Numbers
 from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
@@ -90,10 +89,10 @@ class Novelty:
         self.config = config or NoveltyConfig()
         self._shown = shown
         self._apps = Rows(
-            {"new": (np.float32, len(JUDGED)), "all": (np.float32, len(JUDGED)), "streak": (np.int16, 1)},
+            {"new": (np.float32, len(JUDGED)), "all": (np.float32, len(JUDGED)), **STREAK},
             self.config.apps_max,
         )
-        self._test = Test("novelty", Calibration(len(JUDGED)))
+        self.tests = Suite(self.name, {"novelty": len(JUDGED)})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -108,11 +107,6 @@ class Novelty:
         """What is remembered takes so much."""
         return self._apps.bytes
 
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made, self._test.made = self._test.made, 0
-        return {"novelty": made}
-
     def count(self, rows: pl.DataFrame) -> None:
         """`Shown` counts."""
 
@@ -122,7 +116,7 @@ class Novelty:
             found = self._hour(self._shown.hour, window)
         if window.ends_day:
             self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
-            self._test.calibration.fade()
+            self.tests.fade()
         return found
 
     def _hour(self, hour: Hour, window: Window) -> list[pl.DataFrame]:
@@ -144,7 +138,7 @@ class Novelty:
             base = self._apps["all"][rows[at], number].astype(np.float64) + KNOWN_EVENTS
             hits = self._apps["new"][rows[at], number].astype(np.float64) + KNOWN_EVENTS * SHARE_USUAL
             scores = tails.share_above(np.where(new[at] >= EVENTS_MIN, new[at], 0.0), events[at], hits, base)
-            worth = self._test.worth(scores, number)
+            worth = self.tests["novelty"].worth(scores, number)
             flagged[at] |= worth >= FLAGGED
             told = self._told(hour, at, worth, mine, weight, events[at] * hits / base, new[at], window)
             if told is not None:
@@ -167,9 +161,8 @@ class Novelty:
         return np.where(new, weight, 0.0)
 
     def _learn(self, rows: Array, here: Array, sums: Sequence[tuple[Numbers, Numbers]], flagged: Array) -> None:
-        streak = np.where(flagged, self._apps["streak"][rows] + 1, 0)
-        kept = here & (~flagged | (streak > RELEARN_H))
-        self._apps["streak"][rows[here]] = np.minimum(streak[here], 32_767)
+        kept = here.copy()
+        kept[here] = not_flagged(self._apps, rows[here], flagged[here], RELEARN_H)
         of = rows[kept]
         for number, (new, events) in enumerate(sums):
             for name, value in (("new", new), ("all", events)):
@@ -201,11 +194,11 @@ class Novelty:
         )
 
     def snapshot(self) -> State:
-        return self._apps.snapshot("novelty.apps") | self._test.calibration.snapshot("novelty.novelty")
+        return self._apps.snapshot("novelty.apps") | self.tests.snapshot()
 
     def restore(self, state: State) -> None:
         self._apps.restore("novelty.apps", state)
-        self._test.calibration.restore("novelty.novelty", state)
+        self.tests.restore(state)
 
 
 def _behaviour(kind: int, what: str) -> int | None:

@@ -20,14 +20,13 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical import tails
-from detectors.statistical.calibration import Calibration
 from detectors.statistical.hashes import ACTION, APP
 from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.series import CALLS, Series
 from detectors.statistical.shown import API, HOST, PAGE, Shown, key_of
-from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
 from detectors.statistical.sums import grouped
 from detectors.statistical.tails import Numbers
 from detectors.statistical.telling import unusual
@@ -134,7 +133,7 @@ class Outcomes:
                 "of": (np.float32, 1),
                 "vary": (np.float32, 2),
                 "hours": (np.int32, 1),
-                "streak": (np.int16, 1),
+                **STREAK,
                 "call": (np.uint64, 1),  # as `series` counts it; 0 for all calls of an app
                 "group": (np.uint64, 1),
                 "class": (np.int8, 1),
@@ -149,7 +148,7 @@ class Outcomes:
         self._calls: dict[int, tuple[Array, Array]] = {}  # what `series` counted, by the windows of the hour
         self._app_names, self._what_names, self._owner_names = (Names(self.config.names_max) for _ in range(3))
         # One calibration for all kinds of refusals: most are too seldom to have one of their own.
-        self._tests = {name: Test(name, Calibration(2)) for name in ("refusals", "refusal_burst")}
+        self.tests = Suite(self.name, {"refusals": 2, "refusal_burst": 2})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -163,13 +162,6 @@ class Outcomes:
     def bytes(self) -> int:
         """What is remembered takes so much."""
         return self._rows.bytes
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made = {name: test.made for name, test in self._tests.items()}
-        for test in self._tests.values():
-            test.made = 0
-        return made
 
     # Counting
 
@@ -332,7 +324,7 @@ class Outcomes:
         judged = np.flatnonzero(known)
         classes = (self._rows["call"][place] == 0).astype(np.int64)
         worth = np.zeros(len(place))
-        worth[judged] = self._tests[test].worth(scores[judged], classes[judged])
+        worth[judged] = self.tests[test].worth(scores[judged], classes[judged])
         self._flagged = worth >= FLAGGED
         told = np.flatnonzero(worth >= SHOWN_MIN)
         if not len(told):
@@ -371,9 +363,7 @@ class Outcomes:
         rows = self._rows
         usual_hits, usual_of = self._usual(place)
         expected = self._expected(place, of * usual_hits / usual_of)
-        streak = np.where(self._flagged, rows["streak"][place] + 1, 0)
-        rows["streak"][place] = np.minimum(streak, 32_767)
-        kept = ~self._flagged | (streak > RELEARN_H)
+        kept = not_flagged(rows, place, self._flagged, RELEARN_H)
         place, hits, of, expected = place[kept], hits[kept], of[kept], expected[kept]
         by = np.sqrt(expected + SPREAD_USUAL * expected * expected)
         known = rows["hours"][place] > 0
@@ -392,8 +382,7 @@ class Outcomes:
         for field, names in (("app", self._app_names), ("what", self._what_names), ("owner", self._owner_names)):
             renumbered = names.keep(self._rows[field][places])
             self._rows[field][places] = renumbered[self._rows[field][places]]
-        for test in self._tests.values():
-            test.calibration.fade()
+        self.tests.fade()
 
     # Memory
 
@@ -406,15 +395,13 @@ class Outcomes:
         frames: dict[str, pl.DataFrame] = {"outcomes.calls": pl.concat([pl.DataFrame(schema=_CALLS), *calls])}
         for name, part in self._parts().items():
             frames |= part.snapshot(name)
-        for name, test in self._tests.items():
-            frames |= test.calibration.snapshot(f"outcomes.{name}")
+        frames |= self.tests.snapshot()
         return frames
 
     def restore(self, state: State) -> None:
         for name, part in self._parts().items():
             part.restore(name, state)
-        for name, test in self._tests.items():
-            test.calibration.restore(f"outcomes.{name}", state)
+        self.tests.restore(state)
         if "outcomes.calls" not in state:
             raise ValueError("there is no outcomes.calls")
         calls = state["outcomes.calls"].partition_by("window", maintain_order=True)

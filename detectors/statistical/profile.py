@@ -11,7 +11,7 @@ Source: the G statistic with a learned overdispersion (`mixes.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,12 +21,10 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical import mixes
-from detectors.statistical.calibration import Calibration
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.shown import API, BINS, HOST, LEARNING, PAGE, SETTLED, Hour, Shown
-from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, Test
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
 from detectors.statistical.tails import Numbers
-from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
 Array = npt.NDArray[Any]
@@ -50,9 +48,6 @@ CUT: Final = 4.0
 """An hour counts for so many usual ones at most when it is learned."""
 
 RELEARN_H: Final = 48
-CONTENT_SWITCH: Final = 6
-VOLUMES: Final = 3
-"""Classes of how many events there are: below a few hundred, below a few thousand, more."""
 
 
 class ProfileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,16 +69,15 @@ class Profile:
             {
                 "mix": (np.float32, BINS),
                 "today": (np.float32, BINS),
-                "over": (np.float32, 2),
-                "looks": (np.int32, 2),
-                "streak": (np.int16, 1),
+                **mixes.LEARNED,
+                **STREAK,
                 "rebased": (np.int32, 1),
                 "learned": (np.int32, 1),
             },
             self.config.apps_max,
         )
         self._names: dict[int, tuple[str, str | None]] = {}  # of apps seen today, for what is told when the day ends
-        self._tests = {name: Test(name, Calibration(VOLUMES)) for name in ("profile", "profile_day")}
+        self.tests = Suite(self.name, dict.fromkeys(("profile", "profile_day"), mixes.VOLUMES))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -97,13 +91,6 @@ class Profile:
     def bytes(self) -> int:
         """What is remembered takes so much."""
         return self._apps.bytes
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made = {name: test.made for name, test in self._tests.items()}
-        for test in self._tests.values():
-            test.made = 0
-        return made
 
     def count(self, rows: pl.DataFrame) -> None:
         """`Shown` counts."""
@@ -120,8 +107,7 @@ class Profile:
         if window.ends_day:
             found.append(self._day(window))
             self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
-            for test in self._tests.values():
-                test.calibration.fade()
+            self.tests.fade()
         return [frame for frame in found if frame is not None]
 
     def _hour(self, hour: Hour, bins: Bins, apps: Array, window: Window) -> pl.DataFrame | None:
@@ -135,17 +121,38 @@ class Profile:
         ratio, freedom = mixes.apart(came, mixes.shares(mix), mix.sum(axis=1))
         known = hour.known_for(window, LEARNING)[at] & (mix.sum(axis=1) >= KNOWN_EVENTS)
         enough = came.sum(axis=1) >= EVENTS_MIN
-        worth = self._worth("profile", 0, place, ratio, freedom, came.sum(axis=1), known & enough & ~deployed)
+        worth = mixes.worth_of(
+            self._apps,
+            self.tests["profile"],
+            mixes.HOUR,
+            place,
+            ratio,
+            freedom,
+            came.sum(axis=1),
+            known & enough & ~deployed,
+        )
         flagged = worth >= FLAGGED
         self._learn(place, came, mix, flagged)
-        self._learn_spread(0, place, ratio, freedom, enough & known & ~deployed & ~flagged)
+        mixes.learn_over(self._apps, mixes.HOUR, place, ratio, freedom, enough & known & ~deployed & ~flagged)
         self._apps["today"][place] = (self._apps["today"][place] + came).astype(np.float32)
         self._remember_names(hour, at)
         if not (worth >= SHOWN_MIN).any():
             return None
-        which = _largest(came, mix)
+        expected = mixes.shares(mix) * came.sum(axis=1, keepdims=True)
+        which = mixes.largest(came, expected)
         about = bins.names(at, which)
-        return _told("profile", window, WINDOWS_PER_HOUR, hour.names[at], worth, about, which, came, mix, self._apps["learned"][place])  # fmt: skip
+        return mixes.told(
+            "profile",
+            window,
+            WINDOWS_PER_HOUR,
+            apps=hour.names[at],
+            worth=worth,
+            about=about,
+            which=which,
+            came=came,
+            expected=expected,
+            learned_h=self._apps["learned"][place],
+        )
 
     def _rebase(self, place: Array, deployed: Array) -> None:
         """A deploy begins a new mix; what was before counts for little."""
@@ -154,20 +161,8 @@ class Profile:
         self._apps["mix"][place[fresh]] *= np.float32(REBASED)
         self._apps["today"][place[fresh]] = 0
 
-    def _worth(self, test: str, number: int, place: Array, ratio: Numbers, freedom: Numbers, total: Numbers, judged: Array) -> Numbers:  # fmt: skip
-        looks = self._apps["looks"][place, number].astype(np.float64)
-        over = self._apps["over"][place, number].astype(np.float64)
-        at = np.flatnonzero(judged)
-        worth = np.zeros(len(place))
-        if len(at):
-            scores = mixes.score(ratio[at], freedom[at], over[at], looks[at])
-            worth[at] = self._tests[test].worth(scores, volume(total[at]))
-        return worth
-
     def _learn(self, place: Array, came: Array, mix: Numbers, flagged: Array) -> None:
-        streak = np.where(flagged, self._apps["streak"][place] + 1, 0)
-        self._apps["streak"][place] = np.minimum(streak, 32_767)
-        kept = ~flagged | (streak > RELEARN_H)
+        kept = not_flagged(self._apps, place, flagged, RELEARN_H)
         hours = self._apps["learned"][place].astype(np.float64)
         usual = mix.sum(axis=1) / np.clip(hours, 1.0, 336.0)
         total = came.sum(axis=1)
@@ -175,13 +170,6 @@ class Profile:
         grown = mix * KEPT + came * cut[:, None]
         self._apps["mix"][place[kept]] = grown[kept].astype(np.float32)
         self._apps["learned"][place] += kept
-
-    def _learn_spread(self, number: int, place: Array, ratio: Numbers, freedom: Numbers, kept: Array) -> None:
-        looks = self._apps["looks"][place, number].astype(np.float64)
-        over = self._apps["over"][place, number].astype(np.float64)
-        found = mixes.learned(ratio, freedom, over, looks)
-        self._apps["over"][place[kept], number] = found[kept].astype(np.float32)
-        self._apps["looks"][place[kept], number] += 1
 
     def _remember_names(self, hour: Hour, at: Array) -> None:
         for key, row in zip(hour.apps[at].tolist(), hour.names[at].iter_rows(), strict=True):
@@ -199,16 +187,29 @@ class Profile:
         rebased = self._apps["rebased"][place]
         known &= (rebased == 0) | (window.index - rebased >= 3 * WINDOWS_PER_DAY)
         enough = today.sum(axis=1) >= EVENTS_MIN
-        worth = self._worth("profile_day", 1, place, ratio, freedom, today.sum(axis=1), known & enough)
-        self._learn_spread(1, place, ratio, freedom, known & enough & (worth < FLAGGED))
+        worth = mixes.worth_of(
+            self._apps, self.tests["profile_day"], mixes.DAY, place, ratio, freedom, today.sum(axis=1), known & enough
+        )
+        mixes.learn_over(self._apps, mixes.DAY, place, ratio, freedom, known & enough & (worth < FLAGGED))
         self._apps["today"][:] = 0
         names, self._names = self._names, {}
         if not (worth >= SHOWN_MIN).any():
             return None
         told = [names.get(one, ("", None)) for one in key.tolist()]
         apps = pl.DataFrame(told, schema={"app": pl.String(), "owner": pl.String()}, orient="row")
-        which = _largest(today, mix)
-        return _told("profile_day", window, WINDOWS_PER_DAY, apps, np.where(apps["app"] == "", 0.0, worth), [""] * len(place), which, today, mix, self._apps["learned"][place])  # fmt: skip
+        expected = mixes.shares(mix) * today.sum(axis=1, keepdims=True)
+        return mixes.told(
+            "profile_day",
+            window,
+            WINDOWS_PER_DAY,
+            apps=apps,
+            worth=np.where(apps["app"] == "", 0.0, worth),
+            about=[""] * len(place),
+            which=mixes.largest(today, expected),
+            came=today,
+            expected=expected,
+            learned_h=self._apps["learned"][place],
+        )
 
     def snapshot(self) -> State:
         names = pl.DataFrame(
@@ -217,8 +218,7 @@ class Profile:
             orient="row",
         )
         frames = {"profile.names": names, **self._apps.snapshot("profile.apps")}
-        for name, test in self._tests.items():
-            frames |= test.calibration.snapshot(f"profile.{name}")
+        frames |= self.tests.snapshot()
         return frames
 
     def restore(self, state: State) -> None:
@@ -226,8 +226,7 @@ class Profile:
         if "profile.names" not in state:
             raise ValueError("there is no profile.names")
         self._names = {key: (app, owner) for key, app, owner in state["profile.names"].iter_rows()}
-        for name, test in self._tests.items():
-            test.calibration.restore(f"profile.{name}", state)
+        self.tests.restore(state)
 
 
 class Bins:
@@ -256,47 +255,3 @@ class Bins:
         first = np.minimum(np.searchsorted(self._bins, apps * BINS + which), len(self._rows) - 1)
         told: list[str] = self._what.gather(self._rows[first]).to_list()
         return told
-
-
-def volume(total: Numbers) -> npt.NDArray[np.int64]:
-    """The class of how many events there are."""
-    return np.clip(np.log2(np.maximum(total, 1.0)) / 3.0 - 2.0, 0, VOLUMES - 1).astype(np.int64)
-
-
-def _largest(came: Array, mix: Numbers) -> Array:
-    """Of each the bin that says most."""
-    expected = mixes.shares(mix) * came.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(came > expected, came * np.log(came / expected), 0.0)
-    found: Array = np.argmax(terms, axis=1)
-    return found
-
-
-def _told(
-    test: str,
-    window: Window,
-    windows: int,
-    apps: pl.DataFrame,
-    worth: Numbers,
-    about: Sequence[str],
-    which: Array,
-    came: Array,
-    mix: Numbers,
-    learned: Array,
-) -> pl.DataFrame | None:
-    rows = np.arange(len(which))
-    total = came.sum(axis=1)
-    return unusual(
-        test,
-        window,
-        windows,
-        apps=apps,
-        worth=worth,
-        about=about,
-        measure=["share"] * len(which),
-        behaviour=[CONTENT_SWITCH] * len(which),
-        value=came[rows, which] / np.maximum(total, 1.0),
-        usual=mixes.shares(mix)[rows, which],
-        count=total,
-        learned=learned,
-    )

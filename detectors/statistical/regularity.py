@@ -14,7 +14,7 @@ that more bots than people do; who rotates people *and* devices; bots that were 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -26,11 +26,11 @@ from detectors.detector import State
 from detectors.event import TIME
 from detectors.finding import Scope
 from detectors.statistical import tails
-from detectors.statistical.calibration import LEARNED_MIN, Calibration
+from detectors.statistical.calibration import LEARNED_MIN
 from detectors.statistical.hashes import ACTION, APP, WHO
 from detectors.statistical.pending import WINDOW
 from detectors.statistical.rows import NOWHERE, Rows
-from detectors.statistical.statistic import FLAGGED, UNUSUAL, Test
+from detectors.statistical.statistic import FLAGGED, UNUSUAL, Suite
 from detectors.statistical.tails import Numbers
 from detectors.statistical.windows import WINDOW_S, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
@@ -118,7 +118,7 @@ class Regularity:
         self._all = np.zeros(2, np.int64)  # squares and freedom of all actions
         self._told = _nobody()
         self._named: dict[int, tuple[str, str, str, str | None]] = {}
-        self._test = Test("regularity", Calibration())
+        self.tests = Suite(self.name, {"regularity": 1})
         self._left_out = 0
 
     @property
@@ -134,11 +134,6 @@ class Regularity:
     def bytes(self) -> int:
         """What is remembered beyond a window takes so much."""
         return self._rows.bytes + self._actions.bytes + self._sketch.nbytes
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made, self._test.made = self._test.made, 0
-        return {self._test.name: made}
 
     # Counting
 
@@ -297,11 +292,11 @@ class Regularity:
         usual = self._usual(at, keys)
         freedom = np.minimum(many - 1.0, FREEDOM_MAX)
         score = tails.variance_below(variance * freedom, usual, freedom)
-        if int(self._test.calibration.tests[0]) < LEARNED_MIN:
+        if int(self.tests["regularity"].calibration.tests[0]) < LEARNED_MIN:
             self._rows["usual"][at] |= score >= EVEN
         judged = self._rows["usual"][at] == 0
         worth = np.zeros(len(at))
-        worth[judged] = self._test.worth(score[judged])
+        worth[judged] = self.tests["regularity"].worth(score[judged])
         flagged = worth >= FLAGGED
         room = self.config.told_max - len(self._told["key"])
         which = np.flatnonzero(flagged & ~np.isin(keys, self._told["key"]))
@@ -332,7 +327,7 @@ class Regularity:
             "entity": [one[1] for one in named],
             "owner": [one[3] for one in named],
             "about": [one[2] for one in named],
-            "test": [self._test.name] * len(named),
+            "test": ["regularity"] * len(named),
             "measure": ["variation of intervals"] * len(named),
             "behaviour": [22] * len(named),
             "worth": mine["worth"],
@@ -356,7 +351,7 @@ class Regularity:
         before = window.index - self.config.forget_days * WINDOWS_PER_DAY
         self._rows.forget_unseen(before)
         self._actions.forget_unseen(before)
-        self._test.calibration.fade()
+        self.tests.fade()
 
     # Memory
 
@@ -371,7 +366,7 @@ class Regularity:
             **frames,
             **self._rows.snapshot("regularity"),
             **self._actions.snapshot("regularity.actions"),
-            **self._test.calibration.snapshot("regularity.scores"),
+            **self.tests.snapshot(),
             "regularity.sketch": pl.DataFrame({"slot": slots, "count": self._sketch[slots]}),
             "regularity.told": pl.DataFrame(self._told),
             "regularity.named": pl.DataFrame(
@@ -385,7 +380,7 @@ class Regularity:
     def restore(self, state: State) -> None:
         self._rows.restore("regularity", state)
         self._actions.restore("regularity.actions", state)
-        self._test.calibration.restore("regularity.scores", state)
+        self.tests.restore(state)
         for name in ("sketch", "told", "named", "counts"):
             if f"regularity.{name}" not in state:
                 raise ValueError(f"there is no regularity.{name}")

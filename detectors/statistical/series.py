@@ -10,7 +10,7 @@ who rises more slowly than the slow mean follows, a few percent a day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -21,14 +21,13 @@ import polars as pl
 from detectors.detector import State
 from detectors.statistical import baseline, tails
 from detectors.statistical.baseline import Usual
-from detectors.statistical.calibration import Calibration
 from detectors.statistical.deploys import Deploys
 from detectors.statistical.hashes import ACTION, APP, WHO
 from detectors.statistical.meaning import behaviour_of
 from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
 from detectors.statistical.rows import NOWHERE, Rows
-from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, UNUSUAL, Test
+from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, UNUSUAL, Suite
 from detectors.statistical.tails import Numbers
 from detectors.statistical.tallies import Counts, KeyCounts, Keys, Visitors, distinct_of
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
@@ -122,7 +121,7 @@ class Series:
         self._peers: Numbers = np.zeros(1)
         self.left_out = 0  # counts of keys for which there was no room
         self.counted: tuple[Keys, Counts] = (np.empty(0, np.uint64), np.empty(0, np.int64))  # of the window closed last
-        self._tests = {name: Test(name, Calibration(CLASSES)) for name in ("burst", "rate", "silence", "rise", "fall")}
+        self.tests = Suite(self.name, dict.fromkeys(("burst", "rate", "silence", "rise", "fall"), CLASSES))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -146,13 +145,6 @@ class Series:
     def bytes(self) -> int:
         """What is remembered of keys takes so much."""
         return self._rows.bytes + self._apps.bytes
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made = {name: test.made for name, test in self._tests.items()}
-        for test in self._tests.values():
-            test.made = 0
-        return made
 
     # Counting
 
@@ -393,7 +385,7 @@ class Series:
         """Judge some of the rows; those that are worth telling."""
         at = np.flatnonzero(judged)
         classes = np.clip(np.log(np.maximum(usual[at], 0.1) * 10.0) / np.log(3.0), 0, CLASSES - 1).astype(np.int64)
-        worth = self._tests[test].worth(scores[at], classes)
+        worth = self.tests[test].worth(scores[at], classes)
         if windows == WINDOWS_PER_HOUR:
             self._flagged[at] |= worth >= FLAGGED
         shown = at[worth >= SHOWN_MIN]
@@ -426,8 +418,7 @@ class Series:
         self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
         self._deploys.forget_unseen(window.index, self.config.forget_days)
         self._keep_names()
-        for test in self._tests.values():
-            test.calibration.fade()
+        self.tests.fade()
 
     def _keep_names(self) -> None:
         """Names that no row has any more are forgotten."""
@@ -447,15 +438,13 @@ class Series:
         frames: dict[str, pl.DataFrame] = {}
         for name, part in self._parts().items():
             frames |= part.snapshot(name)
-        for name, test in self._tests.items():
-            frames |= test.calibration.snapshot(f"series.{name}")
+        frames |= self.tests.snapshot()
         return frames | {"series.left_out": pl.DataFrame({"left_out": [self.left_out]})}
 
     def restore(self, state: State) -> None:
         for name, part in self._parts().items():
             part.restore(name, state)
-        for name, test in self._tests.items():
-            test.calibration.restore(f"series.{name}", state)
+        self.tests.restore(state)
         self._peers = self._learn_peers() if len(self._rows) else np.zeros(1)
         self.left_out = int(state["series.left_out"]["left_out"][0])
 

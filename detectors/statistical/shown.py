@@ -8,7 +8,7 @@ in review.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ from detectors.event import TIME
 from detectors.statistical.hashes import ACTION, APP
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
+from detectors.statistical.statistic import Suite
 from detectors.statistical.sums import Sums, grouped
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
@@ -233,6 +234,7 @@ class Shown:
         self._waiting: list[pl.DataFrame] = []
         self._rows_waiting = 0
         self._watchers: list[Watcher] = []
+        self.tests = Suite(self.name, {})  # who looks at its hours has some
         self.hour: Hour | None = None
         self.cohorts: tuple[Keys, Array, pl.DataFrame] | None = None
         self.closed = 0  # the window with which the last hour ended
@@ -251,10 +253,6 @@ class Shown:
     def bytes(self) -> int:
         """What is remembered takes so much."""
         return self.values.bytes + self.apps.bytes + self._common.nbytes + self._common_apps.nbytes
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        return {}
 
     def watched_by(self, watcher: Watcher) -> None:
         """Somebody else wants the hashes of the same rows."""

@@ -12,6 +12,7 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical.calibration import Calibration
+from detectors.statistical.rows import Rows
 from detectors.statistical.windows import Window
 
 UNUSUAL: Final = pl.Schema(
@@ -49,6 +50,8 @@ class Statistic(Protocol):
     """
 
     name: str
+    tests: Suite
+    """By which numbers are judged."""
 
     @property
     def needs(self) -> frozenset[str]: ...
@@ -60,11 +63,6 @@ class Statistic(Protocol):
 
     def close(self, window: Window) -> Sequence[pl.DataFrame]:
         """What is unusual (`UNUSUAL`) in what ends with this window."""
-        ...
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        """By calibration, how many numbers were looked at since the last call in all."""
         ...
 
     def snapshot(self) -> State: ...
@@ -87,3 +85,55 @@ class Test:
         self.made += len(scores)
         self.calibration.learn(self.calibration.no_more_than(FLAGGED, scores, classes), classes)
         return worth
+
+
+class Suite:
+    """The tests of one statistic, by name; each has so many classes of numbers that are calibrated apart."""
+
+    def __init__(self, statistic: str, classes: Mapping[str, int]) -> None:
+        self._statistic = statistic
+        self._tests = {name: Test(name, Calibration(count)) for name, count in classes.items()}
+
+    def __getitem__(self, name: str) -> Test:
+        return self._tests[name]
+
+    def made(self) -> dict[str, int]:
+        """How many numbers each has looked at since this was asked last."""
+        made = {name: test.made for name, test in self._tests.items()}
+        for test in self._tests.values():
+            test.made = 0
+        return made
+
+    def fade(self) -> None:
+        """A day has gone by."""
+        for test in self._tests.values():
+            test.calibration.fade()
+
+    def snapshot(self) -> dict[str, pl.DataFrame]:
+        """Named frames for a detector's snapshot."""
+        frames: dict[str, pl.DataFrame] = {}
+        for name, test in self._tests.items():
+            frames |= test.calibration.snapshot(f"{self._statistic}.{name}")
+        return frames
+
+    def restore(self, state: State) -> None:
+        """Take up what `snapshot` gave; raises `ValueError` where it is not there."""
+        for name, test in self._tests.items():
+            test.calibration.restore(f"{self._statistic}.{name}", state)
+
+
+STREAK: Final[dict[str, tuple[npt.DTypeLike, int]]] = {"streak": (np.int16, 1)}
+"""The array of `Rows` that `not_flagged` needs."""
+
+
+def not_flagged(
+    rows: Rows, places: npt.NDArray[np.int64], flagged: npt.NDArray[np.bool_], hours_max: int
+) -> npt.NDArray[np.bool_]:
+    """What is learned of an hour's numbers: all that are not flagged, and those that were flagged for more than so many hours on end.
+
+    They are the new usual then.
+    """
+    streak = np.where(flagged, rows["streak"][places].astype(np.int64) + 1, 0)
+    rows["streak"][places] = np.minimum(streak, np.iinfo(np.int16).max)
+    learned: npt.NDArray[np.bool_] = ~flagged | (streak > hours_max)
+    return learned

@@ -27,6 +27,7 @@ from detectors.statistical.relations import (
     subjects_of,
 )
 from detectors.statistical.rows import NOWHERE, Rows
+from detectors.statistical.statistic import not_flagged
 from detectors.statistical.tails import Numbers
 
 BINS: Final = 48
@@ -250,9 +251,7 @@ def remember(known: Rows, hour: Hour, flagged: npt.NDArray[np.bool_], window: in
         return
     at, _ = known.seen(hour.subjects[wanted], window)
     wanted, at = wanted[at != NOWHERE], at[at != NOWHERE]
-    streak = np.where(flagged[wanted], known["streak"][at] + 1, 0)
-    known["streak"][at] = np.minimum(streak, np.iinfo(np.int16).max)
-    learns = ~flagged[wanted] | (streak > RELEARN_H)
+    learns = not_flagged(known, at, flagged[wanted], RELEARN_H)
     hours = known["hours"][at].astype(np.float64)
     step = np.where(learns, 1.0 / np.minimum(hours + 1.0, HOURS_FAST), 0.0)
     people = hour.relation[wanted] == APP_PEOPLE

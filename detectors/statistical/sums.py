@@ -49,7 +49,7 @@ class Sums:
             parts.append((keys, counts) if first == last else (keys[mine], counts[mine]))
             self._loose[window] = self._loose.get(window, 0) + len(parts[-1][0])
             if self._loose[window] > LOOSE + 2 * len(parts[0][0]):
-                self._parts[window], self._loose[window] = [self._whole(window)], 0
+                self._parts[window], self._loose[window] = [self._bounded(window)], 0
 
     def _whole(self, window: int) -> tuple[Keys, Counts]:
         parts = self._parts.get(window, [])
@@ -57,12 +57,17 @@ class Sums:
             return np.empty(0, np.uint64), np.empty(0, np.int64)
         keys = np.concatenate([each for each, _ in parts])
         first, counts = grouped(keys, np.concatenate([each for _, each in parts]))
-        self.forgotten += max(0, len(first) - self._keys_max)
-        return keys[first[: self._keys_max]], counts[: self._keys_max]
+        return keys[first], counts
+
+    def _bounded(self, window: int) -> tuple[Keys, Counts]:
+        """As many as are kept; the others are counted."""
+        keys, counts = self._whole(window)
+        self.forgotten += max(0, len(keys) - self._keys_max)
+        return keys[: self._keys_max], counts[: self._keys_max]
 
     def take(self, window: int) -> tuple[Keys, Counts]:
         """The keys of a window that has ended, in order, each with its sum; they are forgotten here."""
-        whole = self._whole(window)
+        whole = self._bounded(window)
         self._parts.pop(window, None)
         self._loose.pop(window, None)
         return whole

@@ -10,15 +10,14 @@ What fools it: an app of which nothing is passed on; one whose numbers are all u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from detectors.detector import State
-from detectors.statistical.calibration import Calibration
-from detectors.statistical.statistic import SHOWN_MIN, UNUSUAL, Test
+from detectors.statistical.statistic import SHOWN_MIN, UNUSUAL, Suite
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_HOUR, Window
 
 HALF_LIFE_H: Final = 6
@@ -40,14 +39,7 @@ class Together:
     def __init__(self) -> None:
         self._sums = pl.DataFrame(schema=_SUMS)
         self._hour = pl.DataFrame(schema=UNUSUAL)
-        self._tests = {name: Test(name, Calibration()) for name in ("together", "owner")}
-
-    @property
-    def tests(self) -> Mapping[str, int]:
-        made = {name: test.made for name, test in self._tests.items()}
-        for test in self._tests.values():
-            test.made = 0
-        return made
+        self.tests = Suite(self.name, {"together": 1, "owner": 1})
 
     def close(self, window: Window, unusual: Sequence[pl.DataFrame], apps: int) -> list[pl.DataFrame]:
         """What is unusual together in what ends with this window; `apps` is how many were looked at."""
@@ -59,8 +51,7 @@ class Together:
             of_apps = whole.filter(pl.col("scope") == "AppId")
             found = [self._by_app(of_apps, window, apps), self._by_owner(of_apps, window, apps)]
         if window.ends_day:
-            for test in self._tests.values():
-                test.calibration.fade()
+            self.tests.fade()
         return [frame for frame in found if frame.height]
 
     def _by_app(self, whole: pl.DataFrame, window: Window, apps: int) -> pl.DataFrame:
@@ -92,7 +83,7 @@ class Together:
         self._sums = both
         scores = np.zeros(max(apps, both.height))
         scores[: both.height] = both["sum"].to_numpy() / 1000
-        worth = self._tests["together"].worth(scores)[: both.height]
+        worth = self.tests["together"].worth(scores)[: both.height]
         touched = both.with_columns(worth=pl.Series(worth)).filter(
             (pl.col("worth") >= SHOWN_MIN) & pl.col("entity").is_in(new["entity"].to_list())
         )
@@ -123,23 +114,21 @@ class Together:
         )
         scores = np.zeros(max(apps, sums.height))
         scores[: sums.height] = sums["sum"].to_numpy() / 1000
-        worth = self._tests["owner"].worth(scores)[: sums.height]
+        worth = self.tests["owner"].worth(scores)[: sums.height]
         shown = sums.with_columns(worth=pl.Series(worth), entity=pl.col("owner")).filter(pl.col("worth") >= SHOWN_MIN)
         frame = _rows(shown, "owner", window, "DeveloperId", "about", "the same in several apps")
         return frame.with_columns(behaviour=pl.lit(4, pl.Int64)) if frame.height else frame
 
     def snapshot(self) -> State:
         frames = {"together.sums": self._sums, "together.hour": self._hour.sort(UNUSUAL.names(), nulls_last=True)}
-        for name, test in self._tests.items():
-            frames |= test.calibration.snapshot(f"together.{name}")
+        frames |= self.tests.snapshot()
         return frames
 
     def restore(self, state: State) -> None:
         if "together.sums" not in state or state["together.sums"].schema != _SUMS:
             raise ValueError("there is no together.sums")
         self._sums, self._hour = state["together.sums"], state["together.hour"]
-        for name, test in self._tests.items():
-            test.calibration.restore(f"together.{name}", state)
+        self.tests.restore(state)
 
 
 _SUMS: Final = pl.Schema(

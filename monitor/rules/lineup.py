@@ -15,6 +15,7 @@ from detectors.detector import Detector, State
 from detectors.sigma import Rule, SigmaDetector, Trial, TrialDetector, YieldingDetector
 from detectors.sigma.parting import KEYED_BY, Part
 from detectors.sigma.trial import NAME as TRIAL
+from detectors.statistical.detector import NAME as STATISTICS
 from detectors.statistical.detector import StatisticalDetector, StatisticsConfig
 from monitor.rules.cache import encoded, engine_digest, placeless
 from monitor.stores import Store
@@ -62,8 +63,7 @@ class Lineup:
         statistics: StatisticsConfig | None = None,
     ) -> Lineup:
         """Compile rules; this may take seconds for thousands of them, and touches nothing that is in use."""
-        bare = None if trial is None else msgspec.structs.replace(trial, rules=tuple(placeless(trial.rules)))
-        digest = hashlib.sha256(encoded(_Content(tuple(placeless(rules)), bare, statistics))).hexdigest()
+        digest = _digest(rules, trial, statistics)
         if trial is None:
             detectors: tuple[Detector, ...] = (SigmaDetector(rules, window_events_max),)
         else:
@@ -72,6 +72,11 @@ class Lineup:
         if statistics is not None:
             detectors = (*detectors, StatisticalDetector(statistics))
         return Lineup(tuple(rules), trial, window_events_max, detectors, digest, statistics)
+
+    def without_statistics(self) -> Lineup:
+        """The same rules, with what they remember, and nothing beside."""
+        digest = _digest(self.rules, self.trial, None)
+        return replace(self, detectors=self.foreseeing, digest=digest, statistics=None)
 
     @staticmethod
     def unrecorded(detectors: Sequence[Detector]) -> Lineup:
@@ -134,6 +139,11 @@ class Lineup:
         self.restore(states)
 
 
+def _digest(rules: Sequence[Rule], trial: Trial | None, statistics: StatisticsConfig | None) -> str:
+    bare = None if trial is None else msgspec.structs.replace(trial, rules=tuple(placeless(trial.rules)))
+    return hashlib.sha256(encoded(_Content(tuple(placeless(rules)), bare, statistics))).hexdigest()
+
+
 def _decoded(content: bytes) -> _Content:
     made_by, _, body = content.partition(b"\n")
     if made_by.decode(errors="replace") != engine_digest():
@@ -146,12 +156,15 @@ def _decoded(content: bytes) -> _Content:
 
 
 def rules_in(content: bytes) -> tuple[frozenset[str], frozenset[str]]:
-    """The ids of a lineup's rules, and of those that it tries, by its content; none where another version wrote it."""
+    """The ids of a lineup's rules, with the name of statistics where they watch too, and of the rules that it tries, by its content; none
+    where another version wrote it.
+    """
     try:
         made = _decoded(content)
     except ForeignContent:
         return frozenset(), frozenset()
-    return frozenset(rule.id for rule in made.rules), made.trial.tried if made.trial else frozenset()
+    beside = {STATISTICS} if made.statistics is not None else set()
+    return frozenset(rule.id for rule in made.rules) | beside, made.trial.tried if made.trial else frozenset()
 
 
 class History:

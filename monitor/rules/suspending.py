@@ -9,6 +9,7 @@ import polars as pl
 
 from detectors.event import WATERMARK, Batch
 from detectors.sigma import Rule, SigmaDetector
+from detectors.statistical.detector import NAME as STATISTICS
 from monitor.audit import AuditEntry
 from monitor.containment import FAULTS
 from monitor.rules import closure
@@ -61,6 +62,12 @@ class Suspensions:
             self._tell(TRIAL_ENDED, rule.id, why)
         return Lineup.of(left, lineup.window_events_max, None if tried else lineup.trial, lineup.statistics)
 
+    def without_statistics(self, lineup: Lineup, why: str) -> Lineup:
+        """The lineup without statistics, which have ended in a fault."""
+        self._why[STATISTICS] = f"statistics are suspended: they brought out a fault of the program ({why})"
+        self._tell(SUSPENDED, STATISTICS, why)
+        return lineup.without_statistics()
+
     def forget(self) -> None:
         """Rules were read anew: each has another chance."""
         self._why.clear()
@@ -68,7 +75,7 @@ class Suspensions:
 
     def words(self, lineup: Lineup) -> tuple[str, ...]:
         """Which rules do not watch because they cannot, for people."""
-        watching = {rule.id for rule in lineup.rules}
+        watching = {rule.id for rule in lineup.rules} | ({STATISTICS} if lineup.statistics is not None else set())
         return (*(why for rule, why in self._why.items() if rule not in watching), *self.tried.values())
 
     def _tell(self, action: str, rule: str, why: str) -> None:

@@ -17,6 +17,7 @@ from detectors.event import DUPLICATE, PARTITION, POSITION, WATERMARK, Batch
 from detectors.finding import Sighting
 from detectors.sigma import SigmaDetector
 from detectors.sigma.found import Found
+from detectors.statistical.detector import StatisticalDetector
 from monitor.containment import FAULTS, place_of
 from monitor.registry import Registry
 from monitor.stream.duplicates import CONFLICT, Duplicates
@@ -37,6 +38,13 @@ class TooManyOverlooked(Exception):
         self.event = event
 
 
+class Spoilt(Exception):
+    """A detector has ended in the middle of something, and what it remembers is of no use any more."""
+
+    def __init__(self, fault: BaseException) -> None:
+        super().__init__(f"{type(fault).__name__} at {place_of(fault)}")
+
+
 class Watching:
     """Looks at events with whatever may have a fault, and tells of each event that was overlooked: where and why, but
     not what the fault says, which may be what the event says.
@@ -46,14 +54,18 @@ class Watching:
         self._telemetry = telemetry
 
     def seen(self, detector: Detector, batch: Batch, found: Found | None = None) -> list[Sighting]:
-        """What a detector sees; `found` is known already. After `TooManyOverlooked` it remembers what it did before."""
+        """What a detector sees; `found` is known already. After `TooManyOverlooked` it remembers what it did before; statistics, which
+        raise `Spoilt`, do not.
+        """
         try:
             if found is not None and isinstance(detector, SigmaDetector):
                 return detector.look(batch, found)
             return detector.observe(batch)
         except MemoryError:
             raise
-        except FAULTS:  # seen again below, where it is told
+        except FAULTS as fault:  # seen again below, where it is told
+            if isinstance(detector, StatisticalDetector):  # counts of a window go into many: no batch can be taken back
+                raise Spoilt(fault) from fault
             before = detector.snapshot()
         try:
             return self._seen_in_parts(detector, batch)

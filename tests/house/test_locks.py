@@ -1,7 +1,10 @@
 """The lock files: what is installed is what was looked at, by its hash, and nothing that was asked for is missing."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
 
@@ -35,6 +38,33 @@ def test_every_dependency_is_locked(root):
     tools = {re.match(r"[\w.-]+", one).group().lower() for one in project["optional-dependencies"]["dev"]}
     assert asked <= _requirements(root, "run").keys()
     assert asked | tools <= _requirements(root, "dev").keys()
+
+
+def test_what_the_program_imports_is_asked_for(root, sources):
+    """A package that only happens to be installed here is missing everywhere else."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"]["confluent"]
+    asked = {re.match(r"[\w.-]+", one).group().lower() for one in (*project["dependencies"], *optional)}
+    ours = {"monitor", "detectors", "playbooks", "miniwatch_gateway", "miniwatch_native"}
+    known = packages_distributions()
+    missing = {
+        (name, package)
+        for name, text in sources.items()
+        for package in _imported(ast.parse(text)) - sys.stdlib_module_names - ours
+        if not asked & {each.lower().replace("_", "-") for each in known.get(package, [package])}
+    }
+    assert missing == set()
+
+
+def _imported(tree):
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found |= {alias.name.partition(".")[0] for alias in names}
+            case ast.ImportFrom(level=0, module=str(module)):
+                found.add(module.partition(".")[0])
+    return found
 
 
 def test_what_developers_run_is_what_is_deployed(root):

@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from detectors.event import LINE, MICROSECONDS
 from detectors.sigma.match import Matcher
+from detectors.statistical.series import Series
+from detectors.statistical.windows import Window
 from monitor.app import Daemon, health_of
 from monitor.cli.tree import app
 from monitor.clock import now_us
@@ -232,3 +234,25 @@ def test_a_rule_that_cannot_go_on_is_left_out_and_the_others_watch_on(
     assert found.counts == {
         key: expected.counts[key] for key, one in expected.findings.items() if one.rule.id not in gone
     }
+
+
+def test_statistics_that_cannot_go_on_are_left_out_and_rules_watch_on(
+    clean: tuple[bytes, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, expected = clean
+
+    def failing(_self: Series, _window: Window) -> None:
+        raise IndexError
+
+    monkeypatch.setattr(Series, "close", failing)
+    (tmp_path / "events.ndjson").write_bytes(data)
+    with daemon(configured(tmp_path / "data", [tmp_path / "events.ndjson"]), now=now_us() + MICROSECONDS) as opened:
+        opened.run()
+        (entry,) = (one.entry for one in opened.kept.store.audit_entries() if one.entry.action == "rule.suspend")
+        assert (entry.subject, opened.pipeline.lineup.statistics) == ("statistical", None)
+        assert any("statistics are suspended" in why for why in health_of(opened).others)
+        told = CliRunner().invoke(app, ["doctor", "--data-dir", str(tmp_path / "data"), "-o", "ndjson"]).stdout
+        assert "rule statistical was left out" in told
+    found = outcome(tmp_path / "data")
+    assert found.counts == expected.counts
+    assert found.totals["processed"] == EVENTS

@@ -65,7 +65,12 @@ def cut(frame: pl.DataFrame, at: Sequence[int] = (), *, goes_on: bool = True) ->
             part = frame[first:last]
             yield Batch(part, int(part[WATERMARK][-1]))
     if goes_on:
-        yield Batch(frame.clear(), int(frame[WATERMARK][-1]) + HOUR)
+        yield from later(frame)
+
+
+def later(frame: pl.DataFrame) -> Iterator[Batch]:
+    """An hour after a stream, in which nothing came."""
+    yield Batch(frame.clear(), int(frame[WATERMARK][-1]) + HOUR)
 
 
 def named(prefix: str, numbers: np.ndarray) -> pl.Series:

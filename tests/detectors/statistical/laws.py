@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import polars as pl
-from crowds import cut, remembers, seen, stored
+from crowds import cut, later, remembers, seen, stored
 from hypothesis import Phase
 
 from detectors.finding import Finding
@@ -43,7 +43,9 @@ def told(detector: StatisticalDetector, frame: pl.DataFrame) -> dict[tuple[str, 
 
 def check_cut(make: Make, frame: pl.DataFrame, at: Sequence[int]) -> None:
     whole, parts = make(), make()
-    assert seen(whole, cut(frame)) == seen(parts, cut(frame, at))
+    assert seen(whole, cut(frame, goes_on=False)) == seen(parts, cut(frame, at, goes_on=False))
+    remembers(whole, parts)  # in the middle of a window
+    assert seen(whole, later(frame)) == seen(parts, later(frame))
     remembers(whole, parts)
 
 

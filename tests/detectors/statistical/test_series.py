@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import io
+from functools import partial
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from app_stream import HOUR, START, cut, honest, stream
-from hypothesis import Phase, given, settings
+from crowds import HOUR, START, cut, named, only, remembers, seen, stream
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from laws import NO_SHRINKING, check_cut, check_replay, check_resume
 
+from detectors.event import TIME
 from detectors.finding import Finding
 from detectors.statistical import calibration
 from detectors.statistical.detector import StatisticalDetector
+from detectors.statistical.series import SeriesConfig
 
-WHOLE = honest(3, 3, 40, 20)
+APIS = ["request", "getStorage", "login", "getLocation"]
+SHARES = [0.6, 0.25, 0.1, 0.05]
+LOOKING = partial(only, "series")
 
 
 @pytest.fixture(autouse=True)
@@ -23,94 +29,178 @@ def _soon_learned(monkeypatch):
     monkeypatch.setattr(calibration, "LEARNED_MIN", 30)
 
 
-def stored(state):
-    """Frames as they come back from files."""
-    found = {}
-    for name, frame in state.items():
-        file = io.BytesIO()
-        frame.write_ipc(file)
-        found[name] = pl.read_ipc(io.BytesIO(file.getvalue()))
-    return found
+def calls(hours: np.ndarray, app: Any, person: Any, action: Any, version: Any = "1.0") -> pl.DataFrame:
+    """Calls at hours since the beginning."""
+    columns = {
+        TIME: (hours * HOUR).astype(np.int64) + START,
+        "miniprogram.app_id": app,
+        "miniprogram.developer_id": pl.Series(app) if not isinstance(app, str) else app,
+        "miniprogram.version": version,
+        "user.id": person,
+        "event.action": action,
+        "event.dataset": "miniprogram.api",
+    }
+    frame = pl.DataFrame({TIME: columns.pop(TIME)})
+    return frame.with_columns(
+        (pl.lit(value) if isinstance(value, str) else pl.Series(value, dtype=pl.String)).alias(name)
+        for name, value in columns.items()
+    )
 
 
-def seen(detector: StatisticalDetector, batches) -> dict[str, Finding]:
-    found: dict[str, Finding] = {}
-    for one in batches:
-        for sighting in detector.observe(one):
-            found.setdefault(sighting.finding.id, sighting.finding)
-    return found
+def honest(seed: int, apps: int, hours: int, per_hour: float) -> pl.DataFrame:
+    """Apps of some popularity whose people call four APIs, more at day than at night."""
+    rng = np.random.default_rng(seed)
+    shape = 1.0 + 0.8 * np.sin(np.arange(hours) % 24 / 24 * 2 * np.pi - 2)
+    counts = rng.poisson(per_hour * (1 + np.arange(apps) % 3)[:, None] * shape)
+    app, hour = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
+    when = hour + rng.random(len(hour))
+    person = pl.Series([f"u{one}-{number}" for one, number in zip(rng.integers(0, 40, len(app)), app, strict=True)])
+    version = np.where((app == 1) & (when > hours / 2), "2.0", "1.0")
+    return calls(when, named("wx", app), person, rng.choice(APIS, len(app), p=SHARES), version)
 
 
-def remembers(detector: StatisticalDetector, other: StatisticalDetector) -> None:
-    mine, theirs = detector.snapshot(), other.snapshot()
-    assert mine.keys() == theirs.keys()
-    for name, frame in mine.items():
-        assert frame.equals(theirs[name]), name
+def told(*parts: pl.DataFrame, **config: Any) -> list[Finding]:
+    return list(seen(only("series", **config), cut(stream(*parts))).values())
 
 
-CHECKED = settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-cuts = st.lists(st.integers(1, WHOLE.height - 1), max_size=40, unique=True).map(sorted)
+LITTLE = stream(
+    honest(3, 3, 46, 20),
+    calls(43 + np.arange(300) / 600, "wx2", "u1", "getLocation"),
+    calls(44 + np.arange(300) / 600, "wx1", "u1", "startRecord", "2.0"),  # a deploy explains it
+)
+cuts = st.lists(st.integers(1, LITTLE.height - 1), max_size=40, unique=True).map(sorted)
+EVENLY = list(range(LITTLE.height // 9, LITTLE.height, LITTLE.height // 9))
 
 
-@CHECKED
+def test_the_little_stream_has_something_to_tell_and_something_not():
+    assert {one.entity.value for one in seen(LOOKING(), cut(LITTLE)).values()} == {"wx2"}
+
+
+@settings(max_examples=25, phases=NO_SHRINKING)
+@given(st.integers(20, 600), st.lists(st.integers(1, 600), max_size=20, unique=True).map(sorted))
+def test_cutting_a_beginning_changes_neither(rows, at):
+    check_cut(LOOKING, LITTLE[:rows], [one for one in at if one < rows])
+
+
+@settings(max_examples=5, phases=NO_SHRINKING)
 @given(cuts)
+@example(EVENLY)
 def test_cutting_the_stream_changes_neither_what_is_seen_nor_what_is_remembered(at):
-    whole, parts = StatisticalDetector(), StatisticalDetector()
-    assert seen(whole, cut(WHOLE, ())) == seen(parts, cut(WHOLE, at))
-    remembers(whole, parts)
+    check_cut(LOOKING, LITTLE, at)
 
 
-@CHECKED
-@given(st.lists(st.integers(1, WHOLE.height - 1), min_size=2, max_size=12, unique=True).map(sorted))
-def test_stopping_and_going_on_from_the_snapshot_changes_nothing(at):
-    never, found = StatisticalDetector(), {}
-    expected = seen(never, cut(WHOLE, at))
-    detector = StatisticalDetector()
-    for one in cut(WHOLE, at):
-        found |= {key: each for key, each in seen(detector, [one]).items() if key not in found}
-        state = stored(detector.snapshot())
-        detector = StatisticalDetector()
-        detector.restore(state)
-    assert found == expected
-    remembers(never, detector)
+@settings(max_examples=4, phases=NO_SHRINKING)
+@given(cuts)
+@example(EVENLY)
+def test_stopping_and_starting_anew_equals_never_having_stopped(at):
+    check_resume(LOOKING, LITTLE, at)
 
 
-def with_burst(who: int, people: int) -> pl.DataFrame:
-    """Four days, and in the fourth a thousand calls within a quarter of an hour, of so many people."""
-    base = honest(5, 12, 96, 20)
+@settings(max_examples=2, phases=NO_SHRINKING)
+@given(cuts)
+def test_all_statistics_together_keep_the_laws(at):
+    check_cut(StatisticalDetector, LITTLE, at)
+    check_resume(StatisticalDetector, LITTLE, at[:5])
+
+
+def test_the_same_stream_says_the_same_again():
+    check_replay(LOOKING, LITTLE)
+
+
+USUAL = honest(5, 12, 96, 20)
+"""Four days."""
+
+
+def burst(people: int, actions: Any = "getLocation", version: str = "1.0", count: int = 1_000) -> pl.DataFrame:
+    """Many calls within a quarter of an hour of the fourth day, of so many people."""
     rng = np.random.default_rng(1)
-    when = (80 + rng.random(1_000) / 4) * HOUR
-    more = stream(
-        when,
-        {
-            "miniprogram.app_id": [f"wx{who:04}"] * 1_000,
-            "miniprogram.developer_id": [f"dev-{who // 2}"] * 1_000,
-            "user.id": [f"v{number}" for number in rng.integers(0, people, 1_000)],
-            "event.action": ["getLocation"] * 1_000
-            if people < 100
-            else rng.choice(["request", "getStorage", "login", "getLocation"], 1_000, p=[0.6, 0.25, 0.1, 0.05]),
-            "event.dataset": ["miniprogram.api"] * 1_000,
-        },
-    )
-    return stream(
-        np.concatenate([base["_time"].to_numpy(), more["_time"].to_numpy()]) - START,
-        {name: pl.concat([base[name], more[name]]) for name in base.columns if not name.startswith("_")},
-    )
-
-
-def test_one_who_calls_an_api_far_more_often_than_ever_is_told_once_with_what_is_usual():
-    found = list(seen(StatisticalDetector(), cut(with_burst(4, 3), ())).values())
-    (told,) = found
-    assert told.entity.value == "wx0004"
-    assert told.tags == ("behaviour.2",)
-    assert told.measured[0].name == "calls of getLocation"
-    assert told.measured[0].value > 20 * told.measured[0].usual
-    assert told.kind == "statistical"
-
-
-def test_a_crowd_of_people_who_do_what_people_do_is_not_told():
-    assert seen(StatisticalDetector(), cut(with_burst(4, 900), ())) == {}
+    when = 80 + rng.random(count) / 4
+    return calls(when, "wx4", named("v", rng.integers(0, people, count)), actions, version)
 
 
 def test_traffic_as_always_is_not_told():
-    assert seen(StatisticalDetector(), cut(honest(9, 12, 120, 20), ())) == {}
+    assert told(USUAL) == []
+
+
+def test_one_who_calls_an_api_far_more_often_than_ever_is_told_once_with_what_is_usual():
+    (found,) = told(USUAL, burst(3))
+    assert found.entity.value == "wx4"
+    assert found.tags == ("behaviour.2",)
+    assert found.measured[0].name == "calls of getLocation"
+    assert found.measured[0].value > 20 * found.measured[0].usual
+    assert (found.kind, found.owner) == ("statistical", "wx4")
+
+
+def test_a_crowd_of_people_who_do_what_people_do_is_not_told():
+    rng = np.random.default_rng(2)
+    assert told(USUAL, burst(900, rng.choice(APIS, 1_000, p=SHARES))) == []
+
+
+def test_what_an_old_app_has_never_done_is_told_at_once():
+    assert [one.measured[0].name for one in told(USUAL, burst(3, "startRecord"))] == ["calls of startRecord"]
+
+
+def test_what_a_new_version_brings_is_not():
+    assert told(USUAL, burst(3, "startRecord", version="2.0")) == []
+
+
+def test_what_falls_silent_while_people_are_there_is_told():
+    silent = (
+        (pl.col("miniprogram.app_id") == "wx5")
+        & (pl.col("event.action") == "request")
+        & (pl.col(TIME) > START + 75 * HOUR)
+    )
+    found = told(USUAL.filter(~silent))
+    assert {one.entity.value for one in found} == {"wx5"}
+    assert found[0].rule.id == "statistical.silence"
+
+
+def test_what_comes_all_at_once_every_hour_is_usual():
+    hours = np.repeat(np.arange(96), 80)
+    found = told(USUAL, calls(hours + np.tile(np.arange(80), 96) / 2_000, "wx6", "robot", "request"))
+    assert "statistical.burst" not in {one.rule.id for one in found}
+
+
+def test_a_gap_in_our_own_input_says_nothing_about_apps():
+    assert told(USUAL.filter(~pl.col(TIME).is_between(START + 60 * HOUR, START + 70 * HOUR))) == []
+
+
+def test_a_rate_that_doubles_slowly_is_found_before_it_has_doubled():
+    rng = np.random.default_rng(4)
+    hours = np.arange(96, 216)
+    count = rng.poisson(4.0 * (hours - 96) / 120)
+    more = calls(
+        np.repeat(hours, count) + rng.random(count.sum()),
+        "wx5",
+        named("u", rng.integers(0, 40, count.sum())),
+        "getLocation",
+    )
+    found = told(honest(5, 12, 216, 20), more)
+    assert {one.entity.value for one in found} == {"wx5"}
+    assert "statistical.rise" in {one.rule.id for one in found}
+
+
+def test_a_flood_of_new_names_leaves_memory_bounded_and_what_is_usual_of_others_as_it_was():
+    few = SeriesConfig(keys_max=3_000, keys_per_app_max=100, apps_max=500)
+    count = 60_000
+    flood = calls(
+        85 + np.arange(count) / count, named("fake", np.arange(count) % 700), "u1", named("api", np.arange(count))
+    )
+    quiet, flooded = only("series", series=few), only("series", series=few)
+    seen(quiet, cut(stream(USUAL)))
+    seen(flooded, cut(stream(USUAL, flood)))
+    old, new = (one._statistics[0]._rows for one in (quiet, flooded))
+    assert len(new) <= 3_000
+    assert new.knows(old.keys).all()
+    for name in ("hourly", "counted", "vary_visit"):
+        assert (new[name][new.find(old.keys)] == old[name][old.find(old.keys)]).all(), name
+    assert flooded.forgotten > 50_000
+
+
+def test_a_restart_takes_nothing_of_other_statistics():
+    one, other = LOOKING(), LOOKING()
+    seen(one, cut(LITTLE))
+    other.restore(one.snapshot())
+    remembers(one, other)
+    with pytest.raises(ValueError, match="not a snapshot"):
+        other.restore({})
