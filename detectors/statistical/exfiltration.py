@@ -33,7 +33,7 @@ from detectors.statistical.shown import (
     Hashed,
     Hour,
     Shown,
-    hash_of,
+    hashes_of,
     key_of,
 )
 from detectors.statistical.statistic import FLAGGED, STREAK, Suite, not_flagged
@@ -73,7 +73,6 @@ PRIVATE_CALLS: Final = frozenset(
     }
 )  # fmt: skip
 
-_PRIVATE: Final = np.sort(np.array([hash_of(name) for name in PRIVATE_CALLS], np.uint64))
 _LOW: Final = np.uint64(2**24 - 1)
 _ROWS: Final[dict[str, Merging]] = {"session": "first", "time": "first", "host": "first"}
 
@@ -121,7 +120,8 @@ class Exfiltration:
     def _take(self, hashed: Hashed) -> None:
         """Keep private calls, and requests to hosts that are not the app's own; of apps that are known for long."""
         action = hashed.of("action")
-        reads = _PRIVATE[np.minimum(np.searchsorted(_PRIVATE, action), len(_PRIVATE) - 1)] == action
+        private = hashes_of(PRIVATE_CALLS)
+        reads = private[np.minimum(np.searchsorted(private, action), len(private) - 1)] == action
         at = np.flatnonzero(reads | hashed.asks)
         at = at[self._is_known(hashed.app[at])]
         if not len(at):

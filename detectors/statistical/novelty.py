@@ -36,7 +36,7 @@ from detectors.statistical.shown import (
     SETTLED,
     Hour,
     Shown,
-    hash_of,
+    hashes_of,
 )
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
 from detectors.statistical.tails import Numbers
@@ -68,9 +68,8 @@ CONTENT_SWITCH: Final = 6
 PRIVATE: Final = frozenset({1, 2})
 """Behaviours of calls that read what is private."""
 
-PRIVATE_HASHES: Final = np.sort(
-    np.array([hash_of(name) for name, number in CALLS.items() if number in PRIVATE], np.uint64)
-)
+
+PRIVATE_CALLS: Final = frozenset(name for name, number in CALLS.items() if number in PRIVATE)
 
 
 class NoveltyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,7 +152,7 @@ class Novelty:
         explained = (hour.flags & EXPLAINED) > 0
         declared = (hour.flags & DECLARED) > 0
         refused = (hour.kind == HOST) & (hour.declared == 0)
-        private = (hour.kind == API) & np.isin(hour.value, PRIVATE_HASHES)
+        private = (hour.kind == API) & np.isin(hour.value, hashes_of(PRIVATE_CALLS))
         shared = 1.0 / (1.0 + self._shown.others(hour) / OTHERS)
         weight = np.where(private | (hour.kind == PAGE), 1.0, shared)
         weight = np.where(explained & ~refused, np.where(private, 0.5, 0.0), weight)

@@ -9,6 +9,7 @@ in review.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -147,6 +148,15 @@ def hash_of(text: str) -> np.uint64:
     if text not in _hashes_of:
         _hashes_of[text] = pl.Series([text]).hash().to_numpy()[0]
     return _hashes_of[text]
+
+
+@cache
+def hashes_of(texts: frozenset[str]) -> Keys:
+    """Of several, in order. To be asked for when it is needed, not where a module is imported: Polars' first work starts its threads, and a
+    process that is forked from one that has them waits for them for ever.
+    """
+    found: Keys = np.sort(np.array([hash_of(text) for text in texts], np.uint64))
+    return found
 
 
 _hashes_of: dict[str, np.uint64] = {}
