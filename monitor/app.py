@@ -25,7 +25,12 @@ from monitor.console.crowdsec.machines import MachinePages
 from monitor.console.health import Health
 from monitor.content.again import Again
 from monitor.content.ages import RuleAges
+from monitor.content.compiling import compiled
 from monitor.content.in_force import InForce, Installed, as_asked, playbook_folders
+from monitor.content.model_changing import ACTIVATE as MODEL_ACTIVATE
+from monitor.content.model_changing import ROLLBACK as MODEL_ROLLBACK
+from monitor.content.model_changing import TRY as MODEL_TRY
+from monitor.content.model_changing import ModelChanger
 from monitor.content.pack_changing import ACTIVATE, ROLLBACK, PackChanger
 from monitor.content.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.counting import counted
@@ -41,6 +46,8 @@ from monitor.intake.growing import Intakes
 from monitor.intake.opening import Opened, sources_of
 from monitor.jobs import Jobs
 from monitor.kept import AlreadyRunning, Kept, only_one
+from monitor.models.opening import OpenedModels
+from monitor.models.shelf import ModelShelf
 from monitor.notifiers import Notifier, Patience
 from monitor.notifiers.webhook import Webhook
 from monitor.outbox import OutboxWorker
@@ -59,7 +66,7 @@ from monitor.rules.lineup import Due, Lineup
 from monitor.rulings import Rulings, appeal_terms, held_config, laid_down_windows
 from monitor.schedule import Schedule
 from monitor.searching import CATCH_UP_S, indexer_of
-from monitor.settings import channels_of, settings_of, statistics_of
+from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.spooling import spooling_of
@@ -210,11 +217,12 @@ def open_daemon(
             kept.note_folder(clock())
         kept.archive.sweep(kept.store.segments(), kept.store.last_turn())
         cache = RuleCache(places.rule_cache, kept.seal, partial(_cache_refused, telemetry))
-        installed = Installed(config, kept.store.pack_content, cache)
+        models = OpenedModels(kept.store.content) if repeated is None else repeated.models
+        installed = Installed(config, kept.store.pack_content, cache, models)
         begun = repeated.gone_by(kept.store) if repeated is not None else 0
         if repeated is None:
-            found = installed.load(Shelf(kept.store.packs()))
-            lineup = _compiled(config, found)
+            found = installed.load(Shelf(kept.store.packs()), ModelShelf(kept.store.models()))
+            lineup = compiled(config, found)
         else:
             lineup = repeated.lineup(begun)
             found = repeated.in_force(begun, lineup)
@@ -262,6 +270,7 @@ def open_daemon(
             "clock": clock,
             "settings": settings,
             "stopping": stopping.is_set,
+            "models": models,
         }
         intakes: Intakes | None = None
         if role is Role.ALL:
@@ -296,8 +305,8 @@ def open_daemon(
         closing.callback(schedule.stop)
         reloader = Reloader(
             found,
-            lambda: installed.load(Shelf(kept.store.packs())),
-            partial(_compiled, config),
+            lambda: installed.load(Shelf(kept.store.packs()), ModelShelf(kept.store.models())),
+            partial(compiled, config),
             pipeline.offer,
             partial(_enter, rulings, ages),
             telemetry,
@@ -306,12 +315,14 @@ def open_daemon(
             repeated.check_sources([intake.partition for intake in pipeline.intakes])
             pipeline.expect([_due(repeated, place, reloader) for place in range(begun + 1, len(repeated.points))])
         changer = PackChanger(config, kept.store, installed, reloader, clock, telemetry, pipeline.suspensions)
+        model_changer = ModelChanger(config, kept.store, installed, reloader, clock, telemetry, lambda: len(registry()))
         pipeline.noted = changer.note
         reload = partial(_reloaded, reloader)
         handlers: dict[str, Callable[[Request], Answer]] = {
             RELOAD: reload,
             ACTIVATE: changer.activate,
             ROLLBACK: changer.roll_back,
+            **dict.fromkeys((MODEL_TRY, MODEL_ACTIVATE, MODEL_ROLLBACK), model_changer.do),
         }
         requests = Requests(kept.store, clock, handlers)
         anchoring = anchoring_of(config, kept.store, telemetry, clock)
@@ -325,6 +336,7 @@ def open_daemon(
             reloader=reloader,
             requests=requests,
             packs=changer,
+            models=model_changer,
             anchoring=anchoring,
             catching_up=catching_up,
             telemetry=telemetry,
@@ -396,10 +408,6 @@ def _api(config: Config, kept: Kept, reloader: Reloader, rulings: Rulings, clock
     )
 
 
-def _compiled(config: Config, found: InForce) -> Lineup:
-    return Lineup.of(found.rules.rules, config.rules.window_events_max, found.trial, statistics_of(config))
-
-
 def _enter(rulings: Rulings, ages: RuleAges, taken: InForce) -> None:
     """What is in force from the next turn on."""
     rulings.take(taken.playbooks.playbooks, taken.trial_playbooks)
@@ -422,6 +430,8 @@ def _tell_loaded(config: Config, found: InForce, telemetry: Telemetry) -> None:
         telemetry.emit(upkeep.FolderUnsigned(folder=str(folder)))
     for problem in (*found.rules.problems, *found.playbooks.problems):
         telemetry.emit(upkeep.RuleRefused(place=_place(problem), problem=str(problem)))
+    for model in found.models.problems:
+        telemetry.emit(upkeep.ModelChangeRefused(model=model.model, reason=model.message))
     telemetry.emit(upkeep.RulesLoaded(rules=len(found.rules.rules), refused=len(found.rules.problems)))
 
 
@@ -483,5 +493,9 @@ def health_of(daemon: Daemon) -> Health:
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
         degraded=search,
         held=_held(daemon),
-        others=(*(("stopping",) if daemon.stopping.is_set() else ()), *pipeline.suspensions.words(pipeline.lineup)),
+        others=(
+            *(("stopping",) if daemon.stopping.is_set() else ()),
+            *pipeline.suspensions.words(pipeline.lineup),
+            *map(str, daemon.reloader.in_force.models.problems),
+        ),
     )

@@ -20,10 +20,15 @@ from monitor.clock import now_us
 from monitor.config import Config
 from monitor.config.keys import SourceKeys
 from monitor.console.health import Health
+from monitor.content.compiling import compiled
 from monitor.content.in_force import Installed
+from monitor.content.model_changing import LOOK_S as MODELS_S
 from monitor.front import health_front
 from monitor.intake.opening import kafka_settings
 from monitor.kept import Kept, only_one
+from monitor.models.moving import note_drift
+from monitor.models.opening import OpenedModels
+from monitor.models.shelf import ModelShelf
 from monitor.packs.shelf import Shelf
 from monitor.partitions.followed import LOOK_S, FollowedRules
 from monitor.partitions.keying import Keying
@@ -33,10 +38,8 @@ from monitor.partitions.worker import Worker
 from monitor.process import Role, holder_name
 from monitor.registered import Registered
 from monitor.rules.cache import RuleCache
-from monitor.rules.lineup import Lineup
 from monitor.schedule import Schedule
 from monitor.searching import indexer_of
-from monitor.settings import statistics_of
 from monitor.sources.kafka.address import is_kafka, parse_address, refuse_readable_password
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import open_group
@@ -183,11 +186,13 @@ def open_detecting(
         cache = RuleCache(
             kept.places.rule_cache, kept.seal, lambda path, reason: _refused(telemetry, str(path), reason)
         )
-        found = Installed(config, kept.store.pack_content, cache).load(Shelf(kept.store.packs()))
+        models = OpenedModels(kept.store.content)
+        installed = Installed(config, kept.store.pack_content, cache, models)
+        found = installed.load(Shelf(kept.store.packs()), ModelShelf(kept.store.models()))
         telemetry.emit(upkeep.RulesLoaded(rules=len(found.rules.rules), refused=len(found.rules.problems)))
         window_events_max = config.rules.window_events_max
-        lineup = Lineup.of(found.rules.rules, window_events_max, found.trial, statistics_of(config))
-        rules = FollowedRules(lineup, window_events_max, kept.store, telemetry, config.kafka.keyed_by)
+        lineup = compiled(config, found)
+        rules = FollowedRules(lineup, window_events_max, kept.store, telemetry, models, config.kafka.keyed_by)
         registry = Registered(kept.store, telemetry, clock)
         stopping = threading.Event()
         line_bytes_max = config.decode.line_bytes_max
@@ -233,6 +238,7 @@ def open_detecting(
         schedule.every("compact archive", COMPACTION_S, lambda: _compact(kept, workers[0]))
         schedule.daily("retention", config.retention.hour_utc, lambda: _forget(kept, config, telemetry, clock))
         schedule.every("tell what was left out", REGISTRY_S, telemetry.tick)
+        schedule.every("note how features move", MODELS_S, lambda: _note_drift(workers[0], kept, telemetry))
         schedule.every("tell of lag", LAG_S, partial(_tell_of_lag, detecting.groups, telemetry))
         schedule.start()
         if config.http.listen:
@@ -262,6 +268,12 @@ def _tell_of_lag(groups: Sequence[Group], telemetry: Telemetry) -> None:
             telemetry.emit(upkeep.LagUntold(topic=topic, error=told.error))
         if told.is_over:
             telemetry.emit(upkeep.LagToldAgain(topic=topic))
+
+
+def _note_drift(worker: Worker, kept: Kept, telemetry: Telemetry) -> None:
+    """Of one partition, whose apps stand for all."""
+    for _, stream in sorted(worker.streams.copy().items())[:1]:
+        note_drift(stream.lineup.learned, kept.store, telemetry)
 
 
 def _compact(kept: Kept, worker: Worker) -> None:

@@ -10,6 +10,8 @@ from monitor.anchoring import LOOK_S as ANCHOR_S
 from monitor.anchoring import Anchoring
 from monitor.config import Config
 from monitor.content.folder_watch import FolderWatch
+from monitor.content.model_changing import LOOK_S as MODELS_S
+from monitor.content.model_changing import ModelChanger
 from monitor.content.pack_changing import PACKS_S, PackChanger
 from monitor.content.reload import Reloader
 from monitor.dropped import DroppedWatch
@@ -18,6 +20,7 @@ from monitor.enforcers.catching_up import CatchingUp
 from monitor.intake.misread import MisreadWatch
 from monitor.kept import Kept
 from monitor.listing.feedback import precisions
+from monitor.models.moving import note_drift
 from monitor.moments import DAY_US
 from monitor.pipeline import Pipeline
 from monitor.registered import Registered
@@ -52,6 +55,7 @@ class Jobs:
     reloader: Reloader
     requests: Requests
     packs: PackChanger
+    models: ModelChanger
     anchoring: Anchoring
     catching_up: CatchingUp
     telemetry: Telemetry
@@ -64,6 +68,8 @@ class Jobs:
         leading = self._leading
         schedule.every("attend to requests", LOOK_S, leading(self.attend), may_take_long=True)
         schedule.every("watch packs", PACKS_S, leading(self.packs.look))
+        schedule.every("note how features move", MODELS_S, self.note_drift)
+        schedule.every("watch models", MODELS_S, leading(self.models.look))
         if self.config.rules.watch_s:
             schedule.every("watch folders", self.config.rules.watch_s, leading(self._folders_watched()))
         if self.anchoring.is_wanted:
@@ -150,6 +156,10 @@ class Jobs:
         said, rules = precisions(self.kept.store), self.reloader.in_force.rules.rules
         marked = {rule.id: said.rules[rule.id] for rule in rules if rule.id in said.rules}
         self.telemetry.emit(FeedbackCounted(kinds=said.kinds, rules=marked))
+
+    def note_drift(self) -> None:
+        """Say how features have moved since the training of the models that are asked, here and in the record."""
+        note_drift(self.pipeline.lineup.learned, self.kept.store, self.telemetry)
 
     def check_ledger(self) -> None:
         """Received must be processed and dead-lettered, whatever happened; what is not is told."""

@@ -35,9 +35,10 @@ from detectors.sigma.found import Found
 from monitor.content.control_log import ControlLog
 from monitor.intake import Intake, Piece, merged
 from monitor.intake.timeline import BEGINNING, label
+from monitor.models.opening import OpenedModels
 from monitor.recall import KEPT, recalled
 from monitor.registry import Registry
-from monitor.rules.lineup import Due, History, Lineup, Offer, Taken
+from monitor.rules.lineup import Due, History, Lineup, Models, Offer, Taken
 from monitor.rules.suspending import Suspensions
 from monitor.settings import Settings
 from monitor.snapshots import Memory, Snapshot
@@ -110,8 +111,11 @@ class Pipeline:
     _begun: dict[str, int] = field(default_factory=dict)  # where in each partition the next turn begins
     _offer: Offer | None = None
     _due: Sequence[Due] = ()
+    models: Models | None = None  # who opens them; without, each is read from the record
+    _models: Models = field(init=False)
 
     def __post_init__(self) -> None:
+        self._models = self.models or OpenedModels(self.store.content)
         self._duplicates = Duplicates(self.settings.window_events)
         self._watching = Watching(self.telemetry)
         self.suspensions = Suspensions(self.telemetry, self.clock)
@@ -165,7 +169,7 @@ class Pipeline:
             self.telemetry.emit(upkeep.SnapshotRefused(path=str(refusal.path), reason=refusal.reason))
         self.snapshot_turn = snapshot.turn if snapshot is not None else 0
         configured = self.lineup
-        history = History(self.store, configured, self._lost)
+        history = History(self.store, configured, self._models, self._lost)
         self.lineup = history.at(self.snapshot_turn)
         if snapshot is not None:
             self.lineup.restore(snapshot.states)
@@ -305,7 +309,7 @@ class Pipeline:
                 raise
             self._change_to(lineup)
         except Spoilt as error:
-            self._change_to(self.suspensions.without_statistics(self.lineup, str(error)))
+            self._change_to(self.suspensions.without(error.name, self.lineup, str(error)))
         return self._seen(name, batch)
 
     def _columns(self, frame: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from detectors.finding import Severity
+from detectors.learned.detector import LearnedConfig
+from detectors.learned.hours import HoursConfig
+from detectors.learned.telling import TellingConfig
 from detectors.statistical.choosing import ChoosingConfig
 from detectors.statistical.detector import StatisticsConfig
 from detectors.statistical.series import SeriesConfig
@@ -66,6 +69,19 @@ def statistics_of(config: Config) -> StatisticsConfig | None:
         ),
         choosing=ChoosingConfig(
             false_per_thousand_apps_day=keys.false_per_thousand_apps_day,
+            per_hour_max=keys.findings_per_h_max,
+            quiet_h=keys.quiet_h,
+        ),
+    )
+
+
+def learned_of(config: Config) -> LearnedConfig:
+    """How models are asked."""
+    keys = config.models
+    return LearnedConfig(
+        hours=HoursConfig(),
+        telling=TellingConfig(
+            false_per_1000_apps_day=keys.false_per_thousand_apps_day,
             per_hour_max=keys.findings_per_h_max,
             quiet_h=keys.quiet_h,
         ),

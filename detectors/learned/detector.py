@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 import polars as pl
 
 from detectors.detector import State
 from detectors.event import Batch
 from detectors.finding import Finding, Sighting, in_shadow
+from detectors.learned.drift import Drift
 from detectors.learned.features import Rows, rows_of
 from detectors.learned.hours import NEEDS, Hours, HoursConfig
 from detectors.learned.model import Model
-from detectors.learned.telling import NAME, Strange, Teller, TellingConfig
+from detectors.learned.telling import HOURS_A_DAY, NAME, Strange, Teller, TellingConfig
 from detectors.learned.worth import Worth
 
 
@@ -22,15 +25,31 @@ class LearnedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     telling: TellingConfig = TellingConfig()
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which models are asked, by their digests, and how: all that it takes to make the detector again."""
+
+    model: str = ""
+    tried: str = ""
+    config: LearnedConfig = LearnedConfig()
+
+
 class _Watch:
-    """One model, what its opinions have been worth so far, and what it has told."""
+    """One model, what its opinions have been worth so far, what it has told, and how far features have moved since its training."""
 
     def __init__(self, model: Model, config: TellingConfig) -> None:
         self.model = model
         self.worth = Worth.of(model)
         self.teller = Teller(config)
+        self.drift = Drift(model.spread)
+
+    def go_on(self, before: _Watch, *, tells_on: bool) -> None:
+        """With what the same model's watch knew; with what it told too, if that counts alike."""
+        self.worth, self.drift = before.worth, before.drift
+        if tells_on:
+            self.teller.go_on(before.teller)
 
     def look(self, rows: Rows) -> list[Finding]:
+        self.drift.take(rows.index // HOURS_A_DAY, rows.matrix)
         opinions = self.model.asked(rows.frame["category"].to_list(), rows.matrix)
         worth = self.worth.of_rows(opinions)
         return self.teller.tell(self.model, rows, Strange(worth, opinions.rarity, opinions.which))
@@ -60,18 +79,39 @@ class LearnedDetector:
     def forgotten(self) -> int:
         return self._hours.forgotten
 
+    @staticmethod
+    def of(asked: Asked, models: Callable[[str], Model]) -> LearnedDetector:
+        """The detector of which `asked` was said; `models` gives each by its digest."""
+        model, tried = (models(digest) if digest else None for digest in (asked.model, asked.tried))
+        return LearnedDetector(model, tried, asked.config)
+
+    @property
+    def asked(self) -> Asked:
+        model, tried = (one.digest if one is not None else "" for one in (self.model, self.tried))
+        return Asked(model=model, tried=tried, config=self.config)
+
+    @property
+    def drift(self) -> Mapping[str, Mapping[str, float]]:
+        """How far each feature has moved since the training of each model, by the models' digests."""
+        return {watch.model.digest: watch.drift.moved for watch in self._watches.values()}
+
     def again(self) -> LearnedDetector:
         """Another that remembers nothing yet."""
         return LearnedDetector(self.model, self.tried, self.config)
 
     def take_over(self, before: LearnedDetector) -> None:
-        """Go on with what one that ends has counted, and with what it knows of models that are here too."""
-        if before.config == self.config:
-            self._hours, self._day = before._hours, before._day
-            known = {watch.model.digest: watch for watch in before._watches.values()}
-            self._watches = {name: known.get(watch.model.digest, watch) for name, watch in self._watches.items()}
+        """Go on with what one that ends has counted, and with what it knows of models that are here too. A model that was tried and is in
+        force now tells anew of what goes on, for nothing has followed from what it told.
+        """
+        self._day = before._day
+        if before.config.hours == self.config.hours:
+            self._hours = before._hours
         else:
-            self.restore(before.snapshot())
+            self._hours.restore(before._hours.snapshot())
+        known = {watch.model.digest: watch for watch in before._watches.values()}
+        for name, watch in self._watches.items():
+            if (earlier := known.get(watch.model.digest)) is not None:
+                watch.go_on(earlier, tells_on=before._watches.get(name) is earlier)
 
     def observe(self, batch: Batch) -> list[Sighting]:
         self._hours.count(batch)
@@ -100,7 +140,7 @@ class LearnedDetector:
         frames["learned"] = pl.DataFrame({"day": [self._day]}, schema={"day": pl.Int64()})
         for watch in self._watches.values():
             name = f"learned.{watch.model.digest[:16]}"
-            frames |= watch.worth.snapshot(name) | watch.teller.snapshot(name)
+            frames |= watch.worth.snapshot(name) | watch.teller.snapshot(name) | watch.drift.snapshot(name)
         return frames
 
     def restore(self, state: State) -> None:
@@ -113,3 +153,4 @@ class LearnedDetector:
             if f"{name}.told" in state:  # a model that was not there then begins with what it knows from its training
                 watch.worth.restore(name, state)
                 watch.teller.restore(name, state)
+                watch.drift.restore(name, state)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+# ruff: noqa: PLC0415 - scikit-learn takes a second to load, and who has no model needs none of it
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import IsolationForest  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import IsolationForest  # type: ignore[import-untyped]
 
 TREES: Final = 100
 ROWS_A_TREE: Final = 256
@@ -18,6 +21,8 @@ BLOCK: Final = 16_384
 
 def fitted(features: npt.NDArray[np.float32], seed: int = 0) -> IsolationForest:
     """A forest of rows of features; the same for the same rows in the same order."""
+    from sklearn.ensemble import IsolationForest
+
     forest = IsolationForest(n_estimators=TREES, max_samples=min(ROWS_A_TREE, len(features)), random_state=seed)
     return forest.fit(features)
 
@@ -34,6 +39,8 @@ def faults_of(forest: Any, features: int) -> Iterator[str]:
     """What makes a forest none that could be asked. Trees are arrays that scikit-learn follows without looking: a number out of its
     bounds, or a way that leads round, would end the process or never end.
     """
+    from sklearn.ensemble import IsolationForest
+
     if type(forest) is not IsolationForest:
         yield "it is no forest"
         return

@@ -149,6 +149,10 @@ class Teller:
             measured=measured,
         )
 
+    def go_on(self, before: Teller) -> None:
+        """With what another has told."""
+        self._episodes, self.overflown = before._episodes, before.overflown
+
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
         """Named frames for a detector's snapshot."""
         rows = [(app, one.last, one.finding, one.rule, one.time) for app, one in self._episodes.items()]

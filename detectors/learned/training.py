@@ -209,7 +209,9 @@ def attempt(rows: Gathered, bound: float, in_force: Model | None = None) -> Atte
     mine, held, judging = parts > JUDGED, parts == HELD, parts == JUDGED
     for what, count, least in (("learn from", mine.sum(), ROWS_MIN), ("calibrate with", held.sum(), LEARNED_MIN)):
         if count < least:
-            raise NotEnough(f"there are {count:,} rows to {what}, and it takes {least:,}: more days, or more apps")
+            raise NotEnough(
+                f"there are {count:,} hours of apps to {what}, and it takes {least:,}: more days, or more apps"
+            )
     kept = mine | held
     hours = int(rows.hours.max() - rows.hours.min()) + 1
     model = trained(rows.categories[kept], rows.apps[kept], rows.matrix[kept], held[kept], hours)

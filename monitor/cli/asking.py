@@ -34,8 +34,8 @@ def reload_rules(reason: Why = "", config: ConfigFile = None, data_dir: DataDir 
         tell(opened, RELOAD, "rules", reason)
 
 
-def tell(opened: Opened, kind: str, subject: str, reason: str) -> None:
-    """Ask, wait, and write the answer; leaves with 1 when it was refused."""
+def tell(opened: Opened, kind: str, subject: str, reason: str, who: str = "") -> None:
+    """Ask (as `who`, or whoever calls), wait, and write the answer; leaves with 1 when it was refused."""
     import msgspec
 
     from monitor.cli.opening import actor, is_attended
@@ -45,7 +45,8 @@ def tell(opened: Opened, kind: str, subject: str, reason: str) -> None:
     if not is_attended(opened):
         raise Refused(f"no daemon runs on {opened.config.data_dir}; it reads rules when it is started")
     key = secrets.token_hex(8)
-    opened.store.ask(Request(id=key, kind=kind, subject=subject, reason=reason, actor=actor(), created=now_us()))
+    asks = who or actor()
+    opened.store.ask(Request(id=key, kind=kind, subject=subject, reason=reason, actor=asks, created=now_us()))
     until = time.monotonic() + WAIT_S_MAX
     while (answer := opened.store.answer_of(key)) is None:
         if time.monotonic() > until or not is_attended(opened):

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl
@@ -15,6 +16,7 @@ from typer import Option
 from monitor.cli.leaving import INTERRUPTED, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir
 from monitor.cli.progress import Bar, bar
+from monitor.clock import now_us
 from monitor.counting import counted
 from monitor.process import Role
 from monitor.workforce import WORKERS_MAX
@@ -78,6 +80,7 @@ def run(
 
     process.prepare()
     from monitor.cli.opening import configuration
+    from monitor.retraining import training_command
 
     if deliver and not until_end:
         raise typer.BadParameter("goes with --until-end; a daemon always delivers", param_hint="--deliver")
@@ -98,12 +101,12 @@ def run(
     if role is Role.DETECT and not workers:
         _run_worker(loaded, parent)
     elif workers:
-        _run_workers(loaded, workers, role)
+        _run_workers(loaded, workers, role, training_command(config, data_dir))
     elif until_end:
         refuse_endless(loaded)
         _run_until_end(loaded, deliver=deliver, given=_given(config, data_dir), as_in=as_in)
     else:
-        _run_daemon(loaded, role)
+        _run_daemon(loaded, role, training_command(config, data_dir))
 
 
 def refuse_endless(config: Config) -> None:
@@ -139,7 +142,7 @@ def _run_worker(config: Config, parent: int | None) -> None:
         telemetry.close()
 
 
-def _run_workers(config: Config, workers: int, role: Role) -> None:
+def _run_workers(config: Config, workers: int, role: Role, training: Sequence[str]) -> None:
     """Start workers and keep them going; this process answers what they find, unless it is to do no more than that."""
     from monitor.workforce import Workforce
 
@@ -147,11 +150,12 @@ def _run_workers(config: Config, workers: int, role: Role) -> None:
         if role is Role.DETECT:
             workforce.wait()
         else:
-            _run_daemon(config, Role.RESPOND if role is Role.ALL else role)
+            _run_daemon(config, Role.RESPOND if role is Role.ALL else role, training)
 
 
-def _run_daemon(config: Config, role: Role) -> None:
+def _run_daemon(config: Config, role: Role, training: Sequence[str]) -> None:
     from monitor.app import open_daemon
+    from monitor.retraining import Retraining
     from monitor.telemetry import Telemetry
 
     telemetry = Telemetry(level=config.log.level, log_format=config.log.format)
@@ -159,9 +163,19 @@ def _run_daemon(config: Config, role: Role) -> None:
     try:
         with open_daemon(config, telemetry, role=role) as daemon:
             daemon.obey_signals()
-            daemon.run()
+            leads = partial(_leads, daemon)
+            retraining = Retraining(training, config, daemon.kept.store, telemetry, now_us, leads)
+            retraining.enter(daemon.schedule)
+            try:
+                daemon.run()
+            finally:
+                retraining.stop()
     finally:
         telemetry.close()
+
+
+def _leads(daemon: Daemon) -> bool:
+    return daemon.pipeline.leads
 
 
 def _run_until_end(config: Config, *, deliver: bool, given: str, as_in: Path | None) -> None:

@@ -73,6 +73,7 @@ COMMANDS: Final = (
         "backtest --rules rules/new --since 7d",
     ),
     Place(RULES, "playbooks", "playbooks:playbooks", "What is done about findings, and when: list, show."),
+    Place(RULES, "model", "modelling:model", "Models of what is unlike other apps: train, try, put in force."),
     Place(KEEPING, "backup", "keeping:backup", "The whole installation in one file.", "backup /backups/miniwatch.backup"),
     Place(
         KEEPING, "restore", "keeping:restore", "Put a backup into an empty folder.", "restore m.backup --data-dir var/new"

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from monitor.config.kafka import KafkaKeys
-from monitor.config.learning import StatisticsKeys
+from monitor.config.learning import ModelKeys, StatisticsKeys
 from monitor.config.listening import HttpKeys, is_loopback
 from monitor.config.receivers import AuditKeys, EnforcerKeys, ReceiverKeys, WebhookKeys
 from monitor.config.searching import ElasticsearchKeys
@@ -309,6 +309,7 @@ class AllKeys(Keys):
     dead_letters: DeadLetterKeys = DeadLetterKeys()
     rules: RuleKeys = RuleKeys()
     statistics: StatisticsKeys = StatisticsKeys()
+    models: ModelKeys = ModelKeys()
     playbooks: PlaybookKeys = PlaybookKeys()
     packs: PackKeys = PackKeys()
     risk: RiskKeys = RiskKeys()

@@ -7,13 +7,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from monitor.content.control_log import PLAYBOOKS, Answering
 from monitor.content.in_force import InForce
+from monitor.models.loading import NO_MODELS, LoadedModels
+from monitor.models.opening import OpenedModels
 from monitor.playbook_files import LoadedPlaybooks
 from monitor.rules import LoadedRules
-from monitor.rules.lineup import RULES, ForeignContent, Lineup
+from monitor.rules.lineup import RULES, ForeignContent, Lineup, Models
 from monitor.sealing import Seal, key_at
 from monitor.stores import Controlled, Store
 from monitor.stores.places import Places
@@ -41,13 +44,14 @@ class Again:
     points: Sequence[Point]
     contents: Mapping[str, bytes]
     window_events_max: int
+    models: Models
 
     def lineup(self, place: int) -> Lineup:
         """The rules of a point, compiled."""
         try:
-            return Lineup.made_of(self.contents[self.points[place].rules], self.window_events_max)
+            return Lineup.made_of(self.contents[self.points[place].rules], self.window_events_max, self.models)
         except ForeignContent as error:
-            raise CannotRepeat(f"the rules that were in force cannot be made again: {error}") from error
+            raise CannotRepeat(f"what was in force cannot be made again: {error}") from error
 
     def in_force(self, place: int, lineup: Lineup) -> InForce:
         """The same as the daemon has it."""
@@ -55,7 +59,10 @@ class Again:
             answering = Answering.made_of(self.contents[self.points[place].playbooks])
         except ForeignContent as error:
             raise CannotRepeat(f"what was in force cannot be made again: {error}") from error
-        return InForce(LoadedRules(lineup.rules), LoadedPlaybooks(answering.playbooks), lineup.trial, answering.trial)
+        learned = lineup.learned
+        models = LoadedModels(learned.model, learned.tried) if learned is not None else NO_MODELS
+        playbooks = LoadedPlaybooks(answering.playbooks)
+        return InForce(LoadedRules(lineup.rules), playbooks, lineup.trial, answering.trial, models)
 
     def check_sources(self, partitions: Collection[str]) -> None:
         """Raise `CannotRepeat` unless these are all the sources that were read by then."""
@@ -97,7 +104,12 @@ def again(data_dir: Path, window_events_max: int) -> Again:
     if lost:
         raise CannotRepeat(f"the record has lost what was in force: {lost[0][:16]}")
     found = {digest: content for digest, content in contents.items() if content is not None}
-    return Again(points, found, window_events_max)
+    return Again(points, found, window_events_max, OpenedModels(partial(_model_file, data_dir)))
+
+
+def _model_file(data_dir: Path, digest: str) -> bytes | None:
+    with _opened(data_dir) as store:
+        return store.content(digest)
 
 
 def points_of(store: Store) -> list[Point]:

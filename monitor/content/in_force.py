@@ -15,6 +15,8 @@ import msgspec
 
 from detectors.sigma import Rule, RuleProblem, Trial
 from monitor.config import Config
+from monitor.models.loading import NO_MODELS, LoadedModels, load_models
+from monitor.models.shelf import ModelShelf
 from monitor.packs.archive import Pack, opened
 from monitor.packs.building import PLAYBOOKS, RULES
 from monitor.packs.manifest import PackRefused
@@ -24,6 +26,7 @@ from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_play
 from monitor.recorded import may_have_record, open_record
 from monitor.rules import LoadedRules, RuleFolder, RuleSettings, builtin_folder, closure, load_rules
 from monitor.rules.cache import RuleCache, placeless
+from monitor.rules.lineup import Models
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow
 from playbooks.ladder import Playbook
@@ -33,12 +36,13 @@ NO_PLAYBOOKS: Final = LoadedPlaybooks()
 
 
 class InForce(msgspec.Struct, frozen=True):
-    """Rules and playbooks that may run; beside them, rules that are being tried and the playbooks that answer those."""
+    """Rules, playbooks and models that may run; beside them, rules that are being tried and the playbooks that answer those."""
 
     rules: LoadedRules
     playbooks: LoadedPlaybooks
     trial: Trial | None = None
     trial_playbooks: tuple[Playbook, ...] = ()
+    models: LoadedModels = NO_MODELS
 
     @property
     def problems(self) -> dict[tuple[str, ...], str]:
@@ -46,7 +50,7 @@ class InForce(msgspec.Struct, frozen=True):
         found: dict[tuple[str, ...], str] = {}
         for problem in self.rules.problems:
             found[problem.path, problem.rule, problem.message] = str(problem)
-        for mistake in self.playbooks.problems:
+        for mistake in (*self.playbooks.problems, *self.models.problems):
             found[str(mistake),] = str(mistake)
         return found
 
@@ -75,18 +79,28 @@ def as_asked(playbooks: Iterable[Playbook], config: Config) -> tuple[Playbook, .
 class Installed:
     """Loads what is in force, from the folders of a configuration and from packs that it trusts."""
 
-    def __init__(self, config: Config, content: Callable[[str], bytes | None], cache: RuleCache | None = None) -> None:
-        """`content` gives the bytes of a pack by its digest."""
+    def __init__(
+        self,
+        config: Config,
+        content: Callable[[str], bytes | None],
+        cache: RuleCache | None = None,
+        models: Models | None = None,
+    ) -> None:
+        """`content` gives the bytes of a pack by its digest; without `models` none is asked."""
+        self._models = models
         self._config = config
         self._content = content
         self._cache = cache
         self._packs = Places(config.data_dir).packs
 
-    def load(self, shelf: Shelf) -> InForce:
+    def load(self, shelf: Shelf, on_shelf: ModelShelf | None = None) -> InForce:
         """Everything; what cannot be used is among the problems, a pack whole."""
         rules, playbooks = self.rules(shelf), self.playbooks(shelf)
+        models = NO_MODELS
+        if self._models is not None and on_shelf is not None and self._config.models.enabled:
+            models = load_models(on_shelf, self._models)
         if shelf.candidate is None:
-            return InForce(rules, playbooks)
+            return InForce(rules, playbooks, models=models)
         tried, answering = self._rules_of(shelf.candidate), self._playbooks_of(shelf.candidate)
         gone = frozenset(rule.id for rule in self._rules_of(shelf.active).rules)
         share = self._config.packs.canary_share if shelf.candidate.stage == Stage.CANARY else 0.0
@@ -95,6 +109,7 @@ class Installed:
             LoadedPlaybooks(playbooks.playbooks, (*playbooks.problems, *answering.problems)),
             _trial(rules.rules, tried.rules, gone, share),
             _playbooks_over(playbooks, answering).playbooks,
+            models,
         )
 
     def rules(self, shelf: Shelf) -> LoadedRules:

@@ -12,6 +12,7 @@ from monitor.audit import AuditEntry
 from monitor.config import Config
 from monitor.content.in_force import InForce, Installed
 from monitor.content.reload import PROBLEMS_MAX, Reloader, places_told
+from monitor.models.shelf import ModelShelf
 from monitor.moments import HOUR_US
 from monitor.notifiers.notice import Notice
 from monitor.packs.manifest import Bounds, PackRefused
@@ -147,7 +148,10 @@ class PackChanger:
             self._installed.opened(changed[0])
         except PackRefused as error:
             return self._refused(subject, (str(error),))
-        done = self._reloader.reload(f"{entry.action} by {actor}", lambda: self._installed.load(shelf.after(changed)))
+        models = ModelShelf(self._store.models())
+        done = self._reloader.reload(
+            f"{entry.action} by {actor}", lambda: self._installed.load(shelf.after(changed), models)
+        )
         if done.problems:
             return self._refused(entry.subject, done.problems)
         self._tried = _tried(before, self._reloader.in_force)

@@ -137,7 +137,7 @@ class AnsweringPipeline(Pipeline):
         self._unread.clear()
         self._looked.clear()
         self._gathered.take_over(self._opened())
-        self._controls.begin(self.store, History(self.store, self.lineup, self._lost))
+        self._controls.begin(self.store, History(self.store, self.lineup, self._models, self._lost))
         self.telemetry.emit(upkeep.LeadTaken(holder=self.holder, turn=self.turn_number))
 
     def _lose(self) -> None:

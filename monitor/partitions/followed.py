@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from detectors.sigma.parting import KEYED_BY, Part
-from monitor.rules.lineup import RULES, ForeignContent, Lineup, Offer, Taken
+from monitor.rules.lineup import RULES, ForeignContent, Lineup, Models, Offer, Taken
 from monitor.stores import Controlled, Store
 from monitor.telemetry import Telemetry, upkeep
 
@@ -21,8 +21,15 @@ class FollowedRules:
     """What streams begin with, and what they change to."""
 
     def __init__(
-        self, own: Lineup, window_events_max: int, store: Store, telemetry: Telemetry, keyed_by: str = KEYED_BY
+        self,
+        own: Lineup,
+        window_events_max: int,
+        store: Store,
+        telemetry: Telemetry,
+        models: Models,
+        keyed_by: str = KEYED_BY,
     ) -> None:
+        self._models = models
         self._present = own
         self._keyed_by = keyed_by
         self._window_events_max = window_events_max
@@ -45,7 +52,7 @@ class FollowedRules:
         try:
             if content is None:
                 raise ForeignContent("it is not in the record")  # noqa: TRY301 - told like the others
-            self._present = Lineup.made_of(content, self._window_events_max)
+            self._present = Lineup.made_of(content, self._window_events_max, self._models)
         except ForeignContent as error:
             self._refused = digest
             self._telemetry.emit(upkeep.RulesLost(digest=digest[:16], reason=str(error)))

@@ -12,6 +12,9 @@ import msgspec
 import polars as pl
 
 from detectors.detector import Detector, State
+from detectors.learned.detector import Asked, LearnedDetector
+from detectors.learned.model import Model
+from detectors.learned.telling import NAME as LEARNED
 from detectors.sigma import Rule, SigmaDetector, Trial, TrialDetector, YieldingDetector
 from detectors.sigma.parting import KEYED_BY, Part
 from detectors.sigma.trial import NAME as TRIAL
@@ -39,6 +42,11 @@ class _Content(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
     trial: Trial | None
     statistics: StatisticsConfig | None = None
+    learned: Asked | None = None
+
+
+Models = Callable[[str], Model]
+"""Gives a model by its digest; raises `ForeignContent` where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +69,10 @@ class Lineup:
         window_events_max: int,
         trial: Trial | None = None,
         statistics: StatisticsConfig | None = None,
+        learned: LearnedDetector | None = None,
     ) -> Lineup:
         """Compile rules; this may take seconds for thousands of them, and touches nothing that is in use."""
-        digest = _digest(rules, trial, statistics)
+        digest = _digest(rules, trial, statistics, learned)
         if trial is None:
             detectors: tuple[Detector, ...] = (SigmaDetector(rules, window_events_max),)
         else:
@@ -71,12 +80,21 @@ class Lineup:
             detectors = (TrialDetector(trial, window_events_max), in_force)  # who ends in a fault ends first
         if statistics is not None:
             detectors = (*detectors, StatisticalDetector(statistics))
+        if learned is not None:
+            detectors = (*detectors, learned)
         return Lineup(tuple(rules), trial, window_events_max, detectors, digest, statistics)
 
-    def without_statistics(self) -> Lineup:
-        """The same rules, with what they remember, and nothing beside."""
-        digest = _digest(self.rules, self.trial, None)
-        return replace(self, detectors=self.foreseeing, digest=digest, statistics=None)
+    @property
+    def learned(self) -> LearnedDetector | None:
+        """Models at work; None where there are none."""
+        return next((one for one in self.detectors if isinstance(one, LearnedDetector)), None)
+
+    def without(self, name: str) -> Lineup:
+        """The same without statistics, or without models, whichever has this name; the others keep what they remember."""
+        left = tuple(one for one in self.detectors if one.name != name)
+        statistics = self.statistics if name != STATISTICS else None
+        made = replace(self, detectors=left, statistics=statistics)
+        return replace(made, digest=_digest(self.rules, self.trial, statistics, made.learned))
 
     @staticmethod
     def unrecorded(detectors: Sequence[Detector]) -> Lineup:
@@ -84,21 +102,24 @@ class Lineup:
         return Lineup((), None, 0, tuple(detectors), "")
 
     @staticmethod
-    def made_of(content: bytes, window_events_max: int) -> Lineup:
-        """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it."""
+    def made_of(content: bytes, window_events_max: int, models: Models) -> Lineup:
+        """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it, or a model cannot be had."""
         made = _decoded(content)
-        return Lineup.of(made.rules, window_events_max, made.trial, made.statistics)
+        learned = None if made.learned is None else LearnedDetector.of(made.learned, models)
+        return Lineup.of(made.rules, window_events_max, made.trial, made.statistics, learned)
 
     def again(self, part: Part = Part.WHOLE, keyed_by: str = KEYED_BY) -> Lineup:
         """The same detectors without their memory, for another stream and the windows that it counts; compiled once for all.
-        `keyed_by` is the field by which the events of all streams are keyed.
+        `keyed_by` is the field by which the events of all streams are keyed. Models see an app's hour whole, or not at all.
         """
         made: tuple[Detector, ...] = tuple(
             one.again(part, keyed_by) for one in self.detectors if isinstance(one, SigmaDetector | TrialDetector)
         )
-        counts = tuple(one.again() for one in self.detectors if isinstance(one, StatisticalDetector))
-        assert len(made) + len(counts) == len(self.detectors)  # noqa: S101 - those of `unrecorded` are for one run
-        return replace(self, detectors=made if part is Part.ABROAD else (*made, *counts))
+        usual: tuple[Detector, ...] = tuple(one.again() for one in self.detectors if isinstance(one, USUAL))
+        assert len(made) + len(usual) == len(self.detectors)  # noqa: S101 - those of `unrecorded` are for one run
+        if part is not Part.WHOLE and keyed_by != KEYED_BY:
+            usual = tuple(one for one in usual if not isinstance(one, LearnedDetector))
+        return replace(self, detectors=made if part is Part.ABROAD else (*made, *usual))
 
     @property
     def content(self) -> bytes:
@@ -106,7 +127,7 @@ class Lineup:
         return (
             engine_digest().encode()
             + b"\n"
-            + zlib.compress(encoded(_Content(self.rules, self.trial, self.statistics)), 1)
+            + zlib.compress(encoded(_content(self.rules, self.trial, self.statistics, self.learned)), 1)
         )
 
     @property
@@ -117,7 +138,7 @@ class Lineup:
     @property
     def foreseeing(self) -> tuple[Detector, ...]:
         """Those that can say what they would if time had come further, and forget it again: rules. What is usual takes its time."""
-        return tuple(one for one in self.detectors if not isinstance(one, StatisticalDetector))
+        return tuple(one for one in self.detectors if not isinstance(one, USUAL))
 
     def restore(self, states: Mapping[str, State]) -> None:
         """Take up a snapshot's memory, each detector its own."""
@@ -132,6 +153,8 @@ class Lineup:
             for theirs in before.detectors:
                 if isinstance(mine, StatisticalDetector) and isinstance(theirs, StatisticalDetector):
                     mine.take_over(theirs)
+                if isinstance(mine, LearnedDetector) and isinstance(theirs, LearnedDetector):
+                    mine.take_over(theirs)
         if before.trial is not None and self.trial is None:
             tried = pl.col("rule").is_in(sorted(before.trial.tried))  # what those merely count has windows of its own
             windows = states[SIGMA]["windows"], states[TRIAL]["windows"].filter(tried)
@@ -139,9 +162,21 @@ class Lineup:
         self.restore(states)
 
 
-def _digest(rules: Sequence[Rule], trial: Trial | None, statistics: StatisticsConfig | None) -> str:
+USUAL: Final = (StatisticalDetector, LearnedDetector)
+"""Those that go by what is usual: they count in stretches of event time, and a batch of which they have taken part cannot be taken back."""
+
+
+def _content(
+    rules: Sequence[Rule], trial: Trial | None, statistics: StatisticsConfig | None, learned: LearnedDetector | None
+) -> _Content:
+    return _Content(tuple(rules), trial, statistics, learned.asked if learned is not None else None)
+
+
+def _digest(
+    rules: Sequence[Rule], trial: Trial | None, statistics: StatisticsConfig | None, learned: LearnedDetector | None
+) -> str:
     bare = None if trial is None else msgspec.structs.replace(trial, rules=tuple(placeless(trial.rules)))
-    return hashlib.sha256(encoded(_Content(tuple(placeless(rules)), bare, statistics))).hexdigest()
+    return hashlib.sha256(encoded(_content(placeless(rules), bare, statistics, learned))).hexdigest()
 
 
 def _decoded(content: bytes) -> _Content:
@@ -156,22 +191,23 @@ def _decoded(content: bytes) -> _Content:
 
 
 def rules_in(content: bytes) -> tuple[frozenset[str], frozenset[str]]:
-    """The ids of a lineup's rules, with the name of statistics where they watch too, and of the rules that it tries, by its content; none
-    where another version wrote it.
+    """The ids of a lineup's rules, with the names of statistics and models where they watch too, and of the rules that it tries, by its
+    content; none where another version wrote it.
     """
     try:
         made = _decoded(content)
     except ForeignContent:
         return frozenset(), frozenset()
-    beside = {STATISTICS} if made.statistics is not None else set()
+    beside = {name for name, set_so in ((STATISTICS, made.statistics), (LEARNED, made.learned)) if set_so is not None}
     return frozenset(rule.id for rule in made.rules) | beside, made.trial.tried if made.trial else frozenset()
 
 
 class History:
     """Which lineup the record says was in force at a turn. One that cannot be made again is told, and `present` stands for it."""
 
-    def __init__(self, store: Store, present: Lineup, lost: Callable[[str, str], None]) -> None:
+    def __init__(self, store: Store, present: Lineup, models: Models, lost: Callable[[str, str], None]) -> None:
         self._store = store
+        self._models = models
         self._present = present
         self._lost = lost
         self._controls = [(one.turn, one.digest) for one in store.controls(RULES)]
@@ -202,7 +238,7 @@ class History:
         try:
             if content is None:
                 raise ForeignContent("it is not in the record")  # noqa: TRY301 - told like the others
-            return Lineup.made_of(content, self._present.window_events_max)
+            return Lineup.made_of(content, self._present.window_events_max, self._models)
         except ForeignContent as error:
             self._lost(digest, str(error))
             return self._present

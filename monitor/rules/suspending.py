@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from detectors.event import WATERMARK, Batch
+from detectors.learned.telling import NAME as LEARNED
 from detectors.sigma import Rule, SigmaDetector
 from detectors.statistical.detector import NAME as STATISTICS
 from monitor.audit import AuditEntry
@@ -19,6 +20,9 @@ from monitor.telemetry import Telemetry, upkeep
 SUSPENDED: Final = "rule.suspend"
 TRIAL_ENDED: Final = "rule.trial-ended"
 """What the audit calls it."""
+
+WORDS: Final = {STATISTICS: "statistics", LEARNED: "models"}
+"""What is no rule, as people call it."""
 
 
 def faulty_rules(rules: Sequence[Rule], event: pl.DataFrame) -> list[Rule]:
@@ -60,13 +64,15 @@ class Suspensions:
         for rule in tried:
             self.tried[rule.id] = f"rule {rule.id} is no longer tried: it brought out a fault of the program ({why})"
             self._tell(TRIAL_ENDED, rule.id, why)
-        return Lineup.of(left, lineup.window_events_max, None if tried else lineup.trial, lineup.statistics)
+        learned = lineup.learned.again() if lineup.learned is not None else None
+        trial = None if tried else lineup.trial
+        return Lineup.of(left, lineup.window_events_max, trial, lineup.statistics, learned)
 
-    def without_statistics(self, lineup: Lineup, why: str) -> Lineup:
-        """The lineup without statistics, which have ended in a fault."""
-        self._why[STATISTICS] = f"statistics are suspended: they brought out a fault of the program ({why})"
-        self._tell(SUSPENDED, STATISTICS, why)
-        return lineup.without_statistics()
+    def without(self, name: str, lineup: Lineup, why: str) -> Lineup:
+        """The lineup without statistics, or without models, whichever has this name and has ended in a fault."""
+        self._why[name] = f"{WORDS[name]} are suspended: they brought out a fault of the program ({why})"
+        self._tell(SUSPENDED, name, why)
+        return lineup.without(name)
 
     def forget(self) -> None:
         """Rules were read anew: each has another chance."""
@@ -75,7 +81,7 @@ class Suspensions:
 
     def words(self, lineup: Lineup) -> tuple[str, ...]:
         """Which rules do not watch because they cannot, for people."""
-        watching = {rule.id for rule in lineup.rules} | ({STATISTICS} if lineup.statistics is not None else set())
+        watching = {rule.id for rule in lineup.rules} | {one.name for one in lineup.detectors}
         return (*(why for rule, why in self._why.items() if rule not in watching), *self.tried.values())
 
     def _tell(self, action: str, rule: str, why: str) -> None:

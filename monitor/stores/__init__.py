@@ -312,7 +312,7 @@ class Store(Protocol):
         ...
 
     def content(self, digest: str) -> bytes | None:
-        """What a digest stands for, as long as some control that is not forgotten names it."""
+        """What a digest stands for, as long as some control that is not forgotten names it; of a model its file."""
         ...
 
     def forget_marks(self, before_turn: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,6 +17,7 @@ from monitor.stores import (
     deciding,
     granting,
     letters,
+    models,
     operating,
     reading,
     standings,
@@ -25,6 +26,7 @@ from monitor.stores import (
 from monitor.stores.acting import Acting
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter
+from monitor.stores.models import ModelRow
 from monitor.stores.record import (
     CLOCK_MODES,
     PackRow,
@@ -100,6 +102,41 @@ class PeopleSide:
         """
         with self._database.writing("packs") as connection:
             operating.change_packs(connection, changed, entry, messages, reply)
+
+    def models(self) -> Sequence[ModelRow]:
+        """All models, those that came to their state last first."""
+        with self._database.reading() as connection:
+            return models.models(connection)
+
+    def add_model(self, model: ModelRow, file: bytes, entry: AuditEntry) -> ModelRow:
+        """Keep a model with its file; it comes back with its number, which the entry is about."""
+        with self._database.writing("operator") as connection:
+            return models.add_model(connection, model, file, entry)
+
+    def change_models(
+        self,
+        changed: Sequence[ModelRow],
+        entry: AuditEntry,
+        messages: Sequence[Message] = (),
+        reply: Reply | None = None,
+    ) -> None:
+        """Let models change their states, all or none, as packs do."""
+        with self._database.writing("models") as connection:
+            models.change_models(connection, changed, entry, messages, reply)
+
+    def told_of(self, version: str, since: int) -> int:
+        """How many findings of a model's version lie after a time of events."""
+        with self._database.reading() as connection:
+            return models.told_of(connection, version, since)
+
+    def found_in(self, since: int, until: int, now: int) -> Sequence[tuple[str, int, int]]:
+        """The apps about which something was found that no model may learn from, each with from when until when."""
+        with self._database.reading() as connection:
+            return models.found_in(connection, since, until, now)
+
+    def note_drift(self, digest: str, drift: Mapping[str, float]) -> None:
+        with self._database.writing("models") as connection:
+            models.note_drift(connection, digest, drift)
 
     def forget_requests(self, before: int) -> None:
         """Delete requests that were made before a time; they and their answers are in the audit."""

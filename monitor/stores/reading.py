@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, fun
 from detectors.finding import Entity, Finding, Severity
 from monitor.audit import AuditEntry, ChainedEntry
 from monitor.decoders import DeadLetterReason
-from monitor.stores import AppRecord, Controlled, Mark, Marked, tables
+from monitor.stores import AppRecord, Controlled, Mark, Marked, models, tables
 from monitor.stores.record import (
     DECISIONS_PER_ENTITY_MAX,
     NOT_ENDED,
@@ -207,7 +207,8 @@ def controls(connection: Connection, subject: str, stream: str = "") -> list[Con
 
 def content(connection: Connection, digest: str) -> bytes | None:
     table = tables.contents
-    return connection.execute(select(table.c.content).where(table.c.digest == digest)).scalar()
+    found: bytes | None = connection.execute(select(table.c.content).where(table.c.digest == digest)).scalar()
+    return found if found is not None else models.file_of(connection, digest)
 
 
 def recent_decisions(connection: Connection, since: int) -> list[Decision]:

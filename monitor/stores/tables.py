@@ -72,6 +72,15 @@ packs: Final = Table(
     *_raw("content"),
 )
 
+models: Final = Table(
+    "models",
+    metadata,
+    _key("digest"),
+    *_text("state", "story"),
+    *_whole("number", "created", "since", "bytes"),
+    *_raw("content"),
+)
+
 requests: Final = Table(
     "requests",
     metadata,

@@ -17,9 +17,9 @@ from detectors.event import DUPLICATE, PARTITION, POSITION, WATERMARK, Batch
 from detectors.finding import Sighting
 from detectors.sigma import SigmaDetector
 from detectors.sigma.found import Found
-from detectors.statistical.detector import StatisticalDetector
 from monitor.containment import FAULTS, place_of
 from monitor.registry import Registry
+from monitor.rules.lineup import USUAL
 from monitor.stream.duplicates import CONFLICT, Duplicates
 from monitor.telemetry import Telemetry, happenings
 
@@ -41,8 +41,9 @@ class TooManyOverlooked(Exception):
 class Spoilt(Exception):
     """A detector has ended in the middle of something, and what it remembers is of no use any more."""
 
-    def __init__(self, fault: BaseException) -> None:
+    def __init__(self, name: str, fault: BaseException) -> None:
         super().__init__(f"{type(fault).__name__} at {place_of(fault)}")
+        self.name = name
 
 
 class Watching:
@@ -54,8 +55,8 @@ class Watching:
         self._telemetry = telemetry
 
     def seen(self, detector: Detector, batch: Batch, found: Found | None = None) -> list[Sighting]:
-        """What a detector sees; `found` is known already. After `TooManyOverlooked` it remembers what it did before; statistics, which
-        raise `Spoilt`, do not.
+        """What a detector sees; `found` is known already. After `TooManyOverlooked` it remembers what it did before; what goes by what
+        is usual raises `Spoilt` and does not.
         """
         try:
             if found is not None and isinstance(detector, SigmaDetector):
@@ -64,8 +65,8 @@ class Watching:
         except MemoryError:
             raise
         except FAULTS as fault:  # seen again below, where it is told
-            if isinstance(detector, StatisticalDetector):  # counts of a window go into many: no batch can be taken back
-                raise Spoilt(fault) from fault
+            if isinstance(detector, USUAL):
+                raise Spoilt(detector.name, fault) from fault
             before = detector.snapshot()
         try:
             return self._seen_in_parts(detector, batch)

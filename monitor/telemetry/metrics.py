@@ -188,6 +188,25 @@ PACK_CHANGES: Final = _counter(
     "changes",
     {"outcome": ("done", "refused", "returned")},
 )
+MODEL_CHANGES: Final = _counter(
+    "model_changes",
+    "Changes of models, by what came of them; refused: also one that could not be used at the start; returned: taken back by itself.",
+    "changes",
+    {"outcome": ("done", "refused", "returned")},
+)
+MODEL_DRIFT: Final = _gauge(
+    "model_drift_index",
+    "How far a feature has moved since the model in force was trained, as the last whole day shows: the population stability "
+    "index; above 0.25 a new model is due.",
+    "",
+    {"feature": None},
+)
+TRAININGS: Final = _counter(
+    "model_trainings",
+    "Models trained by the clock, by what came of it.",
+    "trainings",
+    {"outcome": ("done", "failed")},
+)
 CACHE_REFUSALS: Final = _counter(
     "cache_refusals", "Files of the rule cache that could not be used or written.", "files"
 )

@@ -251,6 +251,59 @@ class PackReturned(Happening, frozen=True, kw_only=True):
         meter.add(metrics.PACK_CHANGES, outcome="returned")
 
 
+class ModelChanged(Happening, frozen=True, kw_only=True):
+    """A model has come to another state."""
+
+    model: str
+    state: str
+    why: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.MODEL_CHANGES, outcome="done")
+
+
+class ModelChangeRefused(Happening, frozen=True, kw_only=True):
+    """A model was not taken, or cannot be used; what was in force stays."""
+
+    level: ClassVar[Level] = "error"
+    model: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.MODEL_CHANGES, outcome="refused")
+
+
+class ModelReturned(Happening, frozen=True, kw_only=True):
+    """A model told of more apps than is to be expected; it was taken back by itself."""
+
+    level: ClassVar[Level] = "error"
+    model: str
+    reason: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.MODEL_CHANGES, outcome="returned")
+
+
+class ModelDrift(Happening, frozen=True, kw_only=True):
+    """How far each feature has moved since the model in force was trained, as the day that ended last shows."""
+
+    level: ClassVar[Level] = "debug"
+    features: Mapping[str, float]
+
+    def count(self, meter: Meter) -> None:
+        meter.say(metrics.MODEL_DRIFT, {(name,): value for name, value in self.features.items()})
+
+
+class TrainingEnded(Happening, frozen=True, kw_only=True):
+    """A model was to be trained by the clock; the process that did it has ended with a word."""
+
+    code: int
+    said: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.TRAININGS, outcome="done" if self.code == 0 else "failed")
+
+
 class RuleRefused(Happening, frozen=True, kw_only=True):
     """A rule or playbook that will not speak, and why."""
 

@@ -1,0 +1,103 @@
+"""Models trained by the clock: in a process of its own that stands back behind the daemon, which goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from monitor.config import Config
+from monitor.moments import DAY_US
+from monitor.schedule import Schedule
+from monitor.stores.sql import SqlStore
+from monitor.telemetry import Telemetry, upkeep
+
+TRAIN_S_MAX: Final = 6 * 3600.0
+"""A training that takes longer is given up."""
+
+LOOK_S: Final = 0.5
+STOP_S_MAX: Final = 5.0
+SAID_CHARACTERS_MAX: Final = 1_000
+EARLY_US: Final = DAY_US // 2
+"""A training is as old as it says, to half a day: it ends some time after its hour."""
+
+
+class Retraining:
+    """Has a model trained every so many days, by the command that people use."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        config: Config,
+        store: SqlStore,
+        telemetry: Telemetry,
+        clock: Callable[[], int],
+        leads: Callable[[], bool],
+    ) -> None:
+        self._command = command
+        self._keys = config.models
+        self._store = store
+        self._telemetry = telemetry
+        self._clock = clock
+        self._leads = leads
+        self._stopping = threading.Event()
+
+    def enter(self, schedule: Schedule) -> None:
+        if self._keys.enabled and self._keys.train_every_days:
+            schedule.daily("train a model", self._keys.train_hour_utc, self.look)
+
+    def look(self) -> None:
+        """Train one if it is due, and wait for the end of it."""
+        if not (self._leads() and self.is_due()):
+            return
+        with subprocess.Popen(
+            self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            said, code = self._end_of(process)
+        self._telemetry.emit(upkeep.TrainingEnded(code=code, said=said.strip()[-SAID_CHARACTERS_MAX:]))
+
+    def is_due(self) -> bool:
+        """Whether the last model was trained so many days ago; the first one is due at once."""
+        newest = max((row.created for row in self._store.models()), default=0)
+        return self._clock() - newest >= self._keys.train_every_days * DAY_US - EARLY_US
+
+    def stop(self) -> None:
+        """End a training that is under way."""
+        self._stopping.set()
+
+    def _end_of(self, process: subprocess.Popen[str]) -> tuple[str, int]:
+        waited = 0.0
+        while True:
+            try:
+                said, _ = process.communicate(timeout=LOOK_S)
+            except subprocess.TimeoutExpired:
+                waited += LOOK_S
+                if self._stopping.is_set() or waited > TRAIN_S_MAX:
+                    _ended(process)
+            else:
+                return said, process.returncode
+
+
+def _ended(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def training_command(config: Path | None, data_dir: Path | None) -> list[str]:
+    """The command that trains a model of what a daemon with these options has."""
+    options = [*(["--config", str(config)] if config else []), *(["--data-dir", str(data_dir)] if data_dir else [])]
+    return [
+        sys.executable,
+        "-c",
+        "from monitor.cli import main; main()",
+        "model",
+        "train",
+        "--scheduled",
+        *options,
+    ]
