@@ -1,9 +1,10 @@
-"""What statistics find of labelled misbehaviour, how soon, and how many false alarms they raise: whole platforms over days, several seeds.
+"""What statistics and models find of labelled misbehaviour, how soon, and how many false alarms they raise: whole platforms over days, several seeds.
 
     python tests/bench/detection.py                                  the seeds for developing
     python tests/bench/detection.py --seeds testing --write docs/detection.md
 
-Each platform is watched from its first day on; nothing is learned beforehand. The seeds for testing are pinned and are not to be looked at
+Each platform is watched from its first day on; nothing is learned beforehand. A model is trained on the days before the misbehaviour, and
+asked from then on, as an installation does it. The seeds for testing are pinned and are not to be looked at
 while anything is tuned. A run takes some minutes a seed.
 """
 
@@ -27,6 +28,11 @@ from traffic import Platform
 
 from detectors.detector import Detector
 from detectors.event import LATE, MICROSECONDS, TIME, WATERMARK, Batch
+from detectors.finding import Sighting
+from detectors.learned.detector import LearnedDetector
+from detectors.learned.gathering import Gatherer
+from detectors.learned.telling import TellingConfig
+from detectors.learned.training import Reservoir, attempt
 from detectors.statistical.detector import StatisticalDetector
 from monitor.registry import Registry, parse_registry
 
@@ -50,12 +56,47 @@ def batches(platform: Platform, needed: frozenset[str]) -> Iterator[Batch]:
         yield Batch(registry.join(whole, needed), reached)
 
 
+class Learning:
+    """Models alone: what an installation learns from the first days, and says afterwards."""
+
+    def __init__(self, until: int) -> None:
+        self._until = until
+        self._reservoir = Reservoir()
+        self._gatherer = Gatherer(self._reservoir.take)
+        self._asked: LearnedDetector | None = None
+        self.needs = self._gatherer.needs
+
+    def observe(self, batch: Batch) -> list[Sighting]:
+        if self._asked is not None:
+            return self._asked.observe(batch)
+        self._gatherer.observe(batch)
+        if batch.watermark >= self._until:
+            came = attempt(self._reservoir.gathered(), TellingConfig().bound)
+            assert not came.refused, came.refused
+            self._asked = LearnedDetector(came.model)
+        return []
+
+
+class Both:
+    """Statistics, and models beside them."""
+
+    def __init__(self, until: int) -> None:
+        self._parts = (StatisticalDetector(), Learning(until))
+        self.needs = self._parts[0].needs | self._parts[1].needs
+
+    def observe(self, batch: Batch) -> list[Sighting]:
+        return [one for part in self._parts for one in part.observe(batch)]
+
+
+DETECTORS = {"both": Both, "statistics": lambda _until: StatisticalDetector(), "models": Learning}
+
+
 def watched(
-    seed: int, apps: int, make: Callable[[], Detector]
+    seed: int, apps: int, make: Callable[[int], Detector]
 ) -> tuple[Run, dict[str, float], list[dict[str, object]]]:
     """One platform, watched: what came of it, what it cost, and its findings."""
     platform = Platform(seed, apps=apps)
-    detector = make()
+    detector = make(platform.quiet_end)
     found: dict[str, Alarm] = {}
     told: dict[str, dict[str, object]] = {}
     events, spent = 0, 0.0
@@ -74,11 +115,11 @@ def watched(
     return run, {"events": events, "us_an_event": spent / max(events, 1) * 1e6}, list(told.values())
 
 
-def report(seed_list: list[int], apps: int, findings: Path | None) -> Report:
+def report(seed_list: list[int], apps: int, findings: Path | None, who: str = "both") -> Report:
     """All platforms, one after the other."""
     runs, every = [], []
     for seed in seed_list:
-        run, cost, told = watched(seed, apps, StatisticalDetector)
+        run, cost, told = watched(seed, apps, DETECTORS[who])
         runs.append(run)
         every += told
         print(
@@ -94,6 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", default="developing", help='"developing", "testing", or numbers with commas')
     parser.add_argument("--apps", type=int, default=300)
+    parser.add_argument("--detectors", choices=sorted(DETECTORS), default="both", help="who watches")
     parser.add_argument("--findings", type=Path, help="write every finding here, one JSON object a line")
     parser.add_argument("--write", type=Path, help="put the table into this page, between its marks")
     given = parser.parse_args()
@@ -102,7 +144,7 @@ def main() -> None:
         if given.seeds in {"developing", "testing"}
         else [int(one) for one in given.seeds.split(",")]
     )
-    table = report(chosen, given.apps, given.findings).markdown()
+    table = report(chosen, given.apps, given.findings, given.detectors).markdown()
     print(table)
     if given.write is not None:
         page = given.write.read_text()
