@@ -1,7 +1,8 @@
 """What a model sees of an app and hour: some numbers, each of which is the higher the more there is to wonder at.
 
 Amounts are logarithms, as twice as much means the same wherever one begins. A share has `SHARE_OF_MORE` added to what it is a share of,
-so that few events show no large share; hours with few events are not looked at, for shares of them are mostly chance. The hour of the
+so that few events show no large share; hours with few events are not looked at, for shares of them are mostly chance. How many
+events and visitors there are is no feature: to be large, or to have a crowd one day, is nothing to wonder at. The hour of the
 day is no feature: what is usual at night is asked by statistics, which know each app's own days.
 """
 
@@ -57,8 +58,6 @@ def _share(name: str, words: str, count: str, among: str = "events") -> Feature:
 
 
 FEATURES: Final = (
-    _number("events", "events in the hour", "events"),
-    _number("visitors", "different visitors", "visitors"),
     _number("events_per_visitor", "events for each visitor", "events", "visitors"),
     _number("events_per_minute", "events in a minute that has any", "events", "minutes"),
     _number("visitors_per_address", "visitors for each address", "visitors", "addresses"),

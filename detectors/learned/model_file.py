@@ -67,6 +67,7 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _PLAIN: Final = 0o100600 << 16
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Time = Annotated[int, msgspec.Meta(ge=0, le=10**17)]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,9 +90,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     format: int
     versions: dict[str, str]
     features: tuple[str, ...]
-    created: Count
-    first: Count
-    until: Count
+    created: Time
+    first: Time
+    until: Time
     rows: Count
     held_rows: Count
     left_out: Count

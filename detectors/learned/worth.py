@@ -1,7 +1,7 @@
-"""What a model's opinions are worth together: each by itself and then their mean is held against all that it ever said.
+"""What a model's opinions are worth together: each by itself, and then the greater of them, is held against all that it ever said.
 
-The mean is calibrated like each of them, for it is no probability by itself: two opinions of one row are not independent. An hour that
-is strange by one of them alone has to be twice as strange to be told.
+The greater is calibrated like each of them, for it is no probability by itself: who asks two and believes the one that wonders more is
+wrong up to twice as often. Their mean was tried and told of half as much, for a forest sees little of what one number alone shows.
 """
 
 from __future__ import annotations
@@ -74,4 +74,4 @@ DAYS_MAX: Final = 400
 
 def together(forest: Numbers, tails: Numbers) -> Numbers:
     """Two opinions as one."""
-    return (forest + tails) / 2.0
+    return np.maximum(forest, tails)

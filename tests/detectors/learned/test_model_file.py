@@ -31,7 +31,14 @@ from detectors.learned.model_file import (
     written,
 )
 
-FACTS = Facts(created=7, first=1, until=2, rows=6_000, held_rows=2_400, figures={"honest": 0.001})
+FACTS = Facts(
+    created=1_772_500_000_000_000,
+    first=1_772_400_000_000_000,
+    until=1_772_490_000_000_000,
+    rows=6_000,
+    held_rows=2_400,
+    figures={"honest": 0.001},
+)
 DATA = written(model(), FACTS)
 
 

@@ -110,7 +110,9 @@ def test_the_engine_is_known_by_its_source_and_its_libraries(monkeypatch):
     engine_digest.cache_clear()
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:], lambda _: b""])
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-1], lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:], lambda _: b""]
+)
 def test_a_damaged_file_is_told_and_made_anew(cache, tmp_path, told, parsing, spoil):
     expected = cache.parse(SOURCES)
     (path,) = (tmp_path / "cache").glob("*.sealed")
