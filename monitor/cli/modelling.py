@@ -126,15 +126,14 @@ def show_model(
 ) -> None:
     """Show a model: what it was trained on, how good it is, how marks judge it, and how far features have moved since."""
     from monitor.cli.opening import record
-    from monitor.listing.feedback import precisions
+    from monitor.cli.printing import wire
+    from monitor.listing.feedback import precision_of_detector, precision_text, precision_told
 
     with record(config, data_dir) as opened:
         row = _named(opened, name)
-        lines = _lines(row)
-        said = precisions(opened.store).kinds.get("learned")
-        if said is not None and said.judged:
-            lines.append(("Marked", f"of findings of all models {said.true:,} true, {said.false:,} false"))
-        write_one(output, row, lines)
+        said = precision_of_detector(opened.store, "learned")
+        told = {**wire(row), "precision_of_models": precision_told(said)}
+        write_one(output, told, [*_lines(row), ("Findings of models", precision_text(said))])
 
 
 @model.command("evaluate", epilog="Example: miniwatch model evaluate 3 --days 7")

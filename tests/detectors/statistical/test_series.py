@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,6 +197,37 @@ def test_a_flood_of_new_names_leaves_memory_bounded_and_what_is_usual_of_others_
     for name in ("hourly", "counted", "vary_visit"):
         assert (new[name][new.find(old.keys)] == old[name][old.find(old.keys)]).all(), name
     assert flooded.forgotten > 50_000
+
+
+@pytest.mark.slow
+def test_ten_million_new_names_leave_memory_bounded_and_what_is_usual_of_others_as_it_was():
+    names, a_batch = 10_000_000, 200_000
+    quiet, flooded = StatisticalDetector(), StatisticalDetector()
+    first, rest = (USUAL.filter(pl.col(TIME) < START + 85 * HOUR), USUAL.filter(pl.col(TIME) >= START + 85 * HOUR))
+    seen(quiet, cut(stream(first, rest)))
+    seen(flooded, cut(stream(first), goes_on=False))
+    begun, most = resident(), 0
+    for begins in range(0, names, a_batch):
+        number = np.arange(begins, begins + a_batch)
+        hours = 85 + np.arange(begins, begins + a_batch) / names
+        flood = calls(hours, named("fake", number % 20_000), "u1", named("api", number))
+        mine = rest.filter(pl.col(TIME).is_between(*(int(START + hours[at] * HOUR) for at in (0, -1)), closed="left"))
+        seen(flooded, cut(stream(mine, flood), goes_on=False))
+        most = max(most, resident() - begun)
+    seen(flooded, cut(stream(rest.filter(pl.col(TIME) >= START + 86 * HOUR))))
+    old, new = (one._series._rows for one in (quiet, flooded))
+    assert flooded.forgotten > names - 3_000_000
+    assert len(new) <= 1_000_000
+    assert new.bytes <= 300 * 1_000_000
+    assert most < 3 << 30
+    assert new.knows(old.keys).all()
+    for name in ("hourly", "counted", "vary_visit"):
+        assert (new[name][new.find(old.keys)] == old[name][old.find(old.keys)]).all(), name
+
+
+def resident() -> int:
+    """Bytes of this process that lie in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def test_a_restart_takes_nothing_of_other_statistics():
