@@ -115,9 +115,14 @@ def train_model(
 def list_models(output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """List models: which is in force, which is tried, and which were before."""
     from monitor.cli.opening import record
+    from monitor.listing.wire import model_told
 
     with record(config, data_dir) as opened:
-        write_rows(output, opened.store.models(), COLUMNS)
+        rows = opened.store.models()
+        if output is Form.TABLE:
+            write_rows(output, rows, COLUMNS)
+        else:
+            write_rows(output, [model_told(row) for row in rows], [])
 
 
 @model.command("show", epilog="Example: miniwatch model show 3")
@@ -126,13 +131,13 @@ def show_model(
 ) -> None:
     """Show a model: what it was trained on, how good it is, how marks judge it, and how far features have moved since."""
     from monitor.cli.opening import record
-    from monitor.cli.printing import wire
     from monitor.listing.feedback import precision_of_detector, precision_text, precision_told
+    from monitor.listing.wire import model_told
 
     with record(config, data_dir) as opened:
         row = _named(opened, name)
         said = precision_of_detector(opened.store, "learned")
-        told = {**wire(row), "precision_of_models": precision_told(said)}
+        told = {**model_told(row), "precision_of_models": precision_told(said)}
         write_one(output, told, [*_lines(row), ("Findings of models", precision_text(said))])
 
 

@@ -10,6 +10,7 @@ from detectors.event import END_OF_TIME
 from monitor.audit import ChainedEntry
 from monitor.moments import stamp
 from monitor.stores import AppRecord
+from monitor.stores.models import ModelRow
 from monitor.tokens import Token
 from playbooks.risk import Risk
 
@@ -68,6 +69,14 @@ def token_told(token: Token) -> Told:
         "revoked": None if token.revoked is None else stamp(token.revoked),
         "actor": token.actor,
     }
+
+
+def model_told(row: ModelRow) -> Told:
+    """A model with what it was made of; `experts` are by category."""
+    story: Told = msgspec.to_builtins(row.story)
+    story |= {"first": stamp(row.story.first), "until": stamp(row.story.until)}
+    story["experts"] = {name: {"rows": rows, "apps": apps} for name, (rows, apps) in row.story.experts.items()}
+    return {**wire(row), "story": story}
 
 
 def entry_told(row: ChainedEntry) -> Told:
