@@ -26,7 +26,7 @@ from monitor.playbook_files import LoadedPlaybooks, builtin_playbooks, load_play
 from monitor.recorded import may_have_record, open_record
 from monitor.rules import LoadedRules, RuleFolder, RuleSettings, builtin_folder, closure, load_rules
 from monitor.rules.cache import RuleCache, placeless
-from monitor.rules.lineup import Models
+from monitor.rules.lineup import ForeignContent, Models
 from monitor.stores.places import Places
 from monitor.stores.record import PackRow
 from playbooks.ladder import Playbook
@@ -111,6 +111,16 @@ class Installed:
             _playbooks_over(playbooks, answering).playbooks,
             models,
         )
+
+    def why_not(self, digest: str) -> str:
+        """Why a model cannot be asked here; empty where it can, or where none is asked."""
+        if self._models is None or not self._config.models.enabled:
+            return ""
+        try:
+            self._models(digest)
+        except ForeignContent as error:
+            return str(error)
+        return ""
 
     def rules(self, shelf: Shelf) -> LoadedRules:
         """The rules that are in force."""

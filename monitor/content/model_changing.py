@@ -107,9 +107,11 @@ class ModelChanger:
         """Have the models taken up that would be there; only then let them change their states."""
         shelf = ModelShelf(self._store.models())
         try:
-            changed, entry = change_of(shelf, kind, subject, actor, reason, self._clock())
+            changed, entry = change_of(shelf, kind, subject, actor, reason, self._clock(), self._is_usable)
         except ModelRefused as error:
             return self._refused(subject[:16], (str(error),))
+        if kind != ROLLBACK and (why := self._installed.why_not(changed[0].digest)):
+            return self._refused(entry.subject, (f"{entry.subject} cannot be used: {why}",))
         packs = Shelf(self._store.packs())
         done = self._reloader.reload(
             f"{entry.action} by {actor}", lambda: self._installed.load(packs, shelf.after(changed))
@@ -123,17 +125,28 @@ class ModelChanger:
             self._telemetry.emit(upkeep.ModelChanged(model=label(row), state=row.state, why=reason or actor))
         return answer
 
+    def _is_usable(self, row: ModelRow) -> bool:
+        return not self._installed.why_not(row.digest)
+
     def _refused(self, model: str, problems: tuple[str, ...]) -> Answer:
         self._telemetry.emit(upkeep.ModelChangeRefused(model=model, reason="; ".join(problems[:5])))
         return Answer(done=False, problems=problems[:PROBLEMS_MAX])
 
 
 def change_of(
-    shelf: ModelShelf, kind: str, subject: str, actor: str, reason: str, now: int
+    shelf: ModelShelf,
+    kind: str,
+    subject: str,
+    actor: str,
+    reason: str,
+    now: int,
+    usable: Callable[[ModelRow], bool] = lambda _row: True,
 ) -> tuple[Sequence[ModelRow], AuditEntry]:
-    """How models change their states when that is asked, the one that is asked for first; raises `ModelRefused` if it may not be."""
+    """How models change their states when that is asked, the one that is asked for first; raises `ModelRefused` if it may not be.
+    `usable` says which can be gone back to.
+    """
     if kind == ROLLBACK:
-        changed = shelf.returned(now)
+        changed = shelf.returned(now, subject, usable)
     else:
         row = shelf.named(subject)
         changed = shelf.tried(row, now) if kind == TRY else shelf.activated(row, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -58,15 +58,19 @@ class ModelShelf:
             changed.append(_to(self.active, ModelState.RETIRED, now))
         return changed
 
-    def returned(self, now: int) -> list[ModelRow]:
-        """What changes when the last step is taken back: the model that is tried goes, else that in force makes room for the one before."""
-        if self.candidate is not None:
+    def returned(
+        self, now: int, digest: str = "", usable: Callable[[ModelRow], bool] = lambda _row: True
+    ) -> list[ModelRow]:
+        """What changes when the last step is taken back: the model that is tried goes, else that in force makes room for the last one
+        before it that is usable. With the digest of the one in force it is that one, whatever is tried.
+        """
+        if self.candidate is not None and (self.active is None or digest != self.active.digest):
             return [_to(self.candidate, ModelState.WITHDRAWN, now)]
         if self.active is None:
             raise ModelRefused("no model is in force, so there is nothing to go back from")
         changed = [_to(self.active, ModelState.WITHDRAWN, now)]
-        if self.before:
-            changed.append(_to(self.before[0], ModelState.ACTIVE, now))
+        if (row := next(filter(usable, self.before), None)) is not None:
+            changed.append(_to(row, ModelState.ACTIVE, now))
         return changed
 
     def after(self, changed: Sequence[ModelRow]) -> ModelShelf:

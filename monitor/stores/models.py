@@ -22,7 +22,9 @@ from monitor.stores.turn import append_audit
 from monitor.stores.undos import Verdict
 
 FILES_KEPT: Final = 3
-"""Files of models that are neither in force nor tried, the newest by when that came to be: to go back to."""
+"""Files of models that are neither in force nor tried, the newest by when that came to be: to go back to. That of the one that was in force
+last is kept beside them, however many trials have been given up since.
+"""
 
 STORIES_KEPT: Final = 100
 """Models whose stories are kept, the newest."""
@@ -182,10 +184,12 @@ def found_in(connection: Connection, since: int, until: int, now: int) -> list[t
 
 
 def _let_go(connection: Connection) -> None:
-    """Of models whose time is over the newest files are kept, and of all the newest stories."""
+    """Of models whose time is over the newest files are kept, with that of the last in force, and of all the newest stories."""
     table = tables.models
     known = models(connection)
     over = [row for row in known if row.state not in {ModelState.ACTIVE, ModelState.CANDIDATE}]
-    without = [row.digest for row in [one for one in over if one.state is not ModelState.REFUSED][FILES_KEPT:]]
+    last = next((row.digest for row in over if row.state is ModelState.RETIRED), "")
+    older = [row.digest for row in over if row.state is not ModelState.REFUSED][FILES_KEPT:]
+    without = [digest for digest in older if digest != last]
     connection.execute(update(table).where(table.c.digest.in_(without)).values(content=b""))
     connection.execute(table.delete().where(table.c.digest.in_([row.digest for row in over[STORIES_KEPT:]])))

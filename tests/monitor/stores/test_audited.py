@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from made_models import row as model_row
 
 from monitor.audit import AuditEntry, verify
 from monitor.enforcers.telling import telling
 from monitor.stores import AppRecord, Control, GivenUp, Standing, StandingKind, Turn
+from monitor.stores.models import ModelState
 from monitor.stores.record import PackRow, PackState, Reply, Request
 from monitor.stores.sql import SqlStore
 from monitor.stores.undos import Marking, UndoAsked, Verdict
@@ -116,6 +118,14 @@ AUDITED: dict[str, Case] = {
         [(WHO, "pack.live")],
         lambda store: store.add_pack(_pack(), b"", _entry("pack.offer")),
     ),
+    "add_model": Case(
+        lambda store: store.add_model(model_row(digest="d1"), b"", _entry("model.train")), [(WHO, "model.train")]
+    ),
+    "change_models": Case(
+        lambda store: store.change_models([model_row(digest="d1", state=ModelState.ACTIVE)], _entry("model.activate")),
+        [(WHO, "model.activate")],
+        lambda store: store.add_model(model_row(digest="d1"), b"", _entry("model.train")),
+    ),
     "undo": Case(_undone, [(WHO, "finding.mark"), (WHO, "finding.undo")], _decided),
     "acting": Case(_acted, [(WHO, "decision.add")]),
     "expire_decisions": Case(
@@ -197,6 +207,7 @@ NOTHING: dict[str, str] = {
     "note_rules": "since when rules are in force, for a guard; that they are is in the entry of the turn",
     **dict.fromkeys(("take", "seize", "renew", "give_up"), "which process works on what; what it writes has entries"),
     **dict.fromkeys(("read_out", "add_snapshot"), "how far a partition has been read, and where its memory lies"),
+    "note_drift": "how features have moved, measured; what is done about it has its entry",
     "keep_gathered": "who comes by, counted: what is decided by it has entries",
     "put_pulls": "how far a bouncer has been told; the decisions themselves have entries",
 }
