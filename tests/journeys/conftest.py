@@ -1,6 +1,7 @@
-"""Lets the journeys share `journey`, which the demonstration uses as well."""
+"""Lets the journeys share `journey`, which the demonstration uses as well, and what tests of models have made."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+for place in ("../detectors/learned", "../monitor", "."):
+    sys.path.insert(0, str((Path(__file__).parent / place).resolve()))

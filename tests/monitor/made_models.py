@@ -20,6 +20,7 @@ from monitor.audit import AuditEntry
 from monitor.stores.models import ModelRow, ModelState, Shares, Story
 from monitor.stores.sql import SqlStore
 
+NOW = 1_772_409_600_000_000
 ENTRY = AuditEntry(time=1, actor="operator:ada", action="model.train", subject="", reason="r", after="a")
 
 
@@ -34,7 +35,7 @@ def small_model() -> Model:
 @cache
 def file_of(number: int = 1) -> bytes:
     """Its file, another for each number."""
-    return written(small_model(), Facts(created=number, first=1, until=2, rows=400, held_rows=100, figures={}))
+    return written(small_model(), Facts(created=NOW + number, first=NOW - 2, until=NOW - 1, rows=400, held_rows=100))
 
 
 def of_another_version(file: bytes) -> bytes:

@@ -20,11 +20,16 @@ HEAVY = (
     "structlog",
     "msgspec",
     "yaml",
+    "sklearn",
+    "skops",
 )
 START = "from monitor.cli import main; main()"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["rules", "explain", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["run", "--help"], ["rules", "explain", "--help"], ["model", "train", "--help"]],
+)
 def test_help_and_version_load_nothing_heavy(arguments):
     tell = (
         "import atexit, sys\n"
