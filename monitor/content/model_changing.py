@@ -18,7 +18,7 @@ from monitor.packs.shelf import Shelf
 from monitor.requests import Answer, reply_of
 from monitor.settings import channels_of
 from monitor.stores import Message
-from monitor.stores.models import ModelRow
+from monitor.stores.models import ModelRow, ModelState
 from monitor.stores.record import Request
 from monitor.stores.sql import SqlStore
 from monitor.telemetry import Telemetry, upkeep
@@ -91,7 +91,9 @@ class ModelChanger:
         return f"it told of {told} apps in {days * 24:.0f} h, where {most} are the most that is to be expected"
 
     def _return(self, row: ModelRow, reason: str) -> None:
-        messages = notices(_returned(row, reason, self._clock()), self._channels)
+        shelf = ModelShelf(self._store.models())
+        is_back = row.state is ModelState.CANDIDATE or any(map(self._is_usable, shelf.before))
+        messages = notices(_returned(row, reason, self._clock(), is_back=is_back), self._channels)
         if self._change(ROLLBACK, row.digest, WATCHER, reason, messages).done:
             self._telemetry.emit(upkeep.ModelReturned(model=label(row), reason=reason))
 
@@ -162,13 +164,14 @@ def change_of(
     return changed, entry
 
 
-def _returned(row: ModelRow, reason: str, now: int) -> Notice:
+def _returned(row: ModelRow, reason: str, now: int, *, is_back: bool) -> Notice:
+    after = "What was in force before it is in force" if is_back else "No model is in force now: miniwatch model train"
     return Notice(
         what="model-returned",
         key=f"{row.digest[:16]}:{row.since}",
         severity=Severity.HIGH,
         title=f"{label(row).capitalize()} was taken back by itself",
-        text=f"{reason[:1].upper()}{reason[1:]}. What was in force before it is in force again.",
+        text=f"{reason[:1].upper()}{reason[1:]}. {after}.",
         time=now,
         look="miniwatch model list",
     )

@@ -53,7 +53,9 @@ steps:
   - {tier: remove, when: {risk: 1}, actions: [{type: remove, for: 7d}]}
   - {tier: ban, when: {risk: 1}, actions: [{type: ban, for: 30d}]}
 """
-RULE: Final = SINGLE.format(name="login", id="7b1d3c52-64ce-4b0f-9a87-0f5f0f2d0001", field="event.action", value="login")
+RULE: Final = SINGLE.format(
+    name="login", id="7b1d3c52-64ce-4b0f-9a87-0f5f0f2d0001", field="event.action", value="login"
+)
 WARN: Final = LADDER[: LADDER.index("  - {tier: throttle")]
 
 
@@ -259,7 +261,9 @@ def _killed(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("rows_max", [25, 400])
 def test_cutting_the_stream_otherwise_changes_nothing(tmp_path: Path, rows_max: int) -> None:
-    runs = [Installation(tmp_path / str(most), batch__rows_max=most).has(2, ModelState.ACTIVE) for most in (60, rows_max)]
+    runs = [
+        Installation(tmp_path / str(most), batch__rows_max=most).has(2, ModelState.ACTIVE) for most in (60, rows_max)
+    ]
     for run in runs:
         run.go()
     assert runs[0].ready() == {(version(2), False)}

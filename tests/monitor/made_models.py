@@ -75,7 +75,9 @@ def row(number: int = 1, state: ModelState = ModelState.TRAINED, since: int = 1,
     """A model's row; its digest is that of its file unless another is said."""
     file = file_of(number) if "digest" not in more else b""
     given: dict[str, Any] = {"number": number, "created": since, "bytes": len(file), "story": story()}
-    return ModelRow(**{"digest": more.get("digest") or digest_of(file), **given, "state": state, "since": since, **more})
+    return ModelRow(
+        **{"digest": more.get("digest") or digest_of(file), **given, "state": state, "since": since, **more}
+    )
 
 
 def add(store: SqlStore, number: int, state: ModelState = ModelState.TRAINED, since: int = 1, **more: Any) -> ModelRow:

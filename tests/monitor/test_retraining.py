@@ -29,9 +29,7 @@ class Scene:
         self.store, self.log, self.leads = scratch_store(folder), io.StringIO(), True
         self.telemetry = Telemetry(level="info", log_format="json", stream=self.log)
         command = [sys.executable, "-c", code]
-        self.retraining = Retraining(
-            command, self.config, self.store, self.telemetry, lambda: NOW, lambda: self.leads
-        )
+        self.retraining = Retraining(command, self.config, self.store, self.telemetry, lambda: NOW, lambda: self.leads)
 
     def told(self):
         return [json.loads(line) for line in self.log.getvalue().splitlines()]

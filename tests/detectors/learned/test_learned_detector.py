@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from app_hours import HOUR_MS, batches, hour_of, model
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from detectors.event import END_OF_TIME, Batch
 from detectors.finding import Scope, Severity
-from detectors.learned.detector import LearnedConfig, LearnedDetector
+from detectors.learned.detector import Asked, LearnedConfig, LearnedDetector
+from detectors.learned.hours import HoursConfig
 from detectors.learned.telling import TellingConfig
 from detectors.testing import batch, check_detector, run
 
@@ -151,3 +153,124 @@ def test_the_bound_is_what_is_afforded():
     assert TellingConfig(false_per_1000_apps_day=1).bound == pytest.approx(np.log10(24_000))
     with pytest.raises(ValueError, match="false_per_1000_apps_day"):
         TellingConfig(false_per_1000_apps_day=0)
+
+
+HOURS = {hour: hour_of(hour) for hour in range(4, 10)}
+EARLY, LATE_ONES = ([one for hour in hours for one in HOURS[hour]] for hours in (range(4, 7), range(7, 10)))
+
+
+def changed_over(before, after):
+    """What both find when one takes over from the other in the midst of a happening, with the counts of each finding."""
+    found = before.observe(batch(*EARLY))
+    after.take_over(before)
+    found += after.observe(batch(*LATE_ONES)) + after.observe(END)
+    counts = {}
+    for one in found:
+        key = one.finding.id, one.finding.shadow, one.finding.rule.version
+        counts[key] = counts.get(key, 0) + one.finding.evidence.count
+    return counts
+
+
+def test_a_model_that_comes_into_force_tells_anew_of_what_goes_on_and_is_no_longer_in_shadow():
+    counts = changed_over(LearnedDetector(MODEL, OTHER), LearnedDetector(OTHER))
+    spoken = {(shadow, version): count for (_, shadow, version), count in counts.items()}
+    ours, others = MODEL.digest[:16], OTHER.digest[:16]
+    assert spoken == {(False, ours): 120, (True, others): 120, (False, others): 240}
+    assert len({key for key, _, _ in counts}) == 3
+
+
+def test_a_model_in_the_same_role_goes_on_with_what_it_told():
+    counts = changed_over(LearnedDetector(MODEL), LearnedDetector(MODEL, OTHER))
+    ours = [count for (_, shadow, version), count in counts.items() if version == MODEL.digest[:16]]
+    assert ours == [6 * 60]
+    tried = changed_over(LearnedDetector(None, OTHER), LearnedDetector(MODEL, OTHER))
+    assert [count for (_, shadow, _), count in tried.items() if shadow] == [6 * 60]
+
+
+def test_a_model_that_is_only_tried_again_tells_anew():
+    counts = changed_over(LearnedDetector(OTHER), LearnedDetector(None, OTHER))
+    assert sorted((shadow, count) for (_, shadow, _), count in counts.items()) == [(False, 120), (True, 240)]
+
+
+def known(detector, model=MODEL):
+    """What is remembered of a model: what its opinions are worth, and how features have moved."""
+    state = detector.snapshot()
+    name = f"learned.{model.digest[:16]}"
+    return {
+        key.removeprefix(name): frame.rows()
+        for key, frame in state.items()
+        if key.startswith(name) and not key.endswith((".told", ".counts"))
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((MODEL, None), (MODEL, OTHER)), ((None, MODEL), (MODEL, None)), ((MODEL, None), (None, MODEL))],
+)
+def test_whatever_becomes_of_a_model_what_is_known_of_it_goes_on(before, after):
+    first, second = LearnedDetector(*before), LearnedDetector(*after)
+    first.observe(batch(*EARLY))
+    first.observe(Batch(batch().frame, batch(*EARLY).watermark))
+    beforehand = known(first)
+    assert beforehand != known(second)
+    assert beforehand[".drift"][0][1] is not None
+    second.take_over(first)
+    assert known(second) == beforehand
+
+
+def test_a_new_model_begins_with_what_it_knows_from_its_training():
+    first, second = LearnedDetector(MODEL), LearnedDetector(OTHER)
+    fresh = known(LearnedDetector(OTHER), OTHER)
+    first.observe(batch(*EARLY))
+    second.take_over(first)
+    assert known(second, OTHER) == fresh
+
+
+def test_days_that_went_by_before_count_for_who_takes_over():
+    first, second, third = LearnedDetector(MODEL), LearnedDetector(MODEL, OTHER), LearnedDetector(MODEL)
+    first.observe(batch(*EARLY))
+    first.observe(batch(*LATE_ONES))
+    third.restore(first.snapshot())
+    second.take_over(first)
+    tomorrow = [one | {"@timestamp": one["@timestamp"].replace("-02T", "-03T")} for one in HOURS[4]]
+    for detector in (second, third):
+        detector.observe(batch(*tomorrow))
+        detector.observe(END)
+    assert known(second) == known(third)
+
+
+def test_with_another_memory_of_hours_what_was_counted_goes_on():
+    other = LearnedConfig(hours=HoursConfig(apps_max=1_000))
+    counts = [
+        changed_over(LearnedDetector(MODEL), LearnedDetector(MODEL, config=config))
+        for config in (LearnedConfig(), other)
+    ]
+    assert counts[0] == counts[1]
+    assert list(counts[0].values()) == [6 * 60]
+
+
+def test_who_takes_over_does_not_disturb_who_went_before():
+    """A change that fails leaves the one before at work."""
+    before, calm = LearnedDetector(MODEL), LearnedDetector(MODEL)
+    found = {}
+    for detector in (before, calm):
+        detector.observe(batch(*EARLY))
+        if detector is before:
+            LearnedDetector(OTHER, MODEL).take_over(before)
+        found[detector] = detector.observe(batch(*LATE_ONES)) + detector.observe(END)
+    assert found[before] == found[calm]
+
+
+@pytest.mark.parametrize(("active", "tried"), [(MODEL, OTHER), (MODEL, None), (None, OTHER)])
+def test_a_detector_is_made_again_of_what_it_says_that_is_asked(active, tried):
+    config = LearnedConfig(telling=TellingConfig(quiet_h=3), hours=HoursConfig(apps_max=77))
+    asked = LearnedDetector(active, tried, config).asked
+    wire = msgspec.msgpack.decode(msgspec.msgpack.encode(asked), type=Asked)
+    models = {one.digest: one for one in (MODEL, OTHER)}
+    again = LearnedDetector.of(wire, models.__getitem__)
+    assert (again.model, again.tried, again.config, again.asked) == (active, tried, config, asked)
+
+
+def test_how_features_have_moved_is_told_of_each_model():
+    detector = LearnedDetector(MODEL, OTHER)
+    assert detector.drift == {MODEL.digest: {}, OTHER.digest: {}}

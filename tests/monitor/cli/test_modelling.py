@@ -161,7 +161,8 @@ def test_without_a_name_the_one_in_force_is_meant(trained, command):
 
 
 @pytest.mark.parametrize(
-    "asked", [["show", "7"], ["evaluate", "7"], ["activate", "7", "--reason", "r"], ["show", "abcdef0"], ["show", "abc"]]
+    "asked",
+    [["show", "7"], ["evaluate", "7"], ["activate", "7", "--reason", "r"], ["show", "abcdef0"], ["show", "abc"]],
 )
 def test_a_name_that_is_none_is_wrong_usage_and_what_there_is_can_be_seen(learned, asked):
     assert f"there is no model {asked[1]}; miniwatch model list shows" in learned("model", *asked, code=2).stderr
@@ -214,7 +215,7 @@ def test_a_model_whose_file_is_spoilt_is_not_held_against_anything(trained):
 
 def test_what_a_refused_model_lacks_is_shown_and_it_cannot_be_used(trained):
     with sqlite3.connect(trained.folder / "data" / "miniwatch.db") as connection:
-        words = "UPDATE models SET state = 'refused', story = replace(story, '\"refused\":\"\"', '\"refused\":\"it finds 3%\"')"
+        words = 'UPDATE models SET state = \'refused\', story = replace(story, \'"refused":""\', \'"refused":"it finds 3%"\')'
         connection.execute(words)
     assert "it finds 3%" in trained("model", "show", "1").stdout
     refused = trained("model", "activate", "1", "--reason", "r", code=1)

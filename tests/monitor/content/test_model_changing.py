@@ -311,6 +311,7 @@ def test_a_model_that_tells_of_too_much_is_taken_back_and_told_once(scene):
     assert (notice["what"], notice["severity"]) == ("model-returned", "high")
     assert (notice["title"], notice["look"]) == ("Model 2 was taken back by itself", "miniwatch model list")
     assert "it told of 11 apps" in notice["text"].lower()
+    assert notice["text"].endswith("What was in force before it is in force.")
     scene.changer.look()
     assert (len(scene.notices()), scene.standing[1]) == (1, "active")
 
@@ -322,6 +323,9 @@ def test_the_model_that_tells_of_too_much_is_the_one_that_goes(scene):
     scene.look_after(0.1)
     assert (scene.standing, scene.asked) == ({1: "withdrawn", 2: "candidate"}, (None, 2))
     assert scene.entries()[-1].subject == "model 1"
+    ((_, notice),) = scene.notices()
+    assert notice["title"] == "Model 1 was taken back by itself"
+    assert "No model is in force now: miniwatch model train." in notice["text"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def with_files(store):
 
 def change(store, *changed, **more):
     entry = AuditEntry(time=2, actor="operator:ada", action="model.activate", subject="model 1", reason="r")
-    store.change_models([msgspec.structs.replace(row, state=state, since=at) for row, state, at in changed], entry, **more)
+    store.change_models(
+        [msgspec.structs.replace(row, state=state, since=at) for row, state, at in changed], entry, **more
+    )
 
 
 def test_models_are_numbered_as_they_come(store):
@@ -51,7 +53,9 @@ def test_models_are_numbered_as_they_come(store):
 
 
 def test_a_model_comes_back_as_it_was_added(store, tmp_path):
-    told = story(before=row().story.figures, refused="it finds too little", drift={"events": 0.5}, experts={"shop": (7, 2)})
+    told = story(
+        before=row().story.figures, refused="it finds too little", drift={"events": 0.5}, experts={"shop": (7, 2)}
+    )
     added = add(store, "a", ModelState.WITHDRAWN, 9, story=told, created=5, bytes=77)
     assert store.models() == [added]
     assert (added.story, added.created, added.since, added.bytes) == (told, 5, 9, 77)
