@@ -115,6 +115,7 @@ class Installation:
             (folder / "rules" / "one" / "hit.jsonl").write_bytes(hit)
             (folder / "rules" / "one" / "miss.jsonl").write_bytes(miss)
         self.log = io.StringIO()
+        self.second = ModelState.TRAINED
 
     @property
     def config(self) -> Config:
@@ -140,7 +141,7 @@ class Installation:
             running.run(lambda _: _after_turn(running, asking, kill_at))
             assert asking is None or asking.is_done
 
-    def ready(self) -> set[tuple[str, bool]]:
+    def spoken(self) -> set[tuple[str, bool]]:
         """Versions of the models that have spoken, each with whether it was tried then."""
         found = outcome(self.data).findings.values()
         return {(one.rule.version, one.shadow) for one in found if one.kind == "learned"}
@@ -188,7 +189,9 @@ def _after_turn(running: Daemon, asking: _Asking | None, kill_at: int | None) ->
 
 def with_two(folder: Path, second: ModelState, **keys: Any) -> Installation:
     """The first model is in force, the second just trained, or tried."""
-    return Installation(folder, book=WARN, **keys).has(2, ModelState.ACTIVE).has(3, second)
+    made = Installation(folder, book=WARN, **keys).has(2, ModelState.ACTIVE).has(3, second)
+    made.second = second
+    return made
 
 
 SECOND: Final = (ModelState.TRAINED, ModelState.CANDIDATE)
@@ -197,16 +200,15 @@ SECOND: Final = (ModelState.TRAINED, ModelState.CANDIDATE)
 @pytest.fixture(scope="module", params=SECOND)
 def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     made = with_two(tmp_path_factory.mktemp("undisturbed"), request.param)
-    made.second = request.param  # type: ignore[attr-defined]
     made.go(asked=3)
     return made
 
 
 def test_each_model_speaks_of_the_hours_of_its_time(undisturbed: Installation) -> None:
-    is_tried = undisturbed.second is ModelState.CANDIDATE  # type: ignore[attr-defined]
+    is_tried = undisturbed.second is ModelState.CANDIDATE
     before, after = version(2), version(3)
     tried = {(after, True)} if is_tried else set()
-    assert undisturbed.ready() == {(before, False), (after, False), *tried}
+    assert undisturbed.spoken() == {(before, False), (after, False), *tried}
     found = [one for one in outcome(undisturbed.data).findings.values() if one.kind == "learned"]
     assert {one.entity.value for one in found} == {"wx3"}
     assert len(found) == len({one.id for one in found}) == (3 if is_tried else 2)
@@ -221,7 +223,7 @@ def test_each_model_speaks_of_the_hours_of_its_time(undisturbed: Installation) -
 def test_kills_after_a_change_replay_each_turn_under_the_model_of_its_time(
     undisturbed: Installation, tmp_path: Path, kills: tuple[int, ...], *, every_turn: bool
 ) -> None:
-    run = with_two(tmp_path, undisturbed.second)  # type: ignore[attr-defined]
+    run = with_two(tmp_path, undisturbed.second)
     for number, at in enumerate(kills):
         with pytest.raises(Killed):
             run.go(asked=0 if number else 3, kill_at=at, every_turn=every_turn)
@@ -252,7 +254,7 @@ def test_a_kill_between_the_turn_and_the_row_of_a_model_has_it_in_force_in_the_e
     with daemon(calm.config, repeated=again(run.data, 1_000_000)) as running:
         running.run()
     assert differences(outcome(run.data), outcome(calm.data)) == {}
-    assert run.ready() == {(version(2), False), (version(3), False)}
+    assert run.spoken() == {(version(2), False), (version(3), False)}
 
 
 def _killed(*_: object, **__: object) -> None:
@@ -266,14 +268,14 @@ def test_cutting_the_stream_otherwise_changes_nothing(tmp_path: Path, rows_max: 
     ]
     for run in runs:
         run.go()
-    assert runs[0].ready() == {(version(2), False)}
+    assert runs[0].spoken() == {(version(2), False)}
     assert differences(*(outcome(run.data) for run in runs)) == {}
 
 
 def test_what_a_model_finds_leads_to_a_warning_at_most(tmp_path: Path) -> None:
     run = Installation(tmp_path, book=LADDER, guards__new_rule_h=0.0).has(2, ModelState.ACTIVE)
     run.go()
-    assert run.ready() == {(version(2), False)}
+    assert run.spoken() == {(version(2), False)}
     decisions = outcome(run.data).decisions.values()
     assert [(one.tier, one.scope, one.value) for one in decisions if one.state is DecisionState.ACTIVE] == [
         (Tier.WARN, "AppId", "wx3")
@@ -288,7 +290,7 @@ def test_what_is_only_tried_leads_to_nothing(tmp_path: Path) -> None:
     run = Installation(tmp_path, book=WARN, guards__new_rule_h=0.0).has(2, ModelState.CANDIDATE)
     run.go()
     found = outcome(run.data)
-    assert run.ready() == {(version(2), True)}
+    assert run.spoken() == {(version(2), True)}
     assert {one.mode for one in found.decisions.values()} <= {Mode.SHADOW}
     assert found.incidents == {}
     assert set(found.risks.values()) <= {0.0}
@@ -313,7 +315,7 @@ def test_a_daemon_whose_model_was_altered_on_disk_asks_the_one_before_and_tells_
         assert {one.number: one.state.value for one in running.kept.store.models()} == {1: "retired", 2: "active"}
     refused = [line for line in map(msgspec.json.decode, run.log.getvalue().splitlines()) if "model" in line]
     assert [(line["event"], line["model"]) for line in refused] == [("model_change_refused", "model 2")]
-    assert run.ready() == {(version(2), False)}
+    assert run.spoken() == {(version(2), False)}
 
 
 def test_models_that_cannot_go_on_are_left_out_and_rules_watch_on(
