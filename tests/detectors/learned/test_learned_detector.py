@@ -230,6 +230,7 @@ def test_days_that_went_by_before_count_for_who_takes_over():
     first, second, third = LearnedDetector(MODEL), LearnedDetector(MODEL, OTHER), LearnedDetector(MODEL)
     first.observe(batch(*EARLY))
     first.observe(batch(*LATE_ONES))
+    first.observe(END)  # no hour of the day is open any more
     third.restore(first.snapshot())
     second.take_over(first)
     tomorrow = [one | {"@timestamp": one["@timestamp"].replace("-02T", "-03T")} for one in HOURS[4]]
