@@ -57,7 +57,8 @@ class Retraining:
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
             said, code = self._end_of(process)
-        self._telemetry.emit(upkeep.TrainingEnded(code=code, said=said.strip()[-SAID_CHARACTERS_MAX:]))
+        words = said.strip()[-SAID_CHARACTERS_MAX:]
+        self._telemetry.emit(upkeep.TrainingFailed(code=code, said=words) if code else upkeep.ModelTrained(said=words))
 
     def is_due(self) -> bool:
         """Whether the last model was trained so many days ago; the first one is due at once."""

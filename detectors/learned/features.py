@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from detectors.learned.hours import Hour
+from detectors.learned.hours import UNKNOWN, Hour
 from detectors.statistical.pending import KEY
 
 Matrix = npt.NDArray[np.float32]
@@ -26,9 +26,6 @@ EVENTS_MIN: Final = 20
 """An hour with fewer events says too little of an app."""
 
 SHARE_OF_MORE: Final = 10.0
-
-UNKNOWN: Final = "unknown"
-"""The category of apps that no registry and no event names one for."""
 
 
 class Unit(StrEnum):

@@ -23,6 +23,9 @@ from detectors.learned.calls import Kind, kinds_of_calls
 from detectors.sigma.distinct import distinct
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
 
+UNKNOWN: Final = "unknown"
+"""The category of apps that no registry and no event names one for."""
+
 HOUR_US: Final = 3_600 * MICROSECONDS
 MINUTE_US: Final = 60 * MICROSECONDS
 
@@ -227,7 +230,10 @@ def _rows(frame: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         (pl.col(TIME) // HOUR_US).alias(WINDOW),
         pl.col("miniprogram.app_id").alias("app"),
-        pl.coalesce("app.category", "miniprogram.category").alias("category"),
+        pl.when(pl.col("app.category") != UNKNOWN)  # which is what the registry says of apps that it does not know
+        .then("app.category")
+        .otherwise("miniprogram.category")
+        .alias("category"),
         pl.col("miniprogram.developer_id").alias("owner"),
         pl.col("event.action").alias("call"),
         (pl.col("event.outcome") == "failure").fill_null(value=False).alias("failures"),

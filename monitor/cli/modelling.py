@@ -87,7 +87,7 @@ def train_model(
     from monitor.audit import AuditEntry
     from monitor.backtest.training import NothingKept, train
     from monitor.cli.opening import actor
-    from monitor.content.model_changing import TRY
+    from monitor.content.model_changing import SWITCHED_OFF, TRY
     from monitor.models.shelf import label
     from monitor.stores.models import ModelState
 
@@ -96,6 +96,8 @@ def train_model(
         os.nice(NICE)
     who = SCHEDULE if scheduled else actor()
     with _past(config, data_dir, days, whence) as (opened, past, stretch):
+        if not opened.config.models.enabled:
+            _say_refused(SWITCHED_OFF)
         try:
             with _reading(past) as told:
                 made = train(past, opened.store, stretch, now_us(), told)
@@ -234,9 +236,11 @@ def _named(opened: Opened, name: str | None) -> ModelRow:
 def _ask_or_do(opened: Opened, kind: str, subject: str, reason: str, who: str) -> None:
     """Have the running daemon do it; where none runs, change the record, which counts from the next start on."""
     from monitor.cli.opening import is_attended
-    from monitor.content.model_changing import change_of
+    from monitor.content.model_changing import ROLLBACK, SWITCHED_OFF, change_of
     from monitor.models.shelf import ModelRefused, ModelShelf
 
+    if kind != ROLLBACK and not opened.config.models.enabled:
+        _say_refused(SWITCHED_OFF)
     if is_attended(opened):
         tell(opened, kind, subject, reason, who)
         return

@@ -30,6 +30,8 @@ ROLLBACK: Final = "models.rollback"
 LOOK_S: Final = 60.0
 """How often models are looked at: whether their time of trial is over, and whether they tell of too much."""
 
+SWITCHED_OFF: Final = "models are switched off; set models.enabled to true, and start the daemon again"
+
 WATCHER: Final = "system:model-watch"
 
 FINDINGS_TIMES_MAX: Final = 10.0
@@ -66,6 +68,8 @@ class ModelChanger:
 
     def look(self) -> None:
         """Take back a model that tells of too much; put one in force whose time of trial is over."""
+        if not self._config.models.enabled:
+            return
         shelf = ModelShelf(self._store.models())
         for row in (shelf.candidate, shelf.active):
             if row is not None and (reason := self._too_much(row)) is not None:
@@ -107,6 +111,8 @@ class ModelChanger:
         asked: Request | None = None,
     ) -> Answer:
         """Have the models taken up that would be there; only then let them change their states."""
+        if kind != ROLLBACK and not self._config.models.enabled:
+            return self._refused(subject[:16], (SWITCHED_OFF,))
         shelf = ModelShelf(self._store.models())
         try:
             changed, entry = change_of(shelf, kind, subject, actor, reason, self._clock(), self._is_usable)

@@ -294,14 +294,26 @@ class ModelDrift(Happening, frozen=True, kw_only=True):
         meter.say(metrics.MODEL_DRIFT, {(name,): value for name, value in self.features.items()})
 
 
-class TrainingEnded(Happening, frozen=True, kw_only=True):
-    """A model was to be trained by the clock; the process that did it has ended with a word."""
+class ModelTrained(Happening, frozen=True, kw_only=True):
+    """A model was trained by the clock, and is tried."""
 
+    said: str
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.TRAININGS, outcome="done")
+
+
+class TrainingFailed(Happening, frozen=True, kw_only=True):
+    """A model that was to be trained by the clock is not there: there is too little to learn from, it is worse than the one in force, or
+    something went wrong; the process that trained it says what. It is tried again the next day.
+    """
+
+    level: ClassVar[Level] = "warning"
     code: int
     said: str
 
     def count(self, meter: Meter) -> None:
-        meter.add(metrics.TRAININGS, outcome="done" if self.code == 0 else "failed")
+        meter.add(metrics.TRAININGS, outcome="failed")
 
 
 class RuleRefused(Happening, frozen=True, kw_only=True):

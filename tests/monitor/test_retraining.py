@@ -88,17 +88,17 @@ def test_who_does_not_lead_trains_none(made):
 @pytest.mark.parametrize(
     ("code", "ended", "said", "level", "trainings"),
     [
-        ("print('Model 4: learned')", 0, "Model 4: learned", "info", (1, 0)),
-        ("import sys; sys.stderr.write('too little\\n'); sys.exit(1)", 1, "too little", None, (0, 1)),
-        ("import os; os.kill(os.getpid(), 9)", -9, "", None, (0, 1)),
+        ("print('Model 4: learned')", None, "Model 4: learned", "info", (1, 0)),
+        ("import sys; sys.stderr.write('too little\\n'); sys.exit(1)", 1, "too little", "warning", (0, 1)),
+        ("import os; os.kill(os.getpid(), 9)", -9, "", "warning", (0, 1)),
     ],
     ids=["done", "failed", "killed"],
 )
 def test_how_it_ended_is_told(made, code, ended, said, level, trainings):
     scene = made(code)
     (told,) = scene.look()
-    assert (told["event"], told["code"], told.get("said", "")) == ("training_ended", ended, said)
-    assert level is None or told["level"] == level
+    event = "model_trained" if ended is None else "training_failed"
+    assert (told["event"], told.get("code"), told.get("said", ""), told["level"]) == (event, ended, said, level)
     assert scene.trainings == trainings
 
 
@@ -126,7 +126,7 @@ def test_one_that_is_under_way_is_ended_when_the_daemon_stops(made, monkeypatch,
     looking.join(30)
     assert not looking.is_alive()
     (told,) = scene.told()
-    assert (told["event"], told["code"]) == ("training_ended", ended)
+    assert (told["event"], told["code"]) == ("training_failed", ended)
 
 
 def test_one_that_takes_too_long_is_ended(made, monkeypatch, tmp_path):

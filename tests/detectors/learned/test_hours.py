@@ -156,6 +156,15 @@ def test_more_visitors_than_are_told_apart_are_estimated():
     assert 2 ** matrix[0][place("events_per_visitor")] - 1 == pytest.approx(10, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("registered", "said", "counts"), [("shop", "game", "shop"), ("unknown", "game", "game"), (None, "game", "game")]
+)
+def test_the_registry_says_the_category_and_where_it_does_not_the_event(registered, said, counts):
+    named = {"app.category": registered, "miniprogram.category": said}
+    ((_, rows, _),) = gathered([batch(*(event(one, 0, **named) for one in range(25)))])
+    assert rows[0][2] == counts
+
+
 def test_no_category_is_unknown():
     ((_, rows, _),) = gathered([batch(*(event(one, 0, **{"app.category": None}) for one in range(25)))])
     assert rows[0][2] == features.UNKNOWN

@@ -12,7 +12,7 @@ from detectors.finding import RuleRef
 from monitor.config import load_config
 from monitor.content.compiling import compiled
 from monitor.content.in_force import Installed
-from monitor.content.model_changing import ACTIVATE, FINDINGS_MIN, ROLLBACK, TRY, ModelChanger
+from monitor.content.model_changing import ACTIVATE, FINDINGS_MIN, ROLLBACK, SWITCHED_OFF, TRY, ModelChanger
 from monitor.content.reload import Reloader
 from monitor.models.opening import OpenedModels
 from monitor.models.shelf import ModelShelf
@@ -377,6 +377,18 @@ def test_where_models_are_switched_off_none_is_opened(tmp_path):
     scene.add(1, ACTIVE)
     _spoil(tmp_path, 1)
     assert scene.reloader.reload("why").problems == ()
+    assert scene.asked == (None, None)
+    scene.store.close()
+
+
+def test_where_models_are_switched_off_none_is_tried_or_put_in_force(tmp_path):
+    scene = Scene(tmp_path, **{"models.enabled": False})
+    scene.add(1)
+    for kind in (TRY, ACTIVATE):
+        answer = scene.ask(kind, 1)
+        assert (answer.done, answer.problems) == (False, (SWITCHED_OFF,))
+    scene.changer.look()
+    assert scene.standing == {1: "trained"}
     assert scene.asked == (None, None)
     scene.store.close()
 

@@ -104,6 +104,7 @@ def test_marks_of_before_are_input_for_half_a_year_from_when_they_were_made(tmp_
     path = tmp_path / "miniwatch.db"
     sqlite_store(path, seal=Seal(bytes(32))).close()
     with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE models")
         connection.execute("DROP INDEX ix_finding_marks_verdict")
         connection.execute("ALTER TABLE finding_marks DROP COLUMN expires")
         connection.execute("UPDATE alembic_version SET version_num = '0020'")
