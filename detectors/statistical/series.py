@@ -455,6 +455,7 @@ class Series:
             "series.app_names": self._app_names,
             "series.what_names": self._what_names,
             "series.owner_names": self._owner_names,
+            "series.deploys": self._deploys,
             "series.counts": self._counts,
             "series.new": self._new,
             "series.visitors": self._visitors,
