@@ -2,7 +2,7 @@
 
 Of every key are remembered the mean of each hour of the day, the mean for each visitor (fast, over a few days, and slow, over a
 fortnight, by which a slow rise is seen), and by how much counts vary beyond a Poisson's variance: around the hour's mean, around the
-visitors', and from window to window within an hour. Learning is exponential; a count is cut to four deviations before it is learned.
+visitors', and from window to window within an hour; and what the visitor who did most did, for one more of those is no surprise. Learning is exponential; a count is cut to four deviations before it is learned.
 """
 
 from __future__ import annotations
@@ -29,12 +29,19 @@ FIELDS: Final[dict[str, tuple[npt.DTypeLike, int]]] = {
     "visited_slow": (np.float32, 1),
     "vary_hour": (np.float32, 2),  # squared deviations, and means: around the hour's mean
     "vary_visit": (np.float32, 2),  # around what visitors make
-    "vary_within": (np.float32, 2),  # of windows within an hour
-    "rise": (np.float32, 1),  # cumulated deviation from the slow mean, upward
-    "fall": (np.float32, 1),  # downward
+    "vary_rest": (np.float32, 4),  # both, upward, without the visitor who did most
+    "one": (np.float32, 2),  # what that visitor did, squared, and as it is
+    "vary_within": (np.float32, 2),  # of windows within an hour, without them
+    "rise": (
+        np.float32,
+        2,
+    ),  # cumulated evidence of a shift from the slow mean, upward, and the most it came to since it was 0
+    "fall": (np.float32, 2),  # downward
     **STREAK,
     "count": (np.int64, 1),  # of the hour under way
-    "squares": (np.float64, 1),  # of its windows' counts; exact below 2^53
+    "most": (np.int32, 1),  # by one visitor in one of its windows
+    "rest": (np.int32, 1),  # of its windows' counts without the visitor who did most …
+    "squares": (np.float64, 1),  # … and of those squared; exact below 2^53
 }
 """Arrays of `Rows`, each with how many values a row has."""
 
@@ -66,6 +73,9 @@ SETTLED_H: Final = 12
 
 KNOWN_H: Final = 24
 """Hours that a key must have been learned before its counts are judged."""
+
+SHIFT_KNOWN_H: Final = 72
+"""And before shifts are looked for."""
 
 SPREAD_HOURS: Final = 24
 """Hours after which a key's own variation counts for as much as what is usual for all."""
@@ -104,21 +114,31 @@ class Usual:
         unsure = 0.1 / (days + 1.0)
         self.spread_hour = spread(rows["vary_hour"][places], hours, self.hour) + unsure
         self.spread_visit = spread(rows["vary_visit"][places], hours, self.visits)
-        self.spread_slow = spread(rows["vary_visit"][places], hours, self.slow)
+        rest = rows["vary_rest"][places]
+        session = rows["one"][places, 0].astype(np.float64) / np.maximum(rows["one"][places, 1], 1e-9)
+        self.spread_slow = spread(rows["vary_visit"][places], hours, self.slow, session)
+        self.rest_visit = spread(rest[:, :2], hours, self.visits, session)
+        self.rest_hour = spread(rest[:, 2:], hours, self.hour, session) + unsure
         within = spread(rows["vary_within"][places], hours, np.maximum(self.hour, self.visits))
         self.spread_within = within if share < 1.0 else np.zeros(len(places))
 
+    def without_one(self, visitors: Numbers, most: Numbers) -> Numbers:
+        """What visitors make where the one who did most is not counted."""
+        found: Numbers = self.visits * np.maximum(visitors - (most > 0), 0.0) / np.maximum(visitors, 1.0)
+        return found
 
-def spread(vary: npt.NDArray[np.float32], hours: Numbers, mean: Numbers) -> Numbers:
+
+def spread(vary: npt.NDArray[np.float32], hours: Numbers, mean: Numbers, least: Numbers | float = 0.0) -> Numbers:
     """Variation beyond Poisson as a share of the squared mean, where so many are usual.
 
     Counts come in clusters (sessions), so their variance is a multiple of the mean; above the mean that was learned it grows with the
-    square, for what makes a busy hour busy does not average out.
+    square, for what makes a busy hour busy does not average out. `least` is how many events one more visitor may bring: where hardly
+    anybody comes that was seldom seen.
     """
     squares, means = vary[:, 0].astype(np.float64), vary[:, 1].astype(np.float64)
     known = np.minimum(hours, 8.0 * SPREAD_HOURS)
     own = np.where(means > 0, squares / np.maximum(means, 1e-9), CLUSTER_USUAL)
-    cluster = (own * known + CLUSTER_USUAL * SPREAD_HOURS) / (known + SPREAD_HOURS)
+    cluster = np.maximum((own * known + CLUSTER_USUAL * SPREAD_HOURS) / (known + SPREAD_HOURS), least)
     usual = np.maximum(mean, 1e-9)
     grown = np.maximum(usual / np.maximum(means, 1.0), 1.0)
     found: Numbers = np.maximum((cluster * grown - 1.0) / usual, SPREAD_MIN)
@@ -140,12 +160,14 @@ def deviation(mean: Numbers, spreads: Numbers) -> Numbers:
     return found
 
 
-def learn(rows: Rows, places: Places, hour_of_day: int, visitors: Numbers, flagged: npt.NDArray[np.bool_]) -> None:
-    """Take an hour's counts in, but for what is flagged; then the next hour begins."""
+def learn(
+    rows: Rows, places: Places, hour_of_day: int, visitors: Numbers, flagged: npt.NDArray[np.bool_]
+) -> dict[str, tuple[Places, Numbers]]:
+    """Take an hour's counts in, but for what is flagged; then the next hour begins. Gives what ended (see `_follow`)."""
     usual = Usual(rows, places, hour_of_day, visitors)
     count = rows["count"][places].astype(np.float64)
     hours = rows["hours"][places].astype(np.float64)
-    _follow(rows, places, usual, count)
+    ended = _follow(rows, places, usual, count)
     keep = not_flagged(rows, places, flagged, RELEARN_H)
     by_hour = deviation(usual.hour, usual.spread_hour)
     by_visits = deviation(usual.visits, usual.spread_visit)
@@ -169,14 +191,24 @@ def learn(rows: Rows, places: Places, hour_of_day: int, visitors: Numbers, flagg
     steady = np.where(keep & (learned >= 0), 1.0 / np.clip(learned + 6.0, 1.0, HOURS_FAST), 0.0)
     _vary(rows["vary_hour"], places, cut, usual.hour, by_hour, steady)
     _vary(rows["vary_visit"], places, cut, usual.visits, by_visits, steady)
-    mean = count / WINDOWS_PER_HOUR
-    between = (rows["squares"][places] - count * mean) / (WINDOWS_PER_HOUR - 1)
+    most = rows["most"][places].astype(np.float64)
+    for at, mean, by in ((0, usual.without_one(visitors, most), by_visits), (2, usual.hour, by_hour)):
+        above = np.maximum(np.maximum(cut - most, 0.0) - mean, 0.0)
+        _towards(rows["vary_rest"], (places, at), np.minimum(2.0 * above**2, (CUT * by) ** 2), steady)
+        _towards(rows["vary_rest"], (places, at + 1), mean, steady)
+    one = np.minimum(most, cut)
+    _towards(rows["one"], (places, 0), one**2, steady)
+    _towards(rows["one"], (places, 1), one, steady)
+    rest = rows["rest"][places].astype(np.float64)
+    mean = rest / WINDOWS_PER_HOUR
+    between = (rows["squares"][places] - rest * mean) / (WINDOWS_PER_HOUR - 1)
     within = rows["vary_within"]
     _towards(within, (places, 0), np.minimum(between, (CUT * CUT) * (CLUSTER_USUAL * mean + mean * mean)), steady)
     _towards(within, (places, 1), mean, steady)
     rows["hours"][places] += keep
-    rows["count"][places] = 0
-    rows["squares"][places] = 0.0
+    for name in ("count", "most", "rest", "squares"):
+        rows[name][places] = 0
+    return ended
 
 
 def _vary(array: Any, places: Places, count: Numbers, mean: Numbers, by: Numbers, rate: Numbers) -> None:
@@ -189,16 +221,35 @@ def _towards(array: Any, at: Any, value: Numbers, rate: Numbers) -> None:
     array[at] = (now + rate * (value - now)).astype(np.float32)
 
 
-SLACK: Final = 0.5
-"""Deviations an hour that a shift must be wide to add up."""
+SHIFT: Final = 3.0
+SHIFT_LEAST, SHIFT_MOST = 1.5, 10.0
+"""A shift to look for is one that a day shows by so many deviations, but at least by so large a factor, and at most."""
 
-STEP_MAX: Final = 3.0
-"""Deviations that one hour adds at most."""
+STEP_MAX: Final = 2.5
+"""So much (natural logarithm) one hour adds at most: more in an hour is a burst, and no shift."""
 
 
-def _follow(rows: Rows, places: Places, usual: Usual, count: Numbers) -> None:
-    """Page's cumulated sums of the deviation from what visitors make by the slow mean (Page, *Continuous Inspection Schemes*, 1954)."""
-    by = deviation(usual.slow, usual.spread_slow)
-    off = np.where(usual.known, np.clip((count - usual.slow) / by, -STEP_MAX, STEP_MAX), 0.0)
-    rows["rise"][places] = np.maximum(rows["rise"][places] + off - SLACK, 0.0)
-    rows["fall"][places] = np.maximum(rows["fall"][places] - off - SLACK, 0.0)
+def _follow(rows: Rows, places: Places, usual: Usual, count: Numbers) -> dict[str, tuple[Places, Numbers]]:
+    """Page's cumulated sums (*Continuous Inspection Schemes*, 1954) of how much likelier an hour's count is after a shift than by the slow mean.
+
+    Of likelihoods, and not of deviations: those of a count that is seldom more than zero are so skewed that chance alone adds them up.
+    What a sum came to between two times that it was zero is one happening: of those that ended it gives which rows they are of, and
+    how much that was.
+    """
+    size = 1.0 / usual.spread_slow
+    seen = np.maximum(rows["counted_slow"][places].astype(np.float64), 1e-3)
+    factor = np.clip(1.0 + SHIFT * np.sqrt((1.0 / seen + usual.spread_slow) / 24.0), SHIFT_LEAST, SHIFT_MOST)
+    known = rows["hours"][places] >= SHIFT_KNOWN_H
+    ended = {}
+    least = np.minimum(usual.slow, usual.hour)
+    for name, by, of in (("rise", factor, usual.slow), ("fall", 1.0 / factor, least)):
+        mean = np.maximum(of, 1e-9)
+        grown = (size + by * mean) / (size + mean)
+        gain = np.where(known, np.minimum(count * np.log(by / grown) - size * np.log(grown), STEP_MAX), 0.0)
+        now = np.maximum(rows[name][places, 0] + gain, 0.0)
+        most = rows[name][places, 1].astype(np.float64)
+        over = np.flatnonzero((now == 0) & (most > 0))
+        ended[name] = over, most[over]
+        rows[name][places, 0] = now
+        rows[name][places, 1] = np.where(now > 0, np.maximum(most, now), 0.0)
+    return ended

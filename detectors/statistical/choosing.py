@@ -123,7 +123,7 @@ class Chooser:
     ) -> tuple[pl.DataFrame, list[tuple[Entity, list[dict[str, Any]], tuple[Related, ...]]]]:
         """What many apps show at once, as one; and the rest."""
         many = max(self.config.shared_apps_min, int(self._apps * self.config.shared_share))
-        of_apps = over.filter(pl.col("scope") == Scope.APP.value)
+        of_apps = over.filter((pl.col("scope") == Scope.APP.value) & (pl.col("about") != ""))
         if of_apps["entity"].n_unique() < many:
             return over, []
         groups = of_apps.group_by("test", "measure", "about").agg(pl.col("entity").n_unique().alias("apps"))
@@ -132,7 +132,7 @@ class Chooser:
         for test, measure, about, _ in shared.iter_rows():
             mine = (pl.col("test") == test) & (pl.col("measure") == measure) & (pl.col("about") == about)
             rows = over.filter(mine)
-            scope = Scope.DOMAIN if measure == "requests" else Scope.API
+            scope = Scope.DOMAIN if measure.endswith("requests") else Scope.API
             related = tuple(
                 Related(Scope.APP, app, "carrier") for app in rows["entity"].unique(maintain_order=True)[:RELATED_MAX]
             )
@@ -274,6 +274,8 @@ def title(row: Mapping[str, Any]) -> str:
         return "many numbers of one app are a little unusual at once"
     if row["test"] == "owner":
         return f"several apps of one owner come to more, or less, of {row['about']} than usual at once"
+    if row["test"] == "spreading":
+        return f"{_number(row['value'])} apps ask one host for the first time, where {_number(row['usual'])} are usual: {row['about']}"
     name = f"{row['measure']} of {row['about']}" if row["about"] else row["measure"]
     return f"{name}: {_number(row['value'])}, where {_number(row['usual'])} are usual"
 

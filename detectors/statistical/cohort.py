@@ -123,7 +123,15 @@ class Cohort:
         quiet = ~hour.deploys(window, SETTLED)[app]
         judged = (self._rows["hours"][place] >= KNOWN_H) & quiet
         worth = mixes.worth_of(
-            self._rows, self.tests["cohort"], mixes.HOUR, place, ratio, freedom, came.sum(axis=1), judged
+            self._rows,
+            self.tests["cohort"],
+            mixes.HOUR,
+            place,
+            hour.apps[app],
+            ratio,
+            freedom,
+            came.sum(axis=1),
+            judged,
         )
         self._learn(place, came, others, ratio, freedom, worth >= FLAGGED, judged)
         expected = share * came.sum(axis=1, keepdims=True)
@@ -172,7 +180,7 @@ class Cohort:
         ratio, freedom = mixes.apart(today, mixes.shares(expected), expected.sum(axis=1))
         judged = self._rows["hours"][place] >= 2 * KNOWN_H
         worth = mixes.worth_of(
-            self._rows, self.tests["cohort_day"], mixes.DAY, place, ratio, freedom, today.sum(axis=1), judged
+            self._rows, self.tests["cohort_day"], mixes.DAY, place, key, ratio, freedom, today.sum(axis=1), judged
         )
         mixes.learn_over(self._rows, mixes.DAY, place, ratio, freedom, judged & (worth < FLAGGED))
         for name in ("today", "expected"):

@@ -25,6 +25,7 @@ from detectors.statistical.profile import Profile, ProfileConfig
 from detectors.statistical.regularity import Regularity, RegularityConfig
 from detectors.statistical.series import Series, SeriesConfig
 from detectors.statistical.shown import Shown, ShownConfig
+from detectors.statistical.spreading import Spreading, SpreadingConfig
 from detectors.statistical.statistic import Statistic
 from detectors.statistical.together import Together
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, Window, endings
@@ -47,6 +48,7 @@ class StatisticsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     shown: ShownConfig = ShownConfig()
     novelty: NoveltyConfig = NoveltyConfig()
     exfiltration: ExfiltrationConfig = ExfiltrationConfig()
+    spreading: SpreadingConfig = SpreadingConfig()
     outcomes: OutcomesConfig = OutcomesConfig()
     profile: ProfileConfig = ProfileConfig()
     cohort: CohortConfig = CohortConfig()
@@ -68,6 +70,7 @@ class StatisticalDetector:
             shown,  # before those who look at its hours
             Novelty(shown, self.config.novelty),
             Exfiltration(shown, self.config.exfiltration),
+            Spreading(shown, self.config.spreading),
             Outcomes(self._series, shown, self.config.outcomes),
             Profile(shown, self.config.profile),
             Cohort(shown, self.config.cohort),

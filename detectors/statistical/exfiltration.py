@@ -2,10 +2,11 @@
 
 An app's own hosts are those it showed in its first three days, or for two days, in at least three hours, or brought by a deploy.
 Counted are sessions, by the hour, in which a private call that succeeded was followed by a request to any other host; each counts the
-less the more other apps use the host, and half where the host is declared. Judged is their number by how many there usually are.
+less the more other apps use the host, and half where the host is declared. Judged is their number by how many there usually are, in the
+hour, and of about a day.
 
-What fools it: who waits for longer than half a minute, or for another session; who sends through a host of its own; one session at a
-time, every few hours, which is no more than chance. Needs ``session.id`` or ``user.id`` on both events.
+What fools it: who waits for longer than half a minute, or for another session; who sends through a host of its own; one session in
+a day, which is no more than chance. Needs ``session.id`` or ``user.id`` on both events.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.event import MICROSECONDS, TIME
-from detectors.statistical import tails
+from detectors.statistical import lately, tails
 from detectors.statistical.meaning import CALLS
 from detectors.statistical.novelty import OTHERS, PRIVATE, RELEARN_H
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
@@ -97,8 +98,16 @@ class Exfiltration:
         self._calls = Pending(
             _ROWS, group_keys_max=self.config.calls_per_app_max, keys_max=self.config.calls_max
         )  # of those that wait, sessions with the smallest keys stay as a whole
-        self._apps = Rows({"mean": (np.float32, 1), "hours": (np.int32, 1), **STREAK}, self.config.apps_max)
-        self.tests = Suite(self.name, {"exfiltration": 1})
+        self._apps = Rows(
+            {
+                "mean": (np.float32, 1),
+                "hours": (np.int32, 1),
+                **lately.fields(2),  # sessions, and hours
+                **STREAK,
+            },
+            self.config.apps_max,
+        )
+        self.tests = Suite(self.name, {"exfiltration": 1, "exfiltration_slow": 1})
         shown.watched_by(self._take)
 
     @property
@@ -160,6 +169,7 @@ class Exfiltration:
                 found = self._hour(calls, hour, window) if calls.height else []
                 self._learn_of_others(hour, calls, window)
         if window.ends_day:
+            lately.end_day(self._apps)
             self._apps.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
             self.tests.fade()
         return found
@@ -202,37 +212,51 @@ class Exfiltration:
         mean = self._apps["mean"][place].astype(np.float64)
         usual = (mean * hours + 0.5) / (np.maximum(hours, 72.0) + 1.0)
         scores = tails.many(np.where(carried[here] >= SESSIONS_MIN, carried[here], 0.0), usual, SPREAD)
-        worth = self.tests["exfiltration"].worth(scores)
-        kept = not_flagged(self._apps, place, worth >= FLAGGED, RELEARN_H)
+        worth = self.tests["exfiltration"].worth(scores, who=readers[here])
+        numbers = np.stack([carried[here], np.ones(len(here))], axis=1)
+        sums, before = lately.add(self._apps, place, numbers, window)
+        long = (before[:, 0] + 0.5) / (np.maximum(before[:, 1], 72.0) + 1.0) * sums[:, 1]
+        slowly = tails.many(np.where(sums[:, 0] >= SESSIONS_MIN, sums[:, 0], 0.0), long, SPREAD)
+        slowly = self.tests["exfiltration_slow"].worth(np.where(carried[here] > 0, slowly, 0.0), who=readers[here])
+        kept = not_flagged(self._apps, place, (worth >= FLAGGED) | (slowly >= FLAGGED), RELEARN_H)
         step = np.where(kept, 1.0 / np.minimum(hours + 1.0, HOURS_MEAN), 0.0)
         self._apps["mean"][place] = (mean + step * (carried[here] - mean)).astype(np.float32)
         self._apps["hours"][place] += kept
+        lately.learn(self._apps, place[kept], numbers[kept])
         if not len(of):
             return []
         order = np.lexsort((at, -each, of))
         best = np.minimum(np.searchsorted(of[order], here), len(order) - 1)
         about = hour.counted["what"].gather(at[order[best]]).to_list()
-        found = unusual(
-            "exfiltration",
-            window,
-            WINDOWS_PER_HOUR,
-            apps=hour.names[np.searchsorted(hour.apps, readers[here])],
-            worth=np.where(carried[here] > 0, worth, 0.0),
-            about=about,
-            measure=["sessions that read private data and then asked"] * len(here),
-            behaviour=[CARRIED_OFF] * len(here),
-            value=carried[here],
-            usual=usual,
-            count=np.rint(carried[here]),
-            learned=hours,
-        )
-        return [] if found is None else [found]
+        found = []
+        for test, windows, told, value, expected in (
+            ("exfiltration", WINDOWS_PER_HOUR, worth, carried[here], usual),
+            ("exfiltration_slow", WINDOWS_PER_DAY, slowly, sums[:, 0], long),
+        ):
+            frame = unusual(
+                test,
+                window,
+                windows,
+                apps=hour.names[np.searchsorted(hour.apps, readers[here])],
+                worth=np.where(carried[here] > 0, told, 0.0),
+                about=about,
+                measure=["sessions that read private data and then asked"] * len(here),
+                behaviour=[CARRIED_OFF] * len(here),
+                value=value,
+                usual=expected,
+                count=np.rint(value),
+                learned=hours,
+            )
+            if frame is not None:
+                found.append(frame)
+        return found
 
     def _learn_of_others(self, hour: Hour, calls: pl.DataFrame, window: Window) -> None:
         """Apps that read nothing private carry nothing off: that is usual, and there are many."""
         known = hour.apps[hour.known_for(window, LEARNING)]
         idle = int((~np.isin(known, calls[GROUP].to_numpy())).sum()) if calls.height else len(known)
-        self.tests["exfiltration"].worth(np.zeros(idle))
+        for name in ("exfiltration", "exfiltration_slow"):
+            self.tests[name].learn(np.zeros(idle))
 
     def _weights(self, hour: Hour, at: Array) -> Array:
         flags = hour.flags[at]

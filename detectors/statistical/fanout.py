@@ -203,7 +203,7 @@ class Fanout:
                 judged &= ~np.isin(hour.relation, SHARED)
             at = np.flatnonzero(judged)
             classes = hour.relation[at] * (SMALL + 1) + measure
-            worth = self._worth("fanout", np.minimum(others, own)[at], others[at], classes)
+            worth = self._worth("fanout", np.minimum(others, own)[at], others[at], hour.subjects[at], classes)
             worth = np.where(value[at] >= TOLD_MIN, worth, 0.0)
             self._flagged[at] |= worth >= FLAGGED
             found.append(_unusual("fanout", hour, at, worth, measure, value, usual, names, window, self._hours(place)))
@@ -237,7 +237,7 @@ class Fanout:
         others = tails.many(distinct, usual, np.where(owners[which], hour.spread[which], SPREAD))
         own = own_score(self._known, place[which], measure, distinct, OWN_H, hours)
         judged = np.flatnonzero(hour.known[which])
-        worth = self._worth("drip", np.minimum(others, own)[judged], others[judged], measure[judged])  # fmt: skip
+        worth = self._worth("drip", np.minimum(others, own)[judged], others[judged], hour.subjects[which][judged], measure[judged])  # fmt: skip
         worth = np.where(distinct[judged] >= TOLD_DAY_MIN, worth, 0.0)
         at = which[judged]
         self._flagged[at] |= worth >= FLAGGED
@@ -263,19 +263,17 @@ class Fanout:
         score = tails.many(refused, usual, spread)
         got_in = people - refused >= OUTAGE_SHARE * (mean[:, ALL] - mean[:, REFUSED])
         score = np.where(got_in, score, 0.0)
-        worth = np.where(refused >= TOLD_MIN, self._worth("failing", score, score, 0), 0.0)
+        worth = np.where(refused >= TOLD_MIN, self._worth("failing", score, score, hour.subjects[which], 0), 0.0)
         self._flagged[which] |= worth >= FLAGGED
         value, expected = np.zeros(len(hour.subjects)), np.zeros(len(hour.subjects))
         value[which], expected[which] = refused, usual
         return _unusual("failing", hour, which, worth, REFUSED, value, expected, names, window, self._hours(place))
 
-    def _worth(self, test: str, scores: Numbers, of_others: Numbers, classes: Any) -> Numbers:
+    def _worth(self, test: str, scores: Numbers, of_others: Numbers, who: Array, classes: Any) -> Numbers:
         """What scores are worth among those of all who are alike, also of those for whom it is usual."""
         one = self.tests[test]
-        one.made += len(scores)
         worth = one.calibration.worth(scores, classes)
-        just = one.calibration.no_more_than(FLAGGED, scores, classes)
-        one.calibration.learn(np.where(worth >= FLAGGED, just, of_others), classes)
+        one.learn(np.where(worth >= FLAGGED, scores, of_others), classes, who)
         return worth
 
     def _hours(self, place: Array) -> Array:

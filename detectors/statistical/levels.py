@@ -1,12 +1,13 @@
 """How large what is measured is: bytes of setData, memory, bodies of requests, amounts paid, by app and hour.
 
-Judged are the typical size (the mean of logarithms) and the mean size (which a few very large ones raise), by the app's own of a week:
-its usual, how much that varies between hours, and how much single ones do. Amounts are looked at downwards too: many small ones are how
-stolen cards are tried. Sums are of whole numbers (logarithms in fixed point), so that they are the same however the stream is cut.
+Judged are the typical size (the mean of logarithms) by the app's own of a week: its usual, how much that varies between hours, and how much
+single ones do; and how many are large, by the shares of sizes of that week. Not by the mean size: of sizes as they are one decides it.
+Amounts are looked at downwards too: many small ones are how stolen cards are tried. Bodies are judged apart by what sends them, for uploads
+are large as a rule. Sums are of whole numbers (logarithms in fixed point), so that they are the same however the stream is cut.
 
-What fools it: a slow rise, with which the usual goes along; one large body among thousands; who has fewer than `COUNT_MIN` an hour.
-Where events carry none of the fields nothing is said. Source: exponentially weighted means and variances (Roberts, *Control chart tests
-based on geometric moving averages*, 1959).
+What fools it: a slow rise, with which the usual goes along; fewer than `LARGE_MIN` large ones an hour; who has fewer than `COUNT_MIN` an
+hour. Where events carry none of the fields nothing is said. Sources: exponentially weighted means and variances (Roberts, *Control chart
+tests based on geometric moving averages*, 1959); the deviance of a Poisson count, with a learned overdispersion (`mixes.py`).
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.detector import State
-from detectors.statistical import tails
-from detectors.statistical.hashes import APP
+from detectors.statistical import mixes, tails
+from detectors.statistical.hashes import ACTION, APP
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
+from detectors.statistical.sums import Counts, Keys, Sums
 from detectors.statistical.tails import Numbers
 from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
@@ -38,27 +40,33 @@ class _Measure:
     field: str
     about: str
     behaviour: int
+    apart: bool = False  # by what is called
+    large: bool = True  # large ones tell something: large amounts are a good day
     falls: bool = False  # it is told as well where it is lower than usual
 
 
 MEASURES: Final = (
     _Measure("miniprogram.set_data.bytes", "setData", 21),
     _Measure("process.memory.bytes", "memory", 21),
-    _Measure("http.request.bytes", "request bodies", 3),
-    _Measure("payment.amount", "amounts", 12, falls=True),
+    _Measure("http.request.bytes", "request bodies", 3, apart=True),
+    _Measure("payment.amount", "amounts", 12, large=False, falls=True),
 )
-
-TYPICAL, MEAN = 0, 1
-KINDS: Final = ("typical size", "mean size")
 
 UNIT: Final = 1024
 """Of logarithms to the base of two, in fixed point."""
 
+OCTAVES: Final = 32
+"""Sizes are counted by powers of two."""
+
 COUNT_MIN: Final = 5
+LARGE_MIN: Final = 3
+"""Fewer in an hour, or fewer large ones, are not judged."""
+
 KNOWN_H: Final = 24
 """Hours with as many before which an app is not judged."""
 
 HOURS_MEAN: Final = 168
+KEPT: Final = 1.0 - 1.0 / HOURS_MEAN
 CUT: Final = 4.0
 RELEARN_H: Final = 48
 
@@ -71,17 +79,23 @@ VARY_MIN: Final = 0.01
 
 WAITING_MAX: Final = 20_000
 
-NEEDS: Final = frozenset({"miniprogram.app_id", "miniprogram.developer_id", *(one.field for one in MEASURES)})
+NEEDS: Final = frozenset(
+    {"event.action", "miniprogram.app_id", "miniprogram.developer_id", *(one.field for one in MEASURES)}
+)
 
 _SUMS: Final[dict[str, Merging]] = {
     "n": "sum",
-    "total": "sum",
     "logs": "sum",
     "squares": "sum",
     "measure": "first",
+    "what": "first",
     "app": "first",
     "owner": "max",
 }
+
+KEYS_PER_APP: Final = 32
+_LOW: Final = np.uint64(2 * OCTAVES - 1)
+"""Bits of a key that tell the octave instead."""
 
 
 class LevelsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,18 +112,22 @@ class Levels:
 
     def __init__(self, config: LevelsConfig | None = None) -> None:
         self.config = config or LevelsConfig()
-        self._sums = Pending(_SUMS, group_keys_max=len(MEASURES), keys_max=self.config.keys_max)
+        self._sums = Pending(_SUMS, group_keys_max=KEYS_PER_APP, keys_max=self.config.keys_max)
+        self._octaves = Sums(OCTAVES * self.config.keys_max)
         self._rows = Rows(
             {
-                "mean": (np.float32, len(KINDS)),
-                "vary": (np.float32, len(KINDS)),
+                "mean": (np.float32, 1),
+                "vary": (np.float32, 1),
                 "within": (np.float32, 1),
+                "sizes": (np.float32, OCTAVES),
+                "over": (np.float32, 1),
+                "looks": (np.int32, 1),
                 "hours": (np.int32, 1),
                 **STREAK,
             },
             self.config.keys_max,
         )
-        self.tests = Suite(self.name, dict.fromkeys(("level", "level_low"), len(KINDS)))
+        self.tests = Suite(self.name, {"level": 1, "level_low": 1, "large": 1})
         self._waiting: list[pl.DataFrame] = []
         self._rows_waiting = 0
 
@@ -119,7 +137,7 @@ class Levels:
 
     @property
     def forgotten(self) -> int:
-        return self._sums.forgotten + self._rows.forgotten + self._rows.refused
+        return self._sums.forgotten + self._octaves.forgotten + self._rows.forgotten + self._rows.refused
 
     @property
     def bytes(self) -> int:
@@ -132,7 +150,7 @@ class Levels:
         here = [one.field for one in MEASURES if rows[one.field].null_count() < rows.height]
         if not here:
             return
-        some = rows.select(WINDOW, APP, *sorted(NEEDS)).filter(pl.any_horizontal(pl.col(here).is_not_null()))
+        some = rows.select(WINDOW, APP, ACTION, *sorted(NEEDS)).filter(pl.any_horizontal(pl.col(here).is_not_null()))
         self._waiting.append(some)
         self._rows_waiting += some.height
         if self._rows_waiting >= WAITING_MAX:
@@ -148,24 +166,29 @@ class Levels:
             some.select(
                 (pl.col(WINDOW) // WINDOWS_PER_HOUR).alias(WINDOW),
                 pl.col(APP).alias(GROUP),
+                pl.col(ACTION) if one.apart else pl.lit(0, pl.UInt64).alias(ACTION),
                 value=pl.col(one.field).cast(pl.Int64),
                 measure=pl.lit(number, pl.Int8),
+                what=pl.col("event.action") if one.apart else pl.lit(None, pl.String),
                 app="miniprogram.app_id",
                 owner="miniprogram.developer_id",
             ).filter((pl.col("value") >= 0) & pl.col("app").is_not_null())
             for number, one in enumerate(MEASURES)
         ]
-        logs = (pl.max_horizontal(pl.col("value"), 1).log(2.0) * UNIT).round().cast(pl.Int64)
-        measure = pl.col("measure").cast(pl.UInt64)
-        told = pl.concat(parts).with_columns(
-            (pl.col(GROUP) * (2 * measure + 5)).alias(KEY),
-            n=pl.lit(1, pl.Int64),
-            total=pl.col("value"),
-            logs=logs,
-            squares=logs * logs,
+        whole = pl.concat(parts)
+        if not whole.height:
+            return
+        value = np.maximum(whole["value"].to_numpy(), 1).astype(np.float64)
+        logs = np.rint(np.log2(value) * UNIT).astype(np.int64)
+        measure = whole["measure"].to_numpy().astype(np.uint64)
+        mixed = whole[GROUP].to_numpy() * (np.uint64(2) * measure + np.uint64(5)) + whole[ACTION].to_numpy()
+        key = mixed & ~_LOW
+        told = whole.with_columns(
+            pl.Series(KEY, key), pl.Series("logs", logs), pl.Series("squares", logs * logs), n=pl.lit(1, pl.Int64)
         )
-        if told.height:
-            self._sums.add(told.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_SUMS)))
+        self._sums.add(told.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_SUMS)))
+        octave = np.minimum(np.log2(value), OCTAVES - 1).astype(np.uint64)
+        self._octaves.add(whole[WINDOW].to_numpy(), key | octave, np.ones(len(key), np.int64))
 
     # Judging
 
@@ -173,46 +196,58 @@ class Levels:
         found: list[pl.DataFrame | None] = []
         if window.ends_hour:
             self._flush()
-            sums = self._sums.take(window.hour)
+            sums, octaves = self._sums.take(window.hour), self._octaves.take(window.hour)
             if sums.height:
-                found = self._hour(sums, window)
+                found = self._hour(sums, octaves, window)
         if window.ends_day:
             self._rows.forget_unseen(window.index - self.config.forget_days * WINDOWS_PER_DAY)
             self.tests.fade()
         return [frame for frame in found if frame is not None]
 
-    def _hour(self, sums: pl.DataFrame, window: Window) -> list[pl.DataFrame | None]:
+    def _hour(self, sums: pl.DataFrame, octaves: tuple[Keys, Counts], window: Window) -> list[pl.DataFrame | None]:
         sums = sums.filter(pl.col("n") >= COUNT_MIN)
         place, _ = self._rows.seen(sums[KEY].to_numpy(), window.index)
         sums, place = sums.filter(pl.Series(place != NOWHERE)), place[place != NOWHERE]
         if not sums.height:
             return []
-        n, total, logs, squares = (
-            sums[name].to_numpy().astype(np.float64) for name in ("n", "total", "logs", "squares")
-        )
-        typical = logs / n / UNIT
-        came = (typical, np.log2(np.maximum(total / n, 1.0)))
-        within = np.maximum(squares / n / UNIT**2 - typical * typical, 0.0)
+        n, logs, squares = (sums[name].to_numpy().astype(np.float64) for name in ("n", "logs", "squares"))
+        value = logs / n / UNIT
+        within = np.maximum(squares / n / UNIT**2 - value * value, 0.0)
         hours = self._rows["hours"][place].astype(np.float64)
-        measure = sums["measure"].to_numpy()
-        falls = np.array([one.falls for one in MEASURES])[measure]
+        measure, group = sums["measure"].to_numpy(), sums[GROUP].to_numpy()
+        mean = self._rows["mean"][place].astype(np.float64)
+        vary = self._rows["vary"][place].astype(np.float64)
+        by = np.sqrt(self._variance(vary, hours) + self._rows["within"][place] / n)
+        falls, larger = (np.array([getattr(one, name) for one in MEASURES])[measure] for name in ("falls", "large"))
+        known = hours >= KNOWN_H
+        came = _by_octave(sums[KEY].to_numpy(), octaves)
+        ratio, many, usual, least = _large(came, self._rows["sizes"][place].astype(np.float64))
+        over, looks = self._rows["over"][place].astype(np.float64), self._rows["looks"][place].astype(np.float64)
+        off = (value - mean) / by
         flagged = np.zeros(len(place), np.bool_)
-        found, learned = [], []
-        for kind, value in enumerate(came):
-            mean = self._rows["mean"][place, kind].astype(np.float64)
-            vary = self._rows["vary"][place, kind].astype(np.float64)
-            by = np.sqrt(self._variance(vary, hours) + self._rows["within"][place] / n)
-            known = hours >= KNOWN_H
-            off = (value - mean) / by
-            for test, judged, score in (("level", known, off), ("level_low", known & falls & (kind == TYPICAL), -off)):
-                at = np.flatnonzero(judged)
-                worth = np.zeros(len(place))
-                if len(at):
-                    worth[at] = self.tests[test].worth(tails.normal(np.maximum(score[at], 0.0)), kind)
-                flagged |= worth >= FLAGGED
-                found.append(self._told(test, kind, sums, worth, value, mean, hours, window))
-            learned.append((kind, value, mean, vary, by))
-        self._learn(place, learned, within, hours, flagged)
+        found = []
+        for test, judged, score, what, came_to, expected in (
+            ("level", known, tails.normal(np.maximum(off, 0.0)), "typical size", np.exp2(value), np.exp2(mean)),
+            (
+                "level_low",
+                known & falls,
+                tails.normal(np.maximum(-off, 0.0)),
+                "typical size",
+                np.exp2(value),
+                np.exp2(mean),
+            ),
+            ("large", known & larger, mixes.score(ratio, np.ones(len(place)), over, looks), "large", many, usual),
+        ):
+            at = np.flatnonzero(judged)
+            worth = np.zeros(len(place))
+            if len(at):
+                worth[at] = self.tests[test].worth(score[at], who=group[at])
+            flagged |= worth >= FLAGGED
+            told = [what if test != "large" else f"{1 << one:,} and more" for one in least.tolist()]
+            found.append(self._told(test, told, sums, worth, came_to, expected, hours, window))
+        kept = not_flagged(self._rows, place, flagged, RELEARN_H)
+        self._learn(place, value, mean, vary, by, within, hours, kept)
+        self._learn_sizes(place, came, ratio, over, looks, known, kept)
         return found
 
     @staticmethod
@@ -222,40 +257,45 @@ class Levels:
         return found
 
     def _learn(
-        self,
-        place: Array,
-        learned: Sequence[tuple[int, Numbers, Numbers, Numbers, Numbers]],
-        within: Numbers,
-        hours: Numbers,
-        flagged: Array,
-    ) -> None:
-        kept = not_flagged(self._rows, place, flagged, RELEARN_H)
+        self, place: Array, value: Numbers, mean: Numbers, vary: Numbers, by: Numbers, within: Numbers, hours: Numbers, kept: Array
+    ) -> None:  # fmt: skip
         step = np.where(kept, 1.0 / np.minimum(hours + 1.0, HOURS_MEAN), 0.0)
-        for kind, value, mean, vary, by in learned:
-            cut = np.where(hours >= KNOWN_H, np.clip(value, mean - CUT * by, mean + CUT * by), value)
-            squared = np.where(hours > 0, (cut - mean) ** 2, 0.0)
-            self._rows["mean"][place, kind] = (mean + step * (cut - mean)).astype(np.float32)
-            self._rows["vary"][place, kind] = (vary + step * (squared - vary)).astype(np.float32)
+        cut = np.where(hours >= KNOWN_H, np.clip(value, mean - CUT * by, mean + CUT * by), value)
+        squared = np.where(hours > 0, (cut - mean) ** 2, 0.0)
+        self._rows["mean"][place] = (mean + step * (cut - mean)).astype(np.float32)
+        self._rows["vary"][place] = (vary + step * (squared - vary)).astype(np.float32)
         now = self._rows["within"][place].astype(np.float64)
         self._rows["within"][place] = (now + step * (within - now)).astype(np.float32)
         self._rows["hours"][place] += kept
 
+    def _learn_sizes(
+        self, place: Array, came: Numbers, ratio: Numbers, over: Numbers, looks: Numbers, known: Array, kept: Array
+    ) -> None:
+        now = self._rows["sizes"][place].astype(np.float64)
+        self._rows["sizes"][place] = np.where(kept[:, None], now * KEPT + came, now).astype(np.float32)
+        kept = kept & known
+        self._rows["over"][place[kept]] = mixes.learned(ratio[kept], np.ones(int(kept.sum())), over[kept], looks[kept])
+        self._rows["looks"][place] += kept
+
     @staticmethod
-    def _told(test: str, kind: int, sums: pl.DataFrame, worth: Numbers, value: Numbers, mean: Numbers, hours: Numbers, window: Window) -> pl.DataFrame | None:  # fmt: skip
+    def _told(test: str, told: Sequence[str], sums: pl.DataFrame, worth: Numbers, value: Numbers, usual: Numbers, hours: Numbers, window: Window) -> pl.DataFrame | None:  # fmt: skip
         if not (worth >= SHOWN_MIN).any():
             return None
         measures = [MEASURES[number] for number in sums["measure"].to_list()]
+        what = sums["what"].to_list()
         return unusual(
             test,
             window,
             WINDOWS_PER_HOUR,
             apps=sums.select("app", "owner"),
             worth=worth,
-            about=[one.about for one in measures],
-            measure=[KINDS[kind]] * len(measures),
+            about=[
+                one.about if name is None else f"{one.about} ({name})" for one, name in zip(measures, what, strict=True)
+            ],
+            measure=told,
             behaviour=[one.behaviour for one in measures],
-            value=np.exp2(value),
-            usual=np.exp2(mean),
+            value=value,
+            usual=usual,
             count=sums["n"].to_numpy(),
             learned=hours,
         )
@@ -265,11 +305,39 @@ class Levels:
     def snapshot(self) -> State:
         self._flush()
         frames = self._rows.snapshot("levels.rows") | self._sums.snapshot("levels.sums")
+        frames |= self._octaves.snapshot("levels.octaves")
         frames |= self.tests.snapshot()
         return frames
 
     def restore(self, state: State) -> None:
         self._rows.restore("levels.rows", state)
         self._sums.restore("levels.sums", state)
+        self._octaves.restore("levels.octaves", state)
         self.tests.restore(state)
         self._waiting, self._rows_waiting = [], 0
+
+
+def _by_octave(keys: Keys, octaves: tuple[Keys, Counts]) -> Numbers:
+    """How many of each key (in order) there were in each octave."""
+    counted, n = octaves
+    of = np.minimum(np.searchsorted(keys, counted & ~_LOW), len(keys) - 1)
+    here = keys[of] == counted & ~_LOW
+    flat = of[here] * OCTAVES + (counted[here] & _LOW).astype(np.int64)
+    found = np.bincount(flat, n[here], len(keys) * OCTAVES).astype(np.float64)
+    return found.reshape(-1, OCTAVES)
+
+
+def _large(came: Numbers, sizes: Numbers) -> tuple[Numbers, Numbers, Numbers, Array]:
+    """The deviance of how many are large, by the shares of sizes before, where that is most.
+
+    Also how many those are, how many are usual, and from which octave on they are counted.
+    """
+    many, before = (np.cumsum(each[:, ::-1], axis=1)[:, ::-1] for each in (came, sizes))
+    total, known = many[:, :1], before[:, :1]
+    usual = total * (before + 0.5) / (known + 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = 2.0 * np.where(many > usual, many * np.log(many / usual) - (many - usual), 0.0)
+    ratio = np.where(many >= LARGE_MIN, ratio, 0.0) * known / np.maximum(known + total, 1.0)
+    best = np.argmax(ratio, axis=1)
+    rows = np.arange(len(best))
+    return ratio[rows, best], many[rows, best], usual[rows, best], best

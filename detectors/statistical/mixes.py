@@ -88,14 +88,22 @@ LEARNED: Final[dict[str, tuple[npt.DTypeLike, int]]] = {"over": (np.float32, 2),
 
 
 def worth_of(
-    rows: Rows, test: Test, stretch: int, places: Array, ratio: Numbers, freedom: Numbers, total: Numbers, judged: Array
+    rows: Rows,
+    test: Test,
+    stretch: int,
+    places: Array,
+    who: Array,
+    ratio: Numbers,
+    freedom: Numbers,
+    total: Numbers,
+    judged: Array,
 ) -> Numbers:
-    """What ratios are worth; 0 of those that are not judged. `total` is how many events there were."""
+    """What ratios are worth; 0 of those that are not judged. `who` are the apps, `total` is how many events there were."""
     at = np.flatnonzero(judged)
     worth = np.zeros(len(places))
     if len(at):
         over, looks = (rows[name][places[at], stretch].astype(np.float64) for name in LEARNED)
-        worth[at] = test.worth(score(ratio[at], freedom[at], over, looks), _volume(total[at]))
+        worth[at] = test.worth(score(ratio[at], freedom[at], over, looks), _volume(total[at]), who[at])
     return worth
 
 

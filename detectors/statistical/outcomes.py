@@ -25,7 +25,7 @@ from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.series import CALLS, Series
-from detectors.statistical.shown import API, HOST, PAGE, Shown, key_of
+from detectors.statistical.shown import API, HOST, PAGE, SERVICE, Shown, key_of
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
 from detectors.statistical.sums import grouped
 from detectors.statistical.tails import Numbers
@@ -279,7 +279,7 @@ class Outcomes:
         hour = self._shown.hour
         if hour is None or not len(groups):
             return np.zeros(len(groups), np.int64)
-        happened = np.isin(hour.kind, (API, HOST, PAGE))
+        happened = np.isin(hour.kind, (API, HOST, PAGE, SERVICE))
         of = np.bincount(hour.app[happened], hour.n[happened], len(hour.apps)).astype(np.int64)
         at = np.minimum(np.searchsorted(hour.apps, groups), len(hour.apps) - 1)
         return np.where(hour.apps[at] == groups, of[at], 0)
@@ -324,7 +324,7 @@ class Outcomes:
         judged = np.flatnonzero(known)
         classes = (self._rows["call"][place] == 0).astype(np.int64)
         worth = np.zeros(len(place))
-        worth[judged] = self.tests[test].worth(scores[judged], classes[judged])
+        worth[judged] = self.tests[test].worth(scores[judged], classes[judged], self._rows["group"][place][judged])
         self._flagged = worth >= FLAGGED
         told = np.flatnonzero(worth >= SHOWN_MIN)
         if not len(told):

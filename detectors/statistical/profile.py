@@ -126,6 +126,7 @@ class Profile:
             self.tests["profile"],
             mixes.HOUR,
             place,
+            hour.apps[at],
             ratio,
             freedom,
             came.sum(axis=1),
@@ -188,7 +189,15 @@ class Profile:
         known &= (rebased == 0) | (window.index - rebased >= 3 * WINDOWS_PER_DAY)
         enough = today.sum(axis=1) >= EVENTS_MIN
         worth = mixes.worth_of(
-            self._apps, self.tests["profile_day"], mixes.DAY, place, ratio, freedom, today.sum(axis=1), known & enough
+            self._apps,
+            self.tests["profile_day"],
+            mixes.DAY,
+            place,
+            key,
+            ratio,
+            freedom,
+            today.sum(axis=1),
+            known & enough,
         )
         mixes.learn_over(self._apps, mixes.DAY, place, ratio, freedom, known & enough & (worth < FLAGGED))
         self._apps["today"][:] = 0

@@ -1,16 +1,17 @@
 """How often each app does what: counted by API or action, by the scene it is opened from, by host; judged for its rate, silence and shift.
 
 Rate: more in five minutes, or in an hour, than is usual at this hour of the day *and* than as many visitors usually make. A flash
-crowd is many visitors, so it is not unusual; one who calls an API without visitors is. Silence: fewer in an hour than the visitors
+crowd is many visitors, so it is not unusual; one who calls an API without visitors is. The visitor who does most is not counted: in small
+apps nearly all that is unusual is one person who is busy, which says nothing of the app. Silence: fewer in an hour than the visitors
 usually make. Shift: a deviation from the slow mean for each visitor that goes on for hours or days.
 
-What fools it: who brings as many invented visitors as calls (fan-out and regularity see those); who is new (a day must be known);
-who rises more slowly than the slow mean follows, a few percent a day.
+What fools it: who brings as many invented visitors as calls (fan-out and regularity see those); who acts upon one person at a time; who is
+new (a day must be known); who rises more slowly than the slow mean follows, a few percent a day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -29,15 +30,15 @@ from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, UNUSUAL, Suite
 from detectors.statistical.tails import Numbers
-from detectors.statistical.tallies import Counts, KeyCounts, Keys, Visitors, distinct_of
+from detectors.statistical.tallies import Busiest, Counts, KeyCounts, Keys, Visitors, distinct_of
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
 CALLS, SCENES, HOSTS = 0, 1, 2
 KINDS: Final = ("calls", "entries", "requests")
 """What is counted, by number."""
 
-CLASSES: Final = 12
-"""Of volume: powers of three of what is usual, from a tenth on."""
+TESTS: Final = {"burst": 1, "rate": 1, "silence": 12, "rise": 1, "fall": 1}
+"""Classes of volume in which each is calibrated apart: powers of three of what is usual, from a tenth on."""
 
 BLOCK: Final = 65_536
 """Rows that are judged and learned at a time: what bounds the memory of it."""
@@ -118,10 +119,11 @@ class Series:
             known=self._rows.knows,
         )
         self._visitors = Visitors(self.config.visitors_max)
+        self._busiest = Busiest(self.config.visitors_max)
         self._peers: Numbers = np.zeros(1)
         self.left_out = 0  # counts of keys for which there was no room
         self.counted: tuple[Keys, Counts] = (np.empty(0, np.uint64), np.empty(0, np.int64))  # of the window closed last
-        self.tests = Suite(self.name, dict.fromkeys(("burst", "rate", "silence", "rise", "fall"), CLASSES))
+        self.tests = Suite(self.name, TESTS)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -163,6 +165,7 @@ class Series:
             app=APP,
             visitor=WHO,
             action=ACTION,
+            somebody=pl.any_horizontal(pl.col("user.id", "device.id", "source.ip").is_not_null()),
             acts=pl.col("event.action").is_not_null(),
             entered=pl.col("miniprogram.scene").is_not_null() & (pl.col("event.action") == "App.onLaunch"),
             asked=pl.col("url.domain").is_not_null() & (pl.col("event.dataset") == "miniprogram.network"),
@@ -177,7 +180,8 @@ class Series:
         keys = np.concatenate([app[at[kind]] * np.uint64(2 * kind + 5) + what[kind] for kind in (CALLS, SCENES, HOSTS)])
         kinds = np.repeat(np.arange(3, dtype=np.int8), [len(each) for each in at])
         places = np.concatenate(at)
-        visits = Visitors.keyed(app, hashed["visitor"].to_numpy())
+        visitor, somebody = hashed["visitor"].to_numpy(), hashed["somebody"].to_numpy()
+        visits = Visitors.keyed(app, visitor)
         windows = hashed[WINDOW].to_numpy()
         versioned, versions = hashed["versioned"].to_numpy(), hashed["version"].to_numpy()
         for window in distinct_of(windows).tolist():
@@ -186,13 +190,16 @@ class Series:
             told = mine & versioned
             self._deploys.add(window, app[told], versions[told])
             those = mine[places]
+            by = those & somebody[places]
+            self._busiest.add(window, Visitors.keyed(keys[by], visitor[places[by]]))
             self._name_new(window, known, places[those], kinds[those], keys[those])
 
     def _name_new(
         self, window: int, rows: pl.DataFrame, places: Counts, kinds: npt.NDArray[np.int8], keys: Keys
     ) -> None:
         """Count keys, and write down what those are that have no row yet."""
-        distinct = self._counts.add(window, keys)
+        self._counts.add(window, keys)
+        distinct = distinct_of(keys)
         unknown = distinct[~self._rows.knows(distinct)]
         if not len(unknown):
             return
@@ -224,6 +231,7 @@ class Series:
     def close(self, window: Window) -> Sequence[pl.DataFrame]:
         visited, people = self._visitors.take(window.index)
         keys, counts = self._counts.take(window.index)
+        most = self._busiest.take_most(window.index, Visitors.visited(keys))
         new = self._new.take(window.index)
         self._deploys.close(window.index)
         self.counted = keys, counts
@@ -233,7 +241,7 @@ class Series:
             here = apps != NOWHERE
             self._apps["visits"][apps[here]] += people[here]
             self._apps["now"][apps[here]] = people[here]
-            places = self._seen(keys, counts, new, window)
+            places = self._seen(keys, counts, most, new, window)
             found.append(self._burst(places, window))
             self._apps["now"][apps[here]] = 0
         if window.ends_hour:
@@ -242,7 +250,7 @@ class Series:
             self._day(window)
         return [frame for frame in found if frame is not None]
 
-    def _seen(self, keys: Keys, counts: Counts, new: pl.DataFrame, window: Window) -> Counts:
+    def _seen(self, keys: Keys, counts: Counts, most: Counts, new: pl.DataFrame, window: Window) -> Counts:
         """The rows of what was counted in a window, with the counts added; newcomers get theirs."""
         places = self._rows.find(keys)
         unknown = places == NOWHERE
@@ -254,10 +262,13 @@ class Series:
             places = self._rows.find(keys)
         kept = places != NOWHERE
         self.left_out += int(len(keys) - kept.sum())
-        places, self._now = places[kept], counts[kept]
+        places, self._now, self._most = places[kept], counts[kept], most[kept]
         self._rows["last"][places] = window.index
         self._rows["count"][places] += self._now
-        self._rows["squares"][places] += self._now.astype(np.float64) ** 2
+        rest = self._now - self._most
+        self._rows["rest"][places] += rest.astype(np.int32)
+        self._rows["squares"][places] += rest.astype(np.float64) ** 2
+        self._rows["most"][places] = np.maximum(self._rows["most"][places], self._most)
         found: Counts = places
         return found
 
@@ -283,16 +294,19 @@ class Series:
         return found
 
     def _burst(self, places: Counts, window: Window) -> pl.DataFrame | None:
-        """Too many within five minutes."""
-        often = self._now >= COUNT_MIN
-        places, count = places[often], self._now[often].astype(np.float64)
+        """Too many within five minutes, not counting the visitor who did most: what one person does is not what the app does."""
+        rest = self._now - self._most
+        often = rest >= COUNT_MIN
+        places = places[often]
+        most, count = (each[often].astype(np.float64) for each in (self._most, rest))
         visitors = self._visitors_of(places, "now")
         peers = self._peers_of(places)
         usual = Usual(self._rows, places, window.hour_of_day, visitors, 1.0 / WINDOWS_PER_HOUR, peers)
         judged = usual.known
-        by_hour = tails.many(count, usual.hour, usual.spread_hour + usual.spread_within)
-        by_visits = tails.many(count, usual.visits, usual.spread_visit + usual.spread_within)
-        expected = np.maximum(usual.hour, usual.visits)
+        visits = usual.without_one(visitors, most)
+        by_hour = tails.many(count, usual.hour, usual.rest_hour + usual.spread_within)
+        by_visits = tails.many(count, visits, usual.rest_visit + usual.spread_within)
+        expected = np.maximum(usual.hour, visits)
         return self._unusual("burst", places, judged, np.minimum(by_hour, by_visits), count, expected, window, 1)
 
     def _hour(self, window: Window) -> list[pl.DataFrame | None]:
@@ -304,15 +318,8 @@ class Series:
             visitors = self._visitors_of(places, "visits")
             usual = Usual(self._rows, places, window.hour_of_day, visitors, peers=self._peers_of(places))
             count = self._rows["count"][places].astype(np.float64)
-            expected = np.maximum(usual.hour, usual.visits)
             calls = self._rows["kind"][places] == CALLS
-            many = np.minimum(
-                tails.many(count, usual.hour, usual.spread_hour),
-                tails.many(count, usual.visits, usual.spread_visit),
-            )
-            judged = usual.known & (count >= COUNT_MIN)
-            self._flagged = np.zeros(len(places), np.bool_)
-            rate = self._unusual("rate", places, judged, many, count, expected, window, WINDOWS_PER_HOUR)
+            rate = self._rate(places, usual, count, visitors, window)
             least = np.minimum(usual.hour, usual.visits)
             none = np.minimum(
                 tails.few(count, usual.hour, usual.spread_hour),
@@ -320,15 +327,28 @@ class Series:
             )
             missed = usual.known & (least >= EXPECTED_MIN) & calls
             silence = self._unusual("silence", places, missed, none, count, least, window, WINDOWS_PER_HOUR)
-            baseline.learn(self._rows, places, window.hour_of_day, visitors, self._flagged)
+            ended = baseline.learn(self._rows, places, window.hour_of_day, visitors, self._flagged)
             found += [
                 rate,
                 silence,
-                *self._shift(places, usual, count, window),
+                *self._shift(places, usual, count, ended, window),
             ]  # a shift that goes on is learned, slowly
         self._learn_apps()
         self._peers = self._learn_peers()
         return found
+
+    def _rate(
+        self, places: Counts, usual: Usual, count: Numbers, visitors: Numbers, window: Window
+    ) -> pl.DataFrame | None:
+        """Too many within the hour, not counting the five minutes of the visitor who did most."""
+        most = self._rows["most"][places].astype(np.float64)
+        count = np.maximum(count - most, 0.0)
+        visits = usual.without_one(visitors, most)
+        many = np.minimum(tails.many(count, usual.hour, usual.rest_hour), tails.many(count, visits, usual.rest_visit))
+        self._flagged = np.zeros(len(places), np.bool_)
+        judged = usual.known & (count >= COUNT_MIN)
+        expected = np.maximum(usual.hour, visits)
+        return self._unusual("rate", places, judged, many, count, expected, window, WINDOWS_PER_HOUR)
 
     def _peers_of(self, places: Counts) -> Numbers:
         """How often a visitor of any app does what some rows count."""
@@ -358,17 +378,26 @@ class Series:
         self._apps["hours"][apps] = hours
         self._apps["visits"][:] = 0
 
-    def _shift(self, places: Counts, usual: Usual, count: Numbers, window: Window) -> list[pl.DataFrame | None]:
-        """A deviation that goes on: cumulated sums of a random walk with drift -1/2 exceed h with a probability of about exp(-h)."""
-        judged = usual.known & (self._rows["hours"][places] >= 3 * baseline.KNOWN_H)
+    def _shift(
+        self, places: Counts, usual: Usual, count: Numbers, ended: Mapping[str, tuple[Counts, Numbers]], window: Window
+    ) -> list[pl.DataFrame | None]:
+        """A deviation that goes on, in hours in which its sum is larger than ever: sums exceed h with a probability of about exp(-h)."""
+        judged = usual.known & (self._rows["hours"][places] >= baseline.SHIFT_KNOWN_H)
         calls = self._rows["kind"][places] == CALLS
         found = []
-        for name, mask in (("rise", judged), ("fall", judged & calls)):
-            score = self._rows[name][places].astype(np.float64) / np.log(10.0)
-            found.append(self._unusual(name, places, mask, score, count, usual.slow, window, WINDOWS_PER_HOUR))
+        for name, mask in (("rise", judged & (count > usual.slow)), ("fall", judged & calls & (count < usual.slow))):
+            now, most = self._rows[name][places].astype(np.float64).T
+            score = now / np.log(10.0)
+            at = np.flatnonzero(mask & (now >= most))
+            worth = np.zeros(len(places))
+            worth[at] = self.tests[name].calibration.worth(score[at])
+            over, most_of = ended[name]
+            self.tests[name].learn(most_of / np.log(10.0), who=self._rows["app"][places[over]])
+            found.append(self._told(name, places, worth, count, usual.slow, window, WINDOWS_PER_HOUR))
         return found
 
     _now: Counts = np.empty(0, np.int64)
+    _most: Counts = np.empty(0, np.int64)
     _flagged: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def _unusual(
@@ -382,13 +411,19 @@ class Series:
         window: Window,
         windows: int,
     ) -> pl.DataFrame | None:
-        """Judge some of the rows; those that are worth telling."""
+        """Judge some of the rows, and learn their scores; those that are worth telling."""
         at = np.flatnonzero(judged)
-        classes = np.clip(np.log(np.maximum(usual[at], 0.1) * 10.0) / np.log(3.0), 0, CLASSES - 1).astype(np.int64)
-        worth = self.tests[test].worth(scores[at], classes)
+        classes = np.clip(np.log(np.maximum(usual[at], 0.1) * 10.0) / np.log(3.0), 0, TESTS[test] - 1).astype(np.int64)
+        worth = np.zeros(len(places))
+        worth[at] = self.tests[test].worth(scores[at], classes, self._rows["app"][places[at]])
         if windows == WINDOWS_PER_HOUR:
-            self._flagged[at] |= worth >= FLAGGED
-        shown = at[worth >= SHOWN_MIN]
+            self._flagged |= worth >= FLAGGED
+        return self._told(test, places, worth, count, usual, window, windows)
+
+    def _told(
+        self, test: str, places: Counts, worth: Numbers, count: Numbers, usual: Numbers, window: Window, windows: int
+    ) -> pl.DataFrame | None:
+        shown = np.flatnonzero(worth >= SHOWN_MIN)
         if not len(shown):
             return None
         rows = places[shown]
@@ -403,7 +438,7 @@ class Series:
             "test": [test] * len(shown),
             "measure": [KINDS[kind] for kind in kinds],
             "behaviour": [behaviour_of(name, KINDS[kind]) for name, kind in zip(what, kinds.tolist(), strict=True)],
-            "worth": worth[worth >= SHOWN_MIN],
+            "worth": worth[shown],
             "value": count[shown],
             "usual": usual[shown],
             "count": count[shown].astype(np.int64),
@@ -459,6 +494,7 @@ class Series:
             "series.counts": self._counts,
             "series.new": self._new,
             "series.visitors": self._visitors,
+            "series.busiest": self._busiest,
         }
 
 

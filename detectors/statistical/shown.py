@@ -1,6 +1,7 @@
 """What apps show: their APIs, hosts, pages, scenes and versions by the hour, and in which cohorts; counted once for all who look at it.
 
-An event shows one thing: a request its host, a page view its page, anything else its action. What was ever shown is remembered as
+An event shows one thing: a request its host, a page view its page, anything else its action; what nobody does, as an app's server that sends
+messages to all, is told apart (`SERVICE`), for it says nothing of what people meet there. What was ever shown is remembered as
 first, last and how often, in 35 bytes a value; names only for the hour. What is tried before it is released (``miniprogram.stage``)
 is no app's content. A deploy is a version that an app has not shown before and of which the registry does not say that it is
 in review.
@@ -29,8 +30,8 @@ from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Win
 Array = npt.NDArray[Any]
 Keys = npt.NDArray[np.uint64]
 
-API, HOST, PAGE, SCENE, VERSION = range(5)
-KINDS: Final = ("calls", "requests", "pages", "entries", "versions")
+API, HOST, PAGE, SCENE, VERSION, SERVICE = range(6)
+KINDS: Final = ("calls", "requests", "pages", "entries", "versions", "calls")
 
 REGION, SYSTEM, RELEASE = range(3)
 DIMENSIONS: Final = ("region", "system", "release")
@@ -293,7 +294,8 @@ class Shown:
 
     def _take(self, hashed: Hashed) -> None:
         """Count values; who is told from whom is looked at for the first of each kind in an hour only."""
-        kind = np.where(hashed.asks, HOST, np.where(hashed.views, PAGE, API))
+        whose = np.where(hashed.has("user.id") | hashed.has("session.id"), API, SERVICE)
+        kind = np.where(hashed.asks, HOST, np.where(hashed.views, PAGE, whose))
         value = np.where(hashed.asks, hashed.of("host"), np.where(hashed.views, hashed.of("page"), hashed.of("action")))
         key = key_of(hashed.app, kind, value)
         declared = np.zeros(len(key), np.uint64)
@@ -306,7 +308,7 @@ class Shown:
         first, n = grouped(whole)
         hour, key, kind = hashed.hour[first], key[first], kind[first]
         released = ~hashed.has("miniprogram.stage") | (hashed.of("stage") == hash_of("release"))
-        own = released[first] & (hashed.has("event.action")[first] | (kind != API))
+        own = released[first] & (hashed.has("event.action")[first] | (kind == HOST) | (kind == PAGE))
         self._counts.add(hour[own], key[own], n[own])
         fresh = self._unnamed(whole[first])
         hours = hour.astype(np.uint64) * _BY_HOUR
@@ -318,7 +320,7 @@ class Shown:
         self._name(_versions(hashed, first[has], versions[has]))
         self._take_scenes(hashed)
         for dimension, values in enumerate((region, system, release)):
-            self._take_cohorts(hashed, dimension, key_of(hashed.app[first], dimension + 5, values[first]) & ~_LOW, first, n, key, fresh)  # fmt: skip
+            self._take_cohorts(hashed, dimension, key_of(hashed.app[first], dimension + len(KINDS), values[first]) & ~_LOW, first, n, key, fresh)  # fmt: skip
 
     def _take_scenes(self, hashed: Hashed) -> None:
         """Ways in: where apps are launched from."""

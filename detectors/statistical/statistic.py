@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -78,13 +78,25 @@ class Test:
     made: int = 0
 
     def worth(
-        self, scores: npt.NDArray[np.float64], classes: npt.NDArray[np.int64] | int = 0
+        self,
+        scores: npt.NDArray[np.float64],
+        classes: npt.NDArray[np.int64] | int = 0,
+        who: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[np.float64]:
-        """What these are worth by all windows before; they are learned now, those that are flagged as what is just not."""
+        """What these are worth by all windows before; they are learned now. See `Calibration.learn`."""
         worth = self.calibration.worth(scores, classes)
-        self.made += len(scores)
-        self.calibration.learn(self.calibration.no_more_than(FLAGGED, scores, classes), classes)
+        self.learn(scores, classes, who)
         return worth
+
+    def learn(
+        self,
+        scores: npt.NDArray[np.float64],
+        classes: npt.NDArray[np.int64] | int = 0,
+        who: npt.NDArray[Any] | None = None,
+    ) -> None:
+        """Count so many numbers as looked at, and what they came to as usual."""
+        self.made += len(scores)
+        self.calibration.learn(scores, classes, who)
 
 
 class Suite:

@@ -39,15 +39,14 @@ class KeyCounts:
         self._raw: dict[int, list[Keys]] = {}
         self._counted: dict[int, tuple[Keys, Counts]] = {}
 
-    def add(self, window: int, keys: Keys) -> Keys:
-        """Count keys, one an event; gives them, each once, in order."""
+    def add(self, window: int, keys: Keys) -> None:
+        """Count keys, one an event."""
         if not len(keys):
-            return keys
+            return
         raw = self._raw.setdefault(window, [])
         raw.append(keys)
         if sum(map(len, raw)) > LOOSE:
             self._counted[window], self._raw[window] = self._whole(window), []
-        return distinct_of(keys)
 
     def _whole(self, window: int) -> tuple[Keys, Counts]:
         counted = self._counted.get(window)
@@ -91,6 +90,54 @@ class KeyCounts:
 
 
 _COUNTED: Final = pl.Schema({"window": pl.Int64(), "key": pl.UInt64(), "count": pl.Int64()})
+
+
+class Busiest(KeyCounts):
+    """Of each key that visitors come with, how often it came with the one who came most, by window.
+
+    Keys are as `Visitors.keyed` has them. Beyond `pairs_max` in a window half of those who are visited are looked at (or a quarter …),
+    always the same ones: of the others nothing is known.
+    """
+
+    def __init__(self, pairs_max: int) -> None:
+        super().__init__()
+        self._pairs_max = pairs_max
+        self._halved: dict[int, int] = {}
+
+    def _whole(self, window: int) -> tuple[Keys, Counts]:
+        keys, counts = super()._whole(window)
+        halved = self._halved.get(window, 0)
+        while True:
+            kept = Visitors.visited(keys) & np.uint64((1 << halved) - 1) == 0
+            keys, counts = keys[kept], counts[kept]
+            if len(keys) <= self._pairs_max:
+                return keys, counts
+            halved += 1
+            self._halved[window] = halved
+
+    def take_most(self, window: int, visited: Keys) -> Counts:
+        """Of each of these, as `Visitors.visited` tells them, how often it was; 0 where nothing is known. The window is forgotten here."""
+        keys, counts = self.take(window)
+        self._halved.pop(window, None)
+        if not len(keys):
+            return np.zeros(len(visited), np.int64)
+        whom = Visitors.visited(keys)
+        begins = np.flatnonzero(np.concatenate([[True], whom[1:] != whom[:-1]]))
+        whom, most = whom[begins], np.maximum.reduceat(counts, begins)
+        at = np.minimum(np.searchsorted(whom, visited), len(whom) - 1)
+        found: Counts = np.where(whom[at] == visited, most[at], 0)
+        return found
+
+    def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
+        frames = super().snapshot(name)  # first, for it may halve
+        return {**frames, f"{name}.halved": pl.DataFrame(sorted(self._halved.items()), schema=_HALVED, orient="row")}
+
+    def restore(self, name: str, state: Mapping[str, pl.DataFrame]) -> None:
+        super().restore(name, state)
+        self._halved = dict(_frame(f"{name}.halved", state, _HALVED).iter_rows())
+
+
+_HALVED: Final = pl.Schema({"window": pl.Int64(), "times": pl.Int64()})
 
 
 class Visitors:

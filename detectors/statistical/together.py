@@ -1,8 +1,9 @@
 """Many slightly unusual numbers together: of one app within some hours, and of several apps of one owner in the same hour.
 
 What content was switched to, a slow theft by many people, or a misdeed that is shared out over an owner's apps shows in no number by
-itself. So the worth of every number beyond what is passed on is added up: for each app, what is left of the sum halves every six hours;
-for each owner, test and name, over the apps that show it in the same hour. Both sums are calibrated by all apps', and all owners', sums.
+itself. So the worth beyond what is passed on is added up: for each app of every test's most unusual number, and what is left of the sum
+halves every six hours; for each owner, test and name, over the apps that show it in the same hour. Both sums are calibrated by all apps', and
+all owners', sums. An app's is told as long as it grows.
 A release explains what is unusual, so it is no reason here to look away: what it makes unusual is usual among releases, which are calibrated too.
 
 What fools it: an app of which nothing is passed on; one whose numbers are all unusual always.
@@ -26,6 +27,9 @@ KEPT_MIN: Final = 0.05
 
 WORTH_MAX: Final = 6.0
 """No single number adds more: what is that unusual is told by itself."""
+
+SUMMED: Final = ("rise", "fall", "drip", "novelty_slow", "exfiltration_slow", "profile_day", "cohort_day")
+"""Tests that look at what came together over hours are not added up over hours once more."""
 
 OWNERS_APPS_MIN: Final = 2
 """Apps of one owner that do the same before they do it together."""
@@ -55,15 +59,16 @@ class Together:
         return [frame for frame in found if frame.height]
 
     def _by_app(self, whole: pl.DataFrame, window: Window, apps: int) -> pl.DataFrame:
-        best = (  # a number that several tests or windows find unusual counts once
-            whole.group_by("entity", "about", "measure")
+        best = (  # the numbers of an app that one test finds have one cause, as a rule: they count once
+            whole.filter(~pl.col("test").is_in(SUMMED))
+            .group_by("entity", "test")
             .agg(
                 pl.col("worth").max().clip(0, WORTH_MAX),
                 pl.col("owner").max(),
                 pl.col("count").max(),
                 pl.col("learned").max(),
             )
-            .sort("entity", "measure", "about")
+            .sort("entity", "test")
         )
         new = best.group_by("entity", maintain_order=True).agg(
             ((pl.col("worth") - SHOWN_MIN) * 1000).round().cast(pl.Int64).sum().alias("sum"),
@@ -80,13 +85,15 @@ class Together:
             .agg(pl.col("sum").sum(), pl.col("owner").max(), pl.col("count").max(), pl.col("learned").max())
             .sort("entity")
         )
-        self._sums = both
         scores = np.zeros(max(apps, both.height))
         scores[: both.height] = both["sum"].to_numpy() / 1000
-        worth = self.tests["together"].worth(scores)[: both.height]
-        touched = both.with_columns(worth=pl.Series(worth)).filter(
-            (pl.col("worth") >= SHOWN_MIN) & pl.col("entity").is_in(new["entity"].to_list())
-        )
+        who = np.zeros(len(scores), np.uint64)
+        who[: both.height] = both["entity"].hash().to_numpy()
+        worth = self.tests["together"].worth(scores, who=who)[: both.height]
+        before = both.select("entity").join(self._sums, on="entity", how="left", maintain_order="left")["sum"]
+        grows = both["sum"] >= before.fill_null(0)
+        self._sums = both
+        touched = both.with_columns(worth=pl.Series(worth)).filter((pl.col("worth") >= SHOWN_MIN) & grows)
         return _rows(touched, "together", window, "AppId", "", "unusual numbers together")
 
     def _by_owner(self, whole: pl.DataFrame, window: Window, apps: int) -> pl.DataFrame:
@@ -103,7 +110,7 @@ class Together:
         sums = (
             best.group_by("owner", "about", "measure")
             .agg(
-                (pl.col("worth") * 1000).round().cast(pl.Int64).sum().alias("sum"),
+                ((pl.col("worth") - SHOWN_MIN) * 1000).round().cast(pl.Int64).sum().alias("sum"),
                 pl.len().alias("apps"),
                 pl.col("count").sum(),
                 pl.col("learned").max(),
@@ -114,7 +121,9 @@ class Together:
         )
         scores = np.zeros(max(apps, sums.height))
         scores[: sums.height] = sums["sum"].to_numpy() / 1000
-        worth = self.tests["owner"].worth(scores)[: sums.height]
+        who = np.zeros(len(scores), np.uint64)
+        who[: sums.height] = sums["owner"].hash().to_numpy()
+        worth = self.tests["owner"].worth(scores, who=who)[: sums.height]
         shown = sums.with_columns(worth=pl.Series(worth), entity=pl.col("owner")).filter(pl.col("worth") >= SHOWN_MIN)
         frame = _rows(shown, "owner", window, "DeveloperId", "about", "the same in several apps")
         return frame.with_columns(behaviour=pl.lit(4, pl.Int64)) if frame.height else frame

@@ -32,8 +32,15 @@ def test_where_the_model_boasts_a_score_is_worth_less():
 
 
 def test_what_came_as_far_before_is_worth_no_more_than_that_it_did():
-    scores = np.concatenate([usual(10_000), np.full(5, 40.0)])
-    assert learned(scores).worth(np.array([40.0]))[0] < 4.0
+    scores = np.concatenate([usual(10_000), np.full(40, 2.9)])
+    assert learned(scores).worth(np.array([2.8]))[0] < 2.5
+
+
+def test_where_many_came_to_the_far_end_all_beyond_is_worth_less():
+    calibration = learned(usual(50_000))
+    before = calibration.worth(np.array([6.0]))[0]
+    calibration.learn(np.full(500, 40.0), 0, np.arange(500))
+    assert calibration.worth(np.array([6.0]))[0] < before - 0.5
 
 
 def test_more_is_never_worth_less_within_the_tail():
@@ -47,6 +54,35 @@ def test_who_is_flagged_again_and_again_does_not_make_it_usual():
     for _ in range(200):
         tests["one"].worth(np.array([30.0]))
     assert tests["one"].worth(np.array([30.0]))[0] > FLAGGED
+
+
+def test_of_the_far_scores_of_one_in_a_day_the_farthest_counts():
+    calibration = learned(usual(50_000))
+    before = calibration.tests.sum()
+    for score in (2.6, 2.9, 2.7):
+        calibration.learn(np.array([score, score, 0.5]), 0, np.array([7, 8, 7]))
+    assert calibration.tests.sum() == before + 3 + 2
+    calibration.fade()
+    faded = calibration.tests.sum()
+    calibration.learn(np.array([2.6]), 0, np.array([7]))
+    assert calibration.tests.sum() == faded + 1
+
+
+def test_it_makes_no_difference_in_which_order_they_come():
+    one, other = learned(usual(50_000)), learned(usual(50_000))
+    scores, who = np.array([2.6, 2.9, 3.4, 2.7]), np.array([7, 7, 8, 8])
+    one.learn(scores, 0, who)
+    for place in (3, 1, 0, 2):
+        other.learn(scores[[place]], 0, who[[place]])
+    assert one.snapshot("it")["it"].equals(other.snapshot("it")["it"])
+
+
+def test_who_was_counted_comes_back_from_a_snapshot():
+    calibration, again = learned(usual(50_000)), Calibration()
+    calibration.learn(np.array([2.6]), 0, np.array([7]))
+    again.restore("one", calibration.snapshot("one"))
+    again.learn(np.array([2.5]), 0, np.array([7]))
+    assert again.tests.tolist() == calibration.tests.tolist()
 
 
 def test_classes_are_calibrated_apart():

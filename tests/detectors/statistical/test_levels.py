@@ -76,8 +76,23 @@ def test_usual_sizes_are_left_alone():
 )
 def test_another_size_is_told_as_what_it_is(field, factor, test, tag):
     found = happens(times(field, "wx1", factor))
-    assert set(found) == {("wx1", test)}
+    assert {app for app, _ in found} == {"wx1"}
     assert tag in found["wx1", test].tags
+
+
+def test_a_few_large_ones_among_many_are_told():
+    few = (pl.col(TIME) >= START + int(AT * HOUR)) & (pl.int_range(pl.len()) % 5 == 0)
+    grown = pl.when(few & (pl.col("miniprogram.app_id") == "wx1")).then(pl.col("process.memory.bytes") * 8)
+    found = happens(grown.otherwise("process.memory.bytes").alias("process.memory.bytes"))
+    assert {app for app, _ in found} == {"wx1"}
+    assert "large" in {test for _, test in found}
+
+
+def test_one_large_one_is_not():
+    one = (pl.col("miniprogram.app_id") == "wx1") & (pl.col("http.request.bytes") > 0)
+    first = one & (one.cum_sum() == 1)
+    grown = pl.when(first).then(pl.col("http.request.bytes") * 100_000).otherwise("http.request.bytes")
+    assert happens(grown.alias("http.request.bytes")) == {}
 
 
 def test_smaller_bodies_are_not_told():

@@ -77,6 +77,16 @@ def test_what_a_new_version_changes_is_not_told():
     assert happens(deploy, instead=shown("pages/casino", "wx1")) == {}
 
 
+def test_what_a_server_does_for_nobody_is_no_mix():
+    sent = visits("wx1", AT, 0.5, 900, call="subscribeMessage.send", each=1)
+    nobody = sent.with_columns(
+        pl.lit(None, pl.String).alias(name)
+        for name in ("user.id", "session.id", "host.os.name", "source.geo.country_iso_code", "miniprogram.version")
+    )
+    assert happens(nobody) == {}
+    assert ("wx1", "profile") in happens(sent)
+
+
 def test_a_few_events_more_are_no_other_mix():
     assert happens(visits("wx1", AT, 1, 2, page="pages/casino")) == {}
 

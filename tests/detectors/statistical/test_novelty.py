@@ -95,9 +95,9 @@ def test_a_host_of_many_apps_is_less_new_than_one_of_nobody_else():
 
 def test_a_few_people_whose_place_is_carried_to_a_new_host_are_seen():
     found = happens(*carried("wx4", 4))
-    assert set(found) == {("wx4", "exfiltration")}
-    (one,) = found.values()
-    assert one.tags == ("behaviour.3",)
+    assert {app for app, _ in found} == {"wx4"}
+    one = found["wx4", "exfiltration"]
+    assert "behaviour.3" in one.tags
     assert one.measured[0].value == 4
 
 
@@ -121,6 +121,27 @@ def test_it_is_seen_across_the_end_of_an_hour():
 )
 def test_what_is_no_exfiltration(what, more):
     assert ("wx4", "exfiltration") not in happens(*carried("wx4", 4, **more)), what
+
+
+def test_a_private_call_that_is_new_little_by_little_is_told():
+    more = [visits("wx1", AT + 2 * one, 0.5, 1, call="chooseAddress", each=1, seed=one) for one in range(5)]
+    (one,) = happens(*more).values()
+    assert one.rule.id == "statistical.novelty_slow"
+    assert one.tags == ("behaviour.1",)
+
+
+def test_anything_else_that_shows_late_is_not():
+    more = [visits("wx1", AT + 2 * one, 0.5, 1, call="vibrateShort", each=2, seed=one) for one in range(5)]
+    assert happens(*more) == {}
+
+
+def test_what_is_carried_off_one_session_at_a_time_is_seen():
+    more = []
+    for one in range(5):
+        reads = visits("wx4", AT + 2 * one, 0.5, 1, call="getLocation", each=1, seed=one)
+        asks = visits("wx4", AT + 2 * one, 0.5, 1, host="evil.example", each=1, seed=one)
+        more += [reads, asks.with_columns(pl.col(TIME) + 5 * SECOND)]
+    assert ("wx4", "exfiltration_slow") in happens(*more)
 
 
 def test_a_deploy_does_not_explain_a_host_that_is_not_declared():

@@ -16,13 +16,16 @@ def _soon_learned(monkeypatch):
     monkeypatch.setattr(calibration, "LEARNED_MIN", 100)
 
 
-def numbers(app, owner, worth, *about):
+def numbers(app, owner, worth, *about, tests=("rate",)):
     rows = [
-        {"scope": "AppId", "entity": app, "owner": owner, "about": one, "test": "rate", "measure": "calls",
+        {"scope": "AppId", "entity": app, "owner": owner, "about": one, "test": test, "measure": "calls",
          "behaviour": None, "worth": worth, "value": 1.0, "usual": 1.0, "count": 3, "begins": 0, "learned": 100}
-        for one in about
+        for one in about for test in tests
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=UNUSUAL)
+
+
+SEVERAL = ("rate", "burst", "novelty", "refusals", "profile", "level")
 
 
 def hour(together, number, *unusual):
@@ -38,23 +41,30 @@ def hour(together, number, *unusual):
 def quiet(hours):
     together = Together()
     for number in range(hours):
-        assert (
-            hour(together, number, numbers(f"wx{number % 50}", f"dev{number % 50}", 2.3, "login")) == {} or number < 5
-        )
+        found = hour(together, number, numbers(f"wx{number % 50}", f"dev{number % 50}", 2.3, "login"))
+        assert all(worth < 3 for worth in found.values()) or number < 5
     return together
 
 
 def test_many_little_things_of_one_app_add_up():
-    found = hour(quiet(30), 30, numbers("bad", "dev", 3.5, "a", "b", "c", "d", "e", "f"))
+    found = hour(quiet(30), 30, numbers("bad", "dev", 3.5, "a", tests=SEVERAL))
     assert found["together", "bad", ""] > 3
 
 
-def test_one_number_that_several_tests_show_counts_once():
-    twice = pl.concat([numbers("bad", "dev", 3.5, "a")] * 6)
-    assert (
-        hour(quiet(30), 30, twice).get(("together", "bad", ""), 0.0)
-        < hour(quiet(30), 30, numbers("bad", "dev", 3.5, "a", "b", "c", "d", "e", "f"))["together", "bad", ""]
-    )
+def test_what_one_test_shows_of_several_numbers_counts_once():
+    one = hour(quiet(30), 30, numbers("bad", "dev", 3.5, "a", "b", "c", "d", "e", "f"))
+    several = hour(quiet(30), 30, numbers("bad", "dev", 3.5, "a", tests=SEVERAL))
+    assert one.get(("together", "bad", ""), 0.0) < several["together", "bad", ""]
+
+
+def test_what_is_summed_over_hours_is_not_summed_once_more():
+    assert hour(quiet(30), 30, numbers("bad", "dev", 5.0, "a", tests=("rise", "fall", "drip", "novelty_slow"))) == {}
+
+
+def test_a_sum_is_told_only_as_long_as_it_grows():
+    together = quiet(30)
+    assert hour(together, 30, numbers("bad", "dev", 3.5, "a", tests=SEVERAL)) != {}
+    assert hour(together, 31, numbers("bad", "dev", 2.1, "a")) == {}
 
 
 def test_the_same_in_several_apps_of_one_owner_is_told_of_the_owner():
@@ -69,7 +79,7 @@ def test_the_same_in_apps_of_many_owners_is_not():
 
 def test_what_adds_up_is_remembered_over_a_restart():
     together, again = quiet(30), Together()
-    hour(together, 30, numbers("bad", "dev", 3.5, "a", "b", "c"))
+    hour(together, 30, numbers("bad", "dev", 3.5, "a", tests=SEVERAL[:3]))
     again.restore(together.snapshot())
-    more = numbers("bad", "dev", 3.5, "d", "e", "f")
+    more = numbers("bad", "dev", 3.5, "a", tests=SEVERAL[3:])
     assert hour(together, 31, more) == hour(again, 31, more) != {}
