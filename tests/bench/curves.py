@@ -20,6 +20,7 @@ from monitor import process
 process.prepare()  # as `miniwatch run` does
 
 import yaml
+from drawing import Curve, drawn
 from race_material import Material, literals_of
 
 from detectors.event import Batch
@@ -36,8 +37,7 @@ RULES = (10, 30, 100, 300, 1_000, 3_000)
 LINES = (500, 2_000, 5_000, 10_000, 20_000, 40_000)
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 
-Curve = list[tuple[float, float, float]]
-"""Where, then microseconds an event of decoding and of matching."""
+CAPTION = "µs of CPU time an event: decoding and door (blue), matching (orange)"
 
 
 def measured(lines: Sequence[bytes], rules: Sequence[Rule], rows: int, repeat: int) -> tuple[float, float]:
@@ -106,58 +106,11 @@ def main() -> None:
     }
     FIGURES.mkdir(exist_ok=True)
     for name, (label, curve) in curves.items():
-        (FIGURES / f"cost-over-{name}.svg").write_text(drawn(label, curve, logarithmic=name != "distinct"))
+        (FIGURES / f"cost-over-{name}.svg").write_text(drawn(label, CAPTION, curve, logarithmic=name != "distinct"))
         print(
             f"{label}: "
             + "; ".join(f"{at:g}: decode {decode:.2f} + match {match:.2f} µs" for at, decode, match in curve)
         )
-
-
-WIDTH, HEIGHT, LEFT, BOTTOM = 560, 300, 56, 44
-
-
-def drawn(label: str, curve: Curve, *, logarithmic: bool) -> str:
-    """Two areas, one upon the other: decoding and matching."""
-    top = max(decode + match for _, decode, match in curve) * 1.15
-    places = _places([at for at, _, _ in curve], logarithmic=logarithmic)
-    height = HEIGHT - BOTTOM - 16
-
-    def y(value: float) -> float:
-        return 16 + height * (1 - value / top)
-
-    def area(lower: Sequence[float], upper: Sequence[float], colour: str) -> str:
-        points = [*zip(places, upper, strict=True), *reversed(list(zip(places, lower, strict=True)))]
-        path = " ".join(f"{x:.1f},{y(value):.1f}" for x, value in points)
-        return f'<polygon points="{path}" fill="{colour}"/>'
-
-    decode, whole = [one[1] for one in curve], [one[1] + one[2] for one in curve]
-    parts = [area([0.0] * len(curve), decode, "#9db4c8"), area(decode, whole, "#d98c5f")]
-    for step in range(5):
-        value = top * step / 4
-        parts.append(_text(LEFT - 8, y(value) + 4, f"{value:.1f}", "end"))
-        parts.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - 16}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#ccc" stroke-width="0.5"/>'
-        )
-    parts += [_text(x, HEIGHT - BOTTOM + 16, f"{at:,g}", "middle") for x, (at, _, _) in zip(places, curve, strict=True)]
-    parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 8, label, "middle"))
-    parts.append(_text(LEFT + 10, 30, "µs of CPU time an event: decoding and door (blue), matching (orange)", "start"))
-    body = "\n".join(parts)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>\n{body}\n</svg>\n'
-    )
-
-
-def _places(values: Sequence[float], *, logarithmic: bool) -> list[float]:
-    """Across the picture, evenly or by their order of magnitude: the values themselves grow about evenly in it."""
-    room = WIDTH - LEFT - 32
-    if logarithmic:
-        return [LEFT + room * place / (len(values) - 1) for place in range(len(values))]
-    return [LEFT + room * (value - values[0]) / (values[-1] - values[0]) for value in values]
-
-
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#333">{words}</text>'
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What statistics cost: processor time an event, and bytes a key, over the number of keys that are remembered.
+"""What statistics and models cost: processor time an event, and bytes a key, over the number of keys that are remembered.
 
-    python tests/bench/statistical_state.py [--keys 10000,100000,1000000] [--batches 60] [--plot docs/figures/statistics.svg]
+    python tests/bench/statistical_state.py [--keys 10000,100000,1000000] [--batches 60] [--figures docs/figures]
 
 Batches of 50,000 events of Zipf-distributed (app, API) pairs; twenty batches are a window of five minutes. All keys are there before
-the clock starts, and a day is learned. The same batches are then parsed by nobody: only `StatisticalDetector.observe` is timed.
+the clock starts. The batches are parsed by nobody: only `observe` is timed. Models are asked about all apps of an hour at its end.
 """
 
 from __future__ import annotations
@@ -11,12 +11,20 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from drawing import Curve, drawn
 
 from detectors.event import LATE, TIME, WATERMARK, Batch
+from detectors.learned.detector import LearnedDetector
+from detectors.learned.features import NAMES
+from detectors.learned.hours import HOUR_US
+from detectors.learned.model import ROWS_MIN, Model, trained
 from detectors.statistical.detector import StatisticalDetector, StatisticsConfig
 from detectors.statistical.windows import WINDOW_US
 
@@ -83,6 +91,7 @@ def measured(keys: int, batches: int) -> dict[str, float]:
         detector.observe(stream.batch(index))
     after = _resident()
     spent = []
+    series = _timed(detector)
     for index in range(begins + BATCHES_A_WINDOW, begins + BATCHES_A_WINDOW + batches):
         one = stream.batch(index)
         begun = time.process_time()
@@ -92,11 +101,65 @@ def measured(keys: int, batches: int) -> dict[str, float]:
     return {
         "keys": detector.remembered,
         "us_an_event": sum(spent) / events * 1e6,
+        "series_us": series[0] / events * 1e6,
         "worst_batch_ms": max(spent) * 1e3,
         "median_batch_ms": float(np.median(spent)) * 1e3,
         "bytes_a_key": detector.bytes / max(detector.remembered, 1),
         "resident_mb": (after - before) / 1e6,
     }
+
+
+def learned(apps: int, model: Model, batches: int) -> dict[str, float]:
+    """Models with so many apps in an hour: microseconds an event for counting, milliseconds when the hour ends for what was counted to come
+    together, and for the scores of all apps.
+    """
+    stream = Stream(apps * APIS)
+    detector = LearnedDetector(model)
+    every = np.arange(apps * APIS)
+    rows = max(len(every), 30 * apps)  # of each app enough to be looked at
+    first = stream.batch(0, every[np.arange(rows) % len(every)])
+    detector.observe(first)
+    spent = 0.0
+    for index in range(1, batches + 1):
+        one = stream.batch(index)
+        begun = time.process_time()
+        detector.observe(one)
+        spent += time.process_time() - begun
+    end = Batch(first.frame.clear(), START + HOUR_US + WINDOW_US)
+    scoring = [0.0]
+    (watch,) = detector._watches.values()
+    watch.look = partial(_clocked, watch.look, scoring)  # type: ignore[method-assign]  # to time it
+    begun = time.process_time()
+    detector.observe(end)
+    merging = time.process_time() - begun - scoring[0]
+    return {
+        "us_an_event": spent / (batches * ROWS) * 1e6,
+        "merging_ms": merging * 1e3,
+        "scoring_ms": scoring[0] * 1e3,
+    }
+
+
+def fitted(apps: int = 200) -> Model:
+    """A model of hours that look like those of `Stream`, as large as models are."""
+    rows = ROWS_MIN * 4
+    matrix = np.random.default_rng(1).gamma(2.0, 1.0, (rows, len(NAMES))).astype(np.float32)
+    names = np.array([f"wx{number % apps:016x}" for number in range(rows)])
+    return trained(np.full(rows, "shop"), names, matrix, np.arange(rows) % 5 == 0, 100)
+
+
+def _timed(detector: StatisticalDetector) -> list[float]:
+    """Seconds that series take from now on, with the rows that all statistics share."""
+    spent = [0.0]
+    for owner, name in ((detector._series, "count"), (detector._series, "close"), (detector, "_rows")):
+        setattr(owner, name, partial(_clocked, getattr(owner, name), spent))
+    return spent
+
+
+def _clocked(act: Callable[..., Any], spent: list[float], *given: Any) -> Any:
+    begun = time.process_time()
+    found = act(*given)
+    spent[0] += time.process_time() - begun
+    return found
 
 
 def _resident() -> float:
@@ -107,16 +170,32 @@ def _resident() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--keys", default="10000,100000,1000000")
+    parser.add_argument("--keys", default="10000,30000,100000,300000,1000000")
+    parser.add_argument("--apps", default="100,1000,3000,10000")
     parser.add_argument("--batches", type=int, default=60)
+    parser.add_argument("--figures", type=Path, help="draw cost-over-keys.svg and cost-over-apps.svg into this folder")
     given = parser.parse_args()
-    print("keys        µs/event  median batch ms  worst batch ms  bytes/key  resident MB")
+    print("keys        µs/event  of it series  median batch ms  worst batch ms  bytes/key  resident MB")
+    by_keys: Curve = []
     for keys in (int(each) for each in given.keys.split(",")):
         one = measured(keys, given.batches)
+        by_keys.append((keys, one["series_us"], one["us_an_event"] - one["series_us"]))
         print(
-            f"{one['keys']:>10,}  {one['us_an_event']:8.3f}  {one['median_batch_ms']:15.1f}  {one['worst_batch_ms']:14.1f}"
-            f"  {one['bytes_a_key']:9.0f}  {one['resident_mb']:11.0f}"
+            f"{one['keys']:>10,}  {one['us_an_event']:8.3f}  {one['series_us']:12.3f}  {one['median_batch_ms']:15.1f}"
+            f"  {one['worst_batch_ms']:14.1f}  {one['bytes_a_key']:9.0f}  {one['resident_mb']:11.0f}"
         )
+    print("apps        models µs/event  end of an hour: merging ms  scoring ms")
+    by_apps: Curve = []
+    model = fitted()
+    for apps in (int(each) for each in given.apps.split(",")):
+        two = learned(apps, model, given.batches // 3)
+        by_apps.append((apps, two["us_an_event"] * ROWS / 1e3, two["scoring_ms"]))
+        print(f"{apps:>10,}  {two['us_an_event']:15.3f}  {two['merging_ms']:26.1f}  {two['scoring_ms']:10.1f}")
+    if given.figures is not None:
+        said = "µs of CPU time an event: series (blue), all other statistics (orange)"
+        (given.figures / "cost-over-keys.svg").write_text(drawn("counts remembered", said, by_keys, logarithmic=True))
+        said = "ms of CPU time: counting 50,000 events (blue), scoring all apps of an hour (orange)"
+        (given.figures / "cost-over-apps.svg").write_text(drawn("apps in an hour", said, by_apps, logarithmic=True))
 
 
 if __name__ == "__main__":
