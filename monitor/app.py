@@ -315,7 +315,9 @@ def open_daemon(
             repeated.check_sources([intake.partition for intake in pipeline.intakes])
             pipeline.expect([_due(repeated, place, reloader) for place in range(begun + 1, len(repeated.points))])
         changer = PackChanger(config, kept.store, installed, reloader, clock, telemetry, pipeline.suspensions)
-        model_changer = ModelChanger(config, kept.store, installed, reloader, clock, telemetry, lambda: len(registry()))
+        model_changer = ModelChanger(
+            config, kept.store, installed, reloader, clock, telemetry, partial(_apps, pipeline, registry)
+        )
         pipeline.noted = changer.note
         reload = partial(_reloaded, reloader)
         handlers: dict[str, Callable[[Request], Answer]] = {
@@ -337,6 +339,7 @@ def open_daemon(
             requests=requests,
             packs=changer,
             models=model_changer,
+            takes_turns=role is not Role.ALL,
             anchoring=anchoring,
             catching_up=catching_up,
             telemetry=telemetry,
@@ -406,6 +409,12 @@ def _api(config: Config, kept: Kept, reloader: Reloader, rulings: Rulings, clock
         policy=rulings,
         clock=clock,
     )
+
+
+def _apps(pipeline: Pipeline, registry: Registered) -> int:
+    """How many apps there are: that are registered, or that models have looked at."""
+    learned = pipeline.lineup.learned
+    return max(len(registry()), learned.apps if learned is not None else 0)
 
 
 def _enter(rulings: Rulings, ages: RuleAges, taken: InForce) -> None:

@@ -190,6 +190,8 @@ def open_detecting(
         installed = Installed(config, kept.store.pack_content, cache, models)
         found = installed.load(Shelf(kept.store.packs()), ModelShelf(kept.store.models()))
         telemetry.emit(upkeep.RulesLoaded(rules=len(found.rules.rules), refused=len(found.rules.problems)))
+        for problem in found.models.problems:
+            telemetry.emit(upkeep.ModelChangeRefused(model=problem.model, reason=problem.message))
         window_events_max = config.rules.window_events_max
         lineup = compiled(config, found)
         rules = FollowedRules(lineup, window_events_max, kept.store, telemetry, models, config.kafka.keyed_by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 import polars as pl
@@ -14,8 +15,11 @@ from detectors.learned.drift import Drift
 from detectors.learned.features import Rows, rows_of
 from detectors.learned.hours import NEEDS, Hours, HoursConfig
 from detectors.learned.model import Model
-from detectors.learned.telling import HOURS_A_DAY, NAME, Strange, Teller, TellingConfig
+from detectors.learned.telling import NAME, Strange, Teller, TellingConfig
 from detectors.learned.worth import Worth
+
+HOURS_KEPT: Final = 48
+"""About so many hours are "lately"."""
 
 
 class LearnedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +53,7 @@ class _Watch:
             self.teller.go_on(before.teller)
 
     def look(self, rows: Rows) -> list[Finding]:
-        self.drift.take(rows.index // HOURS_A_DAY, rows.matrix)
+        self.drift.take(rows.index, rows.matrix)
         opinions = self.model.asked(rows.frame["category"].to_list(), rows.matrix)
         worth = self.worth.of_rows(opinions)
         return self.teller.tell(self.model, rows, Strange(worth, opinions.rarity, opinions.which))
@@ -63,6 +67,7 @@ class LearnedDetector:
         self.model, self.tried = model, tried
         self._hours = Hours(self.config.hours)
         self._day: int | None = None
+        self.apps = 0  # that were looked at in an hour lately
         self._watches = {
             as_what: _Watch(one, self.config.telling) for as_what, one in (("model", model), ("tried", tried)) if one
         }
@@ -129,6 +134,7 @@ class LearnedDetector:
         self._day = max(day, self._day or day)
         if not len(rows):
             return []
+        self.apps = max(len(rows), self.apps - self.apps // HOURS_KEPT)
         found = []
         for name, watch in self._watches.items():
             told = watch.look(rows)

@@ -26,8 +26,11 @@ LEAST: Final = 1e-3
 
 CHANGED: Final = 0.25
 
-ROWS_MIN: Final = 1_000
-"""Rows of fewer apps and hours say nothing of how features have moved: with ten parts, chance alone gives 0.01 then."""
+ROWS_MIN: Final = 200
+"""Rows of fewer apps and hours say nothing of how features have moved: with ten parts, chance alone gives 0.05 then."""
+
+HOURS_MIN: Final = 20
+"""A day of which fewer hours were seen is none: many features go by the hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +66,18 @@ class Drift:
         self._spread = spread
         self._counts = np.zeros((len(NAMES), PARTS), np.int64)
         self._day: int | None = None
+        self._seen = 0  # hours of the day, a bit each
         self.moved: Mapping[str, float] = {}
 
-    def take(self, day: int, matrix: Matrix) -> None:
-        """Rows of an hour of a day (since 1970)."""
+    def take(self, index: int, matrix: Matrix) -> None:
+        """Rows of an hour (since 1970)."""
+        day, hour = divmod(index, 24)
         if self._day is not None and day != self._day:
-            if self._counts[0].sum() >= ROWS_MIN:
+            if self._seen.bit_count() >= HOURS_MIN and self._counts[0].sum() >= ROWS_MIN:
                 self.moved = dict(zip(NAMES, self._spread.moved(self._counts).round(4).tolist(), strict=True))
-            self._counts[:] = 0
+            self._counts[:], self._seen = 0, 0
         self._day = day
+        self._seen |= 1 << hour
         self._counts += self._spread.counted(matrix)
 
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
@@ -79,7 +85,8 @@ class Drift:
         parts = [pl.Series(f"part_{place}", self._counts[:, place]) for place in range(PARTS)]
         moved = pl.Series("moved", [self.moved.get(feature) for feature in NAMES], pl.Float64())
         day = pl.Series("day", [self._day] * len(NAMES), pl.Int64())
-        return {f"{name}.drift": pl.DataFrame([pl.Series("feature", NAMES), day, moved, *parts])}
+        seen = pl.Series("seen", [self._seen] * len(NAMES), pl.Int64())
+        return {f"{name}.drift": pl.DataFrame([pl.Series("feature", NAMES), day, seen, moved, *parts])}
 
     def restore(self, name: str, state: Mapping[str, pl.DataFrame]) -> None:
         """Take up what `snapshot` gave; raises `ValueError` where it is not there."""
@@ -87,7 +94,7 @@ class Drift:
         if frame is None or frame["feature"].to_list() != list(NAMES):
             raise ValueError(f"there is no {name}.drift")
         self._counts = frame.select(f"part_{place}" for place in range(PARTS)).to_numpy().astype(np.int64)
-        self._day = frame["day"][0]
+        self._day, self._seen = frame["day"][0], frame["seen"][0]
         known = frame.drop_nulls("moved")
         self.moved = dict(zip(known["feature"].to_list(), known["moved"].to_list(), strict=True))
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.learned.features import FEATURES, NAMES, Matrix, Rows, Unit
+from detectors.learned.hours import UNKNOWN
 from detectors.learned.model import ROWS_MIN, Model, trained
 from detectors.learned.worth import Worth
 from detectors.statistical.calibration import LEARNED_MIN
@@ -27,6 +28,11 @@ Numbers = npt.NDArray[np.float64]
 
 ROWS_MAX: Final = 500_000
 """Rows that are learned from and judged with, by default; of more those that a hash chooses, whatever order they come in."""
+
+NAME_MAX: Final = 128
+"""Characters of an app's id: rows of longer ones are left out; longer names of categories are none. An array of names has room for the
+longest in every row.
+"""
 
 HELD, JUDGED, PARTS = 0, 1, 5
 """Fifths of all apps: the first is held back, the second judges, the others are learned from."""
@@ -87,14 +93,17 @@ class Reservoir:
     def take(self, rows: Rows) -> None:
         self.seen += len(rows)
         apps = rows.frame["app"].to_list()
-        good = np.array([not self._spoiled(app, rows.index) for app in apps], np.bool_)
+        good = np.array([len(app) <= NAME_MAX and not self._spoiled(app, rows.index) for app in apps], np.bool_)
         self.left_out += int(len(good) - good.sum())
         if not good.any():
             return
         frame = rows.frame.select(
             KEY,
             "app",
-            "category",
+            pl.when(pl.col("category").str.len_chars() <= NAME_MAX)
+            .then("category")
+            .otherwise(pl.lit(UNKNOWN))
+            .alias("category"),
             pl.lit(rows.index, pl.Int64).alias("hour"),
             (pl.col(KEY) + rows.index).hash().alias("lot"),
             pl.Series("row", rows.matrix, dtype=pl.Array(pl.Float32, len(NAMES))),

@@ -27,6 +27,6 @@ class ModelKeys(Keys):
     train_hour_utc: Annotated[int, Field(ge=0, le=23)] = 4
     rows_max: Annotated[int, Field(ge=10_000, le=10_000_000)] = 500_000
     shadow_h: Annotated[float, Field(ge=0, le=24 * 90)] = 72.0
-    false_per_thousand_apps_day: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    false_per_thousand_apps_day: Annotated[float, Field(gt=0, le=2.4)] = 1.0  # what is more common is learned as usual
     findings_per_h_max: Annotated[int, Field(ge=1, le=100_000)] = 100
     quiet_h: Annotated[int, Field(ge=1, le=24 * 7)] = 24

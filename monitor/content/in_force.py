@@ -96,9 +96,7 @@ class Installed:
     def load(self, shelf: Shelf, on_shelf: ModelShelf | None = None) -> InForce:
         """Everything; what cannot be used is among the problems, a pack whole."""
         rules, playbooks = self.rules(shelf), self.playbooks(shelf)
-        models = NO_MODELS
-        if self._models is not None and on_shelf is not None and self._config.models.enabled:
-            models = load_models(on_shelf, self._models)
+        models = NO_MODELS if on_shelf is None else self.models(on_shelf)
         if shelf.candidate is None:
             return InForce(rules, playbooks, models=models)
         tried, answering = self._rules_of(shelf.candidate), self._playbooks_of(shelf.candidate)
@@ -111,6 +109,12 @@ class Installed:
             _playbooks_over(playbooks, answering).playbooks,
             models,
         )
+
+    def models(self, on_shelf: ModelShelf) -> LoadedModels:
+        """The models that are in force, and that are tried."""
+        if self._models is None or not self._config.models.enabled:
+            return NO_MODELS
+        return load_models(on_shelf, self._models)
 
     def why_not(self, digest: str) -> str:
         """Why a model cannot be asked here; empty where it can, or where none is asked."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
+
 from detectors.finding import Severity
 from monitor.alerts import notices
 from monitor.audit import AuditEntry
 from monitor.config import Config
-from monitor.content.in_force import Installed
+from monitor.content.in_force import InForce, Installed
 from monitor.content.reload import PROBLEMS_MAX, Reloader, places_told
 from monitor.models.shelf import ModelRefused, ModelShelf, label, standing
 from monitor.moments import DAY_US, HOUR_US
 from monitor.notifiers.notice import Notice
-from monitor.packs.shelf import Shelf
 from monitor.requests import Answer, reply_of
 from monitor.settings import channels_of
 from monitor.stores import Message
@@ -113,6 +114,18 @@ class ModelChanger:
         """Have the models taken up that would be there; only then let them change their states."""
         if kind != ROLLBACK and not self._config.models.enabled:
             return self._refused(subject[:16], (SWITCHED_OFF,))
+        with self._reloader.alone():
+            return self._changed(kind, subject, actor, reason, messages, asked)
+
+    def _changed(
+        self,
+        kind: str,
+        subject: str,
+        actor: str,
+        reason: str,
+        messages: Sequence[Message],
+        asked: Request | None,
+    ) -> Answer:
         shelf = ModelShelf(self._store.models())
         try:
             changed, entry = change_of(shelf, kind, subject, actor, reason, self._clock(), self._is_usable)
@@ -120,10 +133,7 @@ class ModelChanger:
             return self._refused(subject[:16], (str(error),))
         if kind != ROLLBACK and (why := self._installed.why_not(changed[0].digest)):
             return self._refused(entry.subject, (f"{entry.subject} cannot be used: {why}",))
-        packs = Shelf(self._store.packs())
-        done = self._reloader.reload(
-            f"{entry.action} by {actor}", lambda: self._installed.load(packs, shelf.after(changed))
-        )
+        done = self._reloader.reload(f"{entry.action} by {actor}", lambda: self._with(shelf.after(changed)))
         if done.problems:
             return self._refused(entry.subject, done.problems)
         answer = Answer(done=True, said=f"{entry.after}; from turn {done.turn} on, {places_told(done.positions)}")
@@ -132,6 +142,10 @@ class ModelChanger:
         for row in changed:
             self._telemetry.emit(upkeep.ModelChanged(model=label(row), state=row.state, why=reason or actor))
         return answer
+
+    def _with(self, shelf: ModelShelf) -> InForce:
+        """What is in force with other models: whatever may be wrong with a rule meanwhile is no matter of theirs."""
+        return msgspec.structs.replace(self._reloader.in_force, models=self._installed.models(shelf))
 
     def _is_usable(self, row: ModelRow) -> bool:
         return not self._installed.why_not(row.digest)

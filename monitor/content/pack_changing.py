@@ -142,6 +142,18 @@ class PackChanger:
         asked: Request | None = None,
     ) -> Answer:
         """Have the rules taken up that packs would bring; only then let the packs change their states."""
+        with self._reloader.alone():
+            return self._changed(kind, subject, actor, reason, messages, asked)
+
+    def _changed(
+        self,
+        kind: str,
+        subject: str,
+        actor: str,
+        reason: str,
+        messages: Sequence[Message],
+        asked: Request | None,
+    ) -> Answer:
         shelf, before = Shelf(self._store.packs()), self._reloader.in_force
         try:
             changed, entry = change_of(shelf, kind, subject, actor, reason, self._clock())

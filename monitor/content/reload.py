@@ -71,7 +71,11 @@ class Reloader:
         self._offer = offer
         self._taken = taken
         self._telemetry = telemetry
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = threading.RLock()
+
+    def alone(self) -> threading.RLock:
+        """Within this nobody else changes what is in force, nor what the record says of it: for those who read it, have it taken up and write."""
+        return self._one_at_a_time
 
     def reload(self, why: str, load: Callable[[], InForce] | None = None) -> Reloaded:
         """Read everything again and put it in force, or leave everything as it is and say why.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -26,13 +27,15 @@ class OpenedModels:
         """`content` gives the bytes of a model's file by its digest."""
         self._content = content
         self._opened: OrderedDict[str, Model] = OrderedDict()
+        self._lock = threading.Lock()  # the pipeline asks, and whoever changes what is in force
 
     def __call__(self, digest: str) -> Model:
-        model = self._opened.pop(digest, None) or self._read(digest)
-        self._opened[digest] = model
-        while len(self._opened) > OPENED_MAX:
-            self._opened.popitem(last=False)
-        return model
+        with self._lock:
+            model = self._opened.pop(digest, None) or self._read(digest)
+            self._opened[digest] = model
+            while len(self._opened) > OPENED_MAX:
+                self._opened.popitem(last=False)
+            return model
 
     def _read(self, digest: str) -> Model:
         from detectors.learned.model_file import ModelRefused, opened  # noqa: PLC0415 - a second, for those who have a model

@@ -134,7 +134,9 @@ def change_models(
     """Let models change their states together, and tell of it."""
     table = tables.models
     for row in changed:
-        values = {"state": row.state.value, "since": row.since}
+        values: dict[str, object] = {"state": row.state.value, "since": row.since}
+        if row.state is ModelState.CANDIDATE:  # a trial begins, and nothing has been looked at in it
+            values["story"] = msgspec.json.encode(msgspec.structs.replace(row.story, drift={})).decode()
         if not connection.execute(update(table).where(table.c.digest == row.digest).values(values)).rowcount:
             raise NotFound("model", row.digest)
     _let_go(connection)
@@ -155,14 +157,14 @@ def note_drift(connection: Connection, digest: str, drift: Mapping[str, float]) 
 
 
 def told_of(connection: Connection, version: str, since: int) -> int:
-    """How many findings of a model's version lie after a time of events, those of its trial included."""
+    """How many findings of a model's version lie after a time of events, those of its trial included, but for those that are marked true."""
     found = tables.findings.c
     is_its = found.rule.startswith(f"{LEARNED}.", autoescape=True) & (found.rule_version == version)
-    return int(
-        connection.execute(
-            select(func.count()).select_from(tables.findings).where(is_its, found.time >= since)
-        ).scalar_one()
-    )
+    marks = tables.finding_marks.c
+    is_true = (marks.finding == found.id) & (marks.verdict == Verdict.TRUE.value)
+    wanted = select(func.count()).select_from(tables.findings.outerjoin(tables.finding_marks, is_true))
+    unsaid = marks.finding.is_(None)
+    return int(connection.execute(wanted.where(is_its, found.time >= since, unsaid)).scalar_one())
 
 
 def found_in(connection: Connection, since: int, until: int, now: int) -> list[tuple[str, int, int]]:

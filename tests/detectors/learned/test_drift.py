@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.learned.drift import CHANGED, LEAST, PARTS, ROWS_MIN, Drift, Spread
+from detectors.learned.drift import CHANGED, HOURS_MIN, LEAST, PARTS, ROWS_MIN, Drift, Spread
 from detectors.learned.features import NAMES
 
 PLACE = 3
@@ -22,13 +22,16 @@ TRAINED = rows(0)
 SPREAD = Spread.of(TRAINED)
 
 
-def index(matrix):
+def moved(matrix):
     return SPREAD.moved(SPREAD.counted(matrix))
 
 
-def told(drift, day, *matrices):
+def told(drift, day, *matrices, hours=HOURS_MIN):
+    """Rows of a day, spread over so many of its hours."""
     for matrix in matrices:
-        drift.take(day, matrix)
+        for hour, part in enumerate(np.array_split(matrix, hours)):
+            if len(part):
+                drift.take(24 * day + hour, part)
     return dict(drift.moved)
 
 
@@ -37,14 +40,14 @@ def state(drift):
 
 
 def test_what_is_spread_as_it_was_has_not_moved():
-    assert (index(TRAINED) == 0).all()
-    assert (index(TRAINED[::-1]) == 0).all()
-    assert index(rows(1)).max() < 0.02
+    assert (moved(TRAINED) == 0).all()
+    assert (moved(TRAINED[::-1]) == 0).all()
+    assert moved(rows(1)).max() < 0.02
 
 
 @pytest.mark.parametrize("moved_by", [-2.0, 1.0, 50.0])
 def test_a_feature_that_moves_says_so_and_no_other(moved_by):
-    found = index(rows(1, moved_by=moved_by))
+    found = moved(rows(1, moved_by=moved_by))
     assert found[PLACE] > CHANGED
     assert np.delete(found, PLACE).max() < 0.02
 
@@ -88,6 +91,14 @@ def test_a_day_with_few_rows_says_nothing_and_the_one_before_still_counts():
     assert told(drift, 4, rows(1, 1)) == whole
 
 
+def test_a_day_of_which_much_was_not_seen_says_nothing():
+    drift = Drift(SPREAD)
+    told(drift, 1, rows(1, moved_by=2.0), hours=HOURS_MIN - 1)
+    assert told(drift, 2, rows(2), hours=HOURS_MIN - 1) == {}
+    told(drift, 3, rows(3), rows(4))
+    assert told(drift, 4, rows(5, 1)).keys() == set(NAMES)
+
+
 def test_a_day_is_by_itself():
     drift = Drift(SPREAD)
     told(drift, 1, rows(1, moved_by=9.0))
@@ -102,18 +113,25 @@ def test_what_is_no_snapshot_of_it_is_refused():
             drift.restore("m", wrong)
 
 
-HOURS = [(day, rows(10 * day + hour, 400, day)) for day in range(3) for hour in range(4)]
+HOURS = [(24 * day + hour, rows(100 * day + hour, 20, day)) for day in range(3) for hour in range(22)]
 
 
 def gone_through(parts, stops=()):
     drift = Drift(SPREAD)
-    for place, (day, matrix) in enumerate(parts):
+    for place, (index, matrix) in enumerate(parts):
         if place in stops:
             again = Drift(SPREAD)
             again.restore("m", drift.snapshot("m"))
             drift = again
-        drift.take(day, matrix)
+        drift.take(index, matrix)
     return state(drift)
+
+
+def test_the_stream_of_these_laws_says_something():
+    drift = Drift(SPREAD)
+    for index, matrix in HOURS:
+        drift.take(index, matrix)
+    assert drift.moved[NAMES[PLACE]] > CHANGED
 
 
 @settings(max_examples=25)
@@ -123,11 +141,11 @@ def test_to_stop_and_go_on_changes_nothing(stops):
 
 
 @settings(max_examples=25)
-@given(st.lists(st.integers(0, 400), min_size=len(HOURS), max_size=len(HOURS)))
+@given(st.lists(st.integers(0, 20), min_size=len(HOURS), max_size=len(HOURS)))
 def test_how_rows_are_cut_changes_nothing(cuts):
     parts = [
-        (day, part)
-        for (day, matrix), cut in zip(HOURS, cuts, strict=True)
+        (index, part)
+        for (index, matrix), cut in zip(HOURS, cuts, strict=True)
         for part in (matrix[:cut], matrix[cut:])
         if len(part)
     ]

@@ -14,6 +14,7 @@ from detectors.learned.features import NAMES, Rows
 from detectors.learned.gathering import Gatherer
 from detectors.learned.telling import TellingConfig
 from detectors.learned.training import (
+    NAME_MAX,
     PLANTED,
     Figures,
     Gathered,
@@ -53,6 +54,17 @@ def test_what_something_was_found_about_is_not_learned_from():
     found = reservoir.gathered()
     assert list(zip(found.apps.tolist(), found.hours.tolist(), strict=True)) == [("wx0", 5), ("wx2", 5), ("wx1", 6)]
     assert (found.left_out, reservoir.seen) == (1, 4)
+
+
+def test_names_that_are_too_long_take_no_room():
+    reservoir = Reservoir()
+    frame = rows(1, [0, 1]).frame.with_columns(
+        app=pl.Series(["wx0", "w" * (NAME_MAX + 1)]), category=pl.Series(["x" * 100_000, "shop"])
+    )
+    reservoir.take(Rows(1, frame, np.zeros((2, len(NAMES)), np.float32)))
+    found = reservoir.gathered()
+    assert (found.apps.tolist(), found.categories.tolist(), found.left_out) == (["wx0"], ["unknown"], 1)
+    assert found.categories.dtype.itemsize <= 4 * NAME_MAX
 
 
 @settings(max_examples=30)

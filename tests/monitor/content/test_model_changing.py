@@ -4,6 +4,7 @@ import io
 import json
 import secrets
 import sqlite3
+import threading
 
 import pytest
 from made_models import add, of_another_version
@@ -391,6 +392,35 @@ def test_where_models_are_switched_off_none_is_tried_or_put_in_force(tmp_path):
     assert scene.standing == {1: "trained"}
     assert scene.asked == (None, None)
     scene.store.close()
+
+
+def test_what_is_wrong_with_a_rule_meanwhile_keeps_no_model_in_force(scene, monkeypatch):
+    monkeypatch.setattr(Installed, "rules", lambda *_: pytest.fail("rules are no matter of models"))
+    assert scene.ask(ACTIVATE, 2).done
+    assert scene.ask(ROLLBACK).done
+    assert (scene.standing, scene.asked) == ({1: "active", 2: "withdrawn"}, (1, None))
+
+
+def test_a_reload_waits_until_the_record_says_what_was_taken_up(scene, monkeypatch):
+    change = scene.store.change_models
+    waits = threading.Thread(target=scene.reloader.reload, args=("a folder has changed",))
+
+    def changed(*given):
+        waits.start()
+        waits.join(0.2)
+        assert waits.is_alive()
+        change(*given)
+
+    monkeypatch.setattr(scene.store, "change_models", changed)
+    assert scene.ask(ACTIVATE, 2).done
+    waits.join(10)
+    assert (scene.standing, scene.asked) == ({1: "retired", 2: "active"}, (2, None))
+
+
+def test_a_trial_begins_with_nothing_looked_at(scene):
+    scene.store.note_drift(next(row.digest for row in scene.store.models() if row.number == 2), {"apis": 0.1})
+    assert scene.ask(TRY, 2).done
+    assert scene.shelf.candidate.story.drift == {}
 
 
 def test_an_answer_says_what_was_done(scene):
