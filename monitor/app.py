@@ -339,7 +339,6 @@ def open_daemon(
             requests=requests,
             packs=changer,
             models=model_changer,
-            takes_turns=role is not Role.ALL,
             anchoring=anchoring,
             catching_up=catching_up,
             telemetry=telemetry,

@@ -60,7 +60,6 @@ class Jobs:
     catching_up: CatchingUp
     telemetry: Telemetry
     clock: Callable[[], int]
-    takes_turns: bool = False  # whether another process may have led before, and changed what is in force
 
     def enter(self, schedule: Schedule) -> None:
         """Have all of them done, each as often as it needs."""
@@ -68,8 +67,6 @@ class Jobs:
         store = self.kept.store
         leading = self._leading
         schedule.every("attend to requests", LOOK_S, leading(self.attend), may_take_long=True)
-        if self.takes_turns:
-            schedule.every("see who leads", LOOK_S, self.see_who_leads, may_take_long=True)
         schedule.every("watch packs", PACKS_S, leading(self.packs.look))
         schedule.every("note how features move", MODELS_S, self.note_drift)
         schedule.every("watch models", MODELS_S, leading(self.models.look))
@@ -111,14 +108,6 @@ class Jobs:
             self.requests.hung_up.clear()
             self.reloader.reload("SIGHUP")
         self.requests.look()
-
-    def see_who_leads(self) -> None:
-        """Who comes to lead takes up what the record says is in force: it may have changed since this process began."""
-        if not self.pipeline.leads:
-            self.requests.leads.clear()
-        elif not self.requests.leads.is_set():
-            self.reloader.reload("this process leads now")
-            self.requests.leads.set()
 
     def _folders_watched(self) -> Callable[[], None]:
         folders = [*self.config.rules.folders, *self.config.playbooks.folders]

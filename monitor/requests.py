@@ -39,7 +39,6 @@ class Requests:
         self._clock = clock
         self._handlers = handlers
         self.hung_up: Final = threading.Event()
-        self.leads: Final = threading.Event()  # and has taken up what is in force
 
     def look(self) -> None:
         """Answer every open request; whatever goes wrong with one is its answer."""
