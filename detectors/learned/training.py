@@ -71,10 +71,6 @@ class Gathered:
         """Some of the rows."""
         return Gathered(self.categories[which], self.apps[which], self.hours[which], self.matrix[which], self.left_out)
 
-    def of_day(self, day: int) -> Gathered:
-        """The rows of one day since 1970."""
-        return self.only(self.hours // 24 == day)
-
 
 class Reservoir:
     """Takes the rows of hours, without those that may not be learned from; keeps at most `rows_max`."""
