@@ -416,6 +416,22 @@ def _is_settled(kept: Kept, events: int, *, is_searched: bool = False) -> bool:
         time.sleep(1.0)
 
 
+def settled(kept: Kept, events: int, stuck_s: float = 90.0) -> None:
+    """Wait until all is read and answered, as long as it gets further: what stands still for that long is told with how far it came."""
+    at, since = (0, 0), time.monotonic()
+    while not _is_settled(kept, events):
+        try:
+            now = (_received(kept), kept.store.last_turn())
+        except StoreError:  # the database may be away
+            now = at
+        if now != at:
+            at, since = now, time.monotonic()
+        assert time.monotonic() < since + stuck_s, (
+            f"nothing came further in {stuck_s:.0f} s: {at[0]} of {events} events, "
+            f"streams {[(one.name, one.turn, one.reached) for one in kept.store.streams()]}, unanswered {kept.store.detected({}, 3)}"
+        )
+
+
 def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("--events", type=int, default=2_000_000)

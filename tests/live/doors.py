@@ -45,7 +45,11 @@ class Door:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._server))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._server))
+            except OSError:  # nobody listens there now: who comes later is let through
+                client.close()
+                continue
             for ends in ((client, server, self._to_server), (server, client, self._to_client)):
                 threading.Thread(target=self._hand_on, args=ends, daemon=True).start()
 

@@ -5,7 +5,7 @@ import time
 import uuid
 
 import pytest
-from chaos import Site, _is_settled, of_one_process, outcome
+from chaos import Site, _is_settled, of_one_process, outcome, settled
 from cutting import Cutting
 from doors import Door, KafkaDoor
 from server import until
@@ -73,7 +73,7 @@ def apart(kafka, postgres, tmp_path, request):
 
 
 def same(apart, expected):
-    until(lambda: _is_settled(apart.kept, EVENTS), 180)
+    settled(apart.kept, EVENTS)
     apart.end()
     found = outcome(apart.site)
     for name in ("received", "imbalance", "unanswered", "archived", "findings", "proposed"):

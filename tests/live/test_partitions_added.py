@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from chaos import LOUD, Site, _is_settled, outcome, undisturbed
+from chaos import LOUD, Site, outcome, settled, undisturbed
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from server import until
@@ -55,7 +55,7 @@ def test_partitions_that_are_added_are_worked_on_by_those_who_are_there(fresh_ka
         until(lambda: len([one for one in kept.store.leases() if one.name.startswith(f"kafka:{TOPIC}/")]) == 5, 90)
         time.sleep(max(ends - time.time(), 0.0))  # what comes now is later than what was there
         produce(fresh_kafka.bootstrap, 5, 2)
-        until(lambda: _is_settled(kept, 2 * EVENTS), 180)
+        settled(kept, 2 * EVENTS)
     finally:
         kept.store.close()
         site.end()

@@ -5,7 +5,7 @@ import time
 import uuid
 
 import pytest
-from chaos import Site, _is_settled, of_one_process, outcome
+from chaos import Site, of_one_process, outcome, settled
 from doors import Door
 from server import until
 
@@ -13,7 +13,7 @@ from monitor.partitions.answering import LEASE
 from monitor.stores import StoreError
 
 pytestmark = pytest.mark.live
-EVENTS = 20_000
+EVENTS = 12_000
 TOPIC = "responders"
 AWAY_S = 20.0
 """Longer than the lease of who answers (15 s)."""
@@ -64,7 +64,7 @@ class Two:
         return found.holder if found is not None else None
 
     def settled(self, expected):
-        until(lambda: _is_settled(self.kept, EVENTS), 180)
+        settled(self.kept, EVENTS)
         self.way.open()
         time.sleep(1.0)
         codes = [one.poll() for site in (self.first, self.second) for one in site.processes]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from chaos import Site, _is_settled, of_one_process, outcome
+from chaos import Site, of_one_process, outcome, settled
 from server import until
 
 import monitor
@@ -59,7 +59,7 @@ def test_a_newer_version_changes_the_schema_under_workers_of_before(kafka, postg
         assert [process.wait(90) for process in before] == [3, 3, 3]
         assert (site.folder / "log").read_text().count("made by a newer Miniwatch") >= len(before)
         after.append(site.start("--role", "respond"))
-        until(lambda: _is_settled(kept, EVENTS), 180)
+        settled(kept, EVENTS)
         assert [process.poll() for process in after] == [None] * 3
     finally:
         kept.store.close()
