@@ -1,4 +1,4 @@
-"""Models at work: batches in, findings out. Each hour of event time that has ended is looked at once, all its apps together."""
+"""Models at work: batches in, findings out. Each hour of an app that has ended is looked at once, with those that end together with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detectors.event import Batch
 from detectors.finding import Finding, Sighting, in_shadow
 from detectors.learned.drift import Drift
 from detectors.learned.features import Rows, rows_of
-from detectors.learned.hours import NEEDS, Hours, HoursConfig
+from detectors.learned.hours import NEEDS, SLOTS, SLOTS_A_DAY, Hours, HoursConfig
 from detectors.learned.model import Model
 from detectors.learned.telling import NAME, Strange, Teller, TellingConfig
 from detectors.learned.worth import Worth
@@ -67,7 +67,7 @@ class LearnedDetector:
         self.model, self.tried = model, tried
         self._hours = Hours(self.config.hours)
         self._day: int | None = None
-        self.apps = 0  # that were looked at in an hour lately
+        self._lately = [0] * SLOTS  # apps that were looked at, by slot
         self._watches = {
             as_what: _Watch(one, self.config.telling) for as_what, one in (("model", model), ("tried", tried)) if one
         }
@@ -79,6 +79,11 @@ class LearnedDetector:
     @property
     def needs(self) -> frozenset[str]:
         return NEEDS
+
+    @property
+    def apps(self) -> int:
+        """That were looked at in an hour lately."""
+        return sum(self._lately)
 
     @property
     def forgotten(self) -> int:
@@ -127,14 +132,15 @@ class LearnedDetector:
 
     def _closed(self, index: int) -> list[Finding]:
         rows = rows_of(self._hours.take(index))
-        day = index // 24
+        day = index // SLOTS_A_DAY
         if self._day is not None and day > self._day:
             for watch in self._watches.values():
                 watch.worth.fade(day - self._day)
         self._day = max(day, self._day or day)
         if not len(rows):
             return []
-        self.apps = max(len(rows), self.apps - self.apps // HOURS_KEPT)
+        lately = self._lately[index % SLOTS]
+        self._lately[index % SLOTS] = max(len(rows), lately - lately // HOURS_KEPT)
         found = []
         for name, watch in self._watches.items():
             told = watch.look(rows)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.learned.features import NAMES
+from detectors.learned.hours import SLOTS, SLOTS_A_DAY
 
 Matrix = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int64]
@@ -70,14 +71,14 @@ class Drift:
         self.moved: Mapping[str, float] = {}
 
     def take(self, index: int, matrix: Matrix) -> None:
-        """Rows of an hour (since 1970)."""
-        day, hour = divmod(index, 24)
+        """Rows of an hour, by when it began (in slots since 1970)."""
+        day, slot = divmod(index, SLOTS_A_DAY)
         if self._day is not None and day != self._day:
             if self._seen.bit_count() >= HOURS_MIN and self._counts[0].sum() >= ROWS_MIN:
                 self.moved = dict(zip(NAMES, self._spread.moved(self._counts).round(4).tolist(), strict=True))
             self._counts[:], self._seen = 0, 0
         self._day = day
-        self._seen |= 1 << hour
+        self._seen |= 1 << slot // SLOTS
         self._counts += self._spread.counted(matrix)
 
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:

@@ -90,7 +90,10 @@ NAMES: Final = tuple(feature.name for feature in FEATURES)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The apps of an hour that are looked at, in the order of their keys: a row of the matrix each."""
+    """The apps of an hour that are looked at, in the order of their keys: a row of the matrix each.
+
+    `index` is when the hour began, in slots since 1970; it is that of the apps of one slot.
+    """
 
     index: int
     frame: pl.DataFrame  # key, app, category, owner, events

@@ -1,13 +1,17 @@
 """What apps did in an hour of event time, as whole numbers: the same however the stream is cut.
 
-Hours are those of the clock, one after the other, and not the last sixty minutes at every moment. So every event counts in one
+An app's hours come one after the other, and are not the last sixty minutes at every moment. So every event counts in one
 row, rows of one app do not share events (or one happening would be learned, and calibrated, twelve times), and how many different
 visitors came need not be put together out of twelve parts. It costs up to an hour until something is told, which is time enough for
 what leads to a warning at most; bursts within minutes are seen by statistics.
+
+The hours of different apps begin at different minutes: each app has one of `SLOTS` by its hash. So what was counted is put
+together, and models are asked, for a twelfth of all apps at a time, and nothing waits for all of them at the full hour.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -21,12 +25,17 @@ from detectors.detector import State
 from detectors.event import DTYPES, LATE, MICROSECONDS, TIME, WATERMARK, Batch, kind_of
 from detectors.learned.calls import Kind, kinds_of_calls
 from detectors.sigma.distinct import distinct
-from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
+from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, Taken
 
 UNKNOWN: Final = "unknown"
 """The category of apps that no registry and no event names one for."""
 
+SLOTS: Final = 12
+"""At how many moments of an hour hours of apps begin."""
+
 HOUR_US: Final = 3_600 * MICROSECONDS
+SLOT_US: Final = HOUR_US // SLOTS
+SLOTS_A_DAY: Final = 24 * SLOTS
 MINUTE_US: Final = 60 * MICROSECONDS
 
 UNTAPPED_MS: Final = 10_000
@@ -87,6 +96,20 @@ _NO_MARKS: Final = np.empty(0, np.int64)
 
 _KEPT_BITS: Final = ~np.uint64((1 << APP_BITS_MAX) - 1)
 
+_GROUP_BITS: Final = ~np.uint64(7)
+"""An app's hash without its last bits, in which a group has its `Different`."""
+
+_MIXING: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
+"""Odd, so that different groups stay different; groups that differ in their last bits lie far apart by it."""
+
+_SLOT_BITS: Final = np.uint64(32)
+"""An app's slot is told by the upper half of its hash."""
+
+TABLE_MAX: Final = 1 << 22
+"""Of more combinations of a batch's apps and hours those that there are are sorted, and not looked up in a table of all."""
+
+SLACK: Final = 2
+
 Keys = npt.NDArray[np.uint64]
 
 
@@ -102,28 +125,27 @@ class Different(IntEnum):
 
 
 class HoursConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much is remembered of an hour under way.
+    """How much is remembered of hours under way: apps, and what is told apart (about 20 bytes each, and up to six times as much
+    while it is put together).
 
-    Of one app's visitors, pages and so on `different_per_app_max` are told apart; of more it is estimated how many they are, from
-    how densely the smallest of their keys lie.
+    Of one app's visitors, pages and so on `different_per_app_max` are told apart, and of all apps `different_max`; of more it is
+    estimated how many they are, from how densely the smallest of their keys lie.
     """
 
     apps_max: int = 200_000
     different_per_app_max: int = 4_096
-    different_max: int = 2_000_000
+    different_max: int = 3_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What was counted in an hour that has ended: a row an app, in the order of keys; of `Different` how many, and the most of one."""
+    """What was counted in an hour that has ended: a row an app, in the order of keys; of `Different` how many, and the most of one.
+
+    `index` is when it began, in slots since 1970.
+    """
 
     index: int
     frame: pl.DataFrame
-
-    @property
-    def start(self) -> int:
-        """Microseconds; its first instant."""
-        return self.index * HOUR_US
 
 
 class Hours:
@@ -131,11 +153,12 @@ class Hours:
 
     def __init__(self, config: HoursConfig | None = None) -> None:
         self.config = config or HoursConfig()
-        self._apps = Pending(_MERGING, group_keys_max=1, keys_max=self.config.apps_max)
+        self._apps = Pending(_MERGING, group_keys_max=1, keys_max=max(1, self.config.apps_max // SLOTS))
         self._different = Pending(
-            {"n": "sum", "app": "first", "what": "first"},
+            {"n": "sum"},
             group_keys_max=self.config.different_per_app_max,
-            keys_max=self.config.different_max,
+            keys_max=max(1, self.config.different_max // SLOTS),
+            slack=SLACK,
         )
 
     @property
@@ -145,21 +168,18 @@ class Hours:
     def count(self, batch: Batch) -> None:
         """Take a batch."""
         rows = _rows(batch.frame)
-        if not rows.height:
-            return
-        hours = rows[WINDOW].to_numpy()
-        first, last = int(hours.min()), int(hours.max())
-        for part in [rows] if first == last else rows.partition_by(WINDOW):
-            counted = _Counted(part)
+        if rows.height:
+            counted = _Counted(rows)
             self._apps.add(counted.sums())
-            self._different.add(counted.different())
+            for window, different in counted.different():
+                self._different.park(window, different)
 
     def ended(self, batch: Batch) -> list[tuple[int, int]]:
         """The hours that end during a batch, in order, each with the row that ends it; an hour without events is none."""
         marks: npt.NDArray[np.int64] = batch.frame[WATERMARK].to_numpy() if batch.frame.height else _NO_MARKS
         found = []
         for index in self._apps.windows(NEVER):
-            last = (index + 1) * HOUR_US - 1
+            last = (index + SLOTS) * SLOT_US - 1
             row = int(np.searchsorted(marks, last, side="left"))
             if row < len(marks):
                 found.append((row, index))
@@ -169,27 +189,20 @@ class Hours:
 
     def take(self, index: int) -> Hour:
         """An hour that has ended; it is forgotten here."""
-        sums, different = self._apps.take(index), self._different.take(index)
+        sums, different = self._apps.take(index), self._different.taken(index)
         if not sums.height:
             return Hour(index, sums)
-        found = self._counted(different)
+        found = _how_many(different, self.config.different_per_app_max)
+        groups = sums[KEY].to_numpy() & _GROUP_BITS
         for what in Different:
-            mine = found.filter(pl.col("what") == what.value).select(
-                KEY,
-                pl.col("number").alias(what.name.lower()),
-                pl.col("most").alias(f"most_{what.name.lower()}"),
+            mine = pl.DataFrame({GROUP: groups | np.uint64(what.value)}).join(
+                found, on=GROUP, how="left", maintain_order="left"
             )
-            sums = sums.join(mine, on=KEY, how="left", maintain_order="left")
-        return Hour(index, sums.with_columns(pl.col(pl.Int64, pl.Float64).fill_null(0)))
-
-    def _counted(self, different: pl.DataFrame) -> pl.DataFrame:
-        """Of each app and `Different` how many there were, and how often the most frequent one was there."""
-        most = self.config.different_per_app_max
-        told = pl.len().cast(pl.Float64)
-        reach = pl.col(KEY).max().cast(pl.Float64) / 2.0**64
-        number = pl.when(pl.len() < most).then(told).otherwise((told - 1.0) / reach.clip(1e-18))
-        grouped = different.group_by(pl.col("app").alias(KEY), "what")
-        return grouped.agg(number.round().alias("number"), pl.col("n").max().alias("most"))
+            sums = sums.with_columns(
+                mine["number"].fill_null(0.0).alias(what.name.lower()),
+                mine["most"].fill_null(0).alias(f"most_{what.name.lower()}"),
+            )
+        return Hour(index, sums)
 
     def snapshot(self) -> State:
         return self._apps.snapshot("hours.apps") | self._different.snapshot("hours.different")
@@ -197,6 +210,17 @@ class Hours:
     def restore(self, state: State) -> None:
         self._apps.restore("hours.apps", state)
         self._different.restore("hours.different", state)
+
+
+def _how_many(different: Taken, most: int) -> pl.DataFrame:
+    """Of each app and `Different` how many there were, and how often the most frequent one was there.
+
+    All keys up to `reach`, a share of all possible ones, are there; of a group with `most` of them those up to its last.
+    """
+    told = pl.len().cast(pl.Float64)
+    last = (pl.col(KEY).max().cast(pl.Float64) / 2.0**64).clip(1e-18)
+    number = pl.when(pl.len() < most).then(told / different.reach).otherwise((told - 1.0) / last)
+    return different.frame.group_by(GROUP).agg(number.round().alias("number"), pl.col("n").max().alias("most"))
 
 
 def _rows(frame: pl.DataFrame) -> pl.DataFrame:
@@ -228,7 +252,7 @@ def _rows(frame: pl.DataFrame) -> pl.DataFrame:
     }
     status, age = pl.col("http.response.status_code"), pl.col("miniprogram.user_gesture_age_ms")
     return rows.select(
-        (pl.col(TIME) // HOUR_US).alias(WINDOW),
+        (pl.col(TIME) // SLOT_US).alias("slot"),
         pl.col("miniprogram.app_id").alias("app"),
         pl.when(pl.col("app.category") != UNKNOWN)  # which is what the registry says of apps that it does not know
         .then("app.category")
@@ -255,16 +279,23 @@ def _dtype(name: str) -> pl.DataType:
 
 
 class _Counted:
-    """Events of one hour, counted by app. Apps are small numbers here, so that sums are made by looking up, and not by searching."""
+    """Events counted by app and hour. These pairs are small numbers here, in the order of hours, so that sums are made by looking up,
+    and not by searching.
+    """
 
     def __init__(self, rows: pl.DataFrame) -> None:
         self._rows = rows
-        self._window = rows[WINDOW][0]
-        self._apps, self._of = distinct(rows["app"])
-        self._keys = self._apps.hash().to_numpy()
+        apps, of = distinct(rows["app"])
+        keys = apps.hash().to_numpy()
+        now = rows["slot"].to_numpy()
+        begin = now - (now - slots_of(keys)[of]) % SLOTS
+        first = int(begin.min())
+        pairs, self._of = _numbered((begin - first) * len(apps) + of)
+        self._windows, which = pairs // len(apps) + first, pairs % len(apps)
+        self._apps, self._keys = apps[which], keys[which]
 
     def sums(self) -> pl.DataFrame:
-        """A row an app."""
+        """A row an app and hour."""
         rows = self._rows
         kinds = kinds_of_calls(rows["call"])
         by_kind = np.bincount(self._of * len(Kind) + kinds, minlength=len(self._apps) * len(Kind))
@@ -283,7 +314,7 @@ class _Counted:
         }
         return pl.DataFrame(
             {
-                WINDOW: np.full(len(self._apps), self._window, np.int64),
+                WINDOW: self._windows,
                 KEY: self._keys,
                 GROUP: self._keys,
                 "app": self._apps,
@@ -301,7 +332,7 @@ class _Counted:
         return np.bincount(self._of[at], weights=values[at], minlength=len(self._apps)).astype(np.int64)
 
     def _greatest(self, texts: pl.Series) -> pl.Series:
-        """Of each app the last in the order of texts, so that it does not depend on which came first."""
+        """Of each pair the last in the order of texts, so that it does not depend on which came first."""
         if texts.null_count() == len(texts):
             return pl.repeat(None, len(self._apps), dtype=pl.String, eager=True)
         values, places = distinct(texts)
@@ -312,14 +343,28 @@ class _Counted:
         np.maximum.at(greatest, self._of, rank[places])
         return pl.Series(["", *values[order]])[greatest].replace("", None)
 
-    def different(self) -> pl.DataFrame:
-        """A row an app and each of its visitors, addresses and so on."""
+    def different(self) -> Iterator[tuple[int, pl.DataFrame]]:
+        """Hours with a row an app and each of its visitors, addresses and so on."""
         parts = [self._told_apart(what) for what in Different]
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return pl.DataFrame({WINDOW: np.full(len(columns[KEY]), self._window, np.int64), **columns})
+        begins = np.flatnonzero(np.diff(self._windows, prepend=self._windows[0] - 1))
+        edges = [*begins.tolist(), len(self._windows)]
+        places = [np.searchsorted(pair, edges) for pair, _ in parts]
+        for number, begin in enumerate(begins):
+            mine = [slice(*place[number : number + 2]) for place in places]
+            yield (
+                int(self._windows[begin]),
+                pl.DataFrame(
+                    {
+                        name: np.concatenate(
+                            [columns[name][part] for (_, columns), part in zip(parts, mine, strict=True)]
+                        )
+                        for name in (KEY, GROUP, "n")
+                    }
+                ),
+            )
 
-    def _told_apart(self, what: Different) -> dict[str, npt.NDArray[np.generic]]:
-        """Sorted with the app's small number before the value, all at once; keys are made of those that are left."""
+    def _told_apart(self, what: Different) -> tuple[npt.NDArray[np.intp], dict[str, npt.NDArray[np.generic]]]:
+        """Sorted with the pair's small number before the value, all at once; keys are made of those that are left."""
         known = self._rows[f"known_{what.value}"].to_numpy()
         bits = np.uint64(max(1, len(self._apps).bit_length()))
         joined = self._rows[f"value_{what.value}"].to_numpy() >> bits
@@ -330,12 +375,22 @@ class _Counted:
         np.not_equal(joined[1:], joined[:-1], out=is_first[1:])
         begins = np.flatnonzero(is_first)
         joined = joined[begins]
-        app = self._keys[(joined >> (np.uint64(64) - bits)).astype(np.intp)]
-        group = app * np.uint64(2 * what.value + 3)
-        return {
-            KEY: group + ((joined << bits) & _KEPT_BITS),
-            GROUP: group,
-            "n": np.diff(begins, append=len(is_first)),
-            "app": app,
-            "what": np.full(len(app), what.value, np.int64),
-        }
+        pair = (joined >> (np.uint64(64) - bits)).astype(np.intp)
+        group = (self._keys[pair] & _GROUP_BITS) | np.uint64(what.value)
+        key = group * _MIXING + ((joined << bits) & _KEPT_BITS)
+        return pair, {KEY: key, GROUP: group, "n": np.diff(begins, append=len(is_first))}
+
+
+def slots_of(keys: Keys) -> npt.NDArray[np.int64]:
+    """At which slot of the clock's hour the hours of apps begin, by the hashes of their ids."""
+    return ((keys >> _SLOT_BITS) % SLOTS).astype(np.int64)
+
+
+def _numbered(codes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The distinct ones of some numbers that are not negative, in order, and of each its place among them."""
+    span = int(codes.max()) + 1
+    if span > TABLE_MAX:
+        return np.unique(codes, return_inverse=True)
+    is_there = np.zeros(span, np.bool_)
+    is_there[codes] = True
+    return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[codes]

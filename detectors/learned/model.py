@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.learned.drift import Spread
-from detectors.learned.forest import fitted, oddness
+from detectors.learned.forest import Trees, fitted
 from detectors.learned.usual import Usual, strangeness
 
 Matrix = npt.NDArray[np.float32]
@@ -75,21 +75,22 @@ class Model:
     learned_h: int = 0
     digest: str = ""  # of its file
     names: tuple[str, ...] = field(init=False)
+    trees: Trees = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(sorted(self.experts)))
+        object.__setattr__(self, "trees", Trees([self.experts[name].forest for name in self.names]))
 
     def asked(self, categories: Iterable[str | None], matrix: Matrix) -> Opinions:
         """What each row's expert says of it."""
         places = {name: place for place, name in enumerate(self.names)}
         general = places[ALL]
         which = np.array([places.get(category or ALL, general) for category in categories], np.int64)
-        forest, tails, rarity = np.empty(len(matrix)), np.empty(len(matrix)), np.empty(matrix.shape)
+        forest = (self.trees.oddness(which, matrix) - FOREST_FROM) * FOREST_SCALE
+        tails, rarity = np.empty(len(matrix)), np.empty(matrix.shape)
         for place in np.unique(which):
             mine = np.flatnonzero(which == place)
-            expert = self.experts[self.names[place]]
-            forest[mine] = (oddness(expert.forest, matrix[mine]) - FOREST_FROM) * FOREST_SCALE
-            rarity[mine] = expert.usual.rarity(matrix[mine])
+            rarity[mine] = self.experts[self.names[place]].usual.rarity(matrix[mine])
             tails[mine] = strangeness(rarity[mine])
         return Opinions(np.maximum(forest, 0.0), tails, rarity, which)
 

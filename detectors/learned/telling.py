@@ -13,7 +13,7 @@ import polars as pl
 
 from detectors.finding import Entity, Evidence, Finding, Measured, RuleRef, Scope, Severity, finding_id
 from detectors.learned.features import FEATURES, Matrix, Rows, Unit, read_as
-from detectors.learned.hours import HOUR_US
+from detectors.learned.hours import HOUR_US, SLOT_US, SLOTS
 from detectors.learned.model import Model
 from detectors.statistical.statistic import FLAGGED
 
@@ -50,7 +50,7 @@ FALSE_POSITIVES: Final = (
 
 
 class TellingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is afforded. Where `changed_share` of an hour's apps are strange at once the world has changed, and none is told."""
+    """What is afforded. Where `changed_share` of all apps are strange within an hour the world has changed, and none is told."""
 
     false_per_1000_apps_day: float = 1.0
     per_hour_max: int = 100
@@ -81,7 +81,7 @@ class Strange:
 
 @dataclass(slots=True)
 class _Episode:
-    """A happening that was told: until when (hour), and as which finding."""
+    """A happening that was told: the last hour of it (its index), and as which finding."""
 
     last: int
     finding: str
@@ -89,31 +89,45 @@ class _Episode:
     time: int
 
 
+@dataclass(slots=True)
+class _Looked:
+    """One look: at how many apps, how many of them were strange, and how many new findings were made."""
+
+    index: int
+    apps: int
+    strange: int
+    new: int = 0
+
+
 class Teller:
-    """Makes findings of what one model finds strange, hour by hour."""
+    """Makes findings of what one model finds strange, slot by slot; what is afforded is of the last hour."""
 
     def __init__(self, config: TellingConfig) -> None:
         self.config = config
         self._episodes: dict[str, _Episode] = {}
+        self._looks: list[_Looked] = []  # of the last hour
         self.overflown = 0
 
     def tell(self, model: Model, rows: Rows, strange: Strange) -> list[Finding]:
         """What is told of an hour: new findings, and parts of those that go on."""
         over = np.flatnonzero(strange.worth >= self.config.bound)
-        if len(over) > max(self.config.changed_apps_min, self.config.changed_share * len(rows)):
+        look = _Looked(rows.index, len(rows), len(over))
+        self._looks = [*(one for one in self._looks if one.index > rows.index - SLOTS), look]
+        apps, odd = sum(one.apps for one in self._looks), sum(one.strange for one in self._looks)
+        if odd > max(self.config.changed_apps_min, self.config.changed_share * apps):
             self.overflown += len(over)
             return []
         found = []
-        new = 0
+        room = self.config.per_hour_max - sum(one.new for one in self._looks)
         for row in over[np.lexsort((over, -strange.worth[over]))].tolist():
             app = rows.frame["app"][row]
             episode = self._episodes.pop(app, None)
-            if episode is None or rows.index - episode.last > self.config.quiet_h:
-                if new >= self.config.per_hour_max:
+            if episode is None or rows.index - episode.last > self.config.quiet_h * SLOTS:
+                if look.new >= room:
                     self.overflown += 1
                     continue
-                new += 1
-                rule, end = f"{NAME}.{model.names[strange.which[row]]}", (rows.index + 1) * HOUR_US
+                look.new += 1
+                rule, end = f"{NAME}.{model.names[strange.which[row]]}", rows.index * SLOT_US + HOUR_US
                 entity = Entity(Scope.APP, app)
                 episode = _Episode(rows.index, finding_id(rule, entity, end), rule, end - 1)
             episode.last = rows.index
@@ -132,8 +146,8 @@ class Teller:
         return Finding(
             id=episode.finding,
             time=episode.time,
-            first_event=rows.index * HOUR_US,
-            last_event=(rows.index + 1) * HOUR_US - 1,
+            first_event=rows.index * SLOT_US,
+            last_event=rows.index * SLOT_US + HOUR_US - 1,
             detector=NAME,
             kind=NAME,
             rule=RuleRef(episode.rule, model.digest[:16]),
@@ -151,25 +165,32 @@ class Teller:
 
     def go_on(self, before: Teller) -> None:
         """With what another has told."""
-        self._episodes, self.overflown = before._episodes, before.overflown
+        self._episodes, self._looks, self.overflown = before._episodes, before._looks, before.overflown
 
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
         """Named frames for a detector's snapshot."""
         rows = [(app, one.last, one.finding, one.rule, one.time) for app, one in self._episodes.items()]
-        counts = pl.DataFrame({"overflown": [self.overflown]})
-        return {f"{name}.told": pl.DataFrame(rows, schema=_EPISODES, orient="row"), f"{name}.counts": counts}
+        looks = [(one.index, one.apps, one.strange, one.new) for one in self._looks]
+        return {
+            f"{name}.told": pl.DataFrame(rows, schema=_EPISODES, orient="row"),
+            f"{name}.looks": pl.DataFrame(looks, schema=_LOOKS, orient="row"),
+            f"{name}.counts": pl.DataFrame({"overflown": [self.overflown]}),
+        }
 
     def restore(self, name: str, state: Mapping[str, pl.DataFrame]) -> None:
         """Take up what `snapshot` gave; raises `ValueError` where it is not there."""
-        if f"{name}.told" not in state or f"{name}.counts" not in state:
-            raise ValueError(f"there is no {name}.told")
+        if missing := {f"{name}.told", f"{name}.looks", f"{name}.counts"} - state.keys():
+            raise ValueError(f"there is no {min(missing)}")
         self._episodes = {app: _Episode(*told) for app, *told in state[f"{name}.told"].iter_rows()}
+        self._looks = [_Looked(*look) for look in state[f"{name}.looks"].iter_rows()]
         self.overflown = int(state[f"{name}.counts"]["overflown"][0])
 
 
 _EPISODES: Final = pl.Schema(
     {"app": pl.String(), "last": pl.Int64(), "finding": pl.String(), "rule": pl.String(), "time": pl.Int64()}
 )
+
+_LOOKS: Final = pl.Schema({"index": pl.Int64(), "apps": pl.Int64(), "strange": pl.Int64(), "new": pl.Int64()})
 
 
 def measured_of(model: Model, name: str, values: Matrix, rarity: Numbers) -> tuple[Measured, ...]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.learned.features import FEATURES, NAMES, Matrix, Rows, Unit
-from detectors.learned.hours import UNKNOWN
+from detectors.learned.hours import HOUR_US, SLOT_US, SLOTS, UNKNOWN
 from detectors.learned.model import ROWS_MIN, Model, trained
 from detectors.learned.worth import Worth
 from detectors.statistical.calibration import LEARNED_MIN
@@ -56,7 +56,7 @@ class NotEnough(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Rows to learn from, in the order of hours and keys, and when the first and the last of them was."""
+    """Rows to learn from, in the order of hours and keys; hours by when they began, in slots since 1970."""
 
     categories: npt.NDArray[np.str_]
     apps: npt.NDArray[np.str_]
@@ -67,6 +67,16 @@ class Gathered:
     def __len__(self) -> int:
         return len(self.matrix)
 
+    @property
+    def begin(self) -> int:
+        """Microseconds; the first instant of the first hour."""
+        return int(self.hours.min()) * SLOT_US
+
+    @property
+    def end(self) -> int:
+        """Microseconds; the end of the last hour."""
+        return int(self.hours.max()) * SLOT_US + HOUR_US
+
     def only(self, which: npt.NDArray[np.bool_]) -> Gathered:
         """Some of the rows."""
         return Gathered(self.categories[which], self.apps[which], self.hours[which], self.matrix[which], self.left_out)
@@ -76,9 +86,9 @@ class Reservoir:
     """Takes the rows of hours, without those that may not be learned from; keeps at most `rows_max`."""
 
     def __init__(
-        self, rows_max: int = ROWS_MAX, spoiled: Callable[[str, int], bool] = lambda _app, _hour: False
+        self, rows_max: int = ROWS_MAX, spoiled: Callable[[str, int, int], bool] = lambda _app, _begin, _end: False
     ) -> None:
-        """`spoiled` says of an app and hour whether something was found there."""
+        """`spoiled` says of an app, and from when until when (microseconds), whether something was found there."""
         self._rows_max = rows_max
         self._spoiled = spoiled
         self._parts: list[pl.DataFrame] = []
@@ -89,7 +99,9 @@ class Reservoir:
     def take(self, rows: Rows) -> None:
         self.seen += len(rows)
         apps = rows.frame["app"].to_list()
-        good = np.array([len(app) <= NAME_MAX and not self._spoiled(app, rows.index) for app in apps], np.bool_)
+        begin = rows.index * SLOT_US
+        end = begin + HOUR_US
+        good = np.array([len(app) <= NAME_MAX and not self._spoiled(app, begin, end) for app in apps], np.bool_)
         self.left_out += int(len(good) - good.sum())
         if not good.any():
             return
@@ -218,7 +230,7 @@ def attempt(rows: Gathered, bound: float, in_force: Model | None = None) -> Atte
                 f"there are {count:,} hours of apps to {what}, and it takes {least:,}: more days, or more apps"
             )
     kept = mine | held
-    hours = int(rows.hours.max() - rows.hours.min()) + 1
+    hours = int(rows.hours.max() - rows.hours.min()) // SLOTS + 1
     model = trained(rows.categories[kept], rows.apps[kept], rows.matrix[kept], held[kept], hours)
     judges = rows.only(judging)
     figures = judged(model, judges, bound)

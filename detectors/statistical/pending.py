@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -34,6 +35,14 @@ def nothing_known(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     return np.zeros(len(keys), np.bool_)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was counted in a window, in the order of keys. New keys are left out from `reach` on, a share of all possible keys."""
+
+    frame: pl.DataFrame
+    reach: float = 1.0
+
+
 class Pending:
     """What was counted in windows that have not ended.
 
@@ -49,11 +58,13 @@ class Pending:
         group_keys_max: int,
         keys_max: int,
         known: Known = nothing_known,
+        slack: int = SLACK,
     ) -> None:
         self._merging = dict(merging)
         self._group_keys_max = group_keys_max
         self._keys_max = keys_max
         self._known = known
+        self._slack = slack
         self._frames: dict[int, list[pl.DataFrame]] = {}
         self._loose: dict[int, int] = {}
         self.forgotten = 0
@@ -70,14 +81,15 @@ class Pending:
         first, last = int(windows.min()), int(windows.max())
         parts = [counted] if first == last else counted.partition_by(WINDOW)
         for part in parts:
-            self._park(int(part[WINDOW][0]), part.drop(WINDOW))
+            self.park(int(part[WINDOW][0]), part.drop(WINDOW))
 
-    def _park(self, window: int, part: pl.DataFrame) -> None:
+    def park(self, window: int, part: pl.DataFrame) -> None:
+        """Take counts of one window."""
         frames = self._frames.setdefault(window, [])
         frames.append(part)
         self._loose[window] = self._loose.get(window, 0) + part.height
         if len(frames) > 1 and self._loose[window] > LOOSE + 2 * frames[0].height:
-            self._frames[window] = [self._bounded(window, self._merged(frames), SLACK)]
+            self._frames[window] = [self._bounded(window, self._merged(frames), self._slack).frame]
             self._loose[window] = 0
 
     def windows(self, before: int) -> list[int]:
@@ -86,9 +98,13 @@ class Pending:
 
     def take(self, window: int) -> pl.DataFrame:
         """What was counted in a window that has ended, in the order of keys; it is forgotten here."""
+        return self.taken(window).frame
+
+    def taken(self, window: int) -> Taken:
+        """The same, and how far keys were kept."""
         frames = self._frames.pop(window, [])
         self._loose.pop(window, None)
-        whole = self._bounded(window, self._merged(frames)) if frames else self._nothing
+        whole = self._bounded(window, self._merged(frames)) if frames else Taken(self._nothing)
         self.forgotten += self._left_out.pop(window, 0)
         return whole
 
@@ -107,26 +123,26 @@ class Pending:
             if not self._frames[window]:
                 del self._frames[window], self._loose[window]
 
-    def _bounded(self, window: int, whole: pl.DataFrame, slack: int = 1) -> pl.DataFrame:
+    def _bounded(self, window: int, whole: pl.DataFrame, slack: int = 1) -> Taken:
         """Without those for which there is no room. The order of keys is kept."""
         group_keys_max, keys_max = self._group_keys_max * slack, self._keys_max * slack
         if whole.height <= min(group_keys_max, keys_max):
-            return whole
+            return Taken(whole)
         keys = whole[KEY].to_numpy()
-        place = whole.select(place=pl.int_range(pl.len()).over(GROUP))["place"].to_numpy()
-        crowded = place >= group_keys_max
-        if not crowded.any() and whole.height <= keys_max:
-            return whole
+        if whole.height <= keys_max and whole.group_by(GROUP).len()["len"].to_numpy().max() <= group_keys_max:
+            return Taken(whole)
         known = self._known(keys)
         new = whole.select(new=pl.Series(~known), group=pl.col(GROUP))
         place = new.select(place=(pl.col("new").cum_sum() - 1).over("group"))["place"].to_numpy()
         stays = known | (place < group_keys_max)
         room = max(0, keys_max - int(known.sum()))
         newcomers = np.flatnonzero(stays & ~known)
-        stays[newcomers[room:]] = False
+        beyond = newcomers[room:]
+        stays[beyond] = False
         left_out = int(len(keys) - stays.sum())
         self._left_out[window] = self._left_out.get(window, 0) + left_out
-        return whole.filter(pl.Series(stays)) if left_out else whole
+        reach = float(keys[beyond[0]]) / 2.0**64 if len(beyond) else 1.0
+        return Taken(whole.filter(pl.Series(stays)) if left_out else whole, reach)
 
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
         """Named frames for a detector's snapshot."""

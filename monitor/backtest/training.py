@@ -11,7 +11,6 @@ import numpy as np
 
 from detectors.learned.features import NAMES
 from detectors.learned.gathering import Gatherer
-from detectors.learned.hours import HOUR_US
 from detectors.learned.training import JUDGED, Figures, Gathered, Reservoir, attempt, judged, parts_of
 from monitor.backtest.record import PastRecord
 from monitor.backtest.rerun import Gone, Past, rerun
@@ -53,10 +52,10 @@ class Found:
     def __init__(self, found: Iterable[tuple[str, int, int]]) -> None:
         self._spans: dict[str, list[tuple[int, int]]] = {}
         for app, first, last in found:
-            self._spans.setdefault(app, []).append((first // HOUR_US, last // HOUR_US))
+            self._spans.setdefault(app, []).append((first, last))
 
-    def __call__(self, app: str, hour: int) -> bool:
-        return any(first <= hour <= last for first, last in self._spans.get(app, ()))
+    def __call__(self, app: str, begin: int, end: int) -> bool:
+        return any(first < end and last >= begin for first, last in self._spans.get(app, ()))
 
 
 def gathered(past: Past, store: SqlStore, stretch: Stretch, now: int, told: Callable[[Gone], None]) -> Gathered:
@@ -82,11 +81,10 @@ def train(past: Past, store: SqlStore, stretch: Stretch, now: int, told: Callabl
 
     rows = gathered(past, store, stretch, now, told)
     came = attempt(rows, learned_of(past.config).telling.bound, _in_force(store))
-    first, last = int(rows.hours.min()) * HOUR_US, (int(rows.hours.max()) + 1) * HOUR_US
     facts = Facts(
         created=now,
-        first=first,
-        until=last,
+        first=rows.begin,
+        until=rows.end,
         rows=came.rows,
         held_rows=came.held_rows,
         left_out=rows.left_out,
@@ -94,8 +92,8 @@ def train(past: Past, store: SqlStore, stretch: Stretch, now: int, told: Callabl
     )
     file = written(came.model, facts)
     story = Story(
-        first=first,
-        until=last,
+        first=rows.begin,
+        until=rows.end,
         rows=came.rows,
         held_rows=came.held_rows,
         left_out=rows.left_out,

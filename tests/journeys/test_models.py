@@ -16,7 +16,7 @@ import journey
 import msgspec
 import numpy as np
 import pytest
-from app_hours import END_OF_TIME, Batch, Gatherer, batch, hour_of
+from app_hours import END_OF_TIME, Batch, Gatherer, batch, hour_of, named
 from changing import SINGLE, Killed
 from journey import configured, daemon, differences, outcome
 from made_models import ENTRY, row
@@ -210,7 +210,7 @@ def test_each_model_speaks_of_the_hours_of_its_time(undisturbed: Installation) -
     tried = {(after, True)} if is_tried else set()
     assert undisturbed.spoken() == {(before, False), (after, False), *tried}
     found = [one for one in outcome(undisturbed.data).findings.values() if one.kind == "learned"]
-    assert {one.entity.value for one in found} == {"wx3"}
+    assert {one.entity.value for one in found} == {named(3)}
     assert len(found) == len({one.id for one in found}) == (3 if is_tried else 2)
     counts = {(one.rule.version, one.shadow): one.evidence.count for one in found}
     hours = CHANGED_AT // 180
@@ -278,7 +278,7 @@ def test_what_a_model_finds_leads_to_a_warning_at_most(tmp_path: Path) -> None:
     assert run.spoken() == {(version(2), False)}
     decisions = outcome(run.data).decisions.values()
     assert [(one.tier, one.scope, one.value) for one in decisions if one.state is DecisionState.ACTIVE] == [
-        (Tier.WARN, "AppId", "wx3")
+        (Tier.WARN, "AppId", named(3))
     ]
     held = [one for one in decisions if one.state is DecisionState.HELD]
     assert {one.tier for one in held} == {Tier.THROTTLE, Tier.REMOVE, Tier.BAN}

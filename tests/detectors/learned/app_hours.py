@@ -12,6 +12,7 @@ import polars as pl
 from detectors.event import END_OF_TIME, LATE, TIME, WATERMARK, Batch
 from detectors.learned.features import NAMES, Rows
 from detectors.learned.gathering import Gatherer
+from detectors.learned.hours import slots_of
 from detectors.learned.model import Model, trained
 from detectors.testing import batch, cut
 
@@ -23,13 +24,20 @@ def moment(ms: int) -> str:
     return MONDAY.format(ms // 3_600_000, ms // 60_000 % 60, ms // 1_000 % 60, ms % 1_000)
 
 
+@cache
+def named(app: int, slot: int = 0) -> str:
+    """An app whose hours begin at this slot: as those of the clock do, unless another is asked for."""
+    names = pl.Series([f"wx{app}", *(f"wx{app}-{more}" for more in range(400))])
+    return names[int(np.flatnonzero(slots_of(names.hash().to_numpy()) == slot)[0])]
+
+
 def event(ms: int, app: int, visitor: int = 0, call: str = "request", **more: Any) -> dict[str, Any]:
     """One event of an app."""
     return {
         "@timestamp": moment(ms),
         "event.action": call,
         "event.outcome": "failure" if visitor % 7 == 0 else "success",
-        "miniprogram.app_id": f"wx{app}",
+        "miniprogram.app_id": named(app),
         "miniprogram.developer_id": f"dev-{app // 2}",
         "miniprogram.page": f"pages/{ms % 3}",
         "miniprogram.foreground": visitor % 5 > 0,
@@ -85,10 +93,10 @@ def honest_rows(seed: int, apps: int = 60, hours: int = 100) -> tuple[np.ndarray
         for app in range(apps):
             columns = honest(rng, int(rng.integers(25, 90)))
             times = pl.Series(columns.pop("ms")) * 1_000 + (DAY_ONE + hour * HOUR_MS) * 1_000
-            named = {"miniprogram.app_id": f"wx{app}", "app.category": "shop" if app % 4 else "game"}
+            said = {"miniprogram.app_id": named(app), "app.category": "shop" if app % 4 else "game"}
             parts.append(
                 pl.DataFrame({TIME: times, **columns}).with_columns(
-                    **{key: pl.lit(value) for key, value in named.items()}
+                    **{key: pl.lit(value) for key, value in said.items()}
                 )
             )
     whole = pl.concat(parts).sort(TIME).with_columns(pl.lit(value=False).alias(LATE), pl.col(TIME).alias(WATERMARK))
@@ -107,8 +115,8 @@ def honest_rows(seed: int, apps: int = 60, hours: int = 100) -> tuple[np.ndarray
 def model(seed: int = 1) -> Model:
     """A model of honest apps of two categories, of which one has a forest of its own."""
     categories, apps, matrix = honest_rows(seed)
-    held = np.isin(apps, [f"wx{one}" for one in range(0, 60, 5)]) | np.isin(
-        apps, [f"wx{one}" for one in range(1, 60, 5)]
+    held = np.isin(apps, [named(one) for one in range(0, 60, 5)]) | np.isin(
+        apps, [named(one) for one in range(1, 60, 5)]
     )
     return trained(categories, apps, matrix, held, 100)
 

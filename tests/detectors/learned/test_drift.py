@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from detectors.learned.drift import CHANGED, HOURS_MIN, LEAST, PARTS, ROWS_MIN, Drift, Spread
 from detectors.learned.features import NAMES
+from detectors.learned.hours import SLOTS, SLOTS_A_DAY
 
 PLACE = 3
 """The feature that moves in these tests."""
@@ -31,7 +32,7 @@ def told(drift, day, *matrices, hours=HOURS_MIN):
     for matrix in matrices:
         for hour, part in enumerate(np.array_split(matrix, hours)):
             if len(part):
-                drift.take(24 * day + hour, part)
+                drift.take(SLOTS_A_DAY * day + SLOTS * hour, part)
     return dict(drift.moved)
 
 
@@ -113,7 +114,7 @@ def test_what_is_no_snapshot_of_it_is_refused():
             drift.restore("m", wrong)
 
 
-HOURS = [(24 * day + hour, rows(100 * day + hour, 20, day)) for day in range(3) for hour in range(22)]
+HOURS = [(SLOTS_A_DAY * day + SLOTS * hour, rows(100 * day + hour, 20, day)) for day in range(3) for hour in range(22)]
 
 
 def gone_through(parts, stops=()):

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from app_hours import batches, event, place
+from app_hours import batches, event, named, place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +11,7 @@ from detectors.event import END_OF_TIME, Batch
 from detectors.learned import features
 from detectors.learned.features import EVENTS_MIN, NAMES, SHARE_OF_MORE
 from detectors.learned.gathering import Gatherer
-from detectors.learned.hours import HOUR_US, Hours, HoursConfig
+from detectors.learned.hours import HOUR_US, SLOTS, Hours, HoursConfig
 from detectors.testing import batch
 
 HOUR_MS = 3_600_000
@@ -31,14 +31,14 @@ def gathered(stream, config=None, restarts=False):
     return [(rows.index, rows.frame.rows(), rows.matrix.tolist()) for rows in found]
 
 
-def row_of(*events, app="wx0"):
-    """The features by name of an app in the only hour of some events."""
+def row_of(*events):
+    """The features by name of the first app in the only hour of some events."""
     found = []
     gatherer = Gatherer(found.append)
     for one in (batch(*events), END):
         gatherer.observe(one)
     (rows,) = found
-    return dict(zip(NAMES, rows.matrix[rows.frame["app"].to_list().index(app)].tolist(), strict=True))
+    return dict(zip(NAMES, rows.matrix[rows.frame["app"].to_list().index(named(0))].tolist(), strict=True))
 
 
 def test_numbers_are_logarithms_of_counts():
@@ -140,7 +140,7 @@ def test_the_row_that_ends_an_hour_is_the_first_after_which_none_is_awaited():
     hours = Hours()
     ending = Batch(frame.with_columns(pl.Series("_watermark", [0, 1, last - 1, last, last, last + 5])), last + 5)
     hours.count(ending)
-    assert hours.ended(ending) == [(3, last // HOUR_US)]
+    assert hours.ended(ending) == [(3, last // HOUR_US * SLOTS)]
 
 
 def test_late_events_do_not_count():
@@ -154,6 +154,26 @@ def test_more_visitors_than_are_told_apart_are_estimated():
     events = [event(one, 0, visitor=one % 3_000) for one in range(30_000)]
     ((_, _, matrix),) = gathered([batch(*events)], HoursConfig(different_per_app_max=256))
     assert 2 ** matrix[0][place("events_per_visitor")] - 1 == pytest.approx(10, rel=0.2)
+
+
+def test_where_there_is_no_room_for_all_of_all_apps_it_is_estimated_how_many_there_are():
+    apps, people = 40, 300
+    events = [event(one, one % apps, visitor=one // apps % people) for one in range(apps * people * 2)]
+    narrow = HoursConfig(different_max=SLOTS * 6_000)
+    ((_, rows, matrix),) = gathered([batch(*events)], narrow)
+    assert len(rows) == apps
+    visitors = [row[-1] / (2 ** one[place("events_per_visitor")] - 1) for row, one in zip(rows, matrix, strict=True)]
+    assert np.mean(visitors) == pytest.approx(people, rel=0.1)
+    assert min(visitors) > people / 2
+
+
+def test_an_hour_of_an_app_begins_at_the_minute_that_its_name_says():
+    late = {"miniprogram.app_id": named(0, 7)}
+    minutes = [34, 35, 94, 95]
+    events = [event(minute * 60_000 + one, 0, **late) for minute in minutes for one in range(20 + minute)]
+    found = gathered([batch(*events)])
+    assert [rows[0][-1] for _, rows, _ in found] == [54, 55 + 114, 115]
+    assert [index % SLOTS for index, _, _ in found] == [7, 7, 7]
 
 
 @pytest.mark.parametrize(
@@ -179,9 +199,11 @@ def test_columns_that_nobody_decoded_are_nothing():
 
 moments = st.integers(0, 3 * HOUR_MS)
 events_of = st.builds(
-    lambda ms, app, visitor, call, category: event(ms, app, visitor, call, **{"app.category": category}),
+    lambda ms, app, visitor, call, category: event(
+        ms, 0, visitor, call, **{"app.category": category, "miniprogram.app_id": app}
+    ),
     moments,
-    st.integers(0, 2),
+    st.sampled_from([named(0), named(1, 1), named(2, 7)]),
     st.integers(0, 12),
     st.sampled_from(["request", "login", "getStorage", "requestPayment", "Page.onLoad"]),
     st.sampled_from(["game", "shop", None]),
@@ -210,6 +232,6 @@ def test_rows_do_not_depend_on_cuts_nor_on_restarts(stream, restarts):
 @given(streams())
 def test_rows_do_not_depend_on_cuts_where_not_all_are_told_apart(stream):
     events, cuts, lateness = stream
-    narrow = HoursConfig(apps_max=2, different_per_app_max=4, different_max=16)
+    narrow = HoursConfig(apps_max=SLOTS, different_per_app_max=4, different_max=SLOTS * 8)
     whole = gathered(batches(events, lateness_s=lateness), narrow)
     assert gathered(batches(events, cuts, lateness), narrow, restarts=True) == whole

@@ -1,18 +1,19 @@
 """Models at work: what is unlike others is told with what makes it so, once, and the same however the stream is cut."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import msgspec
 import numpy as np
 import pytest
-from app_hours import HOUR_MS, batches, hour_of, model
+from app_hours import DAY_ONE, HOUR_MS, batches, hour_of, model, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.event import END_OF_TIME, Batch
 from detectors.finding import Scope, Severity
 from detectors.learned.detector import Asked, LearnedConfig, LearnedDetector
-from detectors.learned.hours import HoursConfig
+from detectors.learned.hours import SLOTS, HoursConfig
 from detectors.learned.telling import TellingConfig
 from detectors.testing import batch, check_detector, run
 
@@ -28,7 +29,7 @@ def found_in(events, detector=None):
 
 def test_an_app_unlike_others_is_told_with_its_features():
     (finding,) = found_in(hour_of(9))
-    assert (finding.entity.scope, finding.entity.value, finding.owner) == (Scope.APP, "wx3", "dev-1")
+    assert (finding.entity.scope, finding.entity.value, finding.owner) == (Scope.APP, named(3), "dev-1")
     assert (finding.detector, finding.kind) == ("learned", "learned")
     assert (finding.rule.id, finding.rule.version) == ("learned.shop", MODEL.digest[:16])
     assert {"login", "background", "failures"} <= {one.name for one in finding.measured}
@@ -68,6 +69,32 @@ def test_what_begins_again_after_a_quiet_day_is_told_anew():
 def test_a_world_that_changed_makes_nobody_strange():
     detector = LearnedDetector(MODEL)
     assert found_in(hour_of(9, strange=range(30), apps=40), detector) == []
+
+
+def spread_out(events, apps):
+    """The same with apps whose hours begin at different minutes."""
+    names = {named(app): (named(app, app % SLOTS), 300_000 * (app % SLOTS)) for app in range(apps)}
+    moved = []
+    for one in events:
+        name, later = names[one["miniprogram.app_id"]]
+        time = datetime.fromisoformat(one["@timestamp"]) + timedelta(milliseconds=later)
+        moved.append(one | {"miniprogram.app_id": name, "@timestamp": time.isoformat()})
+    return sorted(moved, key=lambda one: one["@timestamp"])
+
+
+def test_an_hour_of_an_app_is_its_own():
+    (finding,) = found_in(spread_out(hour_of(9), 6))
+    assert finding.entity.value == named(3, 3)
+    assert finding.evidence.count == 60
+    assert finding.first_event == (DAY_ONE + 9 * HOUR_MS + 3 * 300_000) * 1_000
+
+
+def test_the_world_changes_for_all_apps_whenever_their_hours_begin():
+    events = spread_out(hour_of(9, strange=range(30), apps=40), 40)
+    assert len(found_in(events)) <= 20
+    config = LearnedConfig(telling=TellingConfig(per_hour_max=2))
+    events = spread_out(hour_of(9, strange=range(5), apps=20), 20)
+    assert len(found_in(events, LearnedDetector(MODEL, config=config))) == 2
 
 
 def test_no_more_than_so_many_are_told_in_an_hour():
@@ -199,7 +226,7 @@ def known(detector, model=MODEL):
     return {
         key.removeprefix(name): frame.rows()
         for key, frame in state.items()
-        if key.startswith(name) and not key.endswith((".told", ".counts"))
+        if key.startswith(name) and not key.endswith((".told", ".looks", ".counts"))
     }
 
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from app_hours import HOUR_MS, batches, honest_rows, hour_of
+from app_hours import DAY_ONE, HOUR_MS, batches, honest_rows, hour_of, named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.event import END_OF_TIME, Batch
 from detectors.learned.features import NAMES, Rows
 from detectors.learned.gathering import Gatherer
+from detectors.learned.hours import HOUR_US, SLOTS
 from detectors.learned.telling import TellingConfig
 from detectors.learned.training import (
     NAME_MAX,
@@ -33,14 +34,14 @@ BOUND = TellingConfig().bound
 
 def gathered(seed=1, apps=130):
     categories, names, matrix = honest_rows(seed, apps)
-    return Gathered(categories, names, np.arange(len(matrix)) // apps, matrix)
+    return Gathered(categories, names, np.arange(len(matrix)) // apps * SLOTS, matrix)
 
 
 def rows(hour, apps):
     frame = pl.DataFrame(
         {"key": pl.Series(apps, dtype=pl.UInt64), "app": [f"wx{app}" for app in apps], "category": ["shop"] * len(apps)}
     )
-    return Rows(hour, frame, np.full((len(apps), len(NAMES)), hour, np.float32))
+    return Rows(SLOTS * hour, frame, np.full((len(apps), len(NAMES)), hour, np.float32))
 
 
 def figures(**said):
@@ -48,11 +49,11 @@ def figures(**said):
 
 
 def test_what_something_was_found_about_is_not_learned_from():
-    reservoir = Reservoir(spoiled=lambda app, hour: (app, hour) == ("wx1", 5))
+    reservoir = Reservoir(spoiled=lambda app, begin, end: (app, begin, end) == ("wx1", 5 * HOUR_US, 6 * HOUR_US))
     reservoir.take(rows(5, [0, 1, 2]))
     reservoir.take(rows(6, [1]))
     found = reservoir.gathered()
-    assert list(zip(found.apps.tolist(), found.hours.tolist(), strict=True)) == [("wx0", 5), ("wx2", 5), ("wx1", 6)]
+    assert list(zip(found.apps.tolist(), found.hours.tolist(), strict=True)) == [("wx0", 60), ("wx2", 60), ("wx1", 72)]
     assert (found.left_out, reservoir.seen) == (1, 4)
 
 
@@ -162,8 +163,9 @@ def test_rows_of_a_stream_can_be_learned_from():
     for one in [*batches([one for hour in (1, 2) for one in hour_of(hour)]), Batch(batch().frame, END_OF_TIME)]:
         gatherer.observe(one)
     found = reservoir.gathered()
-    assert sorted(set(found.apps.tolist())) == [f"wx{app}" for app in range(6)]
-    assert found.hours[0] == 1_772_409_600_000 // HOUR_MS + 1
+    assert sorted(set(found.apps.tolist())) == sorted(named(app) for app in range(6))
+    assert found.begin == (DAY_ONE + HOUR_MS) * 1_000
+    assert found.end == (DAY_ONE + 3 * HOUR_MS) * 1_000
 
 
 def test_figures_are_of_the_rows_that_are_given():
