@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -25,7 +26,7 @@ from detectors.detector import State
 from detectors.event import DTYPES, LATE, MICROSECONDS, TIME, WATERMARK, Batch, kind_of
 from detectors.learned.calls import Kind, kinds_of_calls
 from detectors.sigma.distinct import distinct
-from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, Taken
+from detectors.statistical.pending import GROUP, KEY, Merging, Pending, Taken
 
 UNKNOWN: Final = "unknown"
 """The category of apps that no registry and no event names one for."""
@@ -170,8 +171,9 @@ class Hours:
         rows = _rows(batch.frame)
         if rows.height:
             counted = _Counted(rows)
-            self._apps.add(counted.sums())
-            for window, different in counted.different():
+            sums = counted.sums()
+            for window, pairs, different in counted.by_hour():
+                self._apps.park(window, sums[pairs])
                 self._different.park(window, different)
 
     def ended(self, batch: Batch) -> list[tuple[int, int]]:
@@ -314,7 +316,6 @@ class _Counted:
         }
         return pl.DataFrame(
             {
-                WINDOW: self._windows,
                 KEY: self._keys,
                 GROUP: self._keys,
                 "app": self._apps,
@@ -325,7 +326,7 @@ class _Counted:
                 **{name: self._sum(rows[name].to_numpy()) for name in ("sent", "received", "amount")},
                 **{kind.name.lower(): by_kind[:, kind] for kind in Kind if kind is not Kind.OTHER},
             }
-        ).select(WINDOW, KEY, GROUP, *_MERGING)
+        ).select(KEY, GROUP, *_MERGING)
 
     def _sum(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         at = np.flatnonzero(values)
@@ -343,25 +344,17 @@ class _Counted:
         np.maximum.at(greatest, self._of, rank[places])
         return pl.Series(["", *values[order]])[greatest].replace("", None)
 
-    def different(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        """Hours with a row an app and each of its visitors, addresses and so on."""
+    def by_hour(self) -> Iterator[tuple[int, slice, pl.DataFrame]]:
+        """Hours, each with the rows of its apps among all pairs, and a row an app and each of its visitors, addresses and so on."""
         parts = [self._told_apart(what) for what in Different]
-        begins = np.flatnonzero(np.diff(self._windows, prepend=self._windows[0] - 1))
-        edges = [*begins.tolist(), len(self._windows)]
-        places = [np.searchsorted(pair, edges) for pair, _ in parts]
-        for number, begin in enumerate(begins):
-            mine = [slice(*place[number : number + 2]) for place in places]
-            yield (
-                int(self._windows[begin]),
-                pl.DataFrame(
-                    {
-                        name: np.concatenate(
-                            [columns[name][part] for (_, columns), part in zip(parts, mine, strict=True)]
-                        )
-                        for name in (KEY, GROUP, "n")
-                    }
-                ),
-            )
+        begins = np.flatnonzero(np.diff(self._windows, prepend=self._windows[0] - 1)).tolist()
+        for first, end in pairwise([*begins, len(self._windows)]):
+            rows = [slice(*np.searchsorted(pair, (first, end))) for pair, _ in parts]
+            joined = {
+                name: np.concatenate([columns[name][mine] for (_, columns), mine in zip(parts, rows, strict=True)])
+                for name in (KEY, GROUP, "n")
+            }
+            yield int(self._windows[first]), slice(first, end), pl.DataFrame(joined)
 
     def _told_apart(self, what: Different) -> tuple[npt.NDArray[np.intp], dict[str, npt.NDArray[np.generic]]]:
         """Sorted with the pair's small number before the value, all at once; keys are made of those that are left."""
