@@ -13,7 +13,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
@@ -26,7 +29,6 @@ from pinned import seeds
 from score import Alarm, Report, Run, score
 from traffic import Platform
 
-from detectors.detector import Detector
 from detectors.event import LATE, MICROSECONDS, TIME, WATERMARK, Batch
 from detectors.finding import Sighting
 from detectors.learned.detector import LearnedDetector
@@ -91,12 +93,10 @@ class Both:
 DETECTORS = {"both": Both, "statistics": lambda _until: StatisticalDetector(), "models": Learning}
 
 
-def watched(
-    seed: int, apps: int, make: Callable[[int], Detector]
-) -> tuple[Run, dict[str, float], list[dict[str, object]]]:
+def watched(seed: int, apps: int, who: str) -> tuple[Run, dict[str, float], list[dict[str, object]]]:
     """One platform, watched: what came of it, what it cost, and its findings."""
     platform = Platform(seed, apps=apps)
-    detector = make(platform.quiet_end)
+    detector = DETECTORS[who](platform.quiet_end)
     found: dict[str, Alarm] = {}
     told: dict[str, dict[str, object]] = {}
     events, spent = 0, 0.0
@@ -115,17 +115,18 @@ def watched(
     return run, {"events": events, "us_an_event": spent / max(events, 1) * 1e6}, list(told.values())
 
 
-def report(seed_list: list[int], apps: int, findings: Path | None, who: str = "both") -> Report:
-    """All platforms, one after the other."""
+def report(seed_list: list[int], apps: int, findings: Path | None, who: str = "both", jobs: int = 1) -> Report:
+    """All platforms, so many of them at a time."""
     runs, every = [], []
-    for seed in seed_list:
-        run, cost, told = watched(seed, apps, DETECTORS[who])
-        runs.append(run)
-        every += told
-        print(
-            f"seed {seed}: {cost['events']:,.0f} events, {cost['us_an_event']:.2f} µs each, {len(run.alarms)} findings",
-            file=sys.stderr,
-        )
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as workers:
+        given = (seed_list, repeat(apps), repeat(who))
+        for seed, (run, cost, told) in zip(seed_list, workers.map(watched, *given), strict=True):
+            runs.append(run)
+            every += told
+            print(
+                f"seed {seed}: {cost['events']:,.0f} events, {cost['us_an_event']:.2f} µs each, {len(run.alarms)} findings",
+                file=sys.stderr,
+            )
     if findings is not None:
         findings.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in every))
     return score(runs)
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="developing", help='"developing", "testing", or numbers with commas')
     parser.add_argument("--apps", type=int, default=300)
     parser.add_argument("--detectors", choices=sorted(DETECTORS), default="both", help="who watches")
+    parser.add_argument("--jobs", type=int, default=1, help="platforms that are watched at a time")
     parser.add_argument("--findings", type=Path, help="write every finding here, one JSON object a line")
     parser.add_argument("--write", type=Path, help="put the table into this page, between its marks")
     given = parser.parse_args()
@@ -144,7 +146,7 @@ def main() -> None:
         if given.seeds in {"developing", "testing"}
         else [int(one) for one in given.seeds.split(",")]
     )
-    table = report(chosen, given.apps, given.findings, given.detectors).markdown()
+    table = report(chosen, given.apps, given.findings, given.detectors, given.jobs).markdown()
     print(table)
     if given.write is not None:
         page = given.write.read_text()
