@@ -9,8 +9,17 @@ from detectors.learned.detector import LearnedConfig
 from detectors.learned.hours import HoursConfig
 from detectors.learned.telling import TellingConfig
 from detectors.statistical.choosing import ChoosingConfig
+from detectors.statistical.cohort import CohortConfig
 from detectors.statistical.detector import StatisticsConfig
+from detectors.statistical.exfiltration import ExfiltrationConfig
+from detectors.statistical.fanout import FanoutConfig
+from detectors.statistical.levels import LevelsConfig
+from detectors.statistical.novelty import NoveltyConfig
+from detectors.statistical.outcomes import OutcomesConfig
+from detectors.statistical.profile import ProfileConfig
+from detectors.statistical.regularity import RegularityConfig
 from detectors.statistical.series import SeriesConfig
+from detectors.statistical.shown import ShownConfig
 from monitor.alerts import Channel
 from monitor.config import Config
 from monitor.intake.timeline import Bounds
@@ -60,13 +69,20 @@ def statistics_of(config: Config) -> StatisticsConfig | None:
     keys = config.statistics
     if not keys.enabled:
         return None
+    apps, days, shown = keys.apps_max, keys.forget_days, keys.forget_shown_days
     return StatisticsConfig(
         series=SeriesConfig(
-            keys_max=keys.keys_max,
-            keys_per_app_max=keys.keys_per_app_max,
-            apps_max=keys.apps_max,
-            forget_days=keys.forget_days,
+            keys_max=keys.keys_max, keys_per_app_max=keys.keys_per_app_max, apps_max=apps, forget_days=days
         ),
+        fanout=FanoutConfig(pairs_max=keys.pairs_max, subjects_max=apps, forget_days=days),
+        regularity=RegularityConfig(forget_days=days),
+        outcomes=OutcomesConfig(names_max=apps, forget_days=days),
+        levels=LevelsConfig(forget_days=days),
+        cohort=CohortConfig(cohorts_max=apps, forget_days=days),
+        shown=ShownConfig(values_max=keys.keys_max, apps_max=apps, forget_days=shown),
+        novelty=NoveltyConfig(apps_max=apps, forget_days=shown),
+        exfiltration=ExfiltrationConfig(calls_max=keys.pairs_max, apps_max=apps, forget_days=shown),
+        profile=ProfileConfig(apps_max=apps, forget_days=shown),
         choosing=ChoosingConfig(
             false_per_thousand_apps_day=keys.false_per_thousand_apps_day,
             per_hour_max=keys.findings_per_h_max,
@@ -79,7 +95,7 @@ def learned_of(config: Config) -> LearnedConfig:
     """How models are asked."""
     keys = config.models
     return LearnedConfig(
-        hours=HoursConfig(),
+        hours=HoursConfig(apps_max=config.statistics.apps_max, different_max=keys.different_max),
         telling=TellingConfig(
             false_per_1000_apps_day=keys.false_per_thousand_apps_day,
             per_hour_max=keys.findings_per_h_max,

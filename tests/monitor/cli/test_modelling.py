@@ -11,6 +11,7 @@ from app_hours import DAY_ONE, HOUR_MS
 from typer.testing import CliRunner
 
 from detectors.learned.features import NAMES
+from detectors.learned.hours import slots_of
 from detectors.learned.training import HELD, PARTS, parts_of
 from monitor.cli.tree import app
 from monitor.kept import Kept
@@ -51,8 +52,9 @@ class Folder:
 
 
 def apps():
-    """Apps of which as many are in each fifth."""
-    names = np.array([f"wx{number}" for number in range(1_000)])
+    """Apps of which as many are in each fifth, and whose hours are those of the clock."""
+    every = pl.Series([f"wx{number}" for number in range(12_000)])
+    names = every.to_numpy()[slots_of(every.hash().to_numpy()) == 0].astype(np.str_)
     parts = parts_of(names)
     return np.concatenate([names[parts == part][: HELD_APPS if part == HELD else A_PART] for part in range(PARTS)])
 
