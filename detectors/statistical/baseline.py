@@ -103,6 +103,8 @@ class Usual:
         visited = rows["visited"][places].astype(np.float64)
         per_visitor = (rows["counted"][places] + 0.5 / np.maximum(hours, 1.0)) / np.maximum(visited, 1e-3)
         self.known = hours >= KNOWN_H
+        self._rows, self._places, self._hour_of_day = rows, places, hour_of_day
+        self._days, self._overall, self._share = days, overall, share
         self.hour = ((own * days + overall) / (days + 1.0) + 0.5 / (hours + 1.0)) * share
         if peers is not None:
             per_visitor = np.maximum(per_visitor, np.minimum(NEWCOMERS * peers, NEWCOMERS_MAX))
@@ -121,6 +123,13 @@ class Usual:
         self.rest_hour = spread(rest[:, 2:], hours, self.hour, session) + unsure
         within = spread(rows["vary_within"][places], hours, np.maximum(self.hour, self.visits))
         self.spread_within = within if share < 1.0 else np.zeros(len(places))
+
+    def around(self) -> Numbers:
+        """What is usual at this hour of the day, or at the one before or after where that is more: nightly work begins some minutes sooner or later."""
+        before, after = (self._rows["hourly"][self._places, (self._hour_of_day + step) % 24] for step in (-1, 1))
+        beside = np.maximum(before, after).astype(np.float64) * self._days + self._overall
+        found: Numbers = np.maximum(self.hour, beside / (self._days + 1.0) * self._share)
+        return found
 
     def without_one(self, visitors: Numbers, most: Numbers) -> Numbers:
         """What visitors make where the one who did most is not counted."""

@@ -1,9 +1,10 @@
 """Which unusual numbers become findings: so many false ones are afforded a day, and one happening is told once.
 
-Every test has an equal part of what is afforded for each thousand apps and day. Divided by how many numbers it looks at in a day
+Every test has an equal part of half of what is afforded for each thousand apps and day. Divided by how many numbers it looks at in a day
 that gives the probability, and so the worth, from which on one is told. What several tests or keys of one entity show within a day of
-each other is one finding; it is told again only where something else comes to light. What many apps show at once is one finding about
-what they share.
+each other is one finding; it is told again only where something else comes to light: the sign of another behaviour, or another number, about something else,
+that is far less probable than all before. Sums over days are as high for long after what brought them about, so they are told again only where
+they have grown. What many apps show at once is one finding about what they share.
 """
 
 from __future__ import annotations
@@ -29,6 +30,31 @@ RELATED_MAX: Final = 20
 
 EPISODES_MAX: Final = 200_000
 """Happenings that are remembered; of more, those that are over longest are forgotten."""
+
+KEPT_BACK: Final = 0.5
+"""This part of what is afforded is kept back for false ones that no calibration sees: what goes on when a misdeed is over, and what happens
+to honest apps so seldom that nobody has learned it yet."""
+
+FARTHER: Final = 4.0
+"""What another number must be worth beyond all that a happening has shown to be told by itself: it is ten thousand times less probable."""
+
+SUMMED_UP: Final = frozenset({"drip", "novelty_slow", "exfiltration_slow", "refusals_slow"})
+LASTING_H: Final = {
+    "rise": 72,
+    "fall": 72,
+    "drip": 24,
+    "novelty_slow": 48,
+    "exfiltration_slow": 48,
+    "refusals_slow": 48,
+    "repeats": 48,
+    "together": 48,
+}
+GROWN: Final = 1.0
+"""Tests that sum over time: until so many hours after it was last seen the same is told again only where it is worth so much more, ten
+times less probable."""
+
+NUMBERS_MAX: Final = 20
+"""Numbers of a happening that are remembered, those that are worth most."""
 
 SEVERITIES: Final = {
     "silence": Severity.LOW,
@@ -56,6 +82,12 @@ class ChoosingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             )
 
 
+Numbers = dict[str, tuple[float, int, bool]]
+"""By what was counted: the most that it was worth, the window in which it was last shown, and whether it was told rather than added."""
+
+_NEVER: Final = (0.0, 0, False)
+
+
 @dataclass(slots=True)
 class _Episode:
     """A happening that was told: until when (window), as which finding, and what it has shown."""
@@ -65,6 +97,27 @@ class _Episode:
     rule: str
     time: int
     shown: dict[int, int]  # the behaviours of the taxonomy (0: none), each with the window in which it was last shown
+    numbers: Numbers  # what it has shown
+
+    def is_far(self, row: dict[str, Any]) -> bool:
+        """Whether this is about something else than what was told, and far less probable than all before."""
+        about = _about(_number_of(row))
+        told = any(told and _about(name) == about for name, (_, _, told) in self.numbers.items())
+        farthest = max((worth for worth, _, _ in self.numbers.values()), default=0.0)
+        return not told and row["worth"] >= farthest + FARTHER
+
+    def not_told(self, rows: list[dict[str, Any]], window: int) -> list[dict[str, Any]]:
+        """Without the sums that were told before and have not grown."""
+        found = []
+        for row in rows:
+            name = _number_of(row)
+            worth, last, told = self.numbers.get(name, _NEVER)
+            lasts = window - last <= LASTING_H.get(row["test"], 0) * WINDOWS_PER_HOUR
+            if lasts and row["worth"] < worth + GROWN:
+                self.numbers[name] = worth, window, told
+            else:
+                found.append(row)
+        return found
 
 
 class Chooser:
@@ -86,7 +139,7 @@ class Chooser:
         """The worth from which on a number of this test is told."""
         tests = {**self._per_day, **self._today}
         made = max(self._per_day.get(test, 0), self._today.get(test, 0), 1)
-        afforded = self.config.false_per_thousand_apps_day / 1000 * self._apps / max(len(tests), 1)
+        afforded = (1.0 - KEPT_BACK) * self.config.false_per_thousand_apps_day / 1000 * self._apps / max(len(tests), 1)
         return max(FLAGGED, float(np.log10(made / afforded)))
 
     def choose(self, window: Window, unusual: Sequence[pl.DataFrame], made: Mapping[str, int], apps: int) -> list[tuple[Finding, bool]]:  # fmt: skip
@@ -148,12 +201,21 @@ class Chooser:
         key = (entity.scope.value, entity.value)
         episode = self._episodes.get(key)
         quiet = self.config.quiet_h * WINDOWS_PER_HOUR
+        goes_on = episode is not None and window.index - episode.last <= quiet
+        if episode is not None and not goes_on:
+            rows = episode.not_told(rows, window.index)
+            if not rows:
+                return
         shown = {row["behaviour"] or 0: window.index for row in rows}
-        if episode is not None and window.index - episode.last <= quiet:
+        before = {} if episode is None else episode.numbers if goes_on else _lasting(episode.numbers)
+        if episode is not None and goes_on:
             lately = {behaviour for behaviour, last in episode.shown.items() if window.index - last <= quiet}
-            fresh = [row for row in rows if row["behaviour"] and row["behaviour"] not in lately]
+            fresh = [
+                row for row in rows if (row["behaviour"] and row["behaviour"] not in lately) or episode.is_far(row)
+            ]
             episode.last = window.index
             episode.shown |= shown
+            episode.numbers = _numbers(before, rows, window.index, told=False)
             if not fresh:
                 yield self._finding(window, entity, rows, related, episode), True
                 return
@@ -162,10 +224,17 @@ class Chooser:
             self.overflown += 1
             return
         self._told_in_hour += 1
-        before = {} if episode is None or window.index - episode.last > quiet else episode.shown
+        shown_before = episode.shown if episode is not None and goes_on else {}
         finding = self._finding(window, entity, rows, related, None)
         self._episodes.pop(key, None)
-        self._episodes[key] = _Episode(window.index, finding.id, finding.rule.id, finding.time, before | shown)
+        self._episodes[key] = _Episode(
+            window.index,
+            finding.id,
+            finding.rule.id,
+            finding.time,
+            shown_before | shown,
+            _numbers(before, rows, window.index, told=True),
+        )
         while len(self._episodes) > EPISODES_MAX:
             del self._episodes[next(iter(self._episodes))]
         yield finding, False
@@ -216,7 +285,14 @@ class Chooser:
             "overflown": self.overflown,
         }
         rows = [
-            (*key, one.last, one.finding, one.rule, one.time, msgspec.json.encode(one.shown).decode())
+            (
+                *key,
+                one.last,
+                one.finding,
+                one.rule,
+                one.time,
+                *(msgspec.json.encode(each).decode() for each in (one.shown, one.numbers)),
+            )
             for key, one in self._episodes.items()
         ]
         episodes = pl.DataFrame(rows, schema=_EPISODES, orient="row")
@@ -231,8 +307,15 @@ class Chooser:
         self._apps, self.overflown = kept["apps"], kept["overflown"]
         self._hour, self._told_in_hour = kept["hour"], kept["told_in_hour"]
         self._episodes = {
-            (scope, entity): _Episode(last, finding, rule, time, msgspec.json.decode(shown, type=dict[int, int]))
-            for scope, entity, last, finding, rule, time, shown in state["chosen"].iter_rows()
+            (scope, entity): _Episode(
+                last,
+                finding,
+                rule,
+                time,
+                msgspec.json.decode(shown, type=dict[int, int]),
+                msgspec.json.decode(numbers, type=Numbers),
+            )
+            for scope, entity, last, finding, rule, time, shown, numbers in state["chosen"].iter_rows()
         }
 
 
@@ -245,8 +328,37 @@ _EPISODES: Final = pl.Schema(
         "rule": pl.String(),
         "time": pl.Int64(),
         "shown": pl.String(),
+        "numbers": pl.String(),
     }
 )
+
+
+def _number_of(row: Mapping[str, Any]) -> str:
+    """What was counted; sums over all that is new of an app are one, whatever is the most of it now."""
+    about = "" if row["test"] in SUMMED_UP else row["about"]
+    return f"{row['test']}\t{row['measure']}\t{about}"
+
+
+def _about(name: str) -> str:
+    """What a number is about; the test where that is all there is to say."""
+    test, _, about = name.split("\t", 2)
+    return about or test
+
+
+def _lasting(numbers: Numbers) -> Numbers:
+    """Those that are remembered when a happening is over."""
+    return {name: kept for name, kept in numbers.items() if name.partition("\t")[0] in LASTING_H}
+
+
+def _numbers(before: Numbers, rows: Sequence[Mapping[str, Any]], window: int, *, told: bool) -> Numbers:
+    """What a happening has shown, with these: of each number the most; of too many those that are worth most."""
+    numbers = dict(before)
+    for row in rows:
+        name = _number_of(row)
+        worth, _, was_told = numbers.get(name, _NEVER)
+        numbers[name] = max(worth, row["worth"]), window, told or was_told
+    most = sorted(numbers.items(), key=lambda one: (-one[1][0], one[0]))
+    return dict(most[:NUMBERS_MAX])
 
 
 def _by_entity(over: pl.DataFrame) -> dict[tuple[str, str], list[dict[str, Any]]]:

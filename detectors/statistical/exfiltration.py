@@ -59,9 +59,12 @@ SESSIONS_MIN: Final = 2
 
 CARRIED_OFF: Final = 3
 
+MANAGERS: Final = ("getRecorderManager", "createCameraContext", "getLocationManager", "createVKSession")
+"""Which read nothing by themselves."""
+
 PRIVATE_CALLS: Final = frozenset(
     {
-        *(name for name, number in CALLS.items() if number in PRIVATE and not name.startswith(("getRecorder", "createCamera"))),
+        *(name for name, number in CALLS.items() if number in PRIVATE and name not in MANAGERS),
         "getClipboardData",
         "getRecorderManager().start",
         "getRecorderManager().stop",
@@ -71,6 +74,7 @@ PRIVATE_CALLS: Final = frozenset(
         "createCameraContext().onCameraFrame",
         "getLocationManager().start",
         "getLocationManager().getLocation",
+        "createVKSession().start",
     }
 )  # fmt: skip
 

@@ -23,19 +23,29 @@ KEPT_A_DAY: Final = 1.0 - 1.0 / 14
 """Of what had come before so much is left after a day."""
 
 
+def summed(width: int) -> dict[str, tuple[npt.DTypeLike, int]]:
+    """Arrays of `Rows` for sums of so many numbers a row, where what had come before is known otherwise."""
+    return {"lately": (np.float32, width), "closed": (np.int32, 1)}
+
+
 def fields(width: int) -> dict[str, tuple[npt.DTypeLike, int]]:
     """Arrays of `Rows` for so many numbers a row."""
-    sums: dict[str, tuple[npt.DTypeLike, int]] = dict.fromkeys(("lately", "today", "yesterday", "before"), (np.float32, width))  # fmt: skip
-    return {**sums, "closed": (np.int32, 1)}
+    sums: dict[str, tuple[npt.DTypeLike, int]] = dict.fromkeys(("today", "yesterday", "before"), (np.float32, width))
+    return {**summed(width), **sums}
+
+
+def sum_up(rows: Rows, places: Array, numbers: Numbers, window: Window) -> Numbers:
+    """Add an hour's numbers, a row each; gives what came of late, with them."""
+    past = np.maximum(window.index - rows["closed"][places].astype(np.float64), 0.0) / WINDOWS_PER_HOUR
+    lately: Numbers = rows["lately"][places] * (0.5 ** (past / HALF_LIFE_H))[:, None] + numbers
+    rows["lately"][places] = lately
+    rows["closed"][places] = window.index
+    return lately
 
 
 def add(rows: Rows, places: Array, numbers: Numbers, window: Window) -> tuple[Numbers, Numbers]:
     """Add an hour's numbers, a row each; gives what came of late, with them, and what had come before."""
-    past = np.maximum(window.index - rows["closed"][places].astype(np.float64), 0.0) / WINDOWS_PER_HOUR
-    lately = rows["lately"][places] * (0.5 ** (past / HALF_LIFE_H))[:, None] + numbers
-    rows["lately"][places] = lately
-    rows["closed"][places] = window.index
-    return lately, rows["before"][places].astype(np.float64)
+    return sum_up(rows, places, numbers, window), rows["before"][places].astype(np.float64)
 
 
 def learn(rows: Rows, places: Array, numbers: Numbers) -> None:

@@ -1,12 +1,14 @@
 """How large what is measured is: bytes of setData, memory, bodies of requests, amounts paid, by app and hour.
 
+Where fewer than `COUNT_MIN` come in an hour they are gathered until there are as many, for a day at most: what is said of hours below is
+said of these stretches then.
 Judged are the typical size (the mean of logarithms) by the app's own of a week: its usual, how much that varies between hours, and how much
 single ones do; and how many are large, by the shares of sizes of that week. Not by the mean size: of sizes as they are one decides it.
 Amounts are looked at downwards too: many small ones are how stolen cards are tried. Bodies are judged apart by what sends them, for uploads
 are large as a rule. Sums are of whole numbers (logarithms in fixed point), so that they are the same however the stream is cut.
 
-What fools it: a slow rise, with which the usual goes along; fewer than `LARGE_MIN` large ones an hour; who has fewer than `COUNT_MIN` an
-hour. Where events carry none of the fields nothing is said. Sources: exponentially weighted means and variances (Roberts, *Control chart
+What fools it: a slow rise, with which the usual goes along; fewer than `LARGE_MIN` large ones an hour; who has fewer than `COUNT_MIN` a
+day. Where events carry none of the fields nothing is said. Sources: exponentially weighted means and variances (Roberts, *Control chart
 tests based on geometric moving averages*, 1959); the deviance of a Poisson count, with a learned overdispersion (`mixes.py`).
 """
 
@@ -62,7 +64,10 @@ COUNT_MIN: Final = 5
 LARGE_MIN: Final = 3
 """Fewer in an hour, or fewer large ones, are not judged."""
 
-KNOWN_H: Final = 24
+GATHERED_H_MAX: Final = 24
+"""Hours for which what is too little is gathered."""
+
+KNOWN_H: Final = 8
 """Hours with as many before which an app is not judged."""
 
 HOURS_MEAN: Final = 168
@@ -73,6 +78,9 @@ RELEARN_H: Final = 48
 VARY_USUAL: Final = 0.25
 VARY_HOURS: Final = 12.0
 """The variance of an hour's logarithm of whom little is known, and for how many hours it counts."""
+
+UNSURE: Final = 4.0
+"""Means and variances are known from so few hours that the variance is larger by this part of their number: Student's t, roughly."""
 
 VARY_MIN: Final = 0.01
 """Nothing is believed to vary by less than a tenth of an octave."""
@@ -91,6 +99,7 @@ _SUMS: Final[dict[str, Merging]] = {
     "what": "first",
     "app": "first",
     "owner": "max",
+    "gathered": "max",  # hours before this one
 }
 
 KEYS_PER_APP: Final = 32
@@ -184,7 +193,11 @@ class Levels:
         mixed = whole[GROUP].to_numpy() * (np.uint64(2) * measure + np.uint64(5)) + whole[ACTION].to_numpy()
         key = mixed & ~_LOW
         told = whole.with_columns(
-            pl.Series(KEY, key), pl.Series("logs", logs), pl.Series("squares", logs * logs), n=pl.lit(1, pl.Int64)
+            pl.Series(KEY, key),
+            pl.Series("logs", logs),
+            pl.Series("squares", logs * logs),
+            n=pl.lit(1, pl.Int64),
+            gathered=pl.lit(0, pl.Int64),
         )
         self._sums.add(told.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_SUMS)))
         octave = np.minimum(np.log2(value), OCTAVES - 1).astype(np.uint64)
@@ -204,8 +217,20 @@ class Levels:
             self.tests.fade()
         return [frame for frame in found if frame is not None]
 
+    def _enough(
+        self, sums: pl.DataFrame, octaves: tuple[Keys, Counts], window: Window
+    ) -> tuple[pl.DataFrame, tuple[Keys, Counts]]:
+        """Those of which enough has come; of the others it is kept for the next hour."""
+        enough = pl.col("n") >= COUNT_MIN
+        kept = sums.filter(~enough & (pl.col("gathered") < GATHERED_H_MAX - 1))
+        self._sums.add(kept.with_columns(pl.lit(window.hour + 1, pl.Int64).alias(WINDOW), pl.col("gathered") + 1))
+        keys, n = octaves
+        waits = np.isin(keys & ~_LOW, kept[KEY].to_numpy())
+        self._octaves.add(np.full(int(waits.sum()), window.hour + 1), keys[waits], n[waits])
+        return sums.filter(enough), (keys[~waits], n[~waits])
+
     def _hour(self, sums: pl.DataFrame, octaves: tuple[Keys, Counts], window: Window) -> list[pl.DataFrame | None]:
-        sums = sums.filter(pl.col("n") >= COUNT_MIN)
+        sums, octaves = self._enough(sums, octaves, window)
         place, _ = self._rows.seen(sums[KEY].to_numpy(), window.index)
         sums, place = sums.filter(pl.Series(place != NOWHERE)), place[place != NOWHERE]
         if not sums.height:
@@ -217,7 +242,8 @@ class Levels:
         measure, group = sums["measure"].to_numpy(), sums[GROUP].to_numpy()
         mean = self._rows["mean"][place].astype(np.float64)
         vary = self._rows["vary"][place].astype(np.float64)
-        by = np.sqrt(self._variance(vary, hours) + self._rows["within"][place] / n)
+        unsure = 1.0 + UNSURE / np.maximum(hours, 1.0)
+        by = np.sqrt((self._variance(vary, hours) + self._rows["within"][place] / n) * unsure)
         falls, larger = (np.array([getattr(one, name) for one in MEASURES])[measure] for name in ("falls", "large"))
         known = hours >= KNOWN_H
         came = _by_octave(sums[KEY].to_numpy(), octaves)
@@ -286,7 +312,7 @@ class Levels:
         return unusual(
             test,
             window,
-            WINDOWS_PER_HOUR,
+            (sums["gathered"].to_numpy() + 1) * WINDOWS_PER_HOUR,
             apps=sums.select("app", "owner"),
             worth=worth,
             about=[

@@ -12,9 +12,11 @@ CALLS: Final = {
     name: behaviour
     for behaviour, names in {
         1: "chooseAddress chooseContact chooseInvoice getUserInfo getUserProfile getWeRunData getPhoneNumber "
-        "chooseLicensePlate addPhoneContact",
+        "chooseLicensePlate addPhoneContact addPhoneCalendar addPhoneRepeatCalendar saveImageToPhotosAlbum saveVideoToPhotosAlbum "
+        "chooseMessageFile chooseAvatar chooseInvoiceTitle getRealtimePhoneNumber openBluetoothAdapter createBLEPeripheralServer",
         2: "getLocation getFuzzyLocation startLocationUpdate startLocationUpdateBackground onLocationChange "
-        "getRecorderManager startRecord createCameraContext chooseImage chooseMedia chooseVideo startWifi getWifiList",
+        "getRecorderManager startRecord createCameraContext chooseImage chooseMedia chooseVideo startWifi getWifiList getConnectedWifi "
+        "getLocationManager chooseLocation choosePoi joinVoIPChat createVKSession",
         7: "shareAppMessage onShareAppMessage onShareTimeline showShareMenu updateShareMenu shareToWeRun",
         8: "login checkSession code2Session",
         12: "requestPayment requestVirtualPayment payment.notify refund",

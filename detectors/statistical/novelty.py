@@ -50,7 +50,12 @@ Array = npt.NDArray[Any]
 
 JUDGED: Final = (API, HOST, PAGE, SCENE, SERVICE)
 
-SLOW: Final = (API, HOST)
+COMMON, RARE, HOSTS = range(3)
+SLOW: Final = (API, API, HOST)
+"""What is looked at for a day: private calls that many apps make, those that hardly any makes, and hosts."""
+
+RARE_SHARE: Final = 0.02
+"""Calls are rare that no larger a share of apps make."""
 
 EVENTS_MIN: Final = 5
 SLOW_MIN: Final = 3
@@ -82,7 +87,15 @@ PRIVATE: Final = frozenset({1, 2})
 """Behaviours of calls that read what is private."""
 
 
-PRIVATE_CALLS: Final = frozenset(name for name, number in CALLS.items() if number in PRIVATE)
+PRIVATE_CALLS: Final = frozenset(
+    {
+        *(name for name, number in CALLS.items() if number in PRIVATE),
+        "getRecorderManager().start",
+        "getLocationManager().start",
+        "createVKSession().start",
+        "getClipboardData",
+    }
+)
 
 
 class NoveltyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -160,20 +173,34 @@ class Novelty:
             found.append(
                 self._told("novelty", hour, at, worth, mine, weight, events[at] * hits / base, new[at], window)
             )
-        rare = private | ((hour.kind == HOST) & (self._shown.others(hour) <= OTHERS))
-        found += self._slowly(hour, rows, here, old, np.where(rare, weight, 0.0), flagged, window)
+        others = self._shown.others(hour)
+        few = others <= np.maximum(RARE_SHARE * len(self._apps), OTHERS)
+        groups = [private & ~few, private & few, (hour.kind == HOST) & (others <= OTHERS)]
+        found += self._slowly(
+            hour, rows, here, old, [np.where(group, weight, 0.0) for group in groups], flagged, window
+        )
         self._learn(rows, here, sums, flagged)
         return [frame for frame in found if frame is not None]
 
     def _slowly(
-        self, hour: Hour, rows: Array, here: Array, old: Array, weight: Numbers, flagged: Array, window: Window
+        self,
+        hour: Hour,
+        rows: Array,
+        here: Array,
+        old: Array,
+        weights: Sequence[Numbers],
+        flagged: Array,
+        window: Window,
     ) -> list[pl.DataFrame | None]:
         """In how many hours there was something new, of private calls and of hosts: others of an app that are seldom used show late as a rule.
 
         Not how often: a few calls in one hour are one person's.
         """
-        each = [_summed(hour, np.flatnonzero(hour.kind == kind), weight) for kind in SLOW]
-        numbers = np.stack([np.minimum(value, 1.0) for pair in each for value in pair], axis=1)
+        of_kind = [np.flatnonzero(hour.kind == kind) for kind in SLOW]
+        each = [_summed(hour, mine, weight) for mine, weight in zip(of_kind, weights, strict=True)]
+        most = [_most(hour, mine, weight) for mine, weight in zip(of_kind, weights, strict=True)]
+        parts = [(np.minimum(new, top), np.minimum(events, 1.0)) for (new, events), top in zip(each, most, strict=True)]
+        numbers = np.stack([value for pair in parts for value in pair], axis=1)
         sums = np.zeros((2, *numbers.shape))
         sums[:, here] = lately.add(self._apps, rows[here], numbers[here], window)
         came, before = sums
@@ -181,8 +208,7 @@ class Novelty:
             SLOW
         )
         found = []
-        for number, kind in enumerate(SLOW):
-            new, events = each[number]
+        for number, (new, events) in enumerate(each):
             at = np.flatnonzero(old & (events > 0))
             if not len(at):
                 continue
@@ -193,7 +219,7 @@ class Novelty:
             scores = tails.many(np.where(some, value, 0.0), usual, SPREAD + 1.0 / (hits + 0.5))
             worth = self.tests["novelty_slow"].worth(scores, number, hour.apps[at])
             flagged[at] |= worth >= FLAGGED
-            mine = np.flatnonzero(hour.kind == kind)
+            mine, weight = of_kind[number], weights[number]
             found.append(self._told("novelty_slow", hour, at, worth, mine, weight, usual, value, window))
         learns = here & ~flagged
         lately.learn(self._apps, rows[learns], numbers[learns])
@@ -258,6 +284,14 @@ def _summed(hour: Hour, mine: Array, weight: Numbers) -> tuple[Numbers, Numbers]
     """Of each app how much of some of an hour's rows is new, and how much there is; in whole parts, so that it is the same in any order."""
     new = np.bincount(hour.app[mine], np.rint(hour.n[mine] * weight[mine] * 1024), len(hour.apps)) / 1024
     return new, np.bincount(hour.app[mine], hour.n[mine], len(hour.apps)).astype(np.float64)
+
+
+def _most(hour: Hour, mine: Array, weight: Numbers) -> Numbers:
+    """Of each app by how much what is newest of some of an hour's rows is new: many events of what is half explained are no more so."""
+    top = np.zeros(len(hour.apps))
+    new = mine[weight[mine] > 0]
+    np.maximum.at(top, hour.app[new], weight[new])
+    return top
 
 
 def _measure(test: str, kind: int) -> str:

@@ -1,7 +1,8 @@
 """How large a share of an app's calls is refused: denied permissions, logins, payments that are declined, the sandbox, and all else.
 
 Judged, when an hour ends, is the share of each API's calls in the hour and in each five minutes of it, and of all that an app does in the
-hour, by the app's own usual share; where little is known of it, by that of the same API in other apps. What the platform or the server fails at by itself is left
+hour, by the app's own usual share; where little is known of it, by that of the same API in other apps. Who tries slowly shows in what came
+of late: refusals and how many were to be expected are summed with a half-life of half a day. What the platform or the server fails at by itself is left
 out: status 5xx, timeouts, interrupted calls, ``-1``. Those are outages, and no abuse. A payment that the person called off is none either.
 
 What fools it: who keeps the share and raises the number (`series.py` sees that); an app in which most calls were always refused; what
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.detector import State
-from detectors.statistical import tails
+from detectors.statistical import lately, tails
 from detectors.statistical.hashes import ACTION, APP
 from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
@@ -133,6 +134,7 @@ class Outcomes:
                 "of": (np.float32, 1),
                 "vary": (np.float32, 2),
                 "hours": (np.int32, 1),
+                **lately.summed(2),  # refusals, and how many were to be expected
                 **STREAK,
                 "call": (np.uint64, 1),  # as `series` counts it; 0 for all calls of an app
                 "group": (np.uint64, 1),
@@ -148,7 +150,7 @@ class Outcomes:
         self._calls: dict[int, tuple[Array, Array]] = {}  # what `series` counted, by the windows of the hour
         self._app_names, self._what_names, self._owner_names = (Names(self.config.names_max) for _ in range(3))
         # One calibration for all kinds of refusals: most are too seldom to have one of their own.
-        self.tests = Suite(self.name, {"refusals": 2, "refusal_burst": 2})
+        self.tests = Suite(self.name, {"refusals": 2, "refusal_burst": 2, "refusals_slow": 2})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -257,6 +259,7 @@ class Outcomes:
         of = np.maximum(of.astype(np.float64), now[places])
         active = places[of > 0]
         found.append(self._judge("refusals", active, now[active], of[of > 0], window, WINDOWS_PER_HOUR))
+        found.append(self._slowly(active, now[active], of[of > 0], window))
         self._learn(active, now[active], of[of > 0])
         return found
 
@@ -313,13 +316,36 @@ class Outcomes:
     _flagged: npt.NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def _judge(self, test: str, place: Array, hits: Numbers, of: Numbers, window: Window, windows: int) -> pl.DataFrame | None:  # fmt: skip
+        expected, spread = self._to_expect(place, hits, of)
+        scores = tails.many(np.where(hits >= COUNT_MIN, hits, 0.0), expected, spread)
+        return self._told(test, place, scores, hits, expected, window, windows)
+
+    def _slowly(self, place: Array, hits: Numbers, of: Numbers, window: Window) -> pl.DataFrame | None:
+        """What came of late, in hours in which more of it comes."""
+        expected, spread = self._to_expect(place, hits, of)
+        sums = lately.sum_up(self._rows, place, np.stack([hits, expected], axis=1), window)
+        some = np.flatnonzero(hits > 0)
+        came, usual = sums[some].T
+        scores = tails.many(np.where(came >= COUNT_MIN, came, 0.0), usual, spread[some])
+        hours, flagged = lately.HALF_LIFE_H * WINDOWS_PER_HOUR, self._flagged
+        found = self._told("refusals_slow", place[some], scores, came, usual, window, hours)
+        flagged[some] |= self._flagged
+        self._flagged = flagged
+        return found
+
+    def _to_expect(self, place: Array, hits: Numbers, of: Numbers) -> tuple[Numbers, Numbers]:
+        """How many refusals, and by how much they vary beyond a Poisson's variance."""
         usual_hits, usual_of = self._usual(place)
         expected = self._expected(place, np.maximum(of, hits) * usual_hits / usual_of)
         hours = self._rows["hours"][place].astype(np.float64)
         vary = self._rows["vary"][place].astype(np.float64)
         own = np.clip(vary[:, 0], 0.0, None) / np.maximum(vary[:, 1], 1e-9)
         spread = (own * hours + SPREAD_USUAL * SPREAD_HOURS) / (hours + SPREAD_HOURS)
-        scores = tails.many(np.where(hits >= COUNT_MIN, hits, 0.0), expected, spread + 1.0 / (usual_hits + 0.5))
+        return expected, spread + 1.0 / (usual_hits + 0.5)
+
+    def _told(
+        self, test: str, place: Array, scores: Numbers, hits: Numbers, expected: Numbers, window: Window, windows: int
+    ) -> pl.DataFrame | None:
         known = self._known(place, window)
         judged = np.flatnonzero(known)
         classes = (self._rows["call"][place] == 0).astype(np.int64)

@@ -45,7 +45,7 @@ REBASED: Final = 0.1
 """Of the long-run mix so much is left after a deploy."""
 
 CUT: Final = 4.0
-"""An hour counts for so many usual ones at most when it is learned."""
+"""An hour counts for so many usual ones at most."""
 
 RELEARN_H: Final = 48
 
@@ -119,6 +119,7 @@ class Profile:
         self._rebase(place, hour.deployed[at])
         mix = self._apps["mix"][place].astype(np.float64)
         ratio, freedom = mixes.apart(came, mixes.shares(mix), mix.sum(axis=1))
+        ratio *= self._cut(place, came, mix)
         known = hour.known_for(window, LEARNING)[at] & (mix.sum(axis=1) >= KNOWN_EVENTS)
         enough = came.sum(axis=1) >= EVENTS_MIN
         worth = mixes.worth_of(
@@ -162,13 +163,16 @@ class Profile:
         self._apps["mix"][place[fresh]] *= np.float32(REBASED)
         self._apps["today"][place[fresh]] = 0
 
-    def _learn(self, place: Array, came: Array, mix: Numbers, flagged: Array) -> None:
-        kept = not_flagged(self._apps, place, flagged, RELEARN_H)
+    def _cut(self, place: Array, came: Array, mix: Numbers) -> Numbers:
+        """For what part of its events an hour counts. Of a crowd of twenty times as many most are newcomers, who do other things: they are one surprise."""
         hours = self._apps["learned"][place].astype(np.float64)
         usual = mix.sum(axis=1) / np.clip(hours, 1.0, 336.0)
-        total = came.sum(axis=1)
-        cut = np.where(hours >= 24, np.minimum(1.0, CUT * np.maximum(usual, 10.0) / np.maximum(total, 1.0)), 1.0)
-        grown = mix * KEPT + came * cut[:, None]
+        most = CUT * np.maximum(usual, 10.0)
+        return np.where(hours >= 24, np.minimum(1.0, most / np.maximum(came.sum(axis=1), 1.0)), 1.0)
+
+    def _learn(self, place: Array, came: Array, mix: Numbers, flagged: Array) -> None:
+        kept = not_flagged(self._apps, place, flagged, RELEARN_H)
+        grown = mix * KEPT + came * self._cut(place, came, mix)[:, None]
         self._apps["mix"][place[kept]] = grown[kept].astype(np.float32)
         self._apps["learned"][place] += kept
 

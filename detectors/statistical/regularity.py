@@ -6,7 +6,7 @@ tap, those above an hour are pauses; neither counts. From `GAPS_MIN` gaps within
 everybody's gaps of the action in the app, for an app's own timers are even for all. It is judged again whenever there are twice as many.
 Jitter of up to 40 % of the interval is found
 within 45 gaps, 60 % within 120; of 80 %, which is nearly as uneven as people are, one in four within 300. Who was as even before enough was known, as the
-platform's own health checks are, is usual. The first few who meet a new timer of an app may be told. A finding says who it is at their next event, for only numbers are kept of all others.
+platform's own health checks are, or within an hour of when the app was first seen to do this, as its panels are, is usual. The first few who meet a new timer of an app may be told. A finding says who it is at their next event, for only numbers are kept of all others.
 
 What fools it: jitter of 80 % and more; who stops within minutes after being found; gaps drawn from a heavy-tailed distribution; fewer than 20 of an action in a day; an action that bots alone do in an app, or
 that more bots than people do; who rotates people *and* devices; bots that were there from the first day on.
@@ -278,6 +278,15 @@ class Regularity:
         usual: Numbers = np.exp((here * count + of_all * TRUST) / (count + TRUST))
         return usual
 
+    def _came_with_action(self, at: Array, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Who has been there since the action was first seen in the app, within an hour: its own checks and panels come with an app."""
+        if not len(self._actions):
+            return np.zeros(len(keys), np.bool_)
+        action = self._actions.find(keys >> np.uint64(SUBJECT_BITS))
+        since = self._rows["first"][at].astype(np.int64) - self._actions["first"][action]
+        came: npt.NDArray[np.bool_] = (action != NOWHERE) & (since <= WINDOWS_PER_HOUR)
+        return came
+
     def _test_those(self, at: Array, keys: Keys, window: Window) -> None:
         n = self._rows["n"][at]
         due = (n >= GAPS_MIN) & (n >= 2 * self._rows["judged"][at])
@@ -292,8 +301,10 @@ class Regularity:
         usual = self._usual(at, keys)
         freedom = np.minimum(many - 1.0, FREEDOM_MAX)
         score = tails.variance_below(variance * freedom, usual, freedom)
+        came_with_it = self._came_with_action(at, keys)
         if int(self.tests["regularity"].calibration.tests[0]) < LEARNED_MIN:
-            self._rows["usual"][at] |= score >= EVEN
+            came_with_it[:] = True
+        self._rows["usual"][at] |= came_with_it & (score >= EVEN)
         judged = self._rows["usual"][at] == 0
         worth = np.zeros(len(at))
         worth[judged] = self.tests["regularity"].worth(score[judged])
@@ -341,8 +352,11 @@ class Regularity:
 
     def _day(self, window: Window) -> None:
         """What was counted counts half from now on, and who was not there for long is forgotten."""
-        for name in ("n", "sum", "squares", "judged"):
+        n = self._rows["n"].copy()
+        for name in ("n", "judged"):
             self._rows[name][:] //= 2
+        for name in ("sum", "squares"):  # by as much as the number, or the mean would move
+            self._rows[name][:] = self._rows[name] * self._rows["n"] // np.maximum(n, 1)
         for name in ("own_squares", "own_freedom"):
             self._rows[name][:] -= self._rows[name] // 4
         for name in ("squares", "freedom"):

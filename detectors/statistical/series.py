@@ -3,7 +3,7 @@
 Rate: more in five minutes, or in an hour, than is usual at this hour of the day *and* than as many visitors usually make. A flash
 crowd is many visitors, so it is not unusual; one who calls an API without visitors is. The visitor who does most is not counted: in small
 apps nearly all that is unusual is one person who is busy, which says nothing of the app. Silence: fewer in an hour than the visitors
-usually make. Shift: a deviation from the slow mean for each visitor that goes on for hours or days.
+usually make. Shift: a deviation from the slow mean for each visitor that goes on for hours or days. Repeats: see `repeats.py`.
 
 What fools it: who brings as many invented visitors as calls (fan-out and regularity see those); who acts upon one person at a time; who is
 new (a day must be known); who rises more slowly than the slow mean follows, a few percent a day.
@@ -20,7 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.detector import State
-from detectors.statistical import baseline, tails
+from detectors.statistical import baseline, lately, repeats, tails
 from detectors.statistical.baseline import Usual
 from detectors.statistical.deploys import Deploys
 from detectors.statistical.hashes import ACTION, APP, WHO
@@ -37,7 +37,7 @@ CALLS, SCENES, HOSTS = 0, 1, 2
 KINDS: Final = ("calls", "entries", "requests")
 """What is counted, by number."""
 
-TESTS: Final = {"burst": 1, "rate": 1, "silence": 12, "rise": 1, "fall": 1}
+TESTS: Final = {"burst": 1, "rate": 1, "silence": 12, "rise": 1, "fall": 1, "repeats": 1}
 """Classes of volume in which each is calibrated apart: powers of three of what is usual, from a tenth on."""
 
 BLOCK: Final = 65_536
@@ -88,6 +88,7 @@ class Series:
         self._rows = Rows(
             {
                 **baseline.FIELDS,
+                **repeats.FIELDS,
                 "app": (np.int32, 1),
                 "what": (np.int32, 1),
                 "kind": (np.int8, 1),
@@ -231,7 +232,7 @@ class Series:
     def close(self, window: Window) -> Sequence[pl.DataFrame]:
         visited, people = self._visitors.take(window.index)
         keys, counts = self._counts.take(window.index)
-        most = self._busiest.take_most(window.index, Visitors.visited(keys))
+        busiest = self._busiest.take_most(window.index, Visitors.visited(keys), repeats.AGAIN)
         new = self._new.take(window.index)
         self._deploys.close(window.index)
         self.counted = keys, counts
@@ -241,7 +242,7 @@ class Series:
             here = apps != NOWHERE
             self._apps["visits"][apps[here]] += people[here]
             self._apps["now"][apps[here]] = people[here]
-            places = self._seen(keys, counts, most, new, window)
+            places = self._seen(keys, counts, busiest, new, window)
             found.append(self._burst(places, window))
             self._apps["now"][apps[here]] = 0
         if window.ends_hour:
@@ -250,7 +251,9 @@ class Series:
             self._day(window)
         return [frame for frame in found if frame is not None]
 
-    def _seen(self, keys: Keys, counts: Counts, most: Counts, new: pl.DataFrame, window: Window) -> Counts:
+    def _seen(
+        self, keys: Keys, counts: Counts, busiest: tuple[Counts, Counts, Counts], new: pl.DataFrame, window: Window
+    ) -> Counts:
         """The rows of what was counted in a window, with the counts added; newcomers get theirs."""
         places = self._rows.find(keys)
         unknown = places == NOWHERE
@@ -262,7 +265,10 @@ class Series:
             places = self._rows.find(keys)
         kept = places != NOWHERE
         self.left_out += int(len(keys) - kept.sum())
-        places, self._now, self._most = places[kept], counts[kept], most[kept]
+        places, self._now = places[kept], counts[kept]
+        self._most, did, again = (each[kept] for each in busiest)
+        self._rows["did"][places] += did.astype(np.int32)
+        self._rows["again"][places] += again.astype(np.int32)
         self._rows["last"][places] = window.index
         self._rows["count"][places] += self._now
         rest = self._now - self._most
@@ -304,9 +310,10 @@ class Series:
         usual = Usual(self._rows, places, window.hour_of_day, visitors, 1.0 / WINDOWS_PER_HOUR, peers)
         judged = usual.known
         visits = usual.without_one(visitors, most)
-        by_hour = tails.many(count, usual.hour, usual.rest_hour + usual.spread_within)
+        around = usual.around()
+        by_hour = tails.many(count, around, usual.rest_hour + usual.spread_within)
         by_visits = tails.many(count, visits, usual.rest_visit + usual.spread_within)
-        expected = np.maximum(usual.hour, visits)
+        expected = np.maximum(around, visits)
         return self._unusual("burst", places, judged, np.minimum(by_hour, by_visits), count, expected, window, 1)
 
     def _hour(self, window: Window) -> list[pl.DataFrame | None]:
@@ -314,6 +321,7 @@ class Series:
         found: list[pl.DataFrame | None] = []
         if not self._apps["visits"].any():
             return found  # nobody was seen anywhere: our own input had a gap, which says nothing about apps
+        shares = repeats.shares(self._rows, self._rows["what"][self._rows.places], len(self._what_names) + 1)
         for places in _blocks(self._rows.places):
             visitors = self._visitors_of(places, "visits")
             usual = Usual(self._rows, places, window.hour_of_day, visitors, peers=self._peers_of(places))
@@ -327,10 +335,13 @@ class Series:
             )
             missed = usual.known & (least >= EXPECTED_MIN) & calls
             silence = self._unusual("silence", places, missed, none, count, least, window, WINDOWS_PER_HOUR)
+            again = self._again(places, usual.known & calls, shares[self._rows["what"][places]], window)
+            repeats.learn(self._rows, places, self._flagged)
             ended = baseline.learn(self._rows, places, window.hour_of_day, visitors, self._flagged)
             found += [
                 rate,
                 silence,
+                again,
                 *self._shift(places, usual, count, ended, window),
             ]  # a shift that goes on is learned, slowly
         self._learn_apps()
@@ -344,11 +355,26 @@ class Series:
         most = self._rows["most"][places].astype(np.float64)
         count = np.maximum(count - most, 0.0)
         visits = usual.without_one(visitors, most)
-        many = np.minimum(tails.many(count, usual.hour, usual.rest_hour), tails.many(count, visits, usual.rest_visit))
+        around = usual.around()
+        many = np.minimum(tails.many(count, around, usual.rest_hour), tails.many(count, visits, usual.rest_visit))
         self._flagged = np.zeros(len(places), np.bool_)
         judged = usual.known & (count >= COUNT_MIN)
-        expected = np.maximum(usual.hour, visits)
+        expected = np.maximum(around, visits)
         return self._unusual("rate", places, judged, many, count, expected, window, WINDOWS_PER_HOUR)
+
+    def _again(
+        self, places: Counts, judged: npt.NDArray[np.bool_], share: Numbers, window: Window
+    ) -> pl.DataFrame | None:
+        """What several visitors do again and again."""
+        found = repeats.Repeats(self._rows, places, share, window)
+        which = np.flatnonzero(judged[found.at])
+        at = found.at[which]
+        worth, value, usual = np.zeros((3, len(places)))
+        worth[at] = self.tests["repeats"].worth(found.scores[which], who=self._rows["app"][places[at]])
+        value[found.at], usual[found.at] = found.value, found.usual
+        self._flagged |= worth >= FLAGGED
+        hours = lately.HALF_LIFE_H * WINDOWS_PER_HOUR
+        return self._told("repeats", places, worth, value, usual, window, hours, "repeaters")
 
     def _peers_of(self, places: Counts) -> Numbers:
         """How often a visitor of any app does what some rows count."""
@@ -421,7 +447,15 @@ class Series:
         return self._told(test, places, worth, count, usual, window, windows)
 
     def _told(
-        self, test: str, places: Counts, worth: Numbers, count: Numbers, usual: Numbers, window: Window, windows: int
+        self,
+        test: str,
+        places: Counts,
+        worth: Numbers,
+        count: Numbers,
+        usual: Numbers,
+        window: Window,
+        windows: int,
+        measure: str | None = None,
     ) -> pl.DataFrame | None:
         shown = np.flatnonzero(worth >= SHOWN_MIN)
         if not len(shown):
@@ -436,7 +470,7 @@ class Series:
             "owner": [None if owner == OTHERS else owner for owner in owners],
             "about": what,
             "test": [test] * len(shown),
-            "measure": [KINDS[kind] for kind in kinds],
+            "measure": [measure or KINDS[kind] for kind in kinds],
             "behaviour": [behaviour_of(name, KINDS[kind]) for name, kind in zip(what, kinds.tolist(), strict=True)],
             "worth": worth[shown],
             "value": count[shown],

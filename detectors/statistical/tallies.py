@@ -93,7 +93,7 @@ _COUNTED: Final = pl.Schema({"window": pl.Int64(), "key": pl.UInt64(), "count": 
 
 
 class Busiest(KeyCounts):
-    """Of each key that visitors come with, how often it came with the one who came most, by window.
+    """Of each key that visitors come with, how often it came with the one who came most, and with how many it came often, by window.
 
     Keys are as `Visitors.keyed` has them. Beyond `pairs_max` in a window half of those who are visited are looked at (or a quarter …),
     always the same ones: of the others nothing is known.
@@ -115,18 +115,24 @@ class Busiest(KeyCounts):
             halved += 1
             self._halved[window] = halved
 
-    def take_most(self, window: int, visited: Keys) -> Counts:
-        """Of each of these, as `Visitors.visited` tells them, how often it was; 0 where nothing is known. The window is forgotten here."""
+    def take_most(self, window: int, visited: Keys, often: int = 1) -> tuple[Counts, Counts, Counts]:
+        """Of each of these, as `Visitors.visited` tells them, how often it was with the one who came most, how many came, and how many so often.
+
+        0 where nothing is known. The window is forgotten here.
+        """
         keys, counts = self.take(window)
         self._halved.pop(window, None)
         if not len(keys):
-            return np.zeros(len(visited), np.int64)
+            none = np.zeros(len(visited), np.int64)
+            return none, none, none
         whom = Visitors.visited(keys)
         begins = np.flatnonzero(np.concatenate([[True], whom[1:] != whom[:-1]]))
         whom, most = whom[begins], np.maximum.reduceat(counts, begins)
+        came = np.diff(np.append(begins, len(counts)))
+        came_often = np.add.reduceat((counts >= often).astype(np.int64), begins)
         at = np.minimum(np.searchsorted(whom, visited), len(whom) - 1)
-        found: Counts = np.where(whom[at] == visited, most[at], 0)
-        return found
+        here = whom[at] == visited
+        return np.where(here, most[at], 0), np.where(here, came[at], 0), np.where(here, came_often[at], 0)
 
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
         frames = super().snapshot(name)  # first, for it may halve

@@ -18,7 +18,7 @@ from detectors.statistical.windows import WINDOW_US, Window
 def unusual(
     test: str,
     window: Window,
-    windows: int,
+    windows: npt.ArrayLike,
     *,
     apps: pl.DataFrame,
     worth: Numbers,
@@ -51,7 +51,7 @@ def unusual(
         "value": numbers(value, np.float64),
         "usual": numbers(usual, np.float64),
         "count": numbers(count, np.int64),
-        "begins": [window.end - windows * WINDOW_US] * len(rows),
+        "begins": window.end - numbers(windows, np.int64) * WINDOW_US,
         "learned": numbers(learned, np.int64),
     }
     return pl.DataFrame(values, schema=UNUSUAL)

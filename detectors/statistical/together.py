@@ -28,7 +28,17 @@ KEPT_MIN: Final = 0.05
 WORTH_MAX: Final = 6.0
 """No single number adds more: what is that unusual is told by itself."""
 
-SUMMED: Final = ("rise", "fall", "drip", "novelty_slow", "exfiltration_slow", "profile_day", "cohort_day")
+SUMMED: Final = (
+    "rise",
+    "fall",
+    "drip",
+    "novelty_slow",
+    "exfiltration_slow",
+    "refusals_slow",
+    "repeats",
+    "profile_day",
+    "cohort_day",
+)
 """Tests that look at what came together over hours are not added up over hours once more."""
 
 OWNERS_APPS_MIN: Final = 2

@@ -100,3 +100,32 @@ def test_the_bound_of_an_hour_holds_over_a_restart():
     told(chooser, 0, row())
     again.restore(chooser.snapshot())
     assert told(again, 1, row(entity="wx2")) == []
+
+
+def test_another_number_is_told_by_itself_where_it_is_far_less_probable_than_all_before():
+    chooser = Chooser()
+    told(chooser, 0, row(behaviour=None))
+    ((_, is_part),) = told(chooser, 3, row(behaviour=None, about="getLocation", worth=11.5))
+    assert is_part
+    ((other, is_part),) = told(chooser, 6, row(behaviour=None, about="getLocation", worth=16.0))
+    assert not is_part
+    assert other.title.startswith("calls of getLocation")
+
+
+def test_what_was_told_is_not_told_by_itself_again_however_far_it_goes():
+    chooser = Chooser()
+    told(chooser, 0, row(behaviour=None))
+    ((_, is_part),) = told(chooser, 3, row(behaviour=None, worth=90.0))
+    assert is_part
+
+
+def test_a_sum_over_days_is_told_again_only_where_it_has_grown_or_was_not_seen_for_days():
+    quiet = 12 * WINDOWS_PER_HOUR + 1
+    chooser = Chooser()
+    assert len(told(chooser, 0, row(test="rise"))) == 1
+    assert told(chooser, quiet, row(test="rise", worth=9.5)) == []
+    again = Chooser()
+    again.restore(chooser.snapshot())
+    assert told(again, 2 * quiet, row(test="rise", worth=9.5)) == []
+    assert len(told(again, 2 * quiet, row(test="rise", worth=10.5))) == 1
+    assert len(told(chooser, quiet + 73 * WINDOWS_PER_HOUR, row(test="rise"))) == 1

@@ -39,7 +39,10 @@ def paid(seed: int, apps: int, hours: int) -> pl.DataFrame:
 def learned() -> tuple[State, pl.DataFrame]:
     """What is remembered of sixty apps after two days and a half, and what they do in the four hours after."""
     hours = int(BEFORE) + 4
-    whole = stream(shops(3, 60, hours, 8), paid(4, 60, hours))
+    few = visits("few", 0, hours, 2 * hours, call="requestPayment", each=1, seed=77)
+    amounts = np.exp(8 + np.random.default_rng(77).standard_normal(few.height)).astype(np.int64)
+    few = few.with_columns(pl.Series("payment.amount", amounts))
+    whole = stream(shops(3, 60, hours, 8), paid(4, 60, hours), few)
     first = whole.filter(pl.col(TIME) < START + int(BEFORE * HOUR))
     detector = LOOKING()
     detector.observe(Batch(first, int(first[WATERMARK][-1])))
@@ -78,6 +81,13 @@ def test_another_size_is_told_as_what_it_is(field, factor, test, tag):
     found = happens(times(field, "wx1", factor))
     assert {app for app, _ in found} == {"wx1"}
     assert tag in found["wx1", test].tags
+
+
+def test_what_comes_twice_an_hour_is_gathered_until_it_says_something():
+    found = happens(times("payment.amount", "few", 300))
+    assert set(found) >= {("few", "level")}
+    one = found["few", "level"]
+    assert one.last_event - one.first_event > 1.5 * HOUR
 
 
 def test_a_few_large_ones_among_many_are_told():

@@ -91,6 +91,15 @@ def test_a_few_events_more_are_no_other_mix():
     assert happens(visits("wx1", AT, 1, 2, page="pages/casino")) == {}
 
 
+def test_of_a_crowd_no_more_counts_than_of_a_few_usual_hours():
+    statistic = profile.Profile(shown_module.Shown())
+    place, _ = statistic._apps.seen(np.array([7], np.uint64), 1)
+    statistic._apps["learned"][place] = 48
+    mix, crowd = np.full((1, 64), 75.0), np.full((1, 64), 62.5)  # a hundred an hour, and 4,000
+    assert statistic._cut(place, crowd, mix) == pytest.approx(profile.CUT * 100 / 4_000)
+    assert statistic._cut(place, mix / 48, mix) == 1.0
+
+
 def test_a_gate_by_region_is_told_with_where_it_is():
     found = happens(instead=shown("pages/casino", "wx2", US))
     assert ("wx2", "cohort") in found

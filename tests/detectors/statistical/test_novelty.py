@@ -123,11 +123,20 @@ def test_what_is_no_exfiltration(what, more):
     assert ("wx4", "exfiltration") not in happens(*carried("wx4", 4, **more)), what
 
 
-def test_a_private_call_that_is_new_little_by_little_is_told():
-    more = [visits("wx1", AT + 2 * one, 0.5, 1, call="chooseAddress", each=1, seed=one) for one in range(5)]
+@pytest.mark.parametrize(
+    ("call", "tag"),
+    [("chooseAddress", 1), ("saveImageToPhotosAlbum", 1), ("getWifiList", 2), ("getRecorderManager().start", 2)],
+)
+def test_a_private_call_that_is_new_little_by_little_is_told(call, tag):
+    more = [visits("wx1", AT + 2 * one, 0.5, 1, call=call, each=1, seed=one) for one in range(5)]
     (one,) = happens(*more).values()
     assert one.rule.id == "statistical.novelty_slow"
-    assert one.tags == ("behaviour.1",)
+    assert one.tags == (f"behaviour.{tag}",)
+
+
+def test_many_calls_of_what_a_version_brought_say_no_more_than_one():
+    more = [visits("wx1", AT + 2 * one, 0.5, 4, call="chooseAddress", each=3, version="2.0", seed=one) for one in range(5)]  # fmt: skip
+    assert ("wx1", "novelty_slow") not in happens(*more)
 
 
 def test_anything_else_that_shows_late_is_not():
@@ -137,7 +146,7 @@ def test_anything_else_that_shows_late_is_not():
 
 def test_what_is_carried_off_one_session_at_a_time_is_seen():
     more = []
-    for one in range(5):
+    for one in range(6):
         reads = visits("wx4", AT + 2 * one, 0.5, 1, call="getLocation", each=1, seed=one)
         asks = visits("wx4", AT + 2 * one, 0.5, 1, host="evil.example", each=1, seed=one)
         more += [reads, asks.with_columns(pl.col(TIME) + 5 * SECOND)]

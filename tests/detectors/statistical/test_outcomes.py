@@ -75,6 +75,14 @@ def test_five_minutes_of_refusals_are_told_of_those_five_minutes():
     assert "refusal_burst" in measured
 
 
+def test_requests_that_are_refused_hour_after_hour_are_told_as_what_came_of_late():
+    bad = {"host": "api.shop6.example", "http__response__status_code": 403}
+    parts = [refused("wx6", 9, 0.9, seed=hour, **bad) for hour in range(5)]
+    found = happens(*(part.with_columns(pl.col(TIME) + hour * HOUR) for hour, part in enumerate(parts)))
+    assert {app for app, _ in found} == {"wx6"}
+    assert ("wx6", "refusals_slow") in found
+
+
 @pytest.mark.parametrize(
     "columns",
     [

@@ -84,6 +84,37 @@ def test_a_device_without_a_person_is_told_as_a_device():
     assert {one.entity.scope for one in found.values()} == {"DeviceId"}
 
 
+def in_new_app(begin_h: float, seed: int) -> pl.DataFrame:
+    """Who keeps time in an app that was first seen an hour after noon."""
+    mine = bot(np.random.default_rng(seed), f"panel{seed}", 60, 0.02, begin_h)
+    return mine.with_columns(pl.lit("wx99").alias("miniprogram.app_id"))
+
+
+def test_a_panel_that_came_with_its_app_is_usual_and_one_that_came_later_is_not():
+    people = taps(np.random.default_rng(5), 30, 20, 1, apps=1, actions=1).with_columns(
+        pl.lit("wx99").alias("miniprogram.app_id"), pl.col("_time") + 13 * HOUR
+    )
+    assert of(told(people, in_new_app(13.0, 1), in_new_app(16.0, 2))) == {"panel2"}
+
+
+def test_days_leave_uneven_gaps_as_uneven_as_they_were():
+    statistic = Regularity()
+    rng = np.random.default_rng(3)
+    gaps = np.exp(3 + 0.9 * rng.standard_normal(51))
+    statistic.count(counted(events(np.cumsum(gaps) * SECOND, miniprogram__app_id="wx1", user__id="clerk", event__action="access")))  # fmt: skip
+    for index in range(24):
+        statistic.close(Window(START // 300_000_000 + index))
+
+    def variance() -> float:
+        n, total, squares = (float(statistic._rows[name][statistic._rows.places][0]) for name in ("n", "sum", "squares"))  # fmt: skip
+        return squares / n - (total / n) ** 2
+
+    before = variance()
+    for day in range(3):
+        statistic._day(Window(START // 300_000_000 + 24 + day))
+    assert variance() == pytest.approx(before, rel=0.05)
+
+
 def test_an_apps_own_timer_is_even_for_all_and_accuses_the_first_few_at_most():
     rng = np.random.default_rng(2)
     ticks = [bot(rng, f"viewer{number}", 60, 0.02, 13 + number / 10, action="heartbeat") for number in range(40)]

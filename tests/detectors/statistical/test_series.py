@@ -156,20 +156,59 @@ def test_what_a_new_version_brings_is_not():
 
 
 def test_what_falls_silent_while_people_are_there_is_told():
+    detector = LOOKING()
     silent = (
         (pl.col("miniprogram.app_id") == "wx5")
         & (pl.col("event.action") == "request")
         & (pl.col(TIME) > START + 75 * HOUR)
     )
-    found = told(USUAL.filter(~silent))
-    assert {one.entity.value for one in found} == {"wx5"}
-    assert "silence" in {measured.test for one in found for measured in one.measured}
+    sightings = [one for batch in cut(stream(USUAL.filter(~silent))) for one in detector.observe(batch)]
+    assert {one.finding.entity.value for one in sightings} == {"wx5"}
+    assert {"silence", "fall"} <= {measured.test for one in sightings for measured in one.finding.measured}
 
 
 def test_what_comes_all_at_once_every_hour_is_usual():
     hours = np.repeat(np.arange(96), 80)
     found = told(USUAL, calls(hours + np.tile(np.arange(80), 96) / 2_000, "wx6", "robot", "request"))
     assert "statistical.burst" not in {one.rule.id for one in found}
+
+
+def nightly(*begins: float) -> pl.DataFrame:
+    """Sixty messages in two minutes that nobody's visit brings about."""
+    rng = np.random.default_rng(3)
+    hours = np.concatenate([begin + np.sort(rng.random(60)) / 30 for begin in begins])
+    return calls(hours, "wx4", pl.Series([None] * len(hours), dtype=pl.String), "send")
+
+
+def test_nightly_work_that_begins_some_minutes_later_than_always_is_not_told():
+    assert told(USUAL, nightly(2.95, 26.94, 50.96, 75.01)) == []
+    assert {one.entity.value for one in told(USUAL, nightly(2.95, 26.94, 50.96, 81.0))} == {"wx4"}
+
+
+def logins(people: int, times: int, begin: float = 80.0) -> pl.DataFrame:
+    """People who come one after the other for ten hours, each to log in so often within two minutes."""
+    first = begin + np.repeat(np.arange(people) * 10 / people, times)
+    each = np.tile(np.arange(times) / 30 / times, people)
+    return calls(first + each, "wx4", named("v", np.repeat(np.arange(people), times)), "login")
+
+
+def hasty() -> pl.DataFrame:
+    """People of all apps who ask for the same thrice within a minute, one here and one there."""
+    rng = np.random.default_rng(6)
+    begins, person = np.repeat(np.sort(rng.random(500) * 96), 3), np.repeat(np.arange(500), 3)
+    when = begins + np.tile(np.arange(3) / 180, 500)
+    return calls(when, named("wx", person % 12), named("h", person), "request")
+
+
+def test_what_several_people_come_to_do_again_and_again_is_told():
+    (found,) = told(USUAL, hasty(), logins(12, 4))
+    assert (found.entity.value, found.rule.id, found.tags) == ("wx4", "statistical.repeats", ("behaviour.8",))
+    assert found.measured[0].name == "repeaters of login"
+
+
+def test_what_they_do_once_or_one_of_them_again_and_again_is_not():
+    assert told(USUAL, hasty(), logins(12, 1)) == []
+    assert told(USUAL, hasty(), logins(2, 4)) == []
 
 
 def test_a_gap_in_our_own_input_says_nothing_about_apps():

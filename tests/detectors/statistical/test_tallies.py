@@ -66,7 +66,7 @@ def test_of_each_key_it_is_known_how_often_it_came_with_the_one_who_came_most(ad
             if group:
                 key, who = np.array(group).T
                 busiest.add(3, Visitors.keyed(keys[key], hashes[who]))
-        return busiest.take_most(3, Visitors.visited(keys)).tolist()
+        return busiest.take_most(3, Visitors.visited(keys))[0].tolist()
 
     before, tallies.LOOSE = tallies.LOOSE, loose
     try:
