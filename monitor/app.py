@@ -32,7 +32,7 @@ from monitor.content.model_changing import ROLLBACK as MODEL_ROLLBACK
 from monitor.content.model_changing import TRY as MODEL_TRY
 from monitor.content.model_changing import ModelChanger
 from monitor.content.pack_changing import ACTIVATE, ROLLBACK, PackChanger
-from monitor.content.reload import PROBLEMS_MAX, Reloader, places_told
+from monitor.content.reload import PROBLEMS_MAX, CaughtUp, Reloader, places_told
 from monitor.counting import counted
 from monitor.enforcers import CHANNEL
 from monitor.enforcers.catching_up import CatchingUp
@@ -319,6 +319,8 @@ def open_daemon(
             config, kept.store, installed, reloader, clock, telemetry, partial(_apps, pipeline, registry)
         )
         pipeline.noted = changer.note
+        if isinstance(pipeline, AnsweringPipeline):
+            pipeline.catch_up = partial(_caught_up, reloader, changer)
         reload = partial(_reloaded, reloader)
         handlers: dict[str, Callable[[Request], Answer]] = {
             RELOAD: reload,
@@ -420,6 +422,14 @@ def _enter(rulings: Rulings, ages: RuleAges, taken: InForce) -> None:
     """What is in force from the next turn on."""
     rulings.take(taken.playbooks.playbooks, taken.trial_playbooks)
     ages.take(taken)
+
+
+def _caught_up(reloader: Reloader, packs: PackChanger, take_up: Callable[[Lineup], int]) -> CaughtUp:
+    """Have in force what the record says now: this process comes to lead."""
+    found = reloader.catch_up("this process leads now", take_up)
+    if found is not CaughtUp.NOT_NOW:
+        packs.begin()
+    return found
 
 
 def _due(repeated: Again, place: int, reloader: Reloader) -> Due:

@@ -62,8 +62,13 @@ class PackChanger:
         self._watch = _Watch()
         self._watched = self._stuck = ""
         self._channels = channels_of(config)
-        trial = reloader.in_force.trial
+        self.begin()
+
+    def begin(self) -> None:
+        """Go by what is in force: what is tried is watched."""
+        trial = self._reloader.in_force.trial
         self._tried = trial.tried if trial is not None else frozenset[str]()
+        self._watched = ""
 
     def activate(self, request: Request) -> Answer:
         """Bring the pack that a request names ("DIGEST STAGE") to a stage."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from monitor.content.in_force import InForce
 from monitor.rules.lineup import Lineup, Offer, Taken
 from monitor.sources.messages import position_told
+from monitor.stores import StoreError
 from monitor.telemetry import Telemetry, upkeep
 
 TAKEN_S_MAX: Final = 60.0
@@ -40,6 +42,14 @@ class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
     changed: int = 0
     removed: int = 0
     problems: tuple[str, ...] = ()
+
+
+class CaughtUp(Enum):
+    """Whether what is in force is as the record says: that, or somebody else is changing it just now, or it could not be had."""
+
+    DONE = "done"
+    NOT_NOW = "not now"
+    FAILED = "failed"
 
 
 def places_told(positions: Mapping[str, int]) -> str:
@@ -93,22 +103,49 @@ class Reloader:
             self._tell(done, why, time.monotonic() - begun)
             return done
 
+    def catch_up(self, why: str, take_up: Callable[[Lineup], int]) -> CaughtUp:
+        """Put in force what the record says now, whatever this process began with: for who comes to lead, in the pipeline's own thread
+        between two turns, where `take_up` changes the lineup and says from which turn on. Raises `StoreError`.
+
+        Rules and playbooks with new problems are left as they are, all of them, and that is told; models come all the same, as at a start.
+        Who waits for the pipeline just now, with a change of his own, is not waited for.
+        """
+        if not self._one_at_a_time.acquire(blocking=False):
+            return CaughtUp.NOT_NOW
+        try:
+            begun = time.monotonic()
+            done = self._caught_up(take_up)
+            self._tell(done, why, time.monotonic() - begun)
+            return CaughtUp.FAILED if done.problems else CaughtUp.DONE
+        finally:
+            self._one_at_a_time.release()
+
+    def _caught_up(self, take_up: Callable[[Lineup], int]) -> Reloaded:
+        before = self.in_force
+        problems: tuple[str, ...] = ()
+        try:
+            fresh = self._load()
+            known = before.models.problems
+            for problem in fresh.models.problems:
+                if problem not in known:
+                    self._telemetry.emit(upkeep.ModelChangeRefused(model=problem.model, reason=problem.message))
+            problems = _news(before, msgspec.structs.replace(fresh, models=before.models))
+            if problems:
+                fresh = msgspec.structs.replace(before, models=fresh.models)
+            turn = take_up(self._compiled(fresh))
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with what is there now, what was there goes on and it is told
+            return Reloaded(problems=(*problems, f"{type(error).__name__}: {error}"))
+        self.take(fresh)
+        return Reloaded(problems=problems) if problems else _compared(before, fresh, Taken(turn, {}))
+
     def _change_to(self, fresh: InForce) -> Reloaded:
         """Have the pipeline change over, and wait until it has."""
-        before = {rule.id: rule.version for rule in self.in_force.rules.rules}
-        waiting = _Waiting()
+        before, waiting = self.in_force, _Waiting()
         lineup, enter = self._compiled(fresh), lambda: self.take(fresh)
         self._offer(Offer(lineup, waiting.claim, waiting.taken, waiting.refused, enter))
-        taken = waiting.result(TAKEN_S_MAX)
-        after = {rule.id: rule.version for rule in fresh.rules.rules}
-        return Reloaded(
-            turn=taken.turn,
-            positions=taken.positions,
-            rules=len(after),
-            added=len(after.keys() - before.keys()),
-            changed=sum(before[key] != after[key] for key in after.keys() & before.keys()),
-            removed=len(before.keys() - after.keys()),
-        )
+        return _compared(before, fresh, waiting.result(TAKEN_S_MAX))
 
     def take(self, fresh: InForce) -> None:
         """They are in force from now on; in the pipeline's thread."""
@@ -171,6 +208,20 @@ class _Waiting:
         if self._problem:
             raise ValueError(self._problem)
         return self._taken
+
+
+def _compared(before: InForce, after: InForce, taken: Taken) -> Reloaded:
+    """What has come of a change."""
+    had = {rule.id: rule.version for rule in before.rules.rules}
+    has = {rule.id: rule.version for rule in after.rules.rules}
+    return Reloaded(
+        turn=taken.turn,
+        positions=taken.positions,
+        rules=len(has),
+        added=len(has.keys() - had.keys()),
+        changed=sum(had[key] != has[key] for key in has.keys() & had.keys()),
+        removed=len(had.keys() - has.keys()),
+    )
 
 
 def _news(before: InForce, fresh: InForce) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,13 +18,14 @@ import msgspec
 import numpy as np
 
 from detectors.event import END_OF_TIME
+from monitor.content.reload import CaughtUp
 from monitor.intake.timeline import BEGINNING
 from monitor.partitions.around import Around
 from monitor.partitions.leaving import Left, left_in
 from monitor.partitions.order import WATCHED_S, Order, alive, horizon_of
 from monitor.pipeline import Pipeline
-from monitor.rules.lineup import History
-from monitor.stores import Fenced, Mark, StoreError, StreamState, Turn
+from monitor.rules.lineup import History, Lineup
+from monitor.stores import Fence, Fenced, Mark, StoreError, StreamState, Turn
 from monitor.stores.record import Record
 from monitor.surroundings.news import moment_of
 from monitor.telemetry import happenings, upkeep
@@ -34,6 +35,12 @@ LEASE_S: Final = 15.0
 """How long a process that answers is believed to be there after its last word; another takes over then."""
 
 RENEW_S: Final = 5.0
+
+BEGIN_S: Final = 30.0
+"""How long who comes to lead may take to read what is in force: until then nobody else takes over."""
+
+AGAIN_S: Final = 60.0
+"""How soon what is in force is read once more where that failed."""
 
 LOOK_S: Final = 0.02
 """How often it is asked how far streams are while findings wait for them: that alone wakes nobody."""
@@ -54,6 +61,8 @@ class AnsweringPipeline(Pipeline):
     wait_s_max: float = 30.0
     stands_by: bool = False  # for ever: it only shows what others decide
     woken: threading.Event = field(default_factory=threading.Event)
+    catch_up: Callable[[Callable[[Lineup], int]], CaughtUp] = lambda _take_up: CaughtUp.DONE  # `Reloader.catch_up`
+    _behind_at: float | None = None  # when what is in force could not be read, while it has not been since
     _order: Order = field(init=False)
     _unread: dict[str, int] = field(
         default_factory=dict
@@ -113,12 +122,16 @@ class AnsweringPipeline(Pipeline):
             return True
         try:
             if self.fence is not None:
-                if not record.renew(self.fence, self.clock(), LEASE_S):
+                is_owed = self._behind_at is not None and begun - self._behind_at >= AGAIN_S
+                if not record.renew(self.fence, self.clock(), BEGIN_S if is_owed else LEASE_S):
                     self._lose()
-            else:
-                self.fence = record.take(LEASE, self.holder, self.clock(), LEASE_S)
-                if self.fence is not None:
-                    self._begin()
+                elif is_owed and self._catch_up():
+                    self._write_down()
+            elif (fence := record.take(LEASE, self.holder, self.clock(), BEGIN_S)) is not None:
+                self._begin(fence)
+        except Fenced:
+            self._lose()
+            return False
         except StoreError as error:
             if not error.retryable:
                 raise
@@ -129,16 +142,36 @@ class AnsweringPipeline(Pipeline):
         self._renewed_at = begun
         return self.fence is not None
 
-    def _begin(self) -> None:
-        """Take over: what was left is read anew, and what is in force is as the record says."""
-        self._begun_at = time.monotonic()
+    def _begin(self, fence: Fence) -> None:
+        """Take over: what was left is read anew, and what is in force is what the record says now. Nobody is told before that this process
+        leads, so that nothing else is changed meanwhile.
+        """
         self.turn_number = self.store.last_turn()
+        if not self._catch_up() or not self._opened().renew(fence, self.clock(), LEASE_S):
+            return
+        self._begun_at = time.monotonic()
         self._order = Order(round(self.wait_s_max * 1_000_000))
         self._unread.clear()
         self._looked.clear()
         self._gathered.take_over(self._opened())
         self._controls.begin(self.store, History(self.store, self.lineup, self._models, self._lost))
+        self.fence = fence
         self.telemetry.emit(upkeep.LeadTaken(holder=self.holder, turn=self.turn_number))
+        self._write_down()
+
+    def _catch_up(self) -> bool:
+        """Read what is in force; whether nobody is changing it just now. Where it cannot be read, this process goes on with what it has."""
+        found = self.catch_up(self._changed_to)
+        if found is CaughtUp.NOT_NOW:
+            return False
+        self._behind_at = time.monotonic() if found is CaughtUp.FAILED else None
+        self.suspensions.forget()
+        return True
+
+    def _changed_to(self, lineup: Lineup) -> int:
+        if lineup.digest != self.lineup.digest:
+            self._change_to(lineup)
+        return self.turn_number + 1
 
     def _lose(self) -> None:
         self.fence = None
