@@ -147,7 +147,7 @@ class Detecting:
             failing_sources=failing,
             lag_bytes={name: lag for worker in self.workers for name, lag in worker.lags.items()},
             degraded=self.indexer.health().words() if self.indexer is not None else (),
-            others=("stopping",) if self.stopping.is_set() else (),
+            others=(*(("stopping",) if self.stopping.is_set() else ()), *self.rules.problems),
         )
 
 

@@ -102,10 +102,15 @@ class Lineup:
         return Lineup((), None, 0, tuple(detectors), "")
 
     @staticmethod
-    def made_of(content: bytes, window_events_max: int, models: Models) -> Lineup:
-        """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it, or a model cannot be had."""
+    def made_of(
+        content: bytes, window_events_max: int, models: Models, asking: Callable[[Asked], Asked] = lambda asked: asked
+    ) -> Lineup:
+        """The lineup that has this content; raises `ForeignContent` when another version of the program wrote it, or a model cannot be had.
+        `asking` says which models are to be asked instead.
+        """
         made = _decoded(content)
-        learned = None if made.learned is None else LearnedDetector.of(made.learned, models)
+        asked = asking(made.learned) if made.learned is not None else None
+        learned = LearnedDetector.of(asked, models) if asked is not None and (asked.model or asked.tried) else None
         return Lineup.of(made.rules, window_events_max, made.trial, made.statistics, learned)
 
     def again(self, part: Part = Part.WHOLE, keyed_by: str = KEYED_BY) -> Lineup:
@@ -200,6 +205,15 @@ def rules_in(content: bytes) -> tuple[frozenset[str], frozenset[str]]:
         return frozenset(), frozenset()
     beside = {name for name, set_so in ((STATISTICS, made.statistics), (LEARNED, made.learned)) if set_so is not None}
     return frozenset(rule.id for rule in made.rules) | beside, made.trial.tried if made.trial else frozenset()
+
+
+def models_in(content: bytes) -> frozenset[str]:
+    """The digests of the models that a lineup asks, by its content; none where another version wrote it."""
+    try:
+        asked = _decoded(content).learned
+    except ForeignContent:
+        return frozenset()
+    return frozenset({asked.model, asked.tried}) - {""} if asked is not None else frozenset()
 
 
 class History:

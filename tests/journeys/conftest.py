@@ -3,5 +3,5 @@
 import sys
 from pathlib import Path
 
-for place in ("../detectors/learned", "../monitor", "."):
+for place in ("../detectors/learned", "../monitor/partitions", "../monitor", "."):
     sys.path.insert(0, str((Path(__file__).parent / place).resolve()))
