@@ -16,7 +16,7 @@ from monitor.models.loading import NO_MODELS, LoadedModels
 from monitor.models.opening import OpenedModels
 from monitor.playbook_files import LoadedPlaybooks
 from monitor.rules import LoadedRules
-from monitor.rules.lineup import RULES, ForeignContent, Lineup, Models
+from monitor.rules.lineup import RULES, ForeignContent, Lineup, Models, models_in
 from monitor.sealing import Seal, key_at
 from monitor.stores import Controlled, Store
 from monitor.stores.places import Places
@@ -104,7 +104,15 @@ def again(data_dir: Path, window_events_max: int) -> Again:
     if lost:
         raise CannotRepeat(f"the record has lost what was in force: {lost[0][:16]}")
     found = {digest: content for digest, content in contents.items() if content is not None}
-    return Again(points, found, window_events_max, OpenedModels(partial(_model_file, data_dir)))
+    models = OpenedModels(partial(_model_file, data_dir))
+    for digest in sorted(frozenset[str]().union(*(models_in(found[one.rules]) for one in points))):
+        try:  # before anything is read: of models that are neither in force nor tried, few files are kept
+            models(digest)
+        except ForeignContent as error:
+            raise CannotRepeat(
+                f"model {digest[:16]}, which was asked then, cannot be asked any more: {error}"
+            ) from error
+    return Again(points, found, window_events_max, models)
 
 
 def _model_file(data_dir: Path, digest: str) -> bytes | None:

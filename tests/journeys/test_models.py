@@ -8,30 +8,27 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import journey
 import msgspec
-import numpy as np
 import pytest
-from app_hours import END_OF_TIME, Batch, Gatherer, batch, hour_of, named
+from app_hours import named
 from changing import SINGLE, Killed
 from journey import configured, daemon, differences, outcome
 from made_models import ENTRY, row
+from modelled import HOURS, file, lines, version
 from typer.testing import CliRunner
 
 from detectors.event import MICROSECONDS
-from detectors.learned.features import Rows
-from detectors.learned.model import trained
-from detectors.learned.model_file import Facts, digest_of, written
+from detectors.learned.model_file import digest_of
 from detectors.learned.telling import Teller
 from monitor.app import Daemon, health_of
 from monitor.cli.tree import app
 from monitor.clock import now_us
 from monitor.config import Config
-from monitor.content.again import again
+from monitor.content.again import CannotRepeat, again
 from monitor.content.model_changing import ACTIVATE
 from monitor.kept import Kept
 from monitor.rules.lineup import RULES
@@ -39,7 +36,6 @@ from monitor.stores.models import ModelState
 from monitor.stores.record import Request
 from playbooks.decision import DecisionState, Mode, Reason, Tier
 
-HOURS: Final = 6
 CHANGED_AT: Final = 500
 """Lines under the first model: to the midst of the third hour."""
 
@@ -57,43 +53,6 @@ RULE: Final = SINGLE.format(
     name="login", id="7b1d3c52-64ce-4b0f-9a87-0f5f0f2d0001", field="event.action", value="login"
 )
 WARN: Final = LADDER[: LADDER.index("  - {tier: throttle")]
-
-
-@cache
-def lines() -> tuple[bytes, ...]:
-    """Six hours of six apps, of which one does nothing but log in, from the background, and fail."""
-    events = [one for hour in range(HOURS) for one in hour_of(hour, (3,), 6, 30)]
-    return tuple(_line(number, one) for number, one in enumerate(events))
-
-
-def _line(number: int, flat: dict[str, Any]) -> bytes:
-    named = {"event.id": f"e{number}", "event.dataset": "miniprogram.log", **flat}
-    whole: dict[str, Any] = {"@timestamp": named.pop("@timestamp")}
-    for name, value in named.items():
-        outer, _, inner = name.replace("app.category", "miniprogram.category").partition(".")
-        whole.setdefault(outer, {})[inner.replace("request.bytes", "request")] = (
-            {"bytes": value} if inner == "request.bytes" else value
-        )
-    return msgspec.json.encode(whole) + b"\n"
-
-
-@cache
-def file(number: int) -> bytes:
-    """A model of honest apps: of a few hours, as if they had been many, so that it is there in a second or two."""
-    found: list[Rows] = []
-    gatherer = Gatherer(found.append)
-    events = [one for hour in range(6) for one in hour_of(6 * number + hour, (), 10, 30)]
-    for part in (batch(*events), Batch(batch().frame, END_OF_TIME)):
-        gatherer.observe(part)
-    few, rng = np.concatenate([rows.matrix for rows in found]), np.random.default_rng(number)
-    many = few[rng.integers(0, len(few), 6_000)] + rng.normal(size=(6_000, few.shape[1])) * few.std(axis=0) / 2
-    apps = np.array([f"wx{place % 50}" for place in range(len(many))])
-    model = trained(np.full(len(many), "shop"), apps, many.astype(np.float32), np.arange(len(many)) % 2 == 0, 6)
-    return written(model, Facts(created=journey.NOW, first=1, until=2, rows=6_000, held_rows=3_000))
-
-
-def version(number: int) -> str:
-    return digest_of(file(number))[:16]
 
 
 class Installation:
@@ -255,6 +214,18 @@ def test_a_kill_between_the_turn_and_the_row_of_a_model_has_it_in_force_in_the_e
         running.run()
     assert differences(outcome(run.data), outcome(calm.data)) == {}
     assert run.spoken() == {(version(2), False), (version(3), False)}
+
+
+@pytest.mark.parametrize("what", ["let go", "altered"])
+def test_a_run_whose_models_are_not_there_any_more_is_not_begun_again(tmp_path: Path, what: str) -> None:
+    run = with_two(tmp_path / "one", ModelState.TRAINED)
+    run.go(asked=3)
+    with sqlite3.connect(run.data / "miniwatch.db") as connection:
+        content = b"" if what == "let go" else b"junk"
+        connection.execute("UPDATE models SET content = ? WHERE state = 'active'", (content,))
+    why = "it is not in the record any more" if what == "let go" else "not what the record says"
+    with pytest.raises(CannotRepeat, match=f"model {version(3)}, which was asked then.*{why}"):
+        again(run.data, 1_000_000)
 
 
 def _killed(*_: object, **__: object) -> None:
