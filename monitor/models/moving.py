@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 
 def note_drift(learned: LearnedDetector | None, store: SqlStore, telemetry: Telemetry) -> None:
-    """Tell and note what the day that ended last has shown; before the first there is nothing to tell."""
-    if learned is None:
-        return
-    for digest, moved in learned.drift.items():
+    """Tell and note what the day that ended last has shown; before a model's first there is nothing to tell of it, nor of one that is
+    no longer in force.
+    """
+    drift = learned.drift if learned is not None else {}
+    in_force = learned.model.digest if learned is not None and learned.model is not None else ""
+    telemetry.emit(upkeep.ModelDrift(features=drift.get(in_force, {})))
+    for digest, moved in drift.items():
         if not moved:
             continue
-        if learned.model is not None and digest == learned.model.digest:
-            telemetry.emit(upkeep.ModelDrift(features=moved))
         known = next((row.story.drift for row in store.models() if row.digest == digest), moved)
         if known != moved:
             store.note_drift(digest, moved)
