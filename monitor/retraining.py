@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from monitor.config import Config
+from monitor.models.loading import NO_MODELS, LoadedModels
+from monitor.models.shelf import ModelShelf
 from monitor.moments import DAY_US
 from monitor.schedule import Schedule
 from monitor.stores.sql import SqlStore
@@ -17,6 +19,9 @@ from monitor.telemetry import Telemetry, upkeep
 
 TRAIN_S_MAX: Final = 6 * 3600.0
 """A training that takes longer is given up."""
+
+OWED_S: Final = 600.0
+"""How often it is asked whether the model in force can be asked at all."""
 
 LOOK_S: Final = 0.5
 STOP_S_MAX: Final = 5.0
@@ -36,23 +41,54 @@ class Retraining:
         telemetry: Telemetry,
         clock: Callable[[], int],
         leads: Callable[[], bool],
+        asked: Callable[[], LoadedModels] = lambda: NO_MODELS,
     ) -> None:
+        """`asked` says which models are asked, and what is wrong with those that are not."""
         self._command = command
         self._keys = config.models
         self._store = store
         self._telemetry = telemetry
         self._clock = clock
         self._leads = leads
+        self._asked = asked
+        self._owed = ""  # the model that could not be asked when one was trained in its place
         self._stopping = threading.Event()
+        self._one_at_a_time = threading.Lock()
 
     def enter(self, schedule: Schedule) -> None:
         if self._keys.enabled and self._keys.train_every_days:
             schedule.daily("train a model", self._keys.train_hour_utc, self.look)
+            schedule.every("train a model that is owed", OWED_S, self.look_for_owed, may_take_long=True)
 
     def look(self) -> None:
         """Train one if it is due, and wait for the end of it."""
-        if not (self._leads() and self.is_due()):
+        if self._leads() and self.is_due():
+            self._train()
+
+    def look_for_owed(self) -> None:
+        """Train one at once where that in force cannot be asked, as after an update of the libraries that made it; once for each."""
+        owed = self.owed() if self._leads() else ""
+        if owed and owed != self._owed:
+            self._owed = owed
+            self._train()
+
+    def owed(self) -> str:
+        """The digest of the model in force, if it cannot be asked and none was trained since; else empty."""
+        asked, shelf = self._asked(), ModelShelf(self._store.models())
+        if shelf.active is None or not asked.problems or any(r.created > shelf.active.created for r in shelf.rows):
+            return ""
+        is_asked = asked.active is not None and asked.active.digest == shelf.active.digest
+        return "" if is_asked else shelf.active.digest
+
+    def _train(self) -> None:
+        if not self._one_at_a_time.acquire(blocking=False):
             return
+        try:
+            self._run()
+        finally:
+            self._one_at_a_time.release()
+
+    def _run(self) -> None:
         with subprocess.Popen(
             self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:

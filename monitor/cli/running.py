@@ -24,6 +24,7 @@ from monitor.workforce import WORKERS_MAX
 if TYPE_CHECKING:
     from monitor.app import Daemon
     from monitor.config import Config
+    from monitor.models.loading import LoadedModels
     from monitor.pipeline import Pipeline
     from monitor.telemetry import Telemetry
     from monitor.telemetry.happening import Level
@@ -163,8 +164,8 @@ def _run_daemon(config: Config, role: Role, training: Sequence[str]) -> None:
     try:
         with open_daemon(config, telemetry, role=role) as daemon:
             daemon.obey_signals()
-            leads = partial(_leads, daemon)
-            retraining = Retraining(training, config, daemon.kept.store, telemetry, now_us, leads)
+            leads, asked = partial(_leads, daemon), partial(_asked, daemon)
+            retraining = Retraining(training, config, daemon.kept.store, telemetry, now_us, leads, asked)
             retraining.enter(daemon.schedule)
             try:
                 daemon.run()
@@ -176,6 +177,10 @@ def _run_daemon(config: Config, role: Role, training: Sequence[str]) -> None:
 
 def _leads(daemon: Daemon) -> bool:
     return daemon.pipeline.leads
+
+
+def _asked(daemon: Daemon) -> LoadedModels:
+    return daemon.reloader.in_force.models
 
 
 def _run_until_end(config: Config, *, deliver: bool, given: str, as_in: Path | None) -> None:

@@ -7,10 +7,13 @@ import threading
 import time
 
 import pytest
-from made_models import add
+from made_models import add, file_of, of_another_version
 
 from monitor import retraining
 from monitor.config import load_config
+from monitor.models.loading import NO_MODELS, load_models
+from monitor.models.opening import OpenedModels
+from monitor.models.shelf import ModelShelf
 from monitor.moments import DAY_US
 from monitor.retraining import Retraining, training_command
 from monitor.schedule import Schedule
@@ -29,7 +32,10 @@ class Scene:
         self.store, self.log, self.leads = scratch_store(folder), io.StringIO(), True
         self.telemetry = Telemetry(level="info", log_format="json", stream=self.log)
         command = [sys.executable, "-c", code]
-        self.retraining = Retraining(command, self.config, self.store, self.telemetry, lambda: NOW, lambda: self.leads)
+        self.asked = NO_MODELS
+        self.retraining = Retraining(
+            command, self.config, self.store, self.telemetry, lambda: NOW, lambda: self.leads, lambda: self.asked
+        )
 
     def told(self):
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
@@ -83,6 +89,50 @@ def test_who_does_not_lead_trains_none(made):
     scene = made("raise SystemExit(3)")
     scene.leads = False
     assert scene.look() == []
+
+
+def open_here(scene):
+    """As a daemon does at its start."""
+    scene.asked = load_models(ModelShelf(scene.store.models()), OpenedModels(scene.store.content))
+
+
+@pytest.fixture
+def unusable(made):
+    """The model in force was trained yesterday, by a library that is not here any more."""
+    scene = made("print('Model 2: learned')")
+    yesterday = int(NOW - DAY_US)
+    add(scene.store, 1, ModelState.ACTIVE, since=yesterday, file=of_another_version(file_of(1)))
+    open_here(scene)
+    return scene
+
+
+def test_where_the_model_in_force_cannot_be_asked_one_is_trained_at_once_and_once(unusable):
+    assert unusable.look() == [], "by its usual time none is due"
+    unusable.retraining.look_for_owed()
+    unusable.retraining.look_for_owed()
+    assert unusable.trainings == (1, 0)
+
+
+def test_who_does_not_lead_owes_none(unusable):
+    unusable.leads = False
+    unusable.retraining.look_for_owed()
+    assert unusable.trainings == (0, 0)
+
+
+def test_none_is_owed_where_one_was_trained_since(unusable):
+    add(unusable.store, 2, ModelState.CANDIDATE, since=NOW)
+    open_here(unusable)
+    assert unusable.retraining.owed() == ""
+
+
+def test_none_is_owed_where_the_one_in_force_is_asked(made):
+    scene = made("raise SystemExit(3)")
+    add(scene.store, 1, ModelState.ACTIVE, since=NOW)
+    add(scene.store, 2, ModelState.CANDIDATE, since=NOW, created=0, file=of_another_version(file_of(2)))
+    open_here(scene)
+    assert scene.asked.problems
+    scene.retraining.look_for_owed()
+    assert scene.trainings == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +195,7 @@ def test_it_is_done_by_the_clock_unless_that_is_switched_off(made, keys, jobs):
     scene = made(**keys)
     schedule = _Noted()
     scene.retraining.enter(schedule)
-    assert schedule.noted == [("train a model", 4)] * jobs
+    assert schedule.noted == [("train a model", 4), ("train a model that is owed", retraining.OWED_S)] * jobs
 
 
 class _Noted(Schedule):
@@ -154,6 +204,10 @@ class _Noted(Schedule):
 
     def daily(self, name, hour_utc, _job):
         self.noted.append((name, hour_utc))
+
+    def every(self, name, interval_s, _job, *, may_take_long=False):
+        assert may_take_long
+        self.noted.append((name, interval_s))
 
 
 def test_the_command_is_that_of_people_on_what_the_daemon_has(tmp_path):
