@@ -95,6 +95,8 @@ def train_model(
     if scheduled:
         os.nice(NICE)
     who = SCHEDULE if scheduled else actor()
+    if scheduled:  # whom the daemon runs as: another who says that he is its clock is known by it
+        reason = reason or f"by the clock, as {actor().removeprefix('operator:')} of this machine"
     with _past(config, data_dir, days, whence) as (opened, past, stretch):
         if not opened.config.models.enabled:
             _say_refused(SWITCHED_OFF)
@@ -236,19 +238,27 @@ def _named(opened: Opened, name: str | None) -> ModelRow:
 def _ask_or_do(opened: Opened, kind: str, subject: str, reason: str, who: str) -> None:
     """Have the running daemon do it; where none runs, change the record, which counts from the next start on."""
     from monitor.cli.opening import is_attended
+    from monitor.content.in_force import Installed
     from monitor.content.model_changing import ROLLBACK, SWITCHED_OFF, change_of
-    from monitor.models.shelf import ModelRefused, ModelShelf
+    from monitor.models.opening import OpenedModels
+    from monitor.models.shelf import ModelRefused, ModelShelf, label
 
     if kind != ROLLBACK and not opened.config.models.enabled:
         _say_refused(SWITCHED_OFF)
     if is_attended(opened):
         tell(opened, kind, subject, reason, who)
         return
+    store = opened.store
+    why_not = Installed(opened.config, store.pack_content, models=OpenedModels(store.content)).why_not
     try:
-        changed, entry = change_of(ModelShelf(opened.store.models()), kind, subject, who, reason, now_us())
+        changed, entry = change_of(
+            ModelShelf(store.models()), kind, subject, who, reason, now_us(), lambda row: not why_not(row.digest)
+        )
     except ModelRefused as error:
         _say_refused(str(error))
-    opened.store.change_models(changed, entry)
+    if kind != ROLLBACK and (why := why_not(changed[0].digest)):
+        _say_refused(f"{label(changed[0])} cannot be used: {why}")
+    store.change_models(changed, entry)
     write_text(f"{entry.after}; no daemon runs, so it counts from the next start on")
 
 

@@ -1,6 +1,8 @@
 """`miniwatch model` as an operator sees it: on an archive that is enough to learn from, and on one that is not."""
 
 import json
+import os
+import pwd
 import shutil
 import sqlite3
 
@@ -8,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from app_hours import DAY_ONE, HOUR_MS
+from made_models import add, file_of, of_another_version
 from typer.testing import CliRunner
 
 from detectors.learned.features import NAMES
@@ -202,9 +205,14 @@ def test_a_change_without_a_reason_is_wrong_usage(learned, asked):
     assert "--reason" in learned("model", *asked, code=2).stderr
 
 
-def test_a_second_model_is_held_against_the_one_in_force(trained):
+def test_a_second_model_is_held_against_the_one_in_force(trained, monkeypatch):
     trained("model", "activate", "1", "--reason", "quiet")
-    told = trained("model", "train")
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    told = trained("model", "train", "--scheduled")
+    (entry,) = [
+        one for one in trained.entries() if one["actor"] == "system:schedule" and one["action"] == "model.train"
+    ]
+    assert entry["reason"] == f"by the clock, as {pwd.getpwuid(os.getuid()).pw_name} of this machine"
     assert "(the one in force:" in told.stderr
     assert trained.standing == {1: "active", 2: "candidate"}
     (second, _) = sorted(trained.rows("model", "list"), key=lambda row: -row["number"])
@@ -227,6 +235,33 @@ def test_what_a_refused_model_lacks_is_shown_and_it_cannot_be_used(trained):
     kept = Kept.open(trained.folder / "data")
     assert [row.state for row in kept.store.models()] == [ModelState.REFUSED]
     kept.store.close()
+
+
+@pytest.fixture
+def in_record(few):
+    """Models in the record, of which one cannot be opened; no daemon runs."""
+    kept = Kept.open(few.folder / "data")
+    add(kept.store, 1, ModelState.RETIRED, 1)
+    add(kept.store, 2, ModelState.RETIRED, 2, file=of_another_version(file_of(2)))
+    add(kept.store, 3, ModelState.ACTIVE, 3)
+    add(kept.store, 4, since=4, file=of_another_version(file_of(4)))
+    kept.store.close()
+    return few
+
+
+def test_without_a_daemon_a_model_that_cannot_be_opened_does_not_come_into_force(in_record):
+    before = in_record.standing
+    refused = in_record("model", "activate", "4", "--reason", "r", code=1).stdout
+    assert refused.startswith("model 4 cannot be used: it was trained with ")
+    assert "sklearn 0.1" in refused
+    assert "miniwatch model train" in refused
+    assert in_record.standing == before
+    assert [row["action"] for row in in_record.entries()] == ["model.train"] * 4
+
+
+def test_without_a_daemon_one_step_back_is_to_the_last_one_that_can_be_opened(in_record):
+    in_record("model", "rollback", "--reason", "r")
+    assert in_record.standing == {1: "active", 2: "retired", 3: "withdrawn", 4: "trained"}
 
 
 def test_too_little_to_learn_from_is_told_with_what_it_takes(few):
