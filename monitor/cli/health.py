@@ -92,6 +92,7 @@ def doctor(
 
 def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Sign]:
     from monitor.cli.checking import problems_of
+    from monitor.cli.health_of_models import signs_of_models
     from monitor.cli.opening import is_running, record
     from monitor.cli.working import shared
     from monitor.recorded import may_have_record, standing_of
@@ -138,6 +139,7 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                 lambda: _clocks(opened),
                 lambda: _spool(opened, config),
                 lambda: _suspended(opened, running=running),
+                lambda: signs_of_models(opened),
                 lambda: _stopped(opened),
                 lambda: _audit(opened),
                 lambda: _anchors(opened, running=answered),
