@@ -50,6 +50,7 @@ from monitor.stream.duplicates import CONFLICT, Duplicates
 from monitor.stream.own_refusals import without_refusals
 from monitor.stream.reading import Reader
 from monitor.stream.seen import Labelled, Made, Seen
+from monitor.stream.set_aside import SetAside
 from monitor.stream.telling import Done, TurnTeller
 from monitor.stream.watching import Spoilt, TooManyOverlooked, Watching
 from monitor.surroundings import Surroundings, surroundings_of
@@ -107,6 +108,7 @@ class Pipeline:
     _reader: Reader = field(init=False)
     suspensions: Suspensions = field(init=False)
     _watching: Watching = field(init=False)
+    _aside: SetAside = field(init=False)
     _controls: ControlLog = field(default_factory=ControlLog)
     _begun: dict[str, int] = field(default_factory=dict)  # where in each partition the next turn begins
     _offer: Offer | None = None
@@ -118,6 +120,7 @@ class Pipeline:
         self._models = self.models or OpenedModels(self.store.content)
         self._duplicates = Duplicates(self.settings.window_events)
         self._watching = Watching(self.telemetry)
+        self._aside = SetAside(self.snapshots)
         self.suspensions = Suspensions(self.telemetry, self.clock)
         self._teller = TurnTeller(self.telemetry)
         self._reader = Reader(self.intakes, self.settings, self.telemetry, self._now, self._timed)
@@ -176,6 +179,7 @@ class Pipeline:
             self._duplicates.restore(dict(snapshot.extra))
             self._around.restore(snapshot.extra)
             self._committer.restore(snapshot.extra)
+        self._aside.begin(snapshot.states if snapshot is not None else {}, self.lineup, configured)
         events = self._relearn(snapshot, history)
         self._controls.begin(self.store, history)
         if configured is not self.lineup:
@@ -289,6 +293,7 @@ class Pipeline:
     def _change_to(self, lineup: Lineup) -> None:
         """From the next turn on others watch: they take over the memory, and what was read already is decoded as they need it."""
         lineup.take_over(self.lineup)
+        self._aside.changed(self.lineup, lineup, self.snapshot_turn)
         lots = {}
         if (fields := decoded_fields(lineup.needed)) != self.fields:
             lots = {intake.partition: intake.decoded_anew(fields) for intake in self.intakes}
@@ -572,7 +577,7 @@ class Pipeline:
         begun = time.monotonic()
         states: Mapping[str, Any] = {detector.name: detector.snapshot() for detector in self.lineup.detectors}
         try:
-            row = self.snapshots.save(self.turn_number, states, self.remembered())
+            row = self.snapshots.save(self.turn_number, self._aside.beside(states), self.remembered())
             self.store.forget_marks(self.snapshot_turn)
         except StoreError as error:  # the next one may succeed; until then a restart replays more
             self.telemetry.emit(upkeep.SnapshotFailed(turn=self.turn_number, error=str(error)))
