@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from detectors.detector import State
@@ -32,8 +33,11 @@ from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, Window, en
 
 NAME: Final = "statistical"
 
-_ROW: Final = "row"
-"""Which row of the batch it is."""
+WAITING_MAX: Final = 100_000
+"""Rows that wait to be counted together: few at a time would cost several times as much."""
+
+PARTS_MAX: Final = 8
+"""Texts of more batches are brought together before they are looked at: of a few it is not worth it, for few rows are asked for their texts."""
 
 SILENT_WINDOWS_MAX: Final = 8 * WINDOWS_PER_DAY
 """Windows without events that are closed one by one; a longer pause is skipped: nothing was there to be usual."""
@@ -80,6 +84,9 @@ class StatisticalDetector:
         self._chooser = Chooser(self.config.choosing)
         self._next: int | None = None  # the first window that has not ended
         self._latest = 0  # the last in which something was counted
+        self._waiting: list[pl.DataFrame] = []
+        self._rows_waiting = 0
+        self._nothing = pl.Series(dtype=pl.String)  # for fields that no event has: made once, for it is long
         self._needs = HASHED.union(*(each.needs for each in self._statistics))
 
     @property
@@ -115,45 +122,60 @@ class StatisticalDetector:
             self._latest = before._latest
             self._series, self._statistics, self._chooser = before._series, before._statistics, before._chooser
             self._next = before._next
+            self._waiting, self._rows_waiting = before._waiting, before._rows_waiting
         else:
             self.restore(before.snapshot())
 
     def observe(self, batch: Batch) -> list[Sighting]:
-        rows = self._rows(batch)
+        rows, at = self._rows(batch)
         if self._next is None:
             if not rows.height:
                 return []
             self._next = int(rows[WINDOW].min())  # type: ignore[arg-type]  # whole numbers, and there are some
-        at = rows[_ROW].to_numpy()
-        counted = 0
+        waited = 0
         found: list[Sighting] = []
         for row, ended in endings(batch, self._next):
             until = int(np.searchsorted(at, row, side="right"))
-            self._count(rows[counted:until])
-            counted = until
+            self._wait(rows[waited:until])
+            waited = until
+            self._count()
             found += self._closed(min(ended, self._latest + 1) if batch.watermark >= END_OF_TIME else ended, row)
-        self._count(rows[counted:])
+        self._wait(rows[waited:])
+        if self._rows_waiting >= WAITING_MAX:
+            self._count()
         return found
 
-    def _count(self, rows: pl.DataFrame) -> None:
+    def _wait(self, rows: pl.DataFrame) -> None:
         """Before windows end what came until then is counted, and nothing else: so it is the same however the stream is cut."""
         if rows.height:
             self._latest = max(self._latest, int(rows[WINDOW].max()))  # type: ignore[arg-type]  # there are some
-            for each in self._statistics:
-                each.count(rows)
+            self._waiting.append(rows)
+            self._rows_waiting += rows.height
 
-    def _rows(self, batch: Batch) -> pl.DataFrame:
-        """What is counted of a batch."""
+    def _count(self) -> None:
+        """Count the rows that wait."""
+        if not self._waiting:
+            return
+        alike = all(rows.columns == self._waiting[0].columns for rows in self._waiting)
+        many = len(self._waiting) > PARTS_MAX
+        rows = pl.concat(self._waiting, how="vertical" if alike else "diagonal", rechunk=many)
+        self._waiting, self._rows_waiting = [], 0
+        missing = sorted(self._needs - set(rows.columns))
+        if rows.height > len(self._nothing):
+            self._nothing = pl.Series([None], dtype=pl.String).new_from_index(0, 2 * rows.height)
+        nothing = self._nothing[: rows.height]
+        rows = hashed(rows.hstack([nothing.alias(name) for name in missing]))
+        for each in self._statistics:
+            each.count(rows)
+
+    def _rows(self, batch: Batch) -> tuple[pl.DataFrame, npt.NDArray[np.int64]]:
+        """What is counted of a batch, and which of its rows those are."""
         frame = batch.frame
-        needed = [name for name in self._needs if name in frame.columns]
-        rows = (
-            frame.lazy()
-            .with_row_index(_ROW)
-            .filter(~pl.col(LATE))
-            .select((pl.col(TIME) // WINDOW_US).alias(WINDOW), TIME, _ROW, *needed)
-        )
-        missing = sorted(self._needs - set(needed))
-        return hashed(rows.with_columns(pl.lit(None, pl.String).alias(name) for name in missing)).collect()
+        windows = pl.Series(WINDOW, frame[TIME].to_numpy() // WINDOW_US)
+        rows = frame[[TIME, *sorted(name for name in self._needs if name in frame.columns)]].hstack([windows])
+        if not frame[LATE].any():
+            return rows, np.arange(frame.height)
+        return rows.filter(~frame[LATE]), np.flatnonzero(~frame[LATE].to_numpy())
 
     def _closed(self, ended: int, row: int) -> list[Sighting]:
         assert self._next is not None  # noqa: S101 - it was set before
@@ -176,6 +198,7 @@ class StatisticalDetector:
         return found
 
     def snapshot(self) -> State:
+        self._count()
         frames: dict[str, pl.DataFrame] = {
             "next": pl.DataFrame(
                 {"window": [self._next], "latest": [self._latest]}, schema={"window": pl.Int64(), "latest": pl.Int64()}
@@ -189,6 +212,7 @@ class StatisticalDetector:
         if "next" not in state:
             raise ValueError(f"not a snapshot of the statistical detector: frames {', '.join(sorted(state))}")
         self._next, self._latest = state["next"].row(0)
+        self._waiting, self._rows_waiting = [], 0
         for each in self._statistics:
             each.restore(state)
         self._together.restore(state)

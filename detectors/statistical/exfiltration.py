@@ -22,6 +22,7 @@ import polars as pl
 from detectors.detector import State
 from detectors.event import MICROSECONDS, TIME
 from detectors.statistical import lately, tails
+from detectors.statistical.hashes import among
 from detectors.statistical.meaning import CALLS
 from detectors.statistical.novelty import OTHERS, PRIVATE, RELEARN_H
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
@@ -34,7 +35,6 @@ from detectors.statistical.shown import (
     Hashed,
     Hour,
     Shown,
-    hashes_of,
     key_of,
 )
 from detectors.statistical.statistic import FLAGGED, STREAK, Suite, not_flagged
@@ -132,27 +132,24 @@ class Exfiltration:
 
     def _take(self, hashed: Hashed) -> None:
         """Keep private calls, and requests to hosts that are not the app's own; of apps that are known for long."""
-        action = hashed.of("action")
-        private = hashes_of(PRIVATE_CALLS)
-        reads = private[np.minimum(np.searchsorted(private, action), len(private) - 1)] == action
+        reads = among(hashed.action, PRIVATE_CALLS)
         at = np.flatnonzero(reads | hashed.asks)
         at = at[self._is_known(hashed.app[at])]
         if not len(at):
             return
-        app, host = hashed.app[at], key_of(hashed.app[at], HOST, hashed.of("host")[at])
+        app, host = hashed.app[at], key_of(hashed.app[at], HOST, hashed.host[at])
         host[reads[at]] = 0
         wanted = reads[at] | ~self._shown.settled(app, host, OWN_HOURS)
         at, app, host = at[wanted], app[wanted], host[wanted]
         some = hashed.rows[at].select(
             TIME,
-            WINDOW,
             session=pl.coalesce("session.id", "user.id"),
             failed=(pl.col("event.outcome") == "failure").fill_null(value=False),
         )
         kept = some["session"].is_not_null().to_numpy() & ~(some["failed"].to_numpy() & (host == 0))
         some, app, host = some.filter(pl.Series(kept)), app[kept], host[kept]
         session = some["session"].hash().to_numpy() * np.uint64(3) + app
-        self._calls.add(_rows(some[WINDOW].to_numpy() // WINDOWS_PER_HOUR, app, session, some[TIME].to_numpy(), host))
+        self._calls.add(_rows(hashed.hour, app, session, some[TIME].to_numpy(), host))
 
     def _is_known(self, app: Keys) -> npt.NDArray[np.bool_]:
         apps = self._shown.apps
@@ -286,9 +283,11 @@ class Exfiltration:
         self.tests.restore(state)
 
 
-def _rows(hour: Array, app: Keys, session: Keys, time: Array, host: Keys) -> pl.DataFrame:
+def _rows(hour: int, app: Keys, session: Keys, time: Array, host: Keys) -> pl.DataFrame:
     """Calls as rows that wait: a key begins with the session, so that those for which there is room are whole sessions."""
     rest = time.astype(np.uint64) * np.uint64(0x9E37_79B9_7F4A_7C15) + host * np.uint64(3)
     key = (session & ~_LOW) | (rest >> np.uint64(40))
-    frame = pl.DataFrame({WINDOW: hour, KEY: key, GROUP: app, "session": session, "time": time, "host": host})
+    frame = pl.DataFrame(
+        {WINDOW: np.full(len(key), hour), KEY: key, GROUP: app, "session": session, "time": time, "host": host}
+    )
     return frame.unique(KEY, keep="first", maintain_order=True)

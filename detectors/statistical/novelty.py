@@ -24,6 +24,7 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical import lately, tails
+from detectors.statistical.hashes import hashes_of
 from detectors.statistical.meaning import CALLS
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.shown import (
@@ -39,7 +40,6 @@ from detectors.statistical.shown import (
     SETTLED,
     Hour,
     Shown,
-    hashes_of,
 )
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
 from detectors.statistical.tails import Numbers

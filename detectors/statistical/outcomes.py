@@ -177,8 +177,9 @@ class Outcomes:
         ):
             if rows[field].null_count() < rows.height:
                 maybe = maybe.fill_null(value=False) | seldom(rows[field]).fill_null(value=False)
-        some = rows.select(WINDOW, APP, ACTION, *sorted(NEEDS)).filter(maybe)
-        if some.height:
+        at = np.flatnonzero(maybe.fill_null(value=False).to_numpy())
+        if len(at):
+            some = rows[[WINDOW, APP, ACTION, *sorted(NEEDS)]][at]
             self._waiting.append(some)
             self._rows_waiting += some.height
             if self._rows_waiting >= WAITING_MAX:

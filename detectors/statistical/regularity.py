@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from detectors import kernel
 from detectors.detector import State
 from detectors.event import TIME
 from detectors.finding import Scope
@@ -138,12 +139,13 @@ class Regularity:
     # Counting
 
     def count(self, rows: pl.DataFrame) -> None:
-        known = pl.col("event.action").is_not_null() & (
-            pl.col("user.id").is_not_null() | pl.col("device.id").is_not_null()
-        )
-        done = rows.select(WINDOW, TIME, WHO, ACTION, APP, known=known)
-        known_at = done["known"].to_numpy()
-        window, time, who, action, app = (done[name].to_numpy()[known_at] for name in (WINDOW, TIME, WHO, ACTION, APP))
+        window, time, who, action, app = (rows[name].to_numpy() for name in (WINDOW, TIME, WHO, ACTION, APP))
+        known = action != 0
+        if rows["user.id"].null_count():
+            known &= (rows["user.id"].is_not_null() | rows["device.id"].is_not_null()).to_numpy()
+        if not known.all():
+            rows = rows.filter(pl.Series(known))
+            window, time, who, action, app = (each[known] for each in (window, time, who, action, app))
         if not len(window):
             return
         what = (action * np.uint64(3) + app) >> np.uint64(SUBJECT_BITS + TIME_BITS)
@@ -157,7 +159,7 @@ class Regularity:
             for one in np.unique(window).tolist():
                 self._park(one, packed[window == one])
         if len(self._told["key"]):
-            self._name(rows.filter(done["known"]), key)
+            self._name(rows, key)
 
     def _park(self, window: int, packed: Keys) -> None:
         share = self._shares.get(window, 0)
@@ -197,7 +199,9 @@ class Regularity:
         self._shares.pop(window.index, None)
         found = self._found(window)
         if waiting is not None:
-            self._judge(np.sort(np.concatenate(waiting)), window)
+            packed = np.concatenate(waiting)
+            packed.sort()
+            self._judge(packed, window)
         if window.ends_hour:
             self._sketch >>= 1
         if window.ends_day:
@@ -211,7 +215,7 @@ class Regularity:
             return
         key = packed >> np.uint64(TIME_BITS)
         time = (packed & np.uint64(2**TIME_BITS - 1)).astype(np.int64) + window.start // MILLISECONDS
-        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+        starts = _starts(key)
         ends = np.append(starts[1:], len(key)) - 1
         gap = np.diff(time, prepend=time[:1])
         before = self._rows["at"][place]
@@ -227,24 +231,15 @@ class Regularity:
         self._test_those(place, key[starts], window)
 
     def _of_note(self, packed: Keys, window: Window) -> tuple[Keys, Array]:
-        """Without the rows of keys that have no place; and the places of the others."""
+        """Without the rows of keys that have no place; and the places of the others. Those that are seen often get one."""
+        packed, self._sketch = of_note(packed, self._rows.keys, self._sketch)
         key = packed >> np.uint64(TIME_BITS)
-        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-        sizes = np.diff(np.append(starts, len(key)))
-        place = self._admitted(key[starts], sizes, window)
+        starts = _starts(key)
+        place, _ = self._rows.seen(key[starts], window.index)
         here = place != NOWHERE
-        return packed[np.repeat(here, sizes)], place[here]
-
-    def _admitted(self, keys: Keys, events: Array, window: Window) -> Array:
-        """The rows of keys; those that are seen often get one."""
-        place = self._rows.find(keys)
-        new = place == NOWHERE
-        slot = (keys[new] % np.uint64(SKETCH)).astype(np.int64)
-        self._sketch[slot] = np.minimum(self._sketch[slot].astype(np.int64) + 1, 255)
-        wanted = ~new
-        wanted[new] = (events[new] >= TELLING) | (self._sketch[slot] >= TELLING)
-        place[wanted], _ = self._rows.seen(keys[wanted], window.index)
-        return place
+        if here.all():
+            return packed, place
+        return packed[np.repeat(here, np.diff(starts, append=len(key)))], place[here]
 
     def _pool(self, keys: Keys, place: Array, n: Array, summed: Array, squares: Array, window: Window) -> None:
         """Learn what is usual for an action, from what everybody did within the window."""
@@ -412,6 +407,33 @@ class Regularity:
         counts = state["regularity.counts"]
         self._all[:] = counts["squares"][0], counts["freedom"][0]
         self._left_out = int(counts["left_out"][0])
+
+
+def of_note(packed: Keys, known: Keys, sketch: Array) -> tuple[Keys, Array]:
+    """Rows in order without those of keys that are neither known nor come often, and the sketch with those that are not known."""
+    if kernel.available():
+        kept, counted = kernel.module.of_note(packed, TIME_BITS, known, sketch.tobytes(), TELLING)
+        return np.frombuffer(kept, np.uint64), np.frombuffer(bytearray(counted), np.uint8)
+    key = packed >> np.uint64(TIME_BITS)
+    starts = _starts(key)
+    sizes = np.diff(starts, append=len(key))
+    each = key[starts]
+    wanted = np.zeros(len(each), np.bool_)
+    if len(known):
+        wanted = known[np.minimum(np.searchsorted(known, each), len(known) - 1)] == each
+    new = ~wanted
+    slot = (each[new] % np.uint64(len(sketch))).astype(np.int64)
+    sketch = sketch.copy()
+    sketch[slot] = np.minimum(sketch[slot].astype(np.int64) + 1, 255)
+    wanted[new] = (sizes[new] >= TELLING) | (sketch[slot] >= TELLING)
+    return packed[np.repeat(wanted, sizes)], sketch
+
+
+def _starts(key: Keys) -> Array:
+    """Where each of keys in order begins."""
+    first = np.ones(len(key), np.bool_)
+    np.not_equal(key[1:], key[:-1], out=first[1:])
+    return np.flatnonzero(first)
 
 
 def _nobody() -> dict[str, Array]:

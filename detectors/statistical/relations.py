@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.finding import Scope
-from detectors.statistical.hashes import APP
+from detectors.statistical.hashes import ACTION, APP, among
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, merged_as
 
 Array = npt.NDArray[Any]
@@ -65,7 +65,7 @@ AT_LOGIN: Final = (ADDRESS_PEOPLE, DEVICE_PEOPLE, PERSON_ADDRESSES, APP_PEOPLE)
 SHARED: Final = (ADDRESS_PEOPLE, ADDRESS_PAYERS)
 """Relations in which many say nothing unless they fail: offices and carriers have thousands on an address."""
 
-LOGINS: Final = ("login", "code2Session")
+LOGINS: Final = frozenset({"login", "code2Session"})
 CANCELLED: Final = "-2"
 """Error code of a payment that the person called off."""
 
@@ -97,12 +97,14 @@ NAMED: Final[dict[str, Merging]] = {"name": "first", "beside": "max"}
 
 def pairs(rows: pl.DataFrame) -> pl.DataFrame | None:
     """The pairs that rows of a batch show, by window, each once; None where there are none."""
-    login = (pl.col("event.action") == LOGINS[0]) | (pl.col("event.action") == LOGINS[1])
-    pays = pl.col("payment.payer_id").is_not_null()
-    reads = pl.col("resource.id").is_not_null() | pl.col("resource.owner_id").is_not_null()
-    some = rows.select(WINDOW, APP, *sorted(NEEDS)).filter(login | pays | reads)
-    if not some.height:
+    wanted = among(rows[ACTION].to_numpy(), LOGINS)
+    for name in ("payment.payer_id", "resource.id", "resource.owner_id"):
+        if rows[name].null_count() < rows.height:
+            wanted |= rows[name].is_not_null().to_numpy()
+    if not wanted.any():
         return None
+    some = rows.select(WINDOW, APP, *sorted(NEEDS)).filter(pl.Series(wanted))
+    pays = pl.col("payment.payer_id").is_not_null()
     code = pl.col("error.code")
     failed = (
         (pl.col("event.outcome") == "failure").fill_null(value=False)
@@ -116,7 +118,7 @@ def pairs(rows: pl.DataFrame) -> pl.DataFrame | None:
         *(pl.col(name).hash() for name in values),
         *(pl.col(name).is_not_null().alias(f"has {name}") for name in (*values, "miniprogram.app_id")),
         failed=failed.cast(pl.Int64),
-        login=login.fill_null(value=False),
+        login=pl.col("event.action").is_in(LOGINS).fill_null(value=False),
         amount=pl.col("payment.amount").cast(pl.Int64).fill_null(UNPAID),
         foreign=(pl.col("resource.owner_id") != pl.col("user.id")).fill_null(value=True).cast(pl.Int64),
     )

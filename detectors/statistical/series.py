@@ -23,14 +23,14 @@ from detectors.detector import State
 from detectors.statistical import baseline, lately, repeats, tails
 from detectors.statistical.baseline import Usual
 from detectors.statistical.deploys import Deploys
-from detectors.statistical.hashes import ACTION, APP, WHO
+from detectors.statistical.hashes import ACTION, APP, ASKED, VERSION, WHO, hash_of, of
 from detectors.statistical.meaning import behaviour_of
 from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, UNUSUAL, Suite
 from detectors.statistical.tails import Numbers
-from detectors.statistical.tallies import Busiest, Counts, KeyCounts, Keys, Visitors, distinct_of
+from detectors.statistical.tallies import Busiest, Counts, Keys, Tallies, Visitors, distinct_of
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
 CALLS, SCENES, HOSTS = 0, 1, 2
@@ -42,6 +42,9 @@ TESTS: Final = {"burst": 1, "rate": 1, "silence": 12, "rise": 1, "fall": 1, "rep
 
 BLOCK: Final = 65_536
 """Rows that are judged and learned at a time: what bounds the memory of it."""
+
+COUNTED_MAX: Final = 4_000_000
+"""Different counts of a window; of more, those with the smallest keys."""
 
 COUNT_MIN: Final = 5
 """Fewer events in a stretch of time are no rate."""
@@ -111,7 +114,7 @@ class Series:
         self._app_names = Names(self.config.apps_max)
         self._what_names = Names(self.config.apps_max)
         self._owner_names = Names(self.config.apps_max)
-        self._counts = KeyCounts()
+        self._counts = Tallies(COUNTED_MAX)
         named: dict[str, Merging] = {"app": "first", "what": "first", "kind": "first", "owner": "max"}
         self._new = Pending(
             named,
@@ -132,7 +135,7 @@ class Series:
 
     @property
     def forgotten(self) -> int:
-        return self._new.forgotten + self._rows.forgotten + self._rows.refused
+        return self._counts.forgotten + self._new.forgotten + self._rows.forgotten + self._rows.refused
 
     @property
     def apps(self) -> int:
@@ -152,70 +155,48 @@ class Series:
     # Counting
 
     def count(self, rows: pl.DataFrame) -> None:
-        known = (
-            rows
-            if not rows["miniprogram.app_id"].null_count()
-            else rows.filter(pl.col("miniprogram.app_id").is_not_null())
-        )
+        known = rows
+        if rows["miniprogram.app_id"].null_count():
+            known = rows.filter(pl.col("miniprogram.app_id").is_not_null())
         if not known.height:
             return
-        hashed = known.select(
-            WINDOW,
-            version=pl.col("miniprogram.version").hash(),
-            versioned=pl.col("miniprogram.version").is_not_null(),
-            app=APP,
-            visitor=WHO,
-            action=ACTION,
-            somebody=pl.any_horizontal(pl.col("user.id", "device.id", "source.ip").is_not_null()),
-            acts=pl.col("event.action").is_not_null(),
-            entered=pl.col("miniprogram.scene").is_not_null() & (pl.col("event.action") == "App.onLaunch"),
-            asked=pl.col("url.domain").is_not_null() & (pl.col("event.dataset") == "miniprogram.network"),
-        )
-        app = hashed["app"].to_numpy()
-        at = [np.flatnonzero(hashed[name].to_numpy()) for name in ("acts", "entered", "asked")]
-        what = [
-            hashed["action"].to_numpy()[at[CALLS]],
-            known["miniprogram.scene"].gather(at[SCENES]).cast(pl.String).hash().to_numpy(),
-            known["url.domain"].gather(at[HOSTS]).hash().to_numpy(),
-        ]
-        keys = np.concatenate([app[at[kind]] * np.uint64(2 * kind + 5) + what[kind] for kind in (CALLS, SCENES, HOSTS)])
-        kinds = np.repeat(np.arange(3, dtype=np.int8), [len(each) for each in at])
-        places = np.concatenate(at)
-        visitor, somebody = hashed["visitor"].to_numpy(), hashed["somebody"].to_numpy()
-        visits = Visitors.keyed(app, visitor)
-        windows = hashed[WINDOW].to_numpy()
-        versioned, versions = hashed["versioned"].to_numpy(), hashed["version"].to_numpy()
-        for window in distinct_of(windows).tolist():
-            mine = windows == window
-            self._visitors.add(window, visits[mine])
-            told = mine & versioned
-            self._deploys.add(window, app[told], versions[told])
-            those = mine[places]
-            by = those & somebody[places]
-            self._busiest.add(window, Visitors.keyed(keys[by], visitor[places[by]]))
-            self._name_new(window, known, places[those], kinds[those], keys[those])
+        windows = known[WINDOW].to_numpy()
+        first, last = int(windows.min()), int(windows.max())
+        for window in [first] if first == last else distinct_of(windows).tolist():
+            self._count(window, known if first == last else known.filter(pl.Series(windows == window)))
 
-    def _name_new(
-        self, window: int, rows: pl.DataFrame, places: Counts, kinds: npt.NDArray[np.int8], keys: Keys
-    ) -> None:
-        """Count keys, and write down what those are that have no row yet."""
-        self._counts.add(window, keys)
-        distinct = distinct_of(keys)
-        unknown = distinct[~self._rows.knows(distinct)]
-        if not len(unknown):
-            return
-        near = np.minimum(np.searchsorted(unknown, keys), len(unknown) - 1)
-        found = np.flatnonzero(unknown[near] == keys)
-        key, first = np.unique(keys[found], return_index=True)
-        at, kind = places[found[first]], kinds[found[first]]
+    def _count(self, window: int, rows: pl.DataFrame) -> None:
+        """Count rows of one window."""
+        app, visitor, version = (of(rows, name) for name in (APP, WHO, VERSION))
+        self._visitors.add(window, Visitors.keyed(app, visitor))
+        told = version != 0
+        self._deploys.add(window, *((app, version) if told.all() else (app[told], version[told])))
+        keys, who, places, kinds = [], [], [], []
+        for kind, at, what in _done(rows):
+            keys.append(app[at] * np.uint64(2 * kind + 5) + what)
+            who.append(visitor[at])
+            places.append(np.arange(rows.height) if isinstance(at, slice) else at)
+            kinds.append(np.full(len(what), kind, np.int8))
+        key, by = np.concatenate(keys), np.concatenate(who)
+        somebody = by != 0
+        pairs = Visitors.keyed(key, by)
+        self._busiest.add(window, pairs if somebody.all() else pairs[somebody])
+        fresh = self._counts.add(window, key)
+        unknown = fresh[~self._rows.knows(key[fresh])]
+        if len(unknown):
+            told_at, kind_of = np.concatenate(places)[unknown], np.concatenate(kinds)[unknown]
+            self._name_new(window, rows, told_at, kind_of, key[unknown])
+
+    def _name_new(self, window: int, rows: pl.DataFrame, at: Counts, kind: npt.NDArray[np.int8], keys: Keys) -> None:
+        """Write down what those are that have no row yet."""
         named = rows.select(
-            "miniprogram.app_id", "event.action", "miniprogram.scene", "url.domain", "miniprogram.developer_id"
+            "miniprogram.app_id", "event.action", "miniprogram.scene", "url.domain", "miniprogram.developer_id", APP
         )[at]
         of = pl.Series(kind)
         frame = named.select(
             pl.lit(window, pl.Int64).alias(WINDOW),
-            pl.Series(KEY, key),
-            pl.col("miniprogram.app_id").hash().alias(GROUP),
+            pl.Series(KEY, keys),
+            pl.col(APP).alias(GROUP),
             app="miniprogram.app_id",
             what=pl.when(of == CALLS)
             .then("event.action")
@@ -517,7 +498,7 @@ class Series:
         self._peers = self._learn_peers() if len(self._rows) else np.zeros(1)
         self.left_out = int(state["series.left_out"]["left_out"][0])
 
-    def _parts(self) -> dict[str, Rows | Names | Pending | KeyCounts | Visitors | Deploys]:
+    def _parts(self) -> dict[str, Rows | Names | Pending | Tallies | Busiest | Visitors | Deploys]:
         return {
             "series": self._rows,
             "series.apps": self._apps,
@@ -530,6 +511,19 @@ class Series:
             "series.visitors": self._visitors,
             "series.busiest": self._busiest,
         }
+
+
+def _done(rows: pl.DataFrame) -> Iterator[tuple[int, slice | Counts, Keys]]:
+    """What rows count as, by kind: which rows, and the hashes of what it is."""
+    action, host = of(rows, ACTION), of(rows, ASKED)
+    acts = action != 0
+    yield (CALLS, slice(None), action) if acts.all() else (CALLS, np.flatnonzero(acts), action[acts])
+    if rows["miniprogram.scene"].null_count() < rows.height:
+        launched = rows["miniprogram.scene"].is_not_null().to_numpy() & (action == hash_of("App.onLaunch"))
+        entered = np.flatnonzero(launched)
+        yield SCENES, entered, rows["miniprogram.scene"].gather(entered).cast(pl.String).hash().to_numpy()
+    asked = np.flatnonzero(host)
+    yield HOSTS, asked, host[asked]
 
 
 def _blocks(places: Counts) -> Iterator[Counts]:

@@ -10,7 +10,6 @@ in review.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -19,12 +18,13 @@ import numpy.typing as npt
 import polars as pl
 
 from detectors.detector import State
-from detectors.event import TIME
-from detectors.statistical.hashes import ACTION, APP
+from detectors.statistical import hashes
+from detectors.statistical.hashes import ACTION, APP, ASKED, VIEWED, hash_of
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import Suite
-from detectors.statistical.sums import Sums, grouped
+from detectors.statistical.sums import grouped
+from detectors.statistical.tallies import Tallies
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
 Array = npt.NDArray[Any]
@@ -42,8 +42,8 @@ BINS: Final = 64
 COUNTED_MAX: Final = 4_000_000
 """Values of all apps that are counted in an hour; of more, those with the smallest keys."""
 
-WAITING_MAX: Final = 100_000
-"""Rows that wait to be counted together: one by one would cost several times as much."""
+SETTINGS_MAX: Final = 500_000
+"""Settings of all apps (what cohorts people are in, all at once) that are told apart in an hour."""
 
 LEARNING: Final = 72 * WINDOWS_PER_HOUR
 """What an app shows in so long a time after it is first seen is taken for its own."""
@@ -61,9 +61,7 @@ DECLARED: Final = 2
 NOT_RELEASED: Final = ("review",)
 """A retired version was released once; a registry that was written later says no more of it."""
 
-VIEWS: Final = ("Page.onLoad", "Page.onShow")
 LAUNCH: Final = "App.onLaunch"
-NETWORK: Final = "miniprogram.network"
 
 NEEDS: Final = frozenset(
     {
@@ -86,17 +84,6 @@ NEEDS: Final = frozenset(
     }
 )
 
-_HASHED: Final = {
-    "host": "url.domain",
-    "page": "miniprogram.page",
-    "version": "miniprogram.version",
-    "stage": "miniprogram.stage",
-    "status": "app.version_status",
-    "region": "source.geo.country_iso_code",
-    "system": "host.os.name",
-    "dataset": "event.dataset",
-}
-
 _NAMES: Final[dict[str, Merging]] = {
     "kind": "first",
     "what": "first",
@@ -117,24 +104,17 @@ class ShownConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Hashed:
-    """Rows with the hashes of their values, each made once: arrays with a value a row."""
+    """Rows of one hour with the hashes of their values: arrays with a value a row, 0 where there is none."""
 
     def __init__(self, rows: pl.DataFrame) -> None:
         self.rows = rows
-        here = {name: field for name, field in _HASHED.items() if rows[field].null_count() < rows.height}
-        hashed = rows.select(pl.col(field).hash().alias(name) for name, field in here.items())
-        self._nothing = np.zeros(rows.height, np.uint64)
-        self._hashes = {name: hashed[name].to_numpy() for name in here} | {"action": rows[ACTION].to_numpy()}
-        self.hour = rows[WINDOW].to_numpy() // WINDOWS_PER_HOUR
-        self.app = rows[APP].to_numpy()
-        self.asks = (self.of("dataset") == hash_of(NETWORK)) & self.has("url.domain")
-        action = self.of("action")
-        view = (action == hash_of(VIEWS[0])) | (action == hash_of(VIEWS[1]))
-        self.views = view & self.has("miniprogram.page")
+        self.hour = int(rows[WINDOW][0]) // WINDOWS_PER_HOUR
+        self.app, self.action, self.host, self.page = (self.of(name) for name in (APP, ACTION, ASKED, VIEWED))
+        self.asks, self.views = self.host != 0, self.page != 0
 
     def of(self, name: str) -> Keys:
-        """The hashes of a field; 0 where no row has it."""
-        return self._hashes.get(name, self._nothing)
+        """The hashes of a field."""
+        return hashes.of(self.rows, name)
 
     def has(self, field: str) -> npt.NDArray[np.bool_]:
         """Which rows have a field."""
@@ -144,34 +124,18 @@ class Hashed:
         return column.is_not_null().to_numpy()
 
 
-def hash_of(text: str) -> np.uint64:
-    """The hash of a text, as of those in columns."""
-    if text not in _hashes_of:
-        _hashes_of[text] = pl.Series([text]).hash().to_numpy()[0]
-    return _hashes_of[text]
-
-
-@cache
-def hashes_of(texts: frozenset[str]) -> Keys:
-    """Of several, in order. To be asked for when it is needed, not where a module is imported: Polars' first work starts its threads, and a
-    process that is forked from one that has them waits for them for ever.
-    """
-    found: Keys = np.sort(np.array([hash_of(text) for text in texts], np.uint64))
-    return found
-
-
-_hashes_of: dict[str, np.uint64] = {}
-
-
 def key_of(app: Keys, kind: Array | int, value: Keys) -> Keys:
     """The key of what an app shows; what is shown can be had back from it."""
     return app * (2 * np.asarray(kind) + 5).astype(np.uint64) + value
 
 
-_BY_HOUR: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
-_BY: Final = tuple(
-    np.uint64(number) for number in (0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0xD6E8_FEB8_6659_FD93)
-)
+_BY: Final = {
+    hashes.REGION: np.uint64(0x9E37_79B9_7F4A_7C15),
+    hashes.SYSTEM: np.uint64(0xC2B2_AE3D_27D4_EB4F),
+    hashes.VERSION: np.uint64(0x1656_67B1_9E37_79F9),
+    hashes.STAGE: np.uint64(0xD6E8_FEB8_6659_FD93),
+    hashes.STATUS: np.uint64(0xA076_1D64_78BD_642F),
+}
 _LOW: Final = np.uint64(BINS - 1)
 
 
@@ -229,7 +193,8 @@ class Shown:
             self.config.values_max,
         )
         self.apps = Rows({"hours": (np.int32, 1), "deployed": (np.int32, 1)}, self.config.apps_max)
-        self._counts = Sums(COUNTED_MAX)
+        self._counts = Tallies(COUNTED_MAX)
+        self._declaring = Tallies(COUNTED_MAX)  # what is declared of hosts
         self._names = Pending(
             _NAMES,
             group_keys_max=self.config.values_per_app_max,
@@ -237,13 +202,12 @@ class Shown:
             known=self.values.knows,
         )
         most, apart = self.config.values_max, self.config.cohorts_per_app_max
-        self._cohorts = Sums(COUNTED_MAX)
+        self._cells = Tallies(COUNTED_MAX)  # of settings, by bins of what is shown
+        self._told_apart = Tallies(SETTINGS_MAX)
+        self._settings = Pending(dict.fromkeys(DIMENSIONS, "first"), group_keys_max=SETTINGS_MAX, keys_max=SETTINGS_MAX)
         self._cohort_names = Pending({"dimension": "first", "name": "first"}, group_keys_max=apart, keys_max=most)
-        self._named = np.empty(0, np.uint64)  # what was written down in this hour, in order
         self._common = np.empty(0, np.uint32)  # values of several apps, in order
         self._common_apps = np.empty(0, np.int64)  # of how many
-        self._waiting: list[pl.DataFrame] = []
-        self._rows_waiting = 0
         self._watchers: list[Watcher] = []
         self.tests = Suite(self.name, {})  # who looks at its hours has some
         self.hour: Hour | None = None
@@ -257,7 +221,9 @@ class Shown:
     @property
     def forgotten(self) -> int:
         waiting = self._names.forgotten + self._cohort_names.forgotten
-        waiting += self._counts.forgotten + self._cohorts.forgotten
+        waiting += (
+            self._counts.forgotten + self._cells.forgotten + self._told_apart.forgotten + self._settings.forgotten
+        )
         return waiting + self.values.forgotten + self.values.refused + self.apps.forgotten + self.apps.refused
 
     @property
@@ -272,97 +238,105 @@ class Shown:
     # Counting
 
     def count(self, rows: pl.DataFrame) -> None:
-        self._waiting.append(rows.select(WINDOW, TIME, APP, ACTION, *sorted(NEEDS)))
-        self._rows_waiting += rows.height
-        if self._rows_waiting >= WAITING_MAX:
-            self.flush()
-
-    def flush(self) -> None:
-        """Count the rows that wait."""
-        if not self._waiting:
-            return
-        rows = pl.concat(self._waiting)
-        self._waiting, self._rows_waiting = [], 0
         if rows["miniprogram.app_id"].null_count():
             rows = rows.filter(pl.col("miniprogram.app_id").is_not_null())
         if not rows.height:
             return
-        hashed = Hashed(rows)
+        hour = rows[WINDOW].to_numpy() // WINDOWS_PER_HOUR
+        first, last = int(hour.min()), int(hour.max())
+        for one in range(first, last + 1):
+            some = rows if first == last else rows.filter(pl.Series(hour == one))
+            if some.height:
+                self._count(Hashed(some))
+
+    def _count(self, hashed: Hashed) -> None:
         self._take(hashed)
         for watcher in self._watchers:
             watcher(hashed)
 
     def _take(self, hashed: Hashed) -> None:
         """Count values; who is told from whom is looked at for the first of each kind in an hour only."""
-        whose = np.where(hashed.has("user.id") | hashed.has("session.id"), API, SERVICE)
+        whose: Array | int = API
+        if hashed.rows["user.id"].null_count():
+            whose = np.where(hashed.has("user.id") | hashed.has("session.id"), API, SERVICE)
         kind = np.where(hashed.asks, HOST, np.where(hashed.views, PAGE, whose))
-        value = np.where(hashed.asks, hashed.of("host"), np.where(hashed.views, hashed.of("page"), hashed.of("action")))
+        value = np.where(hashed.asks, hashed.host, np.where(hashed.views, hashed.page, hashed.action))
         key = key_of(hashed.app, kind, value)
-        declared = np.zeros(len(key), np.uint64)
-        if hashed.asks.any():
-            declared[hashed.asks] = hashed.rows["app.declared_domains"].filter(pl.Series(hashed.asks)).hash().to_numpy()
-        region, system, version = hashed.of("region"), hashed.of("system"), hashed.of("version")
-        release = version * np.uint64(3) + hashed.of("stage")
-        apart = region * _BY[0] + system * _BY[1] + release * _BY[2] + declared + hashed.of("status")
-        whole = key + apart + hashed.hour.astype(np.uint64) * _BY_HOUR
-        first, n = grouped(whole)
-        hour, key, kind = hashed.hour[first], key[first], kind[first]
-        released = ~hashed.has("miniprogram.stage") | (hashed.of("stage") == hash_of("release"))
-        own = released[first] & (hashed.has("event.action")[first] | (kind == HOST) | (kind == PAGE))
-        self._counts.add(hour[own], key[own], n[own])
-        fresh = self._unnamed(whole[first])
-        hours = hour.astype(np.uint64) * _BY_HOUR
-        of = self._first_of(fresh[own[fresh]], key + declared[first] + hours)
-        self._name(_values(hashed, first[of], key[of], kind[of]))
-        versions = key_of(hashed.app[first], VERSION, version[first])
-        has = fresh[(released & hashed.has("miniprogram.version"))[first[fresh]]]
-        has = self._first_of(has, versions + hashed.of("status")[first] + hours)
-        self._name(_versions(hashed, first[has], versions[has]))
+        stage = hashed.of(hashes.STAGE)
+        released = (stage == 0) | (stage == hash_of("release"))
+        own = np.flatnonzero(released & (value != 0))
+        self._name_values(hashed, own[self._counts.add(hashed.hour, key[own])], key, kind)
+        self._take_declared(hashed, own, key, kind)
         self._take_scenes(hashed)
-        for dimension, values in enumerate((region, system, release)):
-            self._take_cohorts(hashed, dimension, key_of(hashed.app[first], dimension + len(KINDS), values[first]) & ~_LOW, first, n, key, fresh)  # fmt: skip
+        self._take_settings(hashed, released, key)
+
+    def _take_declared(self, hashed: Hashed, own: Array, key: Keys, kind: Array) -> None:
+        """Hosts of which it is told anew whether the app has declared them."""
+        if not hashed.asks.any() or hashed.rows["app.declared_domains"].null_count() == hashed.rows.height:
+            return
+        asks = own[hashed.asks[own]]
+        domains = hashed.rows["app.declared_domains"].gather(asks).hash().to_numpy()
+        self._name_values(hashed, asks[self._declaring.add(hashed.hour, key[asks] + domains)], key, kind)
+
+    def _name_values(self, hashed: Hashed, fresh: Array, key: Keys, kind: Array) -> None:
+        if len(fresh):
+            self._name(_values(hashed, fresh, key[fresh], kind[fresh]))
 
     def _take_scenes(self, hashed: Hashed) -> None:
         """Ways in: where apps are launched from."""
-        at = np.flatnonzero((hashed.of("action") == hash_of(LAUNCH)) & hashed.has("miniprogram.scene"))
-        if not len(at):
+        if hashed.rows["miniprogram.scene"].null_count() == hashed.rows.height:
             return
+        at = np.flatnonzero((hashed.action == hash_of(LAUNCH)) & hashed.has("miniprogram.scene"))
         scene = hashed.rows["miniprogram.scene"].gather(at).cast(pl.String)
         key = key_of(hashed.app[at], SCENE, scene.hash().to_numpy())
-        self._counts.add(hashed.hour[at], key, np.ones(len(at), np.int64))
-        whole = key + hashed.hour[at].astype(np.uint64) * _BY_HOUR
-        first, _ = grouped(whole)
-        of = first[self._unnamed(whole[first])]
-        self._name(_told(hashed, at[of], key[of], SCENE, scene.gather(of)))
+        fresh = self._counts.add(hashed.hour, key)
+        if len(fresh):
+            self._name(_told(hashed, at[fresh], key[fresh], SCENE, scene.gather(fresh)))
 
-    def _take_cohorts(
-        self, hashed: Hashed, dimension: int, cohort: Keys, first: Array, n: Array, key: Keys, fresh: Array
-    ) -> None:
-        """The behaviour of each app's regions, systems or releases."""
-        has = hashed.has(COHORTS[dimension])[first]
-        if not has.any():
+    def _take_settings(self, hashed: Hashed, released: npt.NDArray[np.bool_], key: Keys) -> None:
+        """The behaviour of those in each setting of an app; of a setting that comes for the first time, what cohorts and version it is of."""
+        apart = hashed.app
+        for name, by in _BY.items():
+            if name in hashed.rows.columns:
+                apart = apart + hashed.of(name) * by
+        new = self._cells.add(hashed.hour, (apart & ~_LOW) | (key >> np.uint64(58)))
+        at = new[self._told_apart.add(hashed.hour, apart[new] & ~_LOW)]
+        if not len(at):
             return
-        self._cohorts.add(hashed.hour[first][has], cohort[has] | (key[has] >> np.uint64(58)), n[has])
-        of = self._first_of(fresh[has[fresh]], cohort + hashed.hour[first].astype(np.uint64) * _BY_HOUR)
-        if len(of):
-            self._cohort_names.add(_cohorts(hashed, first[of], cohort[of], dimension))
+        app, version = hashed.app[at], hashed.of(hashes.VERSION)[at]
+        release = version * np.uint64(3) + hashed.of(hashes.STAGE)[at]
+        cohorts = {}
+        for dimension, value in enumerate((hashed.of(hashes.REGION)[at], hashed.of(hashes.SYSTEM)[at], release)):
+            has = hashed.has(COHORTS[dimension])[at]
+            cohort = key_of(app, dimension + len(KINDS), value) & ~_LOW
+            cohorts[DIMENSIONS[dimension]] = np.where(has, cohort, 0)
+            if has.any():
+                self._cohort_names.add(_cohorts(hashed, at[has], cohort[has], dimension))
+        hour = np.full(len(at), hashed.hour)
+        self._settings.add(pl.DataFrame({WINDOW: hour, KEY: apart[at] & ~_LOW, GROUP: app, **cohorts}))
+        out = np.flatnonzero(released[at] & (version != 0))
+        self._name(_versions(hashed, at[out], key_of(app[out], VERSION, version[out])))
 
-    def _first_of(self, rows: Array, ids: Keys) -> Array:
-        """Of some rows one for each id that was not written down in this hour."""
-        first, _ = grouped(ids[rows])
-        of = rows[first]
-        return of[self._unnamed(ids[of])]
-
-    def _unnamed(self, ids: Keys) -> Array:
-        """Which of these (in order, each once) were not written down in this hour; they are taken to be now."""
-        if not len(self._named):
-            self._named = ids
-            return np.arange(len(ids))
-        at = np.minimum(np.searchsorted(self._named, ids), len(self._named) - 1)
-        fresh = np.flatnonzero(self._named[at] != ids)
-        if len(fresh) and len(self._named) < COUNTED_MAX:
-            self._named = np.sort(np.concatenate([self._named, ids[fresh]]))
-        return fresh
+    def _bins(self, hour: int) -> tuple[Keys, Array]:
+        """What each cohort showed in an hour that has ended, by bins, in the order of keys."""
+        cells, n = self._cells.take(hour)
+        settings = self._settings.take(hour)
+        self._told_apart.take(hour)
+        self._declaring.take(hour)
+        if not len(cells) or not settings.height:
+            return np.empty(0, np.uint64), np.empty(0, np.int64)
+        known = settings[KEY].to_numpy()
+        at = np.minimum(np.searchsorted(known, cells & ~_LOW), len(known) - 1)
+        here = known[at] == cells & ~_LOW
+        keys, counts = [], []
+        for name in DIMENSIONS:
+            cohort = settings[name].to_numpy()[at]
+            has = here & (cohort != 0)
+            keys.append(cohort[has] | (cells[has] & _LOW))
+            counts.append(n[has])
+        whole = np.concatenate(keys)
+        first, sums = grouped(whole, np.concatenate(counts))
+        return whole[first], sums
 
     def _name(self, told: pl.DataFrame) -> None:
         """Write down what is new in the hour; a row an hour and key."""
@@ -374,15 +348,13 @@ class Shown:
     def close(self, window: Window) -> Sequence[pl.DataFrame]:
         self.hour, self.cohorts = None, None
         if window.ends_hour:
-            self.flush()
             counted = self._counted(window)
             if counted.height:
                 self.hour = self._remember(counted, window)
-            bins, n = self._cohorts.take(window.hour)
+            bins, n = self._bins(window.hour)
             names = self._cohort_names.take(window.hour)
             if len(bins) and names.height:
                 self.cohorts = (bins, n, names)
-            self._named = np.empty(0, np.uint64)
             self.closed = window.index
         if window.ends_day:
             self._end_day(window)
@@ -457,7 +429,6 @@ class Shown:
     # Memory
 
     def snapshot(self) -> State:
-        self.flush()
         common = pl.DataFrame({"value": self._common, "apps": self._common_apps})
         frames: dict[str, pl.DataFrame] = {
             "shown.common": common,
@@ -475,16 +446,16 @@ class Shown:
         self._common = state["shown.common"]["value"].to_numpy().copy()
         self._common_apps = state["shown.common"]["apps"].to_numpy().copy()
         self.closed = int(state["shown.closed"]["window"][0])
-        self._waiting, self._rows_waiting = [], 0
-        self._named = np.empty(0, np.uint64)
+        self._declaring, self._told_apart = Tallies(COUNTED_MAX), Tallies(SETTINGS_MAX)
 
-    def _parts(self) -> dict[str, Rows | Pending | Sums]:
+    def _parts(self) -> dict[str, Rows | Pending | Tallies]:
         return {
             "shown.values": self.values,
             "shown.apps": self.apps,
             "shown.counts": self._counts,
             "shown.names": self._names,
-            "shown.cohorts": self._cohorts,
+            "shown.cells": self._cells,
+            "shown.settings": self._settings,
             "shown.cohort_names": self._cohort_names,
         }
 
@@ -496,7 +467,7 @@ COHORTS: Final = ("source.geo.country_iso_code", "host.os.name", "miniprogram.ve
 def _told(hashed: Hashed, rows: Array, key: Keys, kind: Array | int, what: pl.Series) -> pl.DataFrame:
     """What some rows show. Whose an app is is taken to be the same for all of its events in an hour."""
     return hashed.rows.select("miniprogram.app_id", "miniprogram.developer_id")[rows].select(
-        pl.Series(WINDOW, hashed.hour[rows]),
+        pl.lit(hashed.hour, pl.Int64).alias(WINDOW),
         pl.Series(KEY, key),
         pl.Series(GROUP, hashed.app[rows]),
         kind=pl.Series(np.broadcast_to(np.asarray(kind, np.int8), key.shape)),
@@ -535,14 +506,14 @@ def _versions(hashed: Hashed, rows: Array, key: Keys) -> pl.DataFrame:
 def _cohorts(hashed: Hashed, rows: Array, cohort: Keys, dimension: int) -> pl.DataFrame:
     """What cohorts are called; a row each."""
     field = COHORTS[dimension]
-    first, _ = grouped(cohort + hashed.hour[rows].astype(np.uint64) * _BY_HOUR)
+    first, _ = grouped(cohort)
     name = (
         pl.col(field)
         if dimension != RELEASE
         else pl.concat_str("miniprogram.stage", field, separator=" ", ignore_nulls=True)
     )
     return hashed.rows.select(field, "miniprogram.stage")[rows[first]].select(
-        pl.Series(WINDOW, hashed.hour[rows[first]]),
+        pl.lit(hashed.hour, pl.Int64).alias(WINDOW),
         pl.Series(KEY, cohort[first]),
         pl.Series(GROUP, hashed.app[rows[first]]),
         dimension=pl.lit(dimension, pl.Int8),

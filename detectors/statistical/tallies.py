@@ -1,17 +1,20 @@
 """Counts of keys and of distinct visitors as bare arrays, apart for each window until it has ended: what every event takes part in.
 
-Sorting 64-bit numbers is several times cheaper than grouping them, so events are counted by sorting their keys, and what belongs to a key
-(its names) is written down for new ones only. What is given out does not depend on how the events were cut into batches.
+What belongs to a key (its names) is written down when it comes for the first time: `Tallies` tells where that is. Pairs are kept as they
+come and sorted when a window has ended, which is several times cheaper than grouping them. What is given out does not depend on how the events
+were cut into batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from detectors import kernel
 
 Keys = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
@@ -26,10 +29,129 @@ VISITOR_BITS: Final = 28
 def distinct_of(keys: Keys) -> Keys:
     """Each key once, in order. Sorted, not hashed: no choice of keys makes it slow."""
     ordered = np.sort(keys)
-    stays = np.ones(len(ordered), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=stays[1:])
-    once: Keys = ordered[stays]
+    once: Keys = ordered[_first(ordered)]
     return once
+
+
+def _first(ordered: Keys) -> npt.NDArray[np.bool_]:
+    """Which of keys in order are the first of their kind."""
+    first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return first
+
+
+def _counted(ordered: Keys) -> tuple[Keys, Counts]:
+    """Of keys in order each once, with how often it comes."""
+    begins = np.flatnonzero(_first(ordered))
+    return ordered[begins], np.diff(begins, append=len(ordered))
+
+
+class Tally:
+    """How much was counted of each key; of more than `keys_max` keys the smallest stay, whenever the others came."""
+
+    def __init__(self, keys_max: int) -> None:
+        self._keys_max = keys_max
+        self._kernel: Any = kernel.module.Tally(keys_max) if kernel.available() else None
+        self._keys, self._counts = np.empty(0, np.uint64), np.empty(0, np.int64)
+        self._last = np.uint64(2**64 - 1)  # larger keys are not counted any more
+        self._left_out = 0
+
+    @property
+    def left_out(self) -> int:
+        """How many keys had to go."""
+        return self._left_out if self._kernel is None else int(self._kernel.left_out)
+
+    def add(self, keys: Keys, counts: Counts | None = None) -> Counts:
+        """Count keys, each once or as often as is said; gives the rows, rising, of those that were not there before."""
+        if not len(keys):
+            return np.empty(0, np.int64)
+        if self._kernel is not None:
+            whole = None if counts is None else np.ascontiguousarray(counts)
+            return np.frombuffer(self._kernel.add(np.ascontiguousarray(keys), whole), np.int64)
+        order = np.argsort(keys, kind="stable")
+        ordered = keys[order]
+        begins = np.flatnonzero(_first(ordered))
+        n = np.diff(begins, append=len(keys))
+        if counts is not None:
+            n = np.add.reduceat(np.maximum(counts[order], 1), begins)
+        each, first = ordered[begins], order[begins]
+        counted = each <= self._last
+        each, first, n = each[counted], first[counted], n[counted]
+        at = np.searchsorted(self._keys, each)
+        known = np.zeros(len(each), np.bool_)
+        if len(self._keys):
+            known = self._keys[np.minimum(at, len(self._keys) - 1)] == each
+        self._counts[at[known]] += n[known]
+        self._keys = np.insert(self._keys, at[~known], each[~known])
+        self._counts = np.insert(self._counts, at[~known], n[~known])
+        if len(self._keys) > 2 * self._keys_max:
+            self._bound()
+        return np.sort(first[~known])
+
+    def _bound(self) -> None:
+        left_out = len(self._keys) - self._keys_max
+        if left_out > 0:
+            self._keys, self._counts = self._keys[: self._keys_max].copy(), self._counts[: self._keys_max].copy()
+            self._last = min(self._last, self._keys[-1])
+            self._left_out += left_out
+
+    def counted(self) -> tuple[Keys, Counts]:
+        """Keys in order, with their counts."""
+        if self._kernel is not None:
+            keys, counts = self._kernel.counted()
+            return np.frombuffer(keys, np.uint64), np.frombuffer(counts, np.int64)
+        self._bound()
+        return self._keys, self._counts
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        if self._kernel is not None:
+            self._kernel.clear()
+        self._keys, self._counts = np.empty(0, np.uint64), np.empty(0, np.int64)
+        self._last, self._left_out = np.uint64(2**64 - 1), 0
+
+
+class Tallies:
+    """How much was counted of each key, by window; in a window of `keys_max` keys at most, the smallest: always the same ones."""
+
+    def __init__(self, keys_max: int) -> None:
+        self._keys_max = keys_max
+        self._windows: dict[int, Tally] = {}
+        self._spare: list[Tally] = []  # what one window took as room the next one is given: it is dear to come by
+        self.forgotten = 0
+
+    def add(self, window: int, keys: Keys, counts: Counts | None = None) -> Counts:
+        """Count keys; gives the rows, rising, of those that come for the first time in the window."""
+        if window not in self._windows:
+            self._windows[window] = self._spare.pop() if self._spare else Tally(self._keys_max)
+        return self._windows[window].add(keys, counts)
+
+    def take(self, window: int) -> tuple[Keys, Counts]:
+        """The keys of a window that has ended, in order, with their counts; they are forgotten here."""
+        tally = self._windows.pop(window, None)
+        if tally is None:
+            return np.empty(0, np.uint64), np.empty(0, np.int64)
+        counted = tally.counted()
+        self.forgotten += tally.left_out
+        tally.clear()
+        self._spare = [tally]
+        return counted
+
+    def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
+        """A named frame for a detector's snapshot."""
+        frames = [pl.DataFrame(schema=_COUNTED)]
+        for window, tally in sorted(self._windows.items()):
+            keys, counts = tally.counted()
+            columns = {"window": np.full(len(keys), window), "key": keys, "count": counts}
+            frames.append(pl.DataFrame(columns, schema=_COUNTED))
+        return {name: pl.concat(frames)}
+
+    def restore(self, name: str, state: Mapping[str, pl.DataFrame]) -> None:
+        """Take up what `snapshot` gave; raises `ValueError` where it is not of this kind."""
+        frame = _frame(name, state, _COUNTED)
+        self._windows = {}
+        for part in frame.partition_by("window", maintain_order=True):
+            self.add(int(part["window"][0]), part["key"].to_numpy(), part["count"].to_numpy())
 
 
 class KeyCounts:
@@ -53,9 +175,9 @@ class KeyCounts:
         raw = self._raw.get(window)
         if not raw:
             return counted if counted is not None else (np.empty(0, np.uint64), np.empty(0, np.int64))
-        ordered = np.sort(np.concatenate(raw))
-        begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        keys, counts = ordered[begins], np.diff(np.append(begins, len(ordered)))
+        ordered = np.concatenate(raw)
+        ordered.sort()
+        keys, counts = _counted(ordered)
         if counted is None:
             return keys, counts
         both = {"key": np.concatenate([counted[0], keys]), "count": np.concatenate([counted[1], counts])}
@@ -108,8 +230,9 @@ class Busiest(KeyCounts):
         keys, counts = super()._whole(window)
         halved = self._halved.get(window, 0)
         while True:
-            kept = Visitors.visited(keys) & np.uint64((1 << halved) - 1) == 0
-            keys, counts = keys[kept], counts[kept]
+            if halved:
+                kept = Visitors.visited(keys) & np.uint64((1 << halved) - 1) == 0
+                keys, counts = keys[kept], counts[kept]
             if len(keys) <= self._pairs_max:
                 return keys, counts
             halved += 1
@@ -126,7 +249,7 @@ class Busiest(KeyCounts):
             none = np.zeros(len(visited), np.int64)
             return none, none, none
         whom = Visitors.visited(keys)
-        begins = np.flatnonzero(np.concatenate([[True], whom[1:] != whom[:-1]]))
+        begins = np.flatnonzero(_first(whom))
         whom, most = whom[begins], np.maximum.reduceat(counts, begins)
         came = np.diff(np.append(begins, len(counts)))
         came_often = np.add.reduceat((counts >= often).astype(np.int64), begins)
@@ -203,8 +326,8 @@ class Visitors:
         halved = self._halved.pop(window, 0)
         self._parts.pop(window, None)
         self._loose.pop(window, None)
-        numbers, counts = np.unique(self.visited(keys), return_counts=True)
-        return numbers, counts.astype(np.int64) << halved
+        numbers, counts = _counted(self.visited(keys))
+        return numbers, counts << halved
 
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
         """A named frame for a detector's snapshot."""

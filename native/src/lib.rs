@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod columns;
+mod counting;
 mod distinct;
 mod ids;
 mod lines;
@@ -19,6 +20,7 @@ mod people;
 mod required;
 mod shape;
 mod suspects;
+mod tally;
 mod times;
 mod walk;
 
@@ -457,5 +459,7 @@ fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Members>()?;
     module.add_class::<otlp_lines::OtlpForms>()?;
     module.add_class::<People>()?;
-    module.add_class::<Reader>()
+    module.add_class::<Reader>()?;
+    module.add_class::<counting::Tally>()?;
+    module.add_function(wrap_pyfunction!(counting::of_note, module)?)
 }

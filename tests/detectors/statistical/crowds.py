@@ -223,4 +223,4 @@ def bot(
 def counted(frame: pl.DataFrame) -> pl.DataFrame:
     """Events as statistics are given them."""
     window, status = pl.col(TIME) // WINDOW_US, pl.lit(None, pl.Int64)
-    return hashed(frame.lazy().with_columns(window.alias(WINDOW), status.alias("http.response.status_code"))).collect()
+    return hashed(frame.with_columns(window.alias(WINDOW), status.alias("http.response.status_code")))

@@ -17,7 +17,6 @@ from detectors.detector import State
 from detectors.event import TIME, WATERMARK, Batch
 from detectors.finding import Finding
 from detectors.statistical import calibration, cohort, mixes, profile
-from detectors.statistical import shown as shown_module
 from detectors.statistical.profile import Bins
 
 BEFORE = 132.0
@@ -150,7 +149,6 @@ def test_what_is_known_little_is_judged_little():
 
 @pytest.fixture
 def _soon_learned(monkeypatch):
-    monkeypatch.setattr(shown_module, "WAITING_MAX", 300)
     monkeypatch.setattr(calibration, "LEARNED_MIN", 4)
     for name, value in (("LEARNING", 24), ("KNOWN_EVENTS", 50.0), ("KNOWN_DAYS", 0)):
         monkeypatch.setattr(profile, name, value)

@@ -173,7 +173,7 @@ def test_a_flood_of_invented_values_leaves_memory_bounded_and_others_intact():
             flood = visits("bad", hour, 1, 20_000, host="x", each=1).with_columns(names.alias("url.domain"))
             here = pl.concat([here, flood])
         windowed = here.with_columns((pl.col(TIME) // 300_000_000).alias("window"))
-        statistic.count(hashed(windowed.lazy()).collect())
+        statistic.count(hashed(windowed))
         for index in range(12):
             statistic.close(Window(START // 300_000_000 + hour * 12 + index))
     assert len(statistic.values) <= 4_096
@@ -189,7 +189,6 @@ def test_a_flood_of_invented_values_leaves_memory_bounded_and_others_intact():
 
 @pytest.fixture
 def _soon_learned(monkeypatch):
-    monkeypatch.setattr(shown, "WAITING_MAX", 300)
     monkeypatch.setattr(calibration, "LEARNED_MIN", 6)
     for module in (shown, novelty, exfiltration):
         monkeypatch.setattr(module, "LEARNING", 24)

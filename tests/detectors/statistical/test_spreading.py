@@ -97,7 +97,6 @@ def test_many_invented_hosts_take_no_more_room_than_there_is():
 
 @pytest.fixture
 def _soon_learned(monkeypatch):
-    monkeypatch.setattr(shown, "WAITING_MAX", 300)
     monkeypatch.setattr(calibration, "LEARNED_MIN", 6)
     for module in (shown, spreading):
         monkeypatch.setattr(module, "LEARNING", 24)
