@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 
@@ -46,4 +46,14 @@ class Detector(Protocol):
 
     def restore(self, state: State) -> None:
         """Take up a snapshot's memory; raises `ValueError` when it is not one of this detector's."""
+        ...
+
+
+@runtime_checkable
+class HoldsBack(Protocol):
+    """A detector that does not tell all that it finds: no more than is afforded, and nothing where the world has changed."""
+
+    @property
+    def held_back(self) -> int:
+        """How many findings were not told."""
         ...

@@ -86,6 +86,12 @@ class LearnedDetector:
         return sum(self._lately)
 
     @property
+    def held_back(self) -> int:
+        """Findings of the model in force that were not told: too many in an hour, or of too many apps at once."""
+        watch = self._watches.get("model")
+        return watch.teller.overflown if watch is not None else 0
+
+    @property
     def forgotten(self) -> int:
         return self._hours.forgotten
 

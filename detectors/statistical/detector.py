@@ -108,6 +108,11 @@ class StatisticalDetector:
         return self._series.bytes
 
     @property
+    def held_back(self) -> int:
+        """Findings that were not told: too many in an hour."""
+        return self._chooser.overflown
+
+    @property
     def forgotten(self) -> int:
         return sum(each.forgotten for each in self._statistics)
 

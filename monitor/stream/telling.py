@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from detectors.detector import Detector
+from detectors.detector import Detector, HoldsBack
 from detectors.event import DUPLICATE, FUTURE, LATE, PARTITION
 from detectors.finding import Finding
 from monitor.decoders import DeadLetter, lines_of
@@ -41,21 +41,31 @@ class TurnTeller:
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._forgotten: dict[str, int] = {}
+        self._held_back: dict[str, int] = {}
 
     def tell(self, done: Done) -> None:
         """All of it, each of its own kind."""
-        emit = self._telemetry.emit
         for piece in done.pieces:
             self._tell_piece(done, piece)
         self._tell_labels(done.frame)
         for finding in done.fresh:
             self.tell_finding(finding)
         self.tell_answers(done.turn)
-        for detector in done.detectors:
+        self.tell_bounds(done.detectors)
+
+    def tell_bounds(self, detectors: Sequence[Detector]) -> None:
+        """What detectors have given up, and not told, since this was asked last."""
+        emit = self._telemetry.emit
+        for detector in detectors:
             forgotten = detector.forgotten - self._forgotten.get(detector.name, 0)
             if forgotten:
                 emit(happenings.DetectorForgot(detector=detector.name, things=forgotten))
             self._forgotten[detector.name] = detector.forgotten
+            if isinstance(detector, HoldsBack):
+                held_back = detector.held_back - self._held_back.get(detector.name, 0)
+                if held_back > 0:  # another model in force begins with none
+                    emit(happenings.FindingsHeldBack(detector=detector.name, findings=held_back))
+                self._held_back[detector.name] = detector.held_back
 
     def tell_finding(self, finding: Finding) -> None:
         """What was found."""

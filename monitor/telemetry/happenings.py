@@ -329,6 +329,17 @@ class DetectorForgot(Happening, frozen=True, kw_only=True):
         meter.add(metrics.FORGOTTEN, self.things, detector=self.detector)
 
 
+class FindingsHeldBack(Happening, frozen=True, kw_only=True):
+    """So many more findings were not told: a detector may tell so many an hour, and a model nothing where too many apps are strange at once."""
+
+    level: ClassVar[Level] = "warning"
+    detector: str
+    findings: int
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.HELD_BACK, self.findings, detector=self.detector)
+
+
 class RequestRefused(Happening, frozen=True, kw_only=True):
     """An HTTP request that may not have what it asks for; the audit has it too."""
 

@@ -214,6 +214,12 @@ APPS: Final = _gauge("registry_apps", "Apps in the registry.", "apps")
 FORGOTTEN: Final = _counter(
     "forgotten", "Things given up because a detector's bound was met.", "things", {"detector": None}
 )
+HELD_BACK: Final = _counter(
+    "findings_held_back",
+    "Findings that were not told: more in an hour than a detector may tell, or of too many apps at once.",
+    "findings",
+    {"detector": None},
+)
 RETENTION_ROWS: Final = _counter("retention_removed", "Rows removed because their time was over.", "rows")
 JOBS_RUN: Final = _counter(
     "jobs", "Runs of scheduled jobs.", "runs", {"job": None, "outcome": ("done", "failed", "missed")}

@@ -302,3 +302,12 @@ def test_a_detector_is_made_again_of_what_it_says_that_is_asked(active, tried):
 def test_how_features_have_moved_is_told_of_each_model():
     detector = LearnedDetector(MODEL, OTHER)
     assert detector.drift == {MODEL.digest: {}, OTHER.digest: {}}
+
+
+def test_what_is_not_told_is_counted():
+    changed = LearnedDetector(MODEL, OTHER)
+    assert found_in(hour_of(9, strange=range(30), apps=40), changed) == []
+    assert changed.held_back == 30
+    few = LearnedDetector(MODEL, config=LearnedConfig(telling=TellingConfig(per_hour_max=2)))
+    found_in(hour_of(9, strange=range(5), apps=20), few)
+    assert few.held_back == 3

@@ -1,0 +1,51 @@
+"""What detectors give up, or do not tell, is told once, by how much it has grown."""
+
+from monitor.stream.telling import TurnTeller
+from monitor.telemetry.happenings import DetectorForgot, FindingsHeldBack
+
+
+class Told:
+    """Telemetry that only notes."""
+
+    def __init__(self):
+        self.all = []
+
+    def emit(self, happening):
+        self.all.append(happening)
+
+
+class Plain:
+    """A detector that tells all it finds."""
+
+    name = "plain"
+    forgotten = 0
+
+
+class Choosy(Plain):
+    """One that does not."""
+
+    name = "choosy"
+    held_back = 0
+
+
+def test_what_has_grown_is_told():
+    telemetry, plain, choosy = Told(), Plain(), Choosy()
+    teller = TurnTeller(telemetry)
+    teller.tell_bounds([plain, choosy])
+    assert telemetry.all == []
+    plain.forgotten, choosy.held_back = 3, 5
+    teller.tell_bounds([plain, choosy])
+    teller.tell_bounds([plain, choosy])
+    assert telemetry.all == [
+        DetectorForgot(detector="plain", things=3),
+        FindingsHeldBack(detector="choosy", findings=5),
+    ]
+
+
+def test_another_model_in_force_begins_with_none():
+    telemetry, choosy = Told(), Choosy()
+    teller = TurnTeller(telemetry)
+    for held_back in (5, 0, 2):
+        choosy.held_back = held_back
+        teller.tell_bounds([choosy])
+    assert [one.findings for one in telemetry.all] == [5, 2]
