@@ -17,6 +17,7 @@ from detectors.detector import State
 from detectors.event import TIME, WATERMARK, Batch
 from detectors.finding import Finding
 from detectors.statistical import calibration, cohort, mixes, profile
+from detectors.statistical import shown as shown_module
 from detectors.statistical.profile import Bins
 
 BEFORE = 132.0
