@@ -185,6 +185,7 @@ class Pipeline:
         if configured is not self.lineup:
             self._change_to(configured)
         self._begun = self._positions()
+        self._teller.begin(self.lineup.detectors)
         self._snapshot_at = self._heard_at = time.monotonic()
         seconds = time.monotonic() - begun
         self.telemetry.emit(upkeep.RecoveryDone(turn=self.turn_number, events=events, seconds=seconds))
@@ -293,7 +294,7 @@ class Pipeline:
     def _change_to(self, lineup: Lineup) -> None:
         """From the next turn on others watch: they take over the memory, and what was read already is decoded as they need it."""
         lineup.take_over(self.lineup)
-        self._aside.changed(self.lineup, lineup, self.snapshot_turn)
+        self.retried(lambda: self._aside.changed(self.lineup, lineup, self.snapshot_turn))
         lots = {}
         if (fields := decoded_fields(lineup.needed)) != self.fields:
             lots = {intake.partition: intake.decoded_anew(fields) for intake in self.intakes}

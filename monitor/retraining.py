@@ -73,9 +73,11 @@ class Retraining:
             self._train()
 
     def owed(self) -> str:
-        """The digest of the model in force, if it cannot be asked and none was trained since; else empty."""
+        """The digest of the model in force, if it cannot be asked; empty where one is tried instead, or was trained within a day."""
         asked, shelf = self._asked(), ModelShelf(self._store.models())
-        if shelf.active is None or not asked.problems or any(r.created > shelf.active.created for r in shelf.rows):
+        if shelf.active is None or not asked.problems or asked.tried is not None:
+            return ""
+        if any(row.created > max(shelf.active.created, self._clock() - DAY_US) for row in shelf.rows):
             return ""
         is_asked = asked.active is not None and asked.active.digest == shelf.active.digest
         return "" if is_asked else shelf.active.digest

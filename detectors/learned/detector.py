@@ -119,7 +119,7 @@ class LearnedDetector:
         """Go on with what one that ends has counted, and with what it knows of models that are here too. A model that was tried and is in
         force now tells anew of what goes on, for nothing has followed from what it told.
         """
-        self._day = before._day
+        self._day, self._lately = before._day, before._lately[:]
         if before.config.hours == self.config.hours:
             self._hours = before._hours
         else:
@@ -155,7 +155,9 @@ class LearnedDetector:
 
     def snapshot(self) -> State:
         frames = dict(self._hours.snapshot())
-        frames["learned"] = pl.DataFrame({"day": [self._day]}, schema={"day": pl.Int64()})
+        frames["learned"] = pl.DataFrame(
+            {"day": [self._day], "lately": [self._lately]}, schema={"day": pl.Int64(), "lately": pl.List(pl.Int64())}
+        )
         for watch in self._watches.values():
             name = f"learned.{watch.model.digest[:16]}"
             frames |= watch.worth.snapshot(name) | watch.teller.snapshot(name) | watch.drift.snapshot(name)
@@ -165,7 +167,7 @@ class LearnedDetector:
         if "learned" not in state:
             raise ValueError(f"not a snapshot of the learned detector: frames {', '.join(sorted(state))}")
         self._hours.restore(state)
-        self._day = state["learned"]["day"][0]
+        self._day, self._lately = state["learned"]["day"][0], state["learned"]["lately"][0].to_list()
         for watch in self._watches.values():
             name = f"learned.{watch.model.digest[:16]}"
             if f"{name}.told" in state:  # a model that was not there then begins with what it knows from its training

@@ -18,6 +18,8 @@ ROWS_A_TREE: Final = 256
 BLOCK: Final = 1_024
 """Rows that are looked at at a time, so that what is looked up stays near the processor."""
 
+TREE: Final = "sklearn.tree._tree.Tree"
+
 EULER: Final = 0.577_215_664_901_532_9
 
 Numbers = npt.NDArray[np.float64]
@@ -124,7 +126,11 @@ def faults_of(forest: Any, features: int) -> Iterator[str]:
 
 
 def _fault(tree: Any, features: int) -> str | None:
-    if tree is None or tree.n_features != features or tree.n_outputs != 1:
+    if (
+        f"{type(tree).__module__}.{type(tree).__qualname__}" != TREE
+        or tree.n_features != features
+        or tree.n_outputs != 1
+    ):
         return "it is none, or of other features"
     count, left, right = tree.node_count, tree.children_left, tree.children_right
     if not 1 <= count <= 2 * ROWS_A_TREE or len(left) != count:

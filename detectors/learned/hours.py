@@ -154,11 +154,11 @@ class Hours:
 
     def __init__(self, config: HoursConfig | None = None) -> None:
         self.config = config or HoursConfig()
-        self._apps = Pending(_MERGING, group_keys_max=1, keys_max=max(1, self.config.apps_max // SLOTS))
+        self._apps = Pending(_MERGING, group_keys_max=1, keys_max=_room(self.config.apps_max))
         self._different = Pending(
             {"n": "sum"},
             group_keys_max=self.config.different_per_app_max,
-            keys_max=max(1, self.config.different_max // SLOTS),
+            keys_max=_room(self.config.different_max),
             slack=SLACK,
         )
 
@@ -212,6 +212,12 @@ class Hours:
     def restore(self, state: State) -> None:
         self._apps.restore("hours.apps", state)
         self._different.restore("hours.different", state)
+
+
+def _room(most: int) -> int:
+    """For one slot's part of so many: some have more than others, by chance."""
+    mean = most / SLOTS
+    return int(mean + 6.0 * mean**0.5) + 16
 
 
 def _how_many(different: Taken, most: int) -> pl.DataFrame:

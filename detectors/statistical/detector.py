@@ -36,6 +36,9 @@ NAME: Final = "statistical"
 WAITING_MAX: Final = 100_000
 """Rows that wait to be counted together: few at a time would cost several times as much."""
 
+WAITING_PARTS_MAX: Final = 64
+"""Of more batches that wait one is made: a frame of a single row takes as much memory as one of some thousands."""
+
 PARTS_MAX: Final = 8
 """Texts of more batches are brought together before they are looked at: of a few it is not worth it, for few rows are asked for their texts."""
 
@@ -156,6 +159,8 @@ class StatisticalDetector:
             self._latest = max(self._latest, int(rows[WINDOW].max()))  # type: ignore[arg-type]  # there are some
             self._waiting.append(rows)
             self._rows_waiting += rows.height
+            if len(self._waiting) >= WAITING_PARTS_MAX and len({tuple(part.columns) for part in self._waiting}) == 1:
+                self._waiting = [pl.concat(self._waiting, rechunk=True)]
 
     def _count(self) -> None:
         """Count the rows that wait."""

@@ -173,6 +173,8 @@ class Regularity:
             share += 1
             whole = np.concatenate(self._waiting[window])
             kept = self._sampled(whole, share)
+            if share >= SUBJECT_BITS:  # whoever is left is never sampled out
+                kept = np.sort(kept)[: self.config.rows_max]
             self._left_out += len(whole) - len(kept)
             self._waiting[window], self._sizes[window], self._shares[window] = [kept], len(kept), share
 
@@ -367,9 +369,9 @@ class Regularity:
     def snapshot(self) -> State:
         frames: dict[str, pl.DataFrame] = {}
         for window, waiting in sorted(self._waiting.items()):
-            frames[f"regularity.waiting.{window}"] = pl.DataFrame(
+            frames[f"regularity.waiting.{window}.{self._shares.get(window, 0)}"] = pl.DataFrame(
                 {"row": np.sort(np.concatenate(waiting))}, schema={"row": pl.UInt64()}
-            ).with_columns(share=pl.lit(self._shares.get(window, 0)))
+            )
         slots = np.flatnonzero(self._sketch)
         return {
             **frames,
@@ -396,9 +398,9 @@ class Regularity:
         self._waiting, self._sizes, self._shares = {}, {}, {}
         for name, frame in state.items():
             if name.startswith("regularity.waiting."):
-                window = int(name.rpartition(".")[2])
+                window, share = map(int, name.split(".")[2:])
                 self._waiting[window] = [frame["row"].to_numpy().copy()]
-                self._sizes[window], self._shares[window] = frame.height, int(frame["share"][0])
+                self._sizes[window], self._shares[window] = frame.height, share
         self._sketch[:] = 0
         sketch = state["regularity.sketch"]
         self._sketch[sketch["slot"].to_numpy()] = sketch["count"].to_numpy()

@@ -62,6 +62,11 @@ class ControlLog:
             if content.startswith(f"{__version__}\n".encode()):
                 self._last[PLAYBOOKS] = of_playbooks[-1].digest
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the record says of any rules that they are in force."""
+        return bool(self._last.get(RULES))
+
     def knows(self, lineup: Lineup) -> bool:
         """Whether the record says that these watch."""
         return self._last.get(RULES, "") == lineup.digest

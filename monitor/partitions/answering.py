@@ -25,7 +25,7 @@ from monitor.partitions.leaving import Left, left_in
 from monitor.partitions.order import WATCHED_S, Order, alive, horizon_of
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History, Lineup
-from monitor.stores import Fence, Fenced, Mark, StoreError, StreamState, Turn
+from monitor.stores import Control, Fence, Fenced, Mark, StoreError, StreamState, Turn
 from monitor.stores.record import Record
 from monitor.surroundings.news import moment_of
 from monitor.telemetry import happenings, upkeep
@@ -40,7 +40,8 @@ BEGIN_S: Final = 30.0
 """How long who comes to lead may take to read what is in force: until then nobody else takes over."""
 
 AGAIN_S: Final = 60.0
-"""How soon what is in force is read once more where that failed."""
+AGAIN_S_MAX: Final = 3_600.0
+"""How soon what is in force is read once more where that failed: at first, and in the end, for decisions wait meanwhile."""
 
 LOOK_S: Final = 0.02
 """How often it is asked how far streams are while findings wait for them: that alone wakes nobody."""
@@ -62,6 +63,7 @@ class AnsweringPipeline(Pipeline):
     stands_by: bool = False  # for ever: it only shows what others decide
     woken: threading.Event = field(default_factory=threading.Event)
     catch_up: Callable[[Callable[[Lineup], int]], CaughtUp] = lambda _take_up: CaughtUp.DONE  # `Reloader.catch_up`
+    _again_s: float = AGAIN_S
     _behind_at: float | None = None  # when what is in force could not be read, while it has not been since
     _order: Order = field(init=False)
     _unread: dict[str, int] = field(
@@ -122,11 +124,14 @@ class AnsweringPipeline(Pipeline):
             return True
         try:
             if self.fence is not None:
-                is_owed = self._behind_at is not None and begun - self._behind_at >= AGAIN_S
+                is_owed = self._behind_at is not None and begun - self._behind_at >= self._again_s
                 if not record.renew(self.fence, self.clock(), BEGIN_S if is_owed else LEASE_S):
                     self._lose()
                 elif is_owed and self._catch_up():
-                    self._write_down()
+                    if record.renew(self.fence, self.clock(), LEASE_S, lapsed=True):
+                        self._write_down()
+                    else:
+                        self._lose()
             elif (fence := record.take(LEASE, self.holder, self.clock(), BEGIN_S)) is not None:
                 self._begin(fence)
         except Fenced:
@@ -147,8 +152,8 @@ class AnsweringPipeline(Pipeline):
         leads, so that nothing else is changed meanwhile.
         """
         self.turn_number = self.store.last_turn()
-        if not self._catch_up() or not self._opened().renew(fence, self.clock(), LEASE_S):
-            return
+        if not self._catch_up() or not self._opened().renew(fence, self.clock(), LEASE_S, lapsed=True):
+            return  # to read may take longer than the lease lasts, and nobody else may have wanted it meanwhile
         self._begun_at = time.monotonic()
         self._order = Order(round(self.wait_s_max * 1_000_000))
         self._unread.clear()
@@ -164,9 +169,15 @@ class AnsweringPipeline(Pipeline):
         found = self.catch_up(self._changed_to)
         if found is CaughtUp.NOT_NOW:
             return False
-        self._behind_at = time.monotonic() if found is CaughtUp.FAILED else None
+        is_behind = found is CaughtUp.FAILED
+        self._again_s = min(2.0 * self._again_s, AGAIN_S_MAX) if is_behind and self._behind_at is not None else AGAIN_S
+        self._behind_at = time.monotonic() if is_behind else None
         self.suspensions.forget()
         return True
+
+    def _news(self) -> Sequence[Control]:
+        """What is in force now. Where that could not be read, what the record says stays so for all who follow it."""
+        return () if self._behind_at is not None and self._controls.is_begun else super()._news()
 
     def _changed_to(self, lineup: Lineup) -> int:
         if lineup.digest != self.lineup.digest:

@@ -36,10 +36,11 @@ class SetAside:
             self._state = snapshot.states.get(NAME) if snapshot is not None else None
         elif self._state is not None:
             after.restore({NAME: self._state})
-            self._state = None
 
     def beside(self, states: Mapping[str, State]) -> Mapping[str, State]:
-        """What a snapshot is to hold: the memory of those who watch, and what is kept."""
+        """What a snapshot is to hold: the memory of those who watch, and what is kept until they watch again."""
+        if NAME in states:
+            self._state = None
         return {NAME: self._state, **states} if self._state is not None else states
 
 

@@ -53,6 +53,13 @@ class TurnTeller:
         self.tell_answers(done.turn)
         self.tell_bounds(done.detectors)
 
+    def begin(self, detectors: Sequence[Detector]) -> None:
+        """Go on from what detectors remember: it was told by who watched before."""
+        for detector in detectors:
+            self._forgotten[detector.name] = detector.forgotten
+            if isinstance(detector, HoldsBack):
+                self._held_back[detector.name] = detector.held_back
+
     def tell_bounds(self, detectors: Sequence[Detector]) -> None:
         """What detectors have given up, and not told, since this was asked last."""
         emit = self._telemetry.emit

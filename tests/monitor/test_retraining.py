@@ -125,6 +125,15 @@ def test_none_is_owed_where_one_was_trained_since(unusable):
     assert unusable.retraining.owed() == ""
 
 
+@pytest.mark.parametrize(("days_ago", "owed"), [(0.5, False), (2, True)])
+def test_one_that_was_refused_lately_is_not_tried_again_at_once(made, days_ago, owed):
+    scene = made("print('Model 3: learned')")
+    add(scene.store, 1, ModelState.ACTIVE, since=int(NOW - 9 * DAY_US), file=of_another_version(file_of(1)))
+    add(scene.store, 2, ModelState.REFUSED, since=int(NOW - days_ago * DAY_US))
+    open_here(scene)
+    assert bool(scene.retraining.owed()) is owed
+
+
 def test_none_is_owed_where_the_one_in_force_is_asked(made):
     scene = made("raise SystemExit(3)")
     add(scene.store, 1, ModelState.ACTIVE, since=NOW)

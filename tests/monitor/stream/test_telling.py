@@ -42,6 +42,15 @@ def test_what_has_grown_is_told():
     ]
 
 
+def test_what_was_told_before_a_restart_is_not_told_again():
+    telemetry, choosy = Told(), Choosy()
+    choosy.forgotten, choosy.held_back = 7, 5
+    teller = TurnTeller(telemetry)
+    teller.begin([choosy])
+    teller.tell_bounds([choosy])
+    assert telemetry.all == []
+
+
 def test_another_model_in_force_begins_with_none():
     telemetry, choosy = Told(), Choosy()
     teller = TurnTeller(telemetry)
