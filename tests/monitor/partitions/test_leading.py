@@ -12,6 +12,7 @@ from monitor.config import load_config
 from monitor.content.model_changing import ACTIVATE, change_of
 from monitor.kept import Kept
 from monitor.models.shelf import ModelShelf
+from monitor.partitions import answering
 from monitor.partitions.answering import AGAIN_S, BEGIN_S, LEASE, LEASE_S
 from monitor.process import Role
 from monitor.rules.lineup import RULES
@@ -137,6 +138,7 @@ def test_rules_that_cannot_be_used_leave_those_before_and_are_told_and_tried_aga
     scene.lead()
     assert scene.pipeline.leads
     assert (scene.model, scene.titles) == (2, ["Says alpha"]), "models come all the same"
+    assert not scene.written(), "whoever follows the record stays with what it says"
     assert {"reload_refused", "reload_failed"} <= set(scene.events())
     scene.write("beta")
     scene.pipeline._renewed_at = 0.0
@@ -147,6 +149,22 @@ def test_rules_that_cannot_be_used_leave_those_before_and_are_told_and_tried_aga
     scene.turn()
     assert (scene.titles, scene.written()) == (["Says beta"], True)
     assert scene.pipeline._behind_at is None
+
+
+def test_what_goes_on_failing_is_tried_ever_more_seldom(scene):
+    scene.write("beta", hit="something else")
+    scene.lead()
+    for waits in (AGAIN_S, 2 * AGAIN_S, 4 * AGAIN_S):
+        assert scene.pipeline._again_s == waits
+        scene.pipeline._behind_at -= waits
+        scene.pipeline._renewed_at = 0.0
+        scene.turn()
+
+
+def test_who_reads_for_longer_than_its_lease_lasts_leads_if_nobody_else_wants_to(scene, monkeypatch):
+    monkeypatch.setattr(answering, "BEGIN_S", 0.0)
+    scene.lead()
+    assert scene.pipeline.leads
 
 
 def test_a_model_that_cannot_be_opened_here_leaves_the_one_before_it_and_is_told(scene):
