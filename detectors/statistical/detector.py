@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -159,16 +160,14 @@ class StatisticalDetector:
             self._latest = max(self._latest, int(rows[WINDOW].max()))  # type: ignore[arg-type]  # there are some
             self._waiting.append(rows)
             self._rows_waiting += rows.height
-            if len(self._waiting) >= WAITING_PARTS_MAX and len({tuple(part.columns) for part in self._waiting}) == 1:
-                self._waiting = [pl.concat(self._waiting, rechunk=True)]
+            if len(self._waiting) >= WAITING_PARTS_MAX:
+                self._waiting = [_joined(self._waiting)]
 
     def _count(self) -> None:
         """Count the rows that wait."""
         if not self._waiting:
             return
-        alike = all(rows.columns == self._waiting[0].columns for rows in self._waiting)
-        many = len(self._waiting) > PARTS_MAX
-        rows = pl.concat(self._waiting, how="vertical" if alike else "diagonal", rechunk=many)
+        rows = _joined(self._waiting)
         self._waiting, self._rows_waiting = [], 0
         missing = sorted(self._needs - set(rows.columns))
         if rows.height > len(self._nothing):
@@ -227,3 +226,9 @@ class StatisticalDetector:
             each.restore(state)
         self._together.restore(state)
         self._chooser.restore(state)
+
+
+def _joined(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows of several batches; those of one that lacks a column have nothing there."""
+    alike = all(rows.columns == parts[0].columns for rows in parts)
+    return pl.concat(parts, how="vertical" if alike else "diagonal", rechunk=len(parts) > PARTS_MAX)
