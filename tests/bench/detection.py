@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -33,8 +34,9 @@ from detectors.event import LATE, MICROSECONDS, TIME, WATERMARK, Batch
 from detectors.finding import Sighting
 from detectors.learned.detector import LearnedDetector
 from detectors.learned.gathering import Gatherer
+from detectors.learned.model import Model
 from detectors.learned.telling import TellingConfig
-from detectors.learned.training import Reservoir, attempt
+from detectors.learned.training import NotEnough, Reservoir, attempt
 from detectors.statistical.detector import StatisticalDetector
 from monitor.registry import Registry, parse_registry
 
@@ -73,11 +75,20 @@ class Learning:
             return self._asked.observe(batch)
         self._gatherer.observe(batch)
         if batch.watermark >= self._until:
-            came = attempt(self._reservoir.gathered(), TellingConfig().bound)
-            if came.refused:  # then no model is asked, as in an installation
-                print(f"no model: {came.refused}", file=sys.stderr)
-            self._asked = LearnedDetector(None if came.refused else came.model)
+            self._asked = LearnedDetector(self._trained())
         return []
+
+    def _trained(self) -> Model | None:
+        """None where there is too little to learn from, or the model is refused: then none is asked, as in an installation."""
+        try:
+            came = attempt(self._reservoir.gathered(), TellingConfig().bound)
+        except NotEnough as error:
+            print(f"no model: {error}", file=sys.stderr)
+            return None
+        if came.refused:
+            print(f"no model: {came.refused}", file=sys.stderr)
+            return None
+        return came.model
 
 
 class Both:
@@ -94,8 +105,30 @@ class Both:
 DETECTORS = {"both": Both, "statistics": lambda _until: StatisticalDetector(), "models": Learning}
 
 
-def watched(seed: int, apps: int, who: str) -> tuple[Run, dict[str, float], list[dict[str, object]]]:
+class Watched(msgspec.Struct, frozen=True):
     """One platform, watched: what came of it, what it cost, and its findings."""
+
+    run: Run
+    events: int
+    us_an_event: float
+    findings: list[dict[str, Any]]
+
+
+def outcome(seed: int, apps: int, who: str, keep: Path | None) -> Watched:
+    """What comes of a platform; taken from the folder, if it is kept there."""
+    file = keep / f"{who}-{apps}-{seed}.json" if keep is not None else None
+    if file is not None and file.exists():
+        return msgspec.json.decode(file.read_bytes(), type=Watched)
+    came = watched(seed, apps, who)
+    if file is not None:
+        part = file.with_suffix(".part")
+        part.write_bytes(msgspec.json.encode(came))
+        part.rename(file)
+    return came
+
+
+def watched(seed: int, apps: int, who: str) -> Watched:
+    """Have one platform watched."""
     platform = Platform(seed, apps=apps)
     detector = DETECTORS[who](platform.quiet_end)
     found: dict[str, Alarm] = {}
@@ -113,21 +146,28 @@ def watched(seed: int, apps: int, who: str) -> tuple[Run, dict[str, float], list
                 found[finding.id] = alarm
                 told[finding.id] = msgspec.to_builtins(finding) | {"seed": seed}
     run = Run(platform.labels, list(found.values()), apps, platform.quiet_end, platform.end)
-    return run, {"events": events, "us_an_event": spent / max(events, 1) * 1e6}, list(told.values())
+    return Watched(run, events, spent / max(events, 1) * 1e6, list(told.values()))
 
 
-def report(seed_list: list[int], apps: int, findings: Path | None, who: str = "both", jobs: int = 1) -> Report:
+def report(
+    seed_list: list[int],
+    apps: int,
+    findings: Path | None,
+    who: str = "both",
+    jobs: int = 1,
+    keep: Path | None = None,
+) -> Report:
     """All platforms, so many of them at a time."""
     runs, every = [], []
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as workers:
-        given = (seed_list, repeat(apps), repeat(who))
-        for seed, (run, cost, told) in zip(seed_list, workers.map(watched, *given), strict=True):
-            runs.append(run)
-            every += told
-            print(
-                f"seed {seed}: {cost['events']:,.0f} events, {cost['us_an_event']:.2f} µs each, {len(run.alarms)} findings",
-                file=sys.stderr,
-            )
+        given = (seed_list, repeat(apps), repeat(who), repeat(keep))
+        for seed, came in zip(seed_list, workers.map(outcome, *given), strict=True):
+            runs.append(came.run)
+            every += came.findings
+            told = f"{came.events:,} events, {came.us_an_event:.2f} µs each, {len(came.run.alarms)} findings"
+            print(f"seed {seed}: {told}", file=sys.stderr)
     if findings is not None:
         findings.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in every))
     return score(runs)
@@ -139,6 +179,11 @@ def main() -> None:
     parser.add_argument("--apps", type=int, default=300)
     parser.add_argument("--detectors", choices=sorted(DETECTORS), default="both", help="who watches")
     parser.add_argument("--jobs", type=int, default=1, help="platforms that are watched at a time")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="keep what came of each platform in this folder, and go on from there: of one state of the code",
+    )
     parser.add_argument("--findings", type=Path, help="write every finding here, one JSON object a line")
     parser.add_argument("--write", type=Path, help="put the table into this page, between its marks")
     given = parser.parse_args()
@@ -147,7 +192,7 @@ def main() -> None:
         if given.seeds in {"developing", "testing"}
         else [int(one) for one in given.seeds.split(",")]
     )
-    table = report(chosen, given.apps, given.findings, given.detectors, given.jobs).markdown()
+    table = report(chosen, given.apps, given.findings, given.detectors, given.jobs, given.keep).markdown()
     print(table)
     if given.write is not None:
         page = given.write.read_text()
