@@ -298,13 +298,14 @@ def test_a_record_that_refuses_while_turns_are_read_loses_none_of_them(elasticse
 
 def test_a_slow_node_costs_lag_and_nothing_else(kept, proxy):
     _commit(kept, 1, 300)
-    follower = _follower(kept, _keys(proxy.url, timeout_s=1.0))
-    prepare(follower.connection)
-    proxy.delay_s = 2.0
+    keys = _keys(proxy.url)
+    prepare(Connection(keys))  # which may take longer
+    follower = _follower(kept, keys.model_copy(update={"timeout_s": 3.0}))
+    proxy.delay_s = 5.0
     with ThreadPoolExecutor(2) as pool, pytest.raises(SearchError, match="no answer in time"):
         follower.step(pool)
     proxy.delay_s = 0.0
-    time.sleep(2.5)  # the first request is carried out after it was given up
+    time.sleep(6.0)  # the first request is carried out after it was given up
     _drain(follower)
     there = ids(follower.connection)
     assert len(there) == len(set(there)) == 300
