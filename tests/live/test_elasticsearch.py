@@ -298,9 +298,9 @@ def test_a_record_that_refuses_while_turns_are_read_loses_none_of_them(elasticse
 
 def test_a_slow_node_costs_lag_and_nothing_else(kept, proxy):
     _commit(kept, 1, 300)
-    keys = _keys(proxy.url)
-    prepare(Connection(keys))  # which may take longer
-    follower = _follower(kept, keys.model_copy(update={"timeout_s": 3.0}))
+    space = {"namespace": f"t{next(_SPACES)}"}
+    prepare(Connection(_keys(proxy.url, **space)))  # which may take longer
+    follower = _follower(kept, _keys(proxy.url, timeout_s=3.0, **space))
     proxy.delay_s = 5.0
     with ThreadPoolExecutor(2) as pool, pytest.raises(SearchError, match="no answer in time"):
         follower.step(pool)
