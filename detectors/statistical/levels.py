@@ -29,8 +29,8 @@ from detectors.statistical.hashes import ACTION, APP
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
-from detectors.statistical.sums import Counts, Keys, Sums
 from detectors.statistical.tails import Numbers
+from detectors.statistical.tallies import Counts, Keys, Tallies
 from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
@@ -122,7 +122,7 @@ class Levels:
     def __init__(self, config: LevelsConfig | None = None) -> None:
         self.config = config or LevelsConfig()
         self._sums = Pending(_SUMS, group_keys_max=KEYS_PER_APP, keys_max=self.config.keys_max)
-        self._octaves = Sums(OCTAVES * self.config.keys_max)
+        self._octaves = Tallies(OCTAVES * self.config.keys_max)
         self._rows = Rows(
             {
                 "mean": (np.float32, 1),
@@ -201,7 +201,9 @@ class Levels:
         )
         self._sums.add(told.group_by(WINDOW, KEY).agg(pl.col(GROUP).first(), *merged_as(_SUMS)))
         octave = np.minimum(np.log2(value), OCTAVES - 1).astype(np.uint64)
-        self._octaves.add(whole[WINDOW].to_numpy(), key | octave, np.ones(len(key), np.int64))
+        hours = whole[WINDOW].to_numpy()
+        for hour in np.unique(hours).tolist():
+            self._octaves.add(hour, (key | octave)[hours == hour])
 
     # Judging
 
@@ -226,7 +228,7 @@ class Levels:
         self._sums.add(kept.with_columns(pl.lit(window.hour + 1, pl.Int64).alias(WINDOW), pl.col("gathered") + 1))
         keys, n = octaves
         waits = np.isin(keys & ~_LOW, kept[KEY].to_numpy())
-        self._octaves.add(np.full(int(waits.sum()), window.hour + 1), keys[waits], n[waits])
+        self._octaves.add(window.hour + 1, keys[waits], n[waits])
         return sums.filter(enough), (keys[~waits], n[~waits])
 
     def _hour(self, sums: pl.DataFrame, octaves: tuple[Keys, Counts], window: Window) -> list[pl.DataFrame | None]:

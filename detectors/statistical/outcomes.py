@@ -28,8 +28,8 @@ from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.series import CALLS, Series
 from detectors.statistical.shown import API, HOST, PAGE, SERVICE, Shown, key_of
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
-from detectors.statistical.sums import grouped
 from detectors.statistical.tails import Numbers
+from detectors.statistical.tallies import grouped
 from detectors.statistical.telling import unusual
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 

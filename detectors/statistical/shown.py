@@ -23,8 +23,7 @@ from detectors.statistical.hashes import ACTION, APP, ASKED, VIEWED, hash_of
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending, merged_as
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import Suite
-from detectors.statistical.sums import grouped
-from detectors.statistical.tallies import Tallies
+from detectors.statistical.tallies import Tallies, grouped
 from detectors.statistical.windows import WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
 Array = npt.NDArray[Any]
@@ -243,11 +242,9 @@ class Shown:
         if not rows.height:
             return
         hour = rows[WINDOW].to_numpy() // WINDOWS_PER_HOUR
-        first, last = int(hour.min()), int(hour.max())
-        for one in range(first, last + 1):
-            some = rows if first == last else rows.filter(pl.Series(hour == one))
-            if some.height:
-                self._count(Hashed(some))
+        is_one = bool((hour == hour[0]).all())
+        for one in hour[:1] if is_one else np.unique(hour):
+            self._count(Hashed(rows if is_one else rows.filter(pl.Series(hour == one))))
 
     def _count(self, hashed: Hashed) -> None:
         self._take(hashed)

@@ -46,6 +46,18 @@ def _counted(ordered: Keys) -> tuple[Keys, Counts]:
     return ordered[begins], np.diff(begins, append=len(ordered))
 
 
+def grouped(keys: Keys, count: Counts | None = None) -> tuple[Counts, Counts]:
+    """Of each different key, in order, a row that has it; and how many have, or what they count together."""
+    if not len(keys):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    order = np.argsort(keys)
+    ordered = keys[order]
+    starts = np.flatnonzero(_first(ordered))
+    if count is None:
+        return order[starts], np.diff(np.append(starts, len(keys)))
+    return order[starts], np.add.reduceat(count[order], starts).astype(np.int64)
+
+
 class Tally:
     """How much was counted of each key; of more than `keys_max` keys the smallest stay, whenever the others came."""
 

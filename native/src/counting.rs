@@ -33,10 +33,6 @@ impl Tally {
         Tally(tally::Tally::new(keys_max))
     }
 
-    fn __len__(&self) -> usize {
-        self.0.len()
-    }
-
     #[getter]
     fn left_out(&self) -> u64 {
         self.0.left_out
@@ -58,14 +54,10 @@ impl Tally {
             return Err(PyValueError::new_err("not as many counts as keys"));
         }
         let mut new = Vec::new();
-        for (block, some) in keys.chunks(tally::REACH).enumerate() {
-            self.0.reach(some);
-            for (row, key) in some.iter().enumerate() {
-                let row = block * tally::REACH + row;
-                let count = counts.as_ref().map_or(1, |counts| counts[row].max(1));
-                if self.0.add(*key, count as u64) {
-                    new.push(row as u64);
-                }
+        for (row, key) in keys.into_iter().enumerate() {
+            let count = counts.as_ref().map_or(1, |counts| counts[row].max(1));
+            if self.0.add(key, count as u64) {
+                new.push(row as u64);
             }
         }
         let most = self.0.keys_max.saturating_mul(2);

@@ -21,9 +21,6 @@ pub struct Tally {
 
 const SLOTS_FIRST: usize = 1 << 10;
 
-/// So many keys are reached for at once.
-pub const REACH: usize = 32;
-
 impl Tally {
     pub fn new(keys_max: usize) -> Tally {
         let random = RandomState::new();
@@ -37,21 +34,9 @@ impl Tally {
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.used
-    }
-
     fn slot_first(&self, key: u64) -> usize {
         let product = u128::from(key ^ self.seeds[0]) * u128::from(self.seeds[1]);
         (product as u64 ^ (product >> 64) as u64) as usize & (self.slots.len() - 1)
-    }
-
-    /// Look at where some keys may be, all at once: memory that is far away comes while others are waited for.
-    pub fn reach(&self, keys: &[u64]) {
-        let near = keys
-            .iter()
-            .map(|key| self.slots[self.slot_first(*key)].count);
-        std::hint::black_box(near.fold(0, |sum, count| sum ^ count));
     }
 
     fn slot_of(&self, key: u64) -> usize {
@@ -101,10 +86,10 @@ impl Tally {
         self.fill(self.slots.len(), |key| key <= last);
     }
 
-    /// Forget all keys; what room there was for as many stays, for as many come again.
+    /// Forget all keys; room for as many stays, for as many come again.
     pub fn clear(&mut self) {
         if self.used * 8 < self.slots.len() {
-            let slots = (self.slots.len() / 2).max(SLOTS_FIRST);
+            let slots = (self.used * 4).next_power_of_two().max(SLOTS_FIRST);
             self.slots.truncate(slots);
             self.slots.shrink_to_fit();
         }
