@@ -90,6 +90,15 @@ def test_what_comes_twice_an_hour_is_gathered_until_it_says_something():
     assert one.last_event - one.first_event > 1.5 * HOUR
 
 
+def test_what_is_gathered_is_so_with_how_large_each_was():
+    state, _ = learned()
+    sums = pl.concat(
+        [frame for name, frame in state.items() if name.startswith("levels.sums.") and "n" in frame.columns]
+    )
+    assert sums["gathered"].max() > 0
+    assert state["levels.octaves"]["count"].sum() == sums["n"].sum()
+
+
 def test_a_few_large_ones_among_many_are_told():
     few = (pl.col(TIME) >= START + int(AT * HOUR)) & (pl.int_range(pl.len()) % 5 == 0)
     grown = pl.when(few & (pl.col("miniprogram.app_id") == "wx1")).then(pl.col("process.memory.bytes") * 8)
