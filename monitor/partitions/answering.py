@@ -177,10 +177,9 @@ class AnsweringPipeline(Pipeline):
 
     def _news(self) -> Sequence[Control]:
         """What is in force now. Where that could not be read, what the record says stays so for all who follow it."""
-        is_behind = self._behind_at is not None and self._controls.is_begun
-        return (
-            () if is_behind else super(AnsweringPipeline, self)._news()
-        )  # a class with slots is made anew, and has another super
+        if self._behind_at is not None and self._controls.is_begun:
+            return ()
+        return super(AnsweringPipeline, self)._news()  # a class with slots is made anew, and has another super
 
     def _changed_to(self, lineup: Lineup) -> int:
         if lineup.digest != self.lineup.digest:
