@@ -21,7 +21,7 @@ from detectors.detector import State
 from monitor.durable import boundary, make_folder, publish, sync_folder
 from monitor.refusal import refusals_told
 
-FORMAT: Final = 6
+FORMAT: Final = 7
 """Rises when the files change in a way that older versions cannot read."""
 
 KEPT: Final = 2
@@ -50,6 +50,7 @@ class SnapshotRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     turn: int
     owners: tuple[str, ...]  # detectors, those without any frame included
     frames: tuple[FrameFile, ...]
+    hashing: str = ""  # as `hashing` tells it; earlier formats do not
 
     @property
     def bytes(self) -> int:
@@ -69,6 +70,21 @@ class Refused(msgspec.Struct, frozen=True):
 
     path: Path
     reason: str
+
+
+def hashing() -> str:
+    """How values are hashed here, as 16 hexadecimal digits.
+
+    Detectors remember hashes instead of names, and Polars makes no promise that they stay the same in its next version: by other
+    hashes everything would be new.
+    """
+    values = [
+        pl.Series(["", "wx0123456789abcdef", "a text that is longer than those before it"]),
+        pl.Series([0, 1, 2**63 - 1]),
+    ]
+    parts = [*values, values[1].cast(pl.UInt64), pl.Series(["", None], dtype=pl.String)]
+    told = b"".join(part.hash().to_numpy().astype("<u8").tobytes() for part in parts)
+    return hashlib.sha256(told).hexdigest()[:16]
 
 
 class _Unfit(ValueError):
@@ -165,7 +181,8 @@ def _write(folder: Path, turn: int, owners: Mapping[str, State]) -> SnapshotRow:
             file = f"{len(frames):04d}.arrow"
             size, digest = _write_frame(folder / file, frame)
             frames.append(FrameFile(owner=owner, name=name, file=file, bytes=size, sha256=digest))
-    row = SnapshotRow(format=FORMAT, turn=turn, owners=tuple(filter(None, owners)), frames=tuple(frames))
+    named = tuple(filter(None, owners))
+    row = SnapshotRow(format=FORMAT, hashing=hashing(), turn=turn, owners=named, frames=tuple(frames))
     text = msgspec.json.encode(row)
     envelope = _Envelope(msgspec.Raw(text), hashlib.sha256(text).hexdigest())
     _write_file(folder / MANIFEST, lambda path: path.write_bytes(msgspec.json.encode(envelope)))
@@ -204,6 +221,8 @@ def _manifest(folder: Path, *, verify: bool) -> SnapshotRow:
         raise _Unfit(f"{MANIFEST} is damaged or foreign ({error})") from error
     if row.format != FORMAT:
         raise _Unfit(f"of format {row.format}; this version reads format {FORMAT}")
+    if row.hashing != hashing():
+        raise _Unfit(f"it has hashes ({row.hashing}) that this version of Polars computes otherwise ({hashing()})")
     if row.turn != int(folder.name):
         raise _Unfit(f"{MANIFEST} is of turn {row.turn}")
     if verify:

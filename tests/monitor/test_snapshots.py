@@ -126,6 +126,22 @@ def test_a_later_format_is_refused(folder, monkeypatch):
     assert turn_of(folder) == (None, [f"of format {later - 1}; this version reads format {later}"])
 
 
+def test_hashes_of_another_polars_are_refused(folder, monkeypatch):
+    folder.save(1, states(1))
+    here = snapshots.hashing()
+    as_now = pl.Series.hash
+    monkeypatch.setattr(pl.Series, "hash", lambda series: as_now(series, seed=7))
+    other = snapshots.hashing()
+    assert turn_of(folder) == (
+        None,
+        [f"it has hashes ({here}) that this version of Polars computes otherwise ({other})"],
+    )
+
+
+def test_hashing_is_told_the_same_each_time():
+    assert snapshots.hashing() == snapshots.hashing()
+
+
 BOUNDARIES = ["write:snapshot", "fsync:snapshot", "rename:snapshot", "rename:snapshot:done"]
 
 
