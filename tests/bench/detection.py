@@ -175,7 +175,9 @@ def report(
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", default="developing", help='"developing", "testing", or numbers with commas')
+    parser.add_argument(
+        "--seeds", default="developing", help='"developing", "testing", "reserve", or numbers with commas'
+    )
     parser.add_argument("--apps", type=int, default=300)
     parser.add_argument("--detectors", choices=sorted(DETECTORS), default="both", help="who watches")
     parser.add_argument("--jobs", type=int, default=1, help="platforms that are watched at a time")
@@ -189,7 +191,7 @@ def main() -> None:
     given = parser.parse_args()
     chosen = (
         list(seeds(given.seeds))
-        if given.seeds in {"developing", "testing"}
+        if given.seeds in {"developing", "testing", "reserve"}
         else [int(one) for one in given.seeds.split(",")]
     )
     table = report(chosen, given.apps, given.findings, given.detectors, given.jobs, given.keep).markdown()

@@ -1,6 +1,7 @@
 """Which seeds detectors are tested on and which they are developed on, and a proof that neither they nor the traffic have changed.
 
-Whoever tunes a detector looks at the developing seeds only. Were the traffic or the scoring changed later, the digests would tell.
+Whoever tunes a detector looks at the developing seeds only. The testing seeds were watched once; where detectors are tuned afterwards, the
+reserve is what they are tested on. Were the traffic or the scoring changed later, the digests would tell.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SCORING = ["score"]
 
 
 def seeds(purpose):
-    """The seeds for ``testing`` or for ``developing``."""
+    """The seeds for ``testing``, for ``developing``, or in ``reserve``."""
     return json.loads(FILE.read_text())["seeds"][purpose]
 
 
