@@ -8,7 +8,7 @@ DEMO := var/demo
 RULES_TESTED := detectors/rules/tested.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock twins chaos kill-demo native wheel clean
+.PHONY: help run test laws check bench lock twins chaos kill-demo native wheel clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,7 +45,10 @@ run: $(VENV)/.kernel ## Simulate a day of a platform, watch it, and tell what wa
 	$(BIN)/miniwatch run --until-end --source file:$(DEMO)/day.ndjson --data-dir $(DEMO)/data
 
 test: $(VENV)/.kernel ## All tests but the slow ones; those for which this machine lacks a server are skipped, and say so
-	$(BIN)/pytest -m "not slow" -rs -n 2 --dist loadfile
+	MINIWATCH_EXAMPLES=$${MINIWATCH_EXAMPLES:-0.3} $(BIN)/pytest -m "not slow" -rs -n 2 --dist loadfile --no-loadscope-reorder
+
+laws: $(VENV)/.kernel ## All tests, the slow ones too, and each law with all of its examples: hours
+	MINIWATCH_EXAMPLES=1 $(BIN)/pytest -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.kernel ## Everything a machine can check: format, lint, types, contracts, tests
 	$(BIN)/ruff format --check

@@ -1,7 +1,30 @@
 """What holds for all tests."""
 
+import os
+
 from hypothesis import settings
 
 # A law says what is true, not how fast on a machine that does other things beside: benchmarks measure.
 settings.register_profile("untimed", parent=settings(), deadline=None)
 settings.load_profile("untimed")
+
+SHARE = float(os.environ.get("MINIWATCH_EXAMPLES", "1"))
+"""The part of its examples that each law is tried with. Others are drawn each time, so that many short runs see what one long run sees."""
+
+FEWEST = 10
+"""Laws are tried with so many examples in any case, unless they ask for fewer."""
+
+_SETTINGS = "_hypothesis_internal_use_settings"  # where Hypothesis looks when a law is tried; no public name reaches an explicit number
+
+
+def pytest_collection_modifyitems(items):
+    shorten({item.function for item in items if hasattr(item, "function")}, SHARE)
+
+
+def shorten(laws, share):
+    """Have laws tried with a part of the examples that they ask for."""
+    for law in laws:
+        asked = getattr(law, _SETTINGS, None)
+        if asked is not None and share < 1:
+            fewest = min(FEWEST, asked.max_examples)
+            setattr(law, _SETTINGS, settings(asked, max_examples=max(fewest, round(asked.max_examples * share))))

@@ -1,0 +1,37 @@
+"""Short runs try laws with a part of their examples; which, `tests/conftest.py` says."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PLACE = Path(__file__).parent.parent / "conftest.py"
+
+
+@pytest.fixture
+def conftest():
+    spec = importlib.util.spec_from_file_location("conftest_under_test", PLACE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("asked", "share", "tried"), [(100, 0.4, 40), (100, 1.0, 100), (20, 0.1, 10), (4, 0.1, 4)])
+def test_a_law_is_tried_with_a_part_of_its_examples(conftest, asked, share, tried):
+    seen = []
+
+    @settings(max_examples=asked, database=None)
+    @given(st.integers())
+    def law(number):
+        seen.append(number)
+
+    conftest.shorten({law}, share)
+    law()
+    assert len(seen) == tried
+
+
+def test_what_is_no_law_is_left_alone(conftest):
+    conftest.shorten({test_what_is_no_law_is_left_alone}, 0.5)
+    assert not hasattr(test_what_is_no_law_is_left_alone, "_hypothesis_internal_use_settings")
