@@ -220,6 +220,17 @@ def learn(
     return ended
 
 
+def excuse(rows: Rows, places: Places, *, ends: bool) -> None:
+    """What apps do less than before, which came out in a new version lately, is meant, and no fall. Where that time `ends`, it is usual from now on."""
+    rows["fall"][places] = 0.0
+    if ends:
+        now = rows["counted"][places] * rows["visited_slow"][places]
+        before = rows["counted_slow"][places] * rows["visited"][places]
+        less = places[now < before]
+        for name in ("counted", "visited"):
+            rows[f"{name}_slow"][less] = rows[name][less]
+
+
 def _vary(array: Any, places: Places, count: Numbers, mean: Numbers, by: Numbers, rate: Numbers) -> None:
     _towards(array, (places, 0), np.minimum((count - mean) ** 2, (CUT * by) ** 2), rate)
     _towards(array, (places, 1), mean, rate)

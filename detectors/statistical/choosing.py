@@ -1,6 +1,6 @@
 """Which unusual numbers become findings: so many false ones are afforded a day, and one happening is told once.
 
-Every test has an equal part of half of what is afforded for each thousand apps and day. Divided by how many numbers it looks at in a day
+Every test has its part (`WEIGHTS`) of what is afforded for each thousand apps and day. Divided by how many numbers it looks at in a day
 that gives the probability, and so the worth, from which on one is told. What several tests or keys of one entity show within a day of
 each other is one finding; it is told again only where something else comes to light: the sign of another behaviour, or another number, about something else,
 that is far less probable than all before. Sums over days are as high for long after what brought them about, so they are told again only where
@@ -31,26 +31,28 @@ RELATED_MAX: Final = 20
 EPISODES_MAX: Final = 200_000
 """Happenings that are remembered; of more, those that are over longest are forgotten."""
 
-KEPT_BACK: Final = 0.5
+KEPT_BACK: Final = 0.25
 """This part of what is afforded is kept back for false ones that no calibration sees: what goes on when a misdeed is over, and what happens
 to honest apps so seldom that nobody has learned it yet."""
+
+WEIGHTS: Final = {
+    **dict.fromkeys(
+        ("exfiltration", "exfiltration_slow", "novelty_slow", "spreading", "regularity", "large", "together"), 3.0
+    ),
+    **dict.fromkeys(("rate", "level", "rise"), 1 / 3),
+    "fall": 0.5,
+}
+"""Of what is afforded tests have parts in this proportion, others 1: those have more that hardly anything honest comes to, and those less whose
+numbers change with an app's fortune. Weighted as by Genovese, Roeder and Wasserman (*False discovery control with p-value weighting*, 2006)."""
 
 FARTHER: Final = 4.0
 """What another number must be worth beyond all that a happening has shown to be told by itself: it is ten thousand times less probable."""
 
 SUMMED_UP: Final = frozenset({"drip", "novelty_slow", "exfiltration_slow", "refusals_slow"})
-LASTING_H: Final = {
-    "rise": 72,
-    "fall": 72,
-    "drip": 24,
-    "novelty_slow": 48,
-    "exfiltration_slow": 48,
-    "refusals_slow": 48,
-    "repeats": 48,
-    "together": 48,
-}
+SUMS: Final = SUMMED_UP | {"rise", "fall", "repeats", "together"}
+LASTING_H: Final = 72
 GROWN: Final = 1.0
-"""Tests that sum over time: until so many hours after it was last seen the same is told again only where it is worth so much more, ten
+"""Tests that sum over time (`SUMS`): until so many hours after it was last seen the same is told again only where it is worth so much more, ten
 times less probable."""
 
 NUMBERS_MAX: Final = 20
@@ -112,7 +114,7 @@ class _Episode:
         for row in rows:
             name = _number_of(row)
             worth, last, told = self.numbers.get(name, _NEVER)
-            lasts = window - last <= LASTING_H.get(row["test"], 0) * WINDOWS_PER_HOUR
+            lasts = row["test"] in SUMS and window - last <= LASTING_H * WINDOWS_PER_HOUR
             if lasts and row["worth"] < worth + GROWN:
                 self.numbers[name] = worth, window, told
             else:
@@ -137,9 +139,10 @@ class Chooser:
 
     def bound(self, test: str) -> float:
         """The worth from which on a number of this test is told."""
-        tests = {**self._per_day, **self._today}
+        tests = {**self._per_day, **self._today, test: 0}
         made = max(self._per_day.get(test, 0), self._today.get(test, 0), 1)
-        afforded = (1.0 - KEPT_BACK) * self.config.false_per_thousand_apps_day / 1000 * self._apps / max(len(tests), 1)
+        part = WEIGHTS.get(test, 1.0) / sum(WEIGHTS.get(one, 1.0) for one in tests)
+        afforded = (1.0 - KEPT_BACK) * self.config.false_per_thousand_apps_day / 1000 * self._apps * part
         return max(FLAGGED, float(np.log10(made / afforded)))
 
     def choose(self, window: Window, unusual: Sequence[pl.DataFrame], made: Mapping[str, int], apps: int) -> list[tuple[Finding, bool]]:  # fmt: skip
@@ -347,7 +350,7 @@ def _about(name: str) -> str:
 
 def _lasting(numbers: Numbers) -> Numbers:
     """Those that are remembered when a happening is over."""
-    return {name: kept for name, kept in numbers.items() if name.partition("\t")[0] in LASTING_H}
+    return {name: kept for name, kept in numbers.items() if name.partition("\t")[0] in SUMS}
 
 
 def _numbers(before: Numbers, rows: Sequence[Mapping[str, Any]], window: int, *, told: bool) -> Numbers:

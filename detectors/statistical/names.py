@@ -41,6 +41,11 @@ class Names:
             found.append(number)
         return np.array(found, np.int32)
 
+    def known(self, names: Iterable[str]) -> npt.NDArray[np.int32]:
+        """The numbers of those names that have one."""
+        found = (self._numbers.get(name) for name in names)
+        return np.array(sorted(number for number in found if number is not None), np.int32)
+
     def told(self, numbers: npt.NDArray[np.int32]) -> Sequence[str]:
         """Of each number its name."""
         return [self._names[number] for number in numbers.tolist()]

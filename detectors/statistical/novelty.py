@@ -57,6 +57,9 @@ SLOW: Final = (API, API, HOST)
 RARE_SHARE: Final = 0.02
 """Calls are rare that no larger a share of apps make."""
 
+PAGES_H: Final = 72
+"""Hours in which an app was seen before new pages of it are judged: where few come, some pages are found late."""
+
 EVENTS_MIN: Final = 5
 SLOW_MIN: Final = 3
 """Fewer events of what is new in an hour, or fewer hours of late, are not told."""
@@ -162,7 +165,7 @@ class Novelty:
             mine = np.flatnonzero(hour.kind == kind)
             new, events = _summed(hour, mine, weight)
             sums.append((new, events))
-            at = np.flatnonzero(old & (events > 0))
+            at = np.flatnonzero(old & (events > 0) & (hour.learned >= (PAGES_H if kind == PAGE else 0)))
             if not len(at):
                 continue
             base = self._apps["all"][rows[at], number].astype(np.float64) + KNOWN_EVENTS

@@ -8,7 +8,7 @@ Jitter of up to 40 % of the interval is found
 within 45 gaps, 60 % within 120; of 80 %, which is nearly as uneven as people are, one in four within 300. Who was as even before enough was known, as the
 platform's own health checks are, or within an hour of when the app was first seen to do this, as its panels are, is usual. The first few who meet a new timer of an app may be told. A finding says who it is at their next event, for only numbers are kept of all others.
 
-What fools it: jitter of 80 % and more; who stops within minutes after being found; gaps drawn from a heavy-tailed distribution; fewer than 20 of an action in a day; an action that bots alone do in an app, or
+What fools it: who acts less often than every five minutes; jitter of 80 % and more; who stops within minutes after being found; gaps drawn from a heavy-tailed distribution; fewer than 20 of an action in a day; an action that bots alone do in an app, or
 that more bots than people do; who rotates people *and* devices; bots that were there from the first day on.
 """
 
@@ -74,6 +74,9 @@ VARIANCE_MIN: Final = 1e-4
 
 USUAL: Final = 1.0
 """Variance of people's logarithms of gaps, before anything is known."""
+
+SELDOM_MS: Final = 300_000
+"""Whose gaps are longer on the whole takes little and harms nobody, however even they are: a screen on a wall shows the same page so."""
 
 EVEN: Final = 4.0
 """Score from which on gaps that are seen before enough is known are usual for who makes them."""
@@ -302,7 +305,8 @@ class Regularity:
         if int(self.tests["regularity"].calibration.tests[0]) < LEARNED_MIN:
             came_with_it[:] = True
         self._rows["usual"][at] |= came_with_it & (score >= EVEN)
-        judged = self._rows["usual"][at] == 0
+        often = total / many <= np.log(SELDOM_MS) * UNIT
+        judged = often & (self._rows["usual"][at] == 0)
         worth = np.zeros(len(at))
         worth[judged] = self.tests["regularity"].worth(score[judged])
         flagged = worth >= FLAGGED

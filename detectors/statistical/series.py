@@ -2,8 +2,9 @@
 
 Rate: more in five minutes, or in an hour, than is usual at this hour of the day *and* than as many visitors usually make. A flash
 crowd is many visitors, so it is not unusual; one who calls an API without visitors is. The visitor who does most is not counted: in small
-apps nearly all that is unusual is one person who is busy, which says nothing of the app. Silence: fewer in an hour than the visitors
-usually make. Shift: a deviation from the slow mean for each visitor that goes on for hours or days. Repeats: see `repeats.py`.
+apps nearly all that is unusual is one person who is busy, which says nothing of the app. Of ways in only those are judged that
+somebody's share opened: campaigns bring many through others. Silence: fewer in an hour than the visitors usually make. Shift: a deviation from the slow mean for each visitor that goes on for hours or days; a new
+version explains that something is done less. Repeats: see `repeats.py`.
 
 What fools it: who brings as many invented visitors as calls (fan-out and regularity see those); who acts upon one person at a time; who is
 new (a day must be known); who rises more slowly than the slow mean follows, a few percent a day.
@@ -24,7 +25,7 @@ from detectors.statistical import baseline, lately, repeats, tails
 from detectors.statistical.baseline import Usual
 from detectors.statistical.deploys import Deploys
 from detectors.statistical.hashes import ACTION, APP, ASKED, VERSION, WHO, hash_of, of
-from detectors.statistical.meaning import behaviour_of
+from detectors.statistical.meaning import SHARED_SCENES, behaviour_of
 from detectors.statistical.names import OTHERS, Names
 from detectors.statistical.pending import GROUP, KEY, WINDOW, Merging, Pending
 from detectors.statistical.rows import NOWHERE, Rows
@@ -273,6 +274,14 @@ class Series:
         old = known & ~deployed
         baseline.inherit(self._rows, at[old], self._apps["hours"][of[old]], self._apps["usual"][of[old]])
 
+    def _of_those(self, places: Counts, apps: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which rows are of some apps, of which it is said by their own rows."""
+        at = self._rows["at"][places]
+        found: npt.NDArray[np.bool_] = (
+            (at != NOWHERE) & (self._apps["name"][at] == self._rows["app"][places]) & apps[at]
+        )
+        return found
+
     def _visitors_of(self, places: Counts, field: str) -> Numbers:
         """How many visitors the apps of some rows have had, this hour or now."""
         at = self._rows["at"][places]
@@ -289,7 +298,7 @@ class Series:
         visitors = self._visitors_of(places, "now")
         peers = self._peers_of(places)
         usual = Usual(self._rows, places, window.hour_of_day, visitors, 1.0 / WINDOWS_PER_HOUR, peers)
-        judged = usual.known
+        judged = usual.known & self._is_settled(places)
         visits = usual.without_one(visitors, most)
         around = usual.around()
         by_hour = tails.many(count, around, usual.rest_hour + usual.spread_within)
@@ -302,6 +311,9 @@ class Series:
         found: list[pl.DataFrame | None] = []
         if not self._apps["visits"].any():
             return found  # nobody was seen anywhere: our own input had a gap, which says nothing about apps
+        deployed, still = np.zeros((2, len(self._apps["name"])), np.bool_)
+        deployed[self._apps.places] = self._deploys.lately(self._apps.keys, window.index)
+        still[self._apps.places] = self._deploys.lately(self._apps.keys, window.index + WINDOWS_PER_HOUR)
         shares = repeats.shares(self._rows, self._rows["what"][self._rows.places], len(self._what_names) + 1)
         for places in _blocks(self._rows.places):
             visitors = self._visitors_of(places, "visits")
@@ -319,6 +331,8 @@ class Series:
             again = self._again(places, usual.known & calls, shares[self._rows["what"][places]], window)
             repeats.learn(self._rows, places, self._flagged)
             ended = baseline.learn(self._rows, places, window.hour_of_day, visitors, self._flagged)
+            for apps, ends in ((deployed & still, False), (deployed & ~still, True)):
+                baseline.excuse(self._rows, places[self._of_those(places, apps)], ends=ends)
             found += [
                 rate,
                 silence,
@@ -339,7 +353,7 @@ class Series:
         around = usual.around()
         many = np.minimum(tails.many(count, around, usual.rest_hour), tails.many(count, visits, usual.rest_visit))
         self._flagged = np.zeros(len(places), np.bool_)
-        judged = usual.known & (count >= COUNT_MIN)
+        judged = usual.known & (count >= COUNT_MIN) & self._is_settled(places)
         expected = np.maximum(around, visits)
         return self._unusual("rate", places, judged, many, count, expected, window, WINDOWS_PER_HOUR)
 
@@ -390,6 +404,7 @@ class Series:
     ) -> list[pl.DataFrame | None]:
         """A deviation that goes on, in hours in which its sum is larger than ever: sums exceed h with a probability of about exp(-h)."""
         judged = usual.known & (self._rows["hours"][places] >= baseline.SHIFT_KNOWN_H)
+        judged &= ~self._invited(places) & ~self._of_nobody(places)
         calls = self._rows["kind"][places] == CALLS
         found = []
         for name, mask in (("rise", judged & (count > usual.slow)), ("fall", judged & calls & (count < usual.slow))):
@@ -419,13 +434,32 @@ class Series:
         windows: int,
     ) -> pl.DataFrame | None:
         """Judge some of the rows, and learn their scores; those that are worth telling."""
-        at = np.flatnonzero(judged)
+        at = np.flatnonzero(judged & ~self._invited(places))
         classes = np.clip(np.log(np.maximum(usual[at], 0.1) * 10.0) / np.log(3.0), 0, TESTS[test] - 1).astype(np.int64)
         worth = np.zeros(len(places))
         worth[at] = self.tests[test].worth(scores[at], classes, self._rows["app"][places[at]])
         if windows == WINDOWS_PER_HOUR:
             self._flagged |= worth >= FLAGGED
         return self._told(test, places, worth, count, usual, window, windows)
+
+    def _invited(self, places: Counts) -> npt.NDArray[np.bool_]:
+        """Ways in that the app's owner or a search opens: messages, codes on posters, advertisements bring many at once."""
+        shared = np.isin(self._rows["what"][places], self._what_names.known(SHARED_SCENES))
+        found: npt.NDArray[np.bool_] = (self._rows["kind"][places] == SCENES) & ~shared
+        return found
+
+    def _of_nobody(self, places: Counts) -> npt.NDArray[np.bool_]:
+        """Calls that no visitor ever made: an app's own servers make them."""
+        nobody = (self._rows["did_before"][places] == 0) & (self._rows["did"][places] == 0)
+        found: npt.NDArray[np.bool_] = nobody & (self._rows["kind"][places] == CALLS)
+        return found
+
+    def _is_settled(self, places: Counts) -> npt.NDArray[np.bool_]:
+        """What servers do, once a day, takes longer to be known than what people do."""
+        found: npt.NDArray[np.bool_] = ~self._of_nobody(places) | (
+            self._rows["hours"][places] >= baseline.SHIFT_KNOWN_H
+        )
+        return found
 
     def _told(
         self,

@@ -48,6 +48,12 @@ TRUST: Final = 20.0
 SPREAD_LEAST, SPREAD_MOST = 0.5, 4.0
 """Bounds of by how much subjects vary beyond a Poisson's variance: where a few meet hundreds, there is no end to it."""
 
+SEVERAL: Final = 8
+"""Added to a relation, the number of the population of those of its subjects who meet more than one: devices of a shop, of an office."""
+
+SEVERAL_MIN: Final = 30
+"""Hours of such subjects before they are what others are held against."""
+
 NOTABLE: Final = 3
 """Who meets so many beyond what everybody does is remembered."""
 
@@ -65,7 +71,7 @@ CUT: Final = 4.0
 
 OWN_SPREAD: Final = 0.3
 
-OWN_H: Final = 12
+OWN_H: Final = 6
 """Hours of a subject's own before what it does amiss is taken for usual: who comes for a day's misdeeds has none."""
 
 
@@ -128,8 +134,9 @@ class Populations:
             "refused": hour.counts[REFUSED],
             "small": hour.counts[SMALL],
         }
-        for key in (hour.kind, hour.population):
-            mine = kept if key is hour.kind else kept & (hour.kind != hour.population)
+        several = kept & (hour.beyond[ALL] > 0)
+        apart = kept & (hour.kind != hour.population)
+        for key, mine in ((hour.kind, kept), (hour.population, apart), (hour.kind + np.uint64(SEVERAL), several)):
             keys, of = np.unique(key[mine], return_inverse=True)
             at, _ = rows.seen(keys, window)
             for name, values in numbers.items():
@@ -206,7 +213,17 @@ class Hour:
         usual = (np.where(within, populations.of("beyond", self.population), 0.0) + TRUST * mean) / mine
         squares = (np.where(within, populations.of("squares", self.population), 0.0) + TRUST * squares) / mine
         self.usual = np.maximum(usual, 1e-3)
+        self._compare_several(populations)
         self.spread = np.clip((squares - usual * usual - usual) / (self.usual * self.usual), SPREAD_LEAST, SPREAD_MOST)
+
+    def _compare_several(self, populations: Populations) -> None:
+        """How many those meet as a rule who meet several; what is usual for all where hardly any do."""
+        of_kind = [populations.of(name, self.kind + np.uint64(SEVERAL)) for name in ("subjects", "beyond", "squares")]
+        count = np.maximum(of_kind[0], 1.0)
+        mean, squares = of_kind[1] / count, of_kind[2] / count
+        self.several = np.where(of_kind[0] >= SEVERAL_MIN, mean, 0.0)
+        varies = (squares - mean * mean - mean) / np.maximum(mean * mean, 1e-6)
+        self.several_spread = np.clip(varies, SPREAD_LEAST, SPREAD_MOST)
 
     def _refused_around(self, subjects: int) -> Numbers:
         """How many refusals were to be expected: the usual share, or that of others at the same apps in this hour, where that is more."""

@@ -124,6 +124,29 @@ def test_a_device_that_tries_many_accounts_is_told_and_a_carriers_address_is_not
     assert (one.entity.scope, one.tags) == ("DeviceId", ("behaviour.8",))
 
 
+def shared(device: str, count: int, begin_h: float, hours: float, seed: int) -> pl.DataFrame:
+    """People who log in at one device, and get in."""
+    rng = np.random.default_rng(seed)
+    return events(
+        (begin_h + np.sort(rng.random(count)) * hours) * HOUR,
+        miniprogram__app_id="wx5",
+        user__id=named(f"guest{seed}-", np.arange(count)),
+        device__id=device,
+        source__ip=f"shop{seed}",
+        event__dataset="miniprogram.gateway",
+        event__action="code2Session",
+        event__outcome="success",
+    )
+
+
+def test_a_new_device_of_a_shop_is_as_usual_as_those_of_other_shops_and_one_that_hundreds_come_to_is_not():
+    tills = [shared(f"till{number}", 8 * HOURS, 0, HOURS, 100 + number) for number in range(6)]
+    new = shared("new till", 14, HOURS - 2, 0.9, 200)
+    farm = shared("farm", 300, HOURS - 2, 0.9, 201)
+    found = seen(only("fanout"), cut(stream(*crowd(), *tills, new, farm)))
+    assert of(found) == {"farm"}
+
+
 def test_an_address_of_nobody_else_that_tries_many_accounts_is_told():
     assert "bad" in of(told(stuffing(None, "bad", 80)))
 

@@ -69,6 +69,16 @@ def test_new_pages_without_a_new_version_are_told_and_with_one_are_not():
     assert one.measured[0].name == "new pages of pages/casino"
 
 
+@pytest.mark.parametrize(("hours", "found"), [(40, set()), (100, {"wx99"})])
+def test_pages_of_an_app_that_few_open_are_found_late(hours, found):
+    seldom = [
+        visits("wx99", 0.1 + number * 125 / hours, 0.5, 2, page="pages/index", seed=number) for number in range(hours)
+    ]
+    late = visits("wx99", 24 * DAYS - 6, 2, 40, page="pages/deep")
+    told_of = told(LOOKING(), stream(shops(3, 60, 24 * DAYS, 8), *seldom, late))
+    assert {app for app, _ in told_of} == found
+
+
 def test_a_version_that_is_in_review_explains_nothing():
     found = happens(visits("wx1", AT, 3, 40, page="pages/casino", version="2.0", app__version_status="review"))
     assert set(found) == {("wx1", "novelty")}

@@ -70,7 +70,11 @@ def test_a_bot_is_told_in_spite_of_its_jitter(jitter, gaps):
 
 
 def test_a_slow_bot_is_told_within_the_day():
-    assert of(told(bot(np.random.default_rng(1), "bot", 45, 0.1, 12.1, every_s=600))) == {"bot"}
+    assert of(told(bot(np.random.default_rng(1), "bot", 90, 0.1, 12.1, every_s=270))) == {"bot"}
+
+
+def test_a_screen_on_a_wall_is_no_bot():
+    assert of(told(bot(np.random.default_rng(1), "screen", 45, 0.1, 12.1, every_s=600))) == set()
 
 
 def test_a_bot_of_many_actions_is_one_happening():

@@ -135,6 +135,49 @@ def test_one_who_calls_an_api_far_more_often_than_ever_is_told_once_with_what_is
     assert (found.kind, found.owner) == ("statistical", "wx4")
 
 
+@pytest.mark.parametrize(("version", "found"), [("1.0", {"wx4"}), ("2.0", set())])
+def test_what_is_done_less_is_told_unless_it_came_with_a_new_version(version, found):
+    mine, later = pl.col("miniprogram.app_id") == "wx4", pl.col(TIME) >= START + 120 * HOUR
+    whole = honest(5, 8, 230, 20).filter(~(mine & later & (pl.col("event.action") == "getStorage")))
+    of_version = pl.when(mine & later).then(pl.lit(version)).otherwise(pl.lit("1.0")).alias("miniprogram.version")
+    falls = [
+        one
+        for one in told(whole.with_columns(of_version))
+        if one.rule.id in {"statistical.fall", "statistical.silence"}
+    ]
+    assert {one.entity.value for one in falls} == found
+
+
+def entries(scene: str, hours: np.ndarray, people: int) -> pl.DataFrame:
+    """Launches from a scene."""
+    person = named("v", np.arange(len(hours)) % people)
+    return calls(hours, "wx4", person, "App.onLaunch").with_columns(
+        pl.lit(int(scene), pl.Int64).alias("miniprogram.scene")
+    )
+
+
+@pytest.mark.parametrize(("scene", "found"), [("1036", {"wx4"}), ("1014", set())])
+def test_ways_in_are_judged_that_shares_open_and_not_those_of_campaigns(scene, found):
+    usual = USUAL.with_columns(pl.lit(None, pl.Int64).alias("miniprogram.scene"))
+    before = entries(scene, np.arange(40, 80, 0.5), 5)
+    many = [entries(scene, 80 + np.arange(1_000) / 4_000, 4)]
+    launches = [one for one in told(usual, before, *many) if one.measured[0].name == f"entries of {scene}"]
+    assert {one.entity.value for one in launches} == found
+
+
+def at_night(days: range, count: int) -> list[pl.DataFrame]:
+    """What an app's servers send at three in the night."""
+    nobody = pl.Series([None] * count, dtype=pl.String)
+    return [calls(24 * day + 3 + np.arange(count) / count / 20, "wx4", nobody, "subscribeMessage.send") for day in days]
+
+
+def test_what_servers_do_once_a_day_takes_days_to_be_known():
+    much = {"statistical.rate", "statistical.burst", "statistical.rise"}
+    assert not {one.rule.id for one in told(USUAL, *at_night(range(1, 4), 100))} & much
+    long = told(honest(5, 12, 150, 20), *at_night(range(1, 6), 100), *at_night(range(6, 7), 3_000))
+    assert {one.entity.value for one in long if one.rule.id in much} == {"wx4"}
+
+
 def test_what_one_person_does_in_five_minutes_is_not_what_the_app_does():
     busy = calls(80.02 + np.arange(200) / 4_000, "wx4", "v1", "getLocation")
     assert told(USUAL, busy) == []
