@@ -31,13 +31,9 @@ RELATED_MAX: Final = 20
 EPISODES_MAX: Final = 200_000
 """Happenings that are remembered; of more, those that are over longest are forgotten."""
 
-KEPT_BACK: Final = 0.25
-"""This part of what is afforded is kept back for false ones that no calibration sees: what goes on when a misdeed is over, and what happens
-to honest apps so seldom that nobody has learned it yet."""
-
 WEIGHTS: Final = {
     **dict.fromkeys(
-        ("exfiltration", "exfiltration_slow", "novelty_slow", "spreading", "regularity", "large", "together"), 3.0
+        ("exfiltration", "exfiltration_slow", "novelty_slow", "spreading", "regularity", "large", "together"), 5.0
     ),
     **dict.fromkeys(("rate", "level", "rise"), 1 / 3),
     "fall": 0.5,
@@ -142,7 +138,7 @@ class Chooser:
         tests = {**self._per_day, **self._today, test: 0}
         made = max(self._per_day.get(test, 0), self._today.get(test, 0), 1)
         part = WEIGHTS.get(test, 1.0) / sum(WEIGHTS.get(one, 1.0) for one in tests)
-        afforded = (1.0 - KEPT_BACK) * self.config.false_per_thousand_apps_day / 1000 * self._apps * part
+        afforded = self.config.false_per_thousand_apps_day / 1000 * self._apps * part
         return max(FLAGGED, float(np.log10(made / afforded)))
 
     def choose(self, window: Window, unusual: Sequence[pl.DataFrame], made: Mapping[str, int], apps: int) -> list[tuple[Finding, bool]]:  # fmt: skip
