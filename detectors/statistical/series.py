@@ -3,8 +3,9 @@
 Rate: more in five minutes, or in an hour, than is usual at this hour of the day *and* than as many visitors usually make. A flash
 crowd is many visitors, so it is not unusual; one who calls an API without visitors is. The visitor who does most is not counted: in small
 apps nearly all that is unusual is one person who is busy, which says nothing of the app. Of ways in only those are judged that
-somebody's share opened: campaigns bring many through others. Silence: fewer in an hour than the visitors usually make. Shift: a deviation from the slow mean for each visitor that goes on for hours or days; a new
-version explains that something is done less. Repeats: see `repeats.py`.
+somebody's share opened: campaigns bring many through others. Silence: fewer in an hour than the visitors usually make. Shift: a
+deviation from the slow mean for each visitor that goes on for hours or days; a new version explains that something is done less.
+Repeats: see `repeats.py`.
 
 What fools it: who brings as many invented visitors as calls (fan-out and regularity see those); who acts upon one person at a time; who is
 new (a day must be known); who rises more slowly than the slow mean follows, a few percent a day.

@@ -202,6 +202,7 @@ def _soon_learned(monkeypatch):
     monkeypatch.setattr(calibration, "LEARNED_MIN", 6)
     for module in (shown, novelty, exfiltration):
         monkeypatch.setattr(module, "LEARNING", 24)
+    monkeypatch.setattr(novelty, "PAGES_H", 2)
 
 
 LITTLE = stream(

@@ -80,8 +80,8 @@ def test_requests_that_are_refused_hour_after_hour_are_told_as_what_came_of_late
     parts = [refused("wx6", 9, 0.9, seed=hour, **bad) for hour in range(5)]
     found = happens(*(part.with_columns(pl.col(TIME) + hour * HOUR) for hour, part in enumerate(parts)))
     assert {app for app, _ in found} == {"wx6"}
-    (late,) = [one for one in found["wx6", "refusals_slow"].measured if one.test == "refusals_slow"]
-    assert late.value > 2 * 9, "more than any hour had"
+    late = [one.value for one in found["wx6", "refusals_slow"].measured if one.test == "refusals_slow"]
+    assert max(late) > 2 * 9, "more than any hour had"
 
 
 @pytest.mark.parametrize(
