@@ -137,7 +137,7 @@ class Chooser:
         """The worth from which on a number of this test is told."""
         tests = {**self._per_day, **self._today, test: 0}
         made = max(self._per_day.get(test, 0), self._today.get(test, 0), 1)
-        part = WEIGHTS.get(test, 1.0) / sum(WEIGHTS.get(one, 1.0) for one in tests)
+        part = WEIGHTS.get(test, 1.0) / sum(WEIGHTS.get(one, 1.0) for one in sorted(tests))
         afforded = self.config.false_per_thousand_apps_day / 1000 * self._apps * part
         return max(FLAGGED, float(np.log10(made / afforded)))
 

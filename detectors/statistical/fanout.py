@@ -3,7 +3,8 @@
 Counted each hour are the different ids that a subject meets at login, in payment and where the gateway says whose things are read: all
 of them, those of which most tries failed, and payers of amounts that are small for the app. A subject is unusual where it comes to more
 than others of its kind do *and* than it did itself: an office, a carrier's address, a shop's device and an administrator meet many
-every day. A device at which all get in is held against those that several people share: a shop has new ones now and then. Failures weigh by what share of them is usual, in this hour too: what nobody gets through is an outage. What is slow is seen
+every day. A device at which all get in is held against those that several people share: a shop has new ones now and then. Failures weigh
+by what share of them is usual, in this hour too: what nobody gets through is an outage. What is slow is seen
 within a day (UTC): ids that failed, and foreign owners. An attack spread over many addresses is seen at the app: more of its people
 fail than usually do, while as many as usual get in.
 
