@@ -8,8 +8,8 @@ from hypothesis import settings
 settings.register_profile("untimed", parent=settings(), deadline=None)
 settings.load_profile("untimed")
 
-SHARE = float(os.environ.get("MINIWATCH_EXAMPLES", "1"))
-"""The part of its examples that each law is tried with. Others are drawn each time, so that many short runs see what one long run sees."""
+SHARE = float(os.environ.get("EXAMPLES_SHARE", "1"))
+"""The part of its examples that each law is tried with; not named MINIWATCH_ as settings are, which our own program would read. Others are drawn each time, so that many short runs see what one long run sees."""
 
 FEWEST = 10
 """Laws are tried with so many examples in any case, unless they ask for fewer."""
