@@ -9,7 +9,10 @@ settings.register_profile("untimed", parent=settings(), deadline=None)
 settings.load_profile("untimed")
 
 SHARE = float(os.environ.get("EXAMPLES_SHARE", "1"))
-"""The part of its examples that each law is tried with; not named MINIWATCH_ as settings are, which our own program would read. Others are drawn each time, so that many short runs see what one long run sees."""
+"""The part of its examples that each law is tried with. Others are drawn each time, so that many short runs see what one long run sees.
+
+Its name does not begin with MINIWATCH_: what does is a setting, and unknown ones are refused.
+"""
 
 FEWEST = 10
 """Laws are tried with so many examples in any case, unless they ask for fewer."""

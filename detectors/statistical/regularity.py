@@ -8,8 +8,9 @@ Jitter of up to 40 % of the interval is found
 within 45 gaps, 60 % within 120; of 80 %, which is nearly as uneven as people are, one in four within 300. Who was as even before enough was known, as the
 platform's own health checks are, or within an hour of when the app was first seen to do this, as its panels are, is usual. The first few who meet a new timer of an app may be told. A finding says who it is at their next event, for only numbers are kept of all others.
 
-What fools it: who acts less often than every five minutes; jitter of 80 % and more; who stops within minutes after being found; gaps drawn from a heavy-tailed distribution; fewer than 20 of an action in a day; an action that bots alone do in an app, or
-that more bots than people do; who rotates people *and* devices; bots that were there from the first day on.
+What fools it: who acts less often than every five minutes; jitter of 80 % and more; who stops within minutes after being found; gaps
+drawn from a heavy-tailed distribution; fewer than 20 of an action in a day; an action that bots alone do in an app, or that more bots
+than people do; who rotates people *and* devices; bots that were there from the first day on.
 """
 
 from __future__ import annotations

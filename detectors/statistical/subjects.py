@@ -72,7 +72,7 @@ CUT: Final = 4.0
 OWN_SPREAD: Final = 0.3
 
 OWN_H: Final = 6
-"""Hours of a subject's own before what it does amiss is taken for usual: who comes for a day's misdeeds has none."""
+"""Hours of a subject's own that were not flagged, before what it does is taken for usual: who comes for misdeeds alone has none."""
 
 
 class Populations:

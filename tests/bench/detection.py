@@ -189,11 +189,7 @@ def main() -> None:
     parser.add_argument("--findings", type=Path, help="write every finding here, one JSON object a line")
     parser.add_argument("--write", type=Path, help="put the table into this page, between its marks")
     given = parser.parse_args()
-    chosen = (
-        list(seeds(given.seeds))
-        if given.seeds in {"developing", "testing", "reserve"}
-        else [int(one) for one in given.seeds.split(",")]
-    )
+    chosen = seeds(given.seeds) if given.seeds.isalpha() else [int(one) for one in given.seeds.split(",")]
     table = report(chosen, given.apps, given.findings, given.detectors, given.jobs, given.keep).markdown()
     print(table)
     if given.write is not None:

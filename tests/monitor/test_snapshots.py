@@ -138,10 +138,6 @@ def test_hashes_of_another_polars_are_refused(folder, monkeypatch):
     )
 
 
-def test_hashing_is_told_the_same_each_time():
-    assert snapshots.hashing() == snapshots.hashing()
-
-
 BOUNDARIES = ["write:snapshot", "fsync:snapshot", "rename:snapshot", "rename:snapshot:done"]
 
 

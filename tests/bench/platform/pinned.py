@@ -1,7 +1,7 @@
 """Which seeds detectors are tested on and which they are developed on, and a proof that neither they nor the traffic have changed.
 
-Whoever tunes a detector looks at the developing seeds only. The testing seeds were watched once; where detectors are tuned afterwards, the
-reserve is what they are tested on. Were the traffic or the scoring changed later, the digests would tell.
+Whoever tunes a detector looks at the developing seeds only. The testing seeds were watched once, and so was the
+reserve after detectors had been tuned again: whoever tunes them further pins others first. Were the traffic or the scoring changed later, the digests would tell.
 """
 
 from __future__ import annotations
