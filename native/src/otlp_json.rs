@@ -1,6 +1,6 @@
 //! Log records of OTLP in JSON, as `monitor.console.otlp_json` reads them. What senders do not do (members that come twice, that are
-//! not known or null, numbers that do not fit, halves of surrogate pairs, records before what is said of all of them) is not
-//! read here.
+//! not known or null, numbers that do not fit, halves of surrogate pairs, records before what is said of all of them, a resource or
+//! scope that fits into no line) is not read here.
 
 use std::borrow::Cow;
 
@@ -31,6 +31,7 @@ fn of_resource(lines: &mut Lines, json: &mut Json) -> Option<()> {
     let mut names = Once::default();
     json.members(|json, name| match name {
         "resource" if names.first(0) && !names.has(1) => {
+            let begin = json.at;
             let mut names = Once::default();
             json.members(|json, name| match name {
                 "attributes" if names.first(0) => {
@@ -39,7 +40,8 @@ fn of_resource(lines: &mut Lines, json: &mut Json) -> Option<()> {
                 }
                 "droppedAttributesCount" if names.first(1) => json.small().map(drop),
                 _ => None,
-            })
+            })?;
+            lines.fits(json.at - begin).then_some(())
         }
         "scopeLogs" if names.first(1) => {
             lines.resource(&attributes)?;
@@ -56,6 +58,7 @@ fn of_scope(lines: &mut Lines, json: &mut Json) -> Option<()> {
     let mut names = Once::default();
     json.members(|json, name| match name {
         "scope" if names.first(0) && !names.has(1) => {
+            let begin = json.at;
             let mut names = Once::default();
             json.members(|json, name| match name {
                 "name" if names.first(0) => {
@@ -64,7 +67,8 @@ fn of_scope(lines: &mut Lines, json: &mut Json) -> Option<()> {
                 }
                 "version" if names.first(1) => json.string().map(drop),
                 _ => None,
-            })
+            })?;
+            lines.fits(json.at - begin).then_some(())
         }
         "logRecords" if names.first(1) => {
             json.elements(|json| lines.record(&json.record()?, &scope))

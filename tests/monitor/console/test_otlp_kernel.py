@@ -123,6 +123,8 @@ FORMS = Forms()
 
 @given(REQUESTS, DAMAGE, st.sampled_from([None, 1]))
 @example({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": {"doubleValue": 5}}]}]}]}, [], None)
+@example({"resourceLogs": [{"resource": {"attributes": [{"key": "k" * LINE}]}, "scopeLogs": []}]}, [], None)
+@example({"resourceLogs": [{"scopeLogs": [{"scope": {"version": "v" * LINE}, "logRecords": []}]}]}, [], None)
 def test_the_kernel_makes_the_same_lines_of_json_as_python(request, damage, indent):
     content = damaged(json.dumps(request, indent=indent, ensure_ascii=indent is None).encode(), damage)
     found = by_kernel(otlp_json, content, FORMS)
@@ -166,7 +168,7 @@ def in_order(said):
 
 @given(REQUESTS.map(in_order))
 def test_what_senders_do_is_read_by_the_kernel(request):
-    assert by_kernel(otlp_json, json.dumps(request).encode(), FORMS) is not None
+    assert by_kernel(otlp_json, json.dumps(request).encode(), FORMS, 1 << 20) is not None
     in_protobuf = json_format.ParseDict(request, ExportLogsServiceRequest()).SerializeToString()
     assert by_kernel(otlp_protobuf, in_protobuf, FORMS, 1 << 20) is not None
 
