@@ -40,7 +40,6 @@ EVENTS_MIN: Final = 30
 KNOWN_H: Final = 24
 """Hours before which a cohort is not judged."""
 
-KEPT: Final = 1.0 - 1.0 / 336
 RELEARN_H: Final = 48
 
 TRUST: Final = 20.0
@@ -120,6 +119,7 @@ class Cohort:
         mix, beside = (self._rows[name][place].astype(np.float64) for name in ("mix", "others"))
         share = _expected(others, mix, beside)
         ratio, freedom = mixes.apart(came, share, others.sum(axis=1))
+        ratio *= mixes.counts_for(came, mix, self._rows["hours"][place])
         quiet = ~hour.deploys(window, SETTLED)[app]
         judged = (self._rows["hours"][place] >= KNOWN_H) & quiet
         worth = mixes.worth_of(
@@ -166,7 +166,7 @@ class Cohort:
         scale = came.sum(axis=1, keepdims=True) / np.maximum(others.sum(axis=1, keepdims=True), 1.0)
         for name, value in (("mix", came), ("others", others * scale)):
             now = self._rows[name][of].astype(np.float64)
-            self._rows[name][of] = (now * KEPT + value[kept]).astype(np.float32)
+            self._rows[name][of] = (now * mixes.KEPT + value[kept]).astype(np.float32)
         self._rows["hours"][of] += 1
         mixes.learn_over(self._rows, mixes.HOUR, place, ratio, freedom, judged & ~flagged)
 

@@ -32,6 +32,7 @@ from detectors.statistical.pending import GROUP, KEY, WINDOW, Pending
 from detectors.statistical.relations import (
     ALL,
     APP_PEOPLE,
+    DEVICE_PAYERS,
     DEVICE_PEOPLE,
     NAMED,
     PAIRS,
@@ -49,7 +50,7 @@ from detectors.statistical.relations import (
 )
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, UNUSUAL, Suite
-from detectors.statistical.subjects import OWN_H, Hour, Populations, own_score, remember
+from detectors.statistical.subjects import OWN_H, Hour, Populations, crowds, own_score, remember
 from detectors.statistical.tails import Numbers
 from detectors.statistical.windows import WINDOW_US, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window
 
@@ -192,16 +193,20 @@ class Fanout:
         found = []
         self._flagged = np.zeros(len(hour.subjects), np.bool_)
         apart = hour.relation != APP_PEOPLE
+        crowd = crowds(self._known, hour, place)
         for measure, usual in ((ALL, hour.usual), (REFUSED, hour.refused_usual), (SMALL, hour.small_usual)):
             value = hour.counts[measure]
             spread = hour.spread if measure == ALL else SPREAD
             others = tails.many(hour.beyond[measure], usual, spread)
             if measure == ALL:
-                shared = (hour.relation == DEVICE_PEOPLE) & (hour.several > 0)
+                shared = np.isin(hour.relation, (DEVICE_PEOPLE, DEVICE_PAYERS)) & (hour.several > 0)
                 among = tails.many(hour.beyond[ALL], hour.several, hour.several_spread)
                 others = np.where(shared, np.minimum(others, among), others)
             innocent = (measure == ALL) & ~np.isin(hour.relation, WITHIN_APPS)
-            own = own_score(self._known, place, measure, hour.beyond[measure], np.where(innocent, 1, OWN_H))
+            grown = np.where(innocent, crowd, 1.0)
+            own = own_score(
+                self._known, place, measure, hour.beyond[measure], np.where(innocent, 1, OWN_H), grown=grown
+            )
             judged = apart & hour.known
             if measure == SMALL:
                 judged &= hour.pays

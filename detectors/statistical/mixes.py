@@ -49,6 +49,15 @@ def apart(came: Array, share: Numbers, sure: Numbers) -> tuple[Numbers, Numbers]
     return ratio, freedom
 
 
+def counts_for(came: Array, mix: Numbers, hours: Array) -> Numbers:
+    """For what part of its events an hour counts, where `mix` was learned in so many hours: of a crowd most are newcomers, who do other
+    things. They are one surprise, and each small difference of theirs would be seen as one.
+    """
+    usual = mix.sum(axis=1) / np.clip(hours.astype(np.float64), 1.0, MEAN_H)
+    most = CUT * np.maximum(usual, 10.0)
+    return np.where(hours >= 24, np.minimum(1.0, most / np.maximum(came.sum(axis=1), 1.0)), 1.0)
+
+
 def score(ratio: Numbers, freedom: Numbers, over: Numbers, looks: Numbers) -> Numbers:
     """How improbable such a ratio is, where it is usually `over` times as large, as was learned in so many looks."""
     return tails.squares_above(ratio / overdispersion(over, looks), freedom)
@@ -74,6 +83,13 @@ def shares(mix: Array) -> Numbers:
     whole: Numbers = found / found.sum(axis=1, keepdims=True)
     return whole
 
+
+CUT: Final = 4.0
+"""An hour counts for so many usual ones at most."""
+
+MEAN_H: Final = 336.0
+KEPT: Final = 1.0 - 1.0 / MEAN_H
+"""Of a mix of the long run so much is left after an hour."""
 
 VOLUMES: Final = 3
 """Classes of how many events there are: below a few hundred, below a few thousand, more."""

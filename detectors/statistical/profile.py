@@ -38,14 +38,11 @@ EVENTS_MIN: Final = 30
 KNOWN_EVENTS: Final = 500.0
 KNOWN_DAYS: Final = 3
 
-KEPT: Final = 1.0 - 1.0 / 336
-"""Of the long-run mix so much is left after an hour."""
-
 REBASED: Final = 0.1
 """Of the long-run mix so much is left after a deploy."""
 
-CUT: Final = 4.0
-"""An hour counts for so many usual ones at most."""
+THINGS_MIN: Final = 3
+"""Bins of a mix. Where clients report nothing an hour shows lines of servers alone, or what one of them repeats: no other content."""
 
 RELEARN_H: Final = 48
 
@@ -119,9 +116,9 @@ class Profile:
         self._rebase(place, hour.deployed[at])
         mix = self._apps["mix"][place].astype(np.float64)
         ratio, freedom = mixes.apart(came, mixes.shares(mix), mix.sum(axis=1))
-        ratio *= self._cut(place, came, mix)
+        ratio *= mixes.counts_for(came, mix, self._apps["learned"][place])
         known = hour.known_for(window, LEARNING)[at] & (mix.sum(axis=1) >= KNOWN_EVENTS)
-        enough = came.sum(axis=1) >= EVENTS_MIN
+        enough = (came.sum(axis=1) >= EVENTS_MIN) & ((came > 0).sum(axis=1) >= THINGS_MIN)
         worth = mixes.worth_of(
             self._apps,
             self.tests["profile"],
@@ -163,16 +160,10 @@ class Profile:
         self._apps["mix"][place[fresh]] *= np.float32(REBASED)
         self._apps["today"][place[fresh]] = 0
 
-    def _cut(self, place: Array, came: Array, mix: Numbers) -> Numbers:
-        """For what part of its events an hour counts. Of a crowd of twenty times as many most are newcomers, who do other things: they are one surprise."""
-        hours = self._apps["learned"][place].astype(np.float64)
-        usual = mix.sum(axis=1) / np.clip(hours, 1.0, 336.0)
-        most = CUT * np.maximum(usual, 10.0)
-        return np.where(hours >= 24, np.minimum(1.0, most / np.maximum(came.sum(axis=1), 1.0)), 1.0)
-
     def _learn(self, place: Array, came: Array, mix: Numbers, flagged: Array) -> None:
         kept = not_flagged(self._apps, place, flagged, RELEARN_H)
-        grown = mix * KEPT + came * self._cut(place, came, mix)[:, None]
+        counted = mixes.counts_for(came, mix, self._apps["learned"][place])
+        grown = mix * mixes.KEPT + came * counted[:, None]
         self._apps["mix"][place[kept]] = grown[kept].astype(np.float32)
         self._apps["learned"][place] += kept
 

@@ -143,7 +143,7 @@ def _of(some: pl.DataFrame, array: Mapping[str, Array], places: Sequence[Array])
     number = np.repeat(np.arange(len(RELATIONS)), [len(one) for one in places]).astype(np.uint64)
     told = [(RELATIONS[which], one) for which, one in enumerate(places) if len(one)]
     subject = np.concatenate([array[one.subject][rows] for one, rows in told])
-    subject = np.where(number == APP_PEOPLE, subject >> np.uint64(4), subject)  # the smallest: apps are never left out
+    subject = np.where(number == APP_PEOPLE, _first_of_all(subject), subject)
     ids = np.concatenate([array[one.id][rows] for one, rows in told])
     key = (subject >> np.uint64(OWN_BITS) << np.uint64(OWN_BITS)) | (number << np.uint64(ID_BITS)) | (ids >> np.uint64(64 - ID_BITS))  # fmt: skip
     app = array["miniprogram.app_id"][at]
@@ -189,6 +189,16 @@ def subjects_of(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def relations_of(subjects: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     """The numbers of subjects' relations."""
     return (subjects & np.uint64(2**RELATION_BITS - 1)).astype(np.int64)
+
+
+def app_keys(apps: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The smallest keys of what apps with these hashes meet."""
+    return (_first_of_all(apps) >> np.uint64(OWN_BITS) << np.uint64(OWN_BITS)) | np.uint64(APP_PEOPLE << ID_BITS)
+
+
+def _first_of_all(apps: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The smallest subjects: apps are never left out."""
+    return apps >> np.uint64(4)
 
 
 def begins(subjects: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:

@@ -21,6 +21,7 @@ from detectors.statistical.relations import (
     UNPAID,
     WITHIN_APPS,
     Array,
+    app_keys,
     begins,
     places_within,
     relations_of,
@@ -70,6 +71,9 @@ CUT: Final = 4.0
 """Deviations beyond which a count is not believed when it is learned."""
 
 OWN_SPREAD: Final = 0.3
+
+CROWD_KNOWN_H: Final = 24
+"""Hours with logins after which it is known how many people log in at an app."""
 
 OWN_H: Final = 6
 """Hours of a subject's own that were not flagged, before what it does is taken for usual: who comes for misdeeds alone has none."""
@@ -250,14 +254,39 @@ def own_score(
     value: Numbers,
     hours_min: int | Array,
     hours: Numbers | float = 1.0,
+    grown: Numbers | float = 1.0,
 ) -> Numbers:
-    """How improbable so many within some hours are by what a subject did before; the most where too little is known."""
+    """How improbable so many within some hours are by what a subject did before, so many times as much of it being usual now; the most
+    where too little is known.
+    """
     if not len(known):
         return np.full(len(place), tails.SCORE_MAX)
     learned = np.where(place == NOWHERE, 0, known["hours"][place])
     mean = known["mean"][place, measure].astype(np.float64)
-    score = tails.many(value, (mean + 0.5) * hours, OWN_SPREAD + 2.0 / np.maximum(learned, 1))
+    score = tails.many(value, (mean + 0.5) * hours * grown, OWN_SPREAD + 2.0 / np.maximum(learned, 1))
     return np.where(learned >= hours_min, score, tails.SCORE_MAX)
+
+
+def crowds(known: Rows, hour: Hour, place: Array) -> Numbers:
+    """How many times as many people as usual log in at the apps at which a subject met its ids, itself left out: 1 and more."""
+    found = np.ones(len(hour.subjects))
+    at = np.flatnonzero((hour.relation == APP_PEOPLE) & (place != NOWHERE))
+    at = at[known["hours"][place[at]] >= CROWD_KNOWN_H] if len(at) else at
+    if not len(at):
+        return found
+    of_app = at[np.minimum(np.searchsorted(hour.subjects[at], subjects_of(app_keys(hour.app))), len(at) - 1)]
+    here = np.flatnonzero(hour.met & (hour.subjects[of_app] == subjects_of(app_keys(hour.app))))
+    subject, app = hour.of_pair[here], of_app[here]
+    order = np.lexsort((app, subject))
+    subject, app = subject[order], app[order]
+    first = np.flatnonzero(np.concatenate([[True], (subject[1:] != subject[:-1]) | (app[1:] != app[:-1])]))[: len(here)]
+    met = np.diff(np.append(first, len(here)))
+    subject, app = subject[first], app[first]
+    usual = np.maximum(known["mean"][place[app], ALL].astype(np.float64), 1.0)
+    times = np.maximum((hour.counts[ALL][app] - met) / usual, 1.0)
+    whole = np.bincount(subject, met, len(found))
+    np.divide(np.bincount(subject, met * times, len(found)), whole, out=found, where=whole > 0)
+    return found
 
 
 def remember(known: Rows, hour: Hour, flagged: npt.NDArray[np.bool_], window: int) -> None:

@@ -175,9 +175,7 @@ def report(
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument(
-        "--seeds", default="developing", help='"developing", "testing", or numbers with commas'
-    )
+    parser.add_argument("--seeds", default="developing", help='"developing", "testing", or numbers with commas')
     parser.add_argument("--apps", type=int, default=300)
     parser.add_argument("--detectors", choices=sorted(DETECTORS), default="both", help="who watches")
     parser.add_argument("--jobs", type=int, default=1, help="platforms that are watched at a time")

@@ -147,6 +147,42 @@ def test_a_new_device_of_a_shop_is_as_usual_as_those_of_other_shops_and_one_that
     assert of(found) == {"farm"}
 
 
+def paid(device: str, count: int, begin_h: float, hours: float, seed: int) -> pl.DataFrame:
+    """People who pay at one device."""
+    rng = np.random.default_rng(seed)
+    return events(
+        (begin_h + np.sort(rng.random(count)) * hours) * HOUR,
+        miniprogram__app_id="wx5",
+        user__id=named(f"guest{seed}-", np.arange(count)),
+        payment__payer_id=named(f"guest{seed}-", np.arange(count)),
+        device__id=device,
+        event__dataset="miniprogram.payment",
+        event__action="requestPayment",
+        event__outcome="success",
+        payment__amount=np.full(count, 1_500),
+    )
+
+
+def test_a_new_till_takes_money_as_those_of_other_shops_do_and_one_at_which_hundreds_pay_does_not():
+    tills = [paid(f"till{number}", 8 * HOURS, 0, HOURS, 100 + number) for number in range(3)]
+    new, farm = paid("new till", 24, HOURS - 2, 0.9, 200), paid("farm", 300, HOURS - 2, 0.9, 201)
+    found = seen(only("fanout"), cut(stream(*crowd(), *tills, new, farm)))
+    assert of(found) == {"farm"}
+
+
+@pytest.mark.parametrize("at_home", [0, 20_000])
+def test_a_till_is_crowded_where_its_app_is_and_told_of_where_it_is_alone(at_home):
+    rng = np.random.default_rng(7)
+    tills = [shared(f"till{number}", 8 * HOURS, 0, HOURS, 100 + number) for number in range(6)]
+    crowded = shared("till0", 160, HOURS - 2, 0.9, 300)
+    flash = shared("", at_home, HOURS - 2, 0.9, 301).with_columns(
+        named("phone", rng.permutation(at_home)).alias("device.id"),
+        named("home", rng.permutation(at_home)).alias("source.ip"),
+    )
+    found = seen(only("fanout"), cut(stream(*crowd(), *tills, crowded, flash)))
+    assert of(found) == (set() if at_home else {"till0"})
+
+
 def test_an_address_of_nobody_else_that_tries_many_accounts_is_told():
     assert "bad" in of(told(stuffing(None, "bad", 80)))
 

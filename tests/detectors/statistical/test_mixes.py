@@ -17,7 +17,6 @@ from detectors.detector import State
 from detectors.event import TIME, WATERMARK, Batch
 from detectors.finding import Finding
 from detectors.statistical import calibration, cohort, mixes, profile
-from detectors.statistical import shown as shown_module
 from detectors.statistical.profile import Bins
 
 BEFORE = 132.0
@@ -92,12 +91,20 @@ def test_a_few_events_more_are_no_other_mix():
 
 
 def test_of_a_crowd_no_more_counts_than_of_a_few_usual_hours():
-    statistic = profile.Profile(shown_module.Shown())
-    place, _ = statistic._apps.seen(np.array([7], np.uint64), 1)
-    statistic._apps["learned"][place] = 48
-    mix, crowd = np.full((1, 64), 75.0), np.full((1, 64), 62.5)  # a hundred an hour, and 4,000
-    assert statistic._cut(place, crowd, mix) == pytest.approx(profile.CUT * 100 / 4_000)
-    assert statistic._cut(place, mix / 48, mix) == 1.0
+    mix, crowd, hours = np.full((1, 64), 75.0), np.full((1, 64), 62.5), np.array([48])  # a hundred an hour, and 4,000
+    assert mixes.counts_for(crowd, mix, hours) == pytest.approx(mixes.CUT * 100 / 4_000)
+    assert mixes.counts_for(mix / 48, mix, hours) == 1.0
+    assert mixes.counts_for(crowd, mix, hours // 4) == 1.0
+
+
+def test_an_hour_in_which_clients_report_nothing_is_no_other_content():
+    _, rest = learned()
+    servers = visits("wx1", AT, 0.9, 200, call="login", each=1)
+    state, _ = learned()
+    detector = LOOKING()
+    detector.restore(state)
+    others = rest.filter((pl.col("miniprogram.app_id") != "wx1") | (pl.col(TIME) < START + int(AT * HOUR)))
+    assert told(detector, stream(others, servers)) == {}
 
 
 def test_a_gate_by_region_is_told_with_where_it_is():
@@ -110,6 +117,19 @@ def test_a_gate_by_region_is_told_with_where_it_is():
 
 def test_a_gate_by_system_is_told():
     assert ("wx3", "cohort") in happens(instead=shown("pages/casino", "wx3", pl.col("host.os.name") == "ios"))
+
+
+def test_small_differences_of_a_crowd_are_no_gate():
+    """Newcomers of one region open the first page somewhat more often than those of others do."""
+    rng = np.random.default_rng(8)
+    crowd = [
+        visits("wx4", AT, 0.5, 10_000, page=page, each=1, seed=seed).with_columns(
+            pl.Series("source.geo.country_iso_code", rng.choice(["CN", "SG", "US"], 10_000, p=shares)),
+            pl.Series("host.os.name", rng.choice(["ios", "android", "harmony"], 10_000)),
+        )
+        for seed, page, shares in ((8, "pages/index", [0.64, 0.19, 0.17]), (9, "pages/list", [0.6, 0.2, 0.2]))
+    ]
+    assert not {test for _, test in happens(*crowd)} & {"cohort", "cohort_day"}
 
 
 def test_what_all_regions_see_alike_is_no_gate():
