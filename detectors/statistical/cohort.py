@@ -2,7 +2,8 @@
 
 A gate lets some see another content than the rest: those in a country, with a phone of a kind, of the version that is not looked at.
 The mix of each cohort is compared with that of the app's other cohorts at the same time, so what all see alike says nothing; how a
-cohort differs always is learned as a factor to each bin, and by how much it varies. For two days after a deploy nothing is told.
+cohort differs always is learned as a factor to each bin, and by how much it varies. Of a crowd no more counts than of four usual hours.
+For two days after a deploy nothing is told.
 
 What fools it: a share of the people that is drawn by nothing that events say (a hash of the id: each cohort sees the same mix; `profile.py`
 and `novelty.py` may see that); a cohort of fewer than `EVENTS_MIN` events an hour, or known for less than a day; all people at once.

@@ -3,17 +3,18 @@
 Counted each hour are the different ids that a subject meets at login, in payment and where the gateway says whose things are read: all
 of them, those of which most tries failed, and payers of amounts that are small for the app. A subject is unusual where it comes to more
 than others of its kind do *and* than it did itself: an office, a carrier's address, a shop's device and an administrator meet many
-every day. A device at which all get in is held against those that several people share: a shop has new ones now and then. Failures weigh
-by what share of them is usual, in this hour too: what nobody gets through is an outage. What is slow is seen
-within a day (UTC): ids that failed, and foreign owners. An attack spread over many addresses is seen at the app: more of its people
-fail than usually do, while as many as usual get in.
+every day. A device at which all get in, or pay, is held against those that several people share: a shop has new ones now and then. Where
+an app has a crowd its tills have one too: what a subject did before counts for as many times as much. Failures weigh by what share of
+them is usual, in this hour too: what nobody gets through is an outage. What is slow is seen within a day (UTC): ids that failed, and
+foreign owners. An attack spread over many addresses is seen at the app: more of its people fail than usually do, while as many as usual
+get in.
 
 Counts are exact up to `IDS_MAX` ids in an hour; beyond, they are estimated by the smallest hashes (Bar-Yossef and others, *Counting distinct
 elements in a data stream*, 2002), with an error of 3 %. Those of a day are of 256 bits (Whang and others, *A linear-time probabilistic
 counting algorithm*, 1990): 5 % up to 300, 13 % at 1,000, and 1,420 at most.
 
-What fools it: who was there from the first hours on; who grows by less than what is usual each hour; who takes a new address for every
-few tries, and keeps below what the app's failures vary by; ids that are looked for in one's own name.
+What fools it: who was there from the first hours on; who grows by less than what is usual each hour; whose victims' app has a crowd at the
+time; who takes a new address for every few tries, and keeps below what the app's failures vary by; ids that are looked for in one's own name.
 """
 
 from __future__ import annotations

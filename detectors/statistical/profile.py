@@ -41,8 +41,8 @@ KNOWN_DAYS: Final = 3
 REBASED: Final = 0.1
 """Of the long-run mix so much is left after a deploy."""
 
-THINGS_MIN: Final = 3
-"""Bins of a mix. Where clients report nothing an hour shows lines of servers alone, or what one of them repeats: no other content."""
+THINGS_MIN: Final = 2
+"""Bins of a mix. Of one thing alone are hours in which clients report nothing, and a server repeats itself: no other content."""
 
 RELEARN_H: Final = 48
 
