@@ -21,6 +21,7 @@ import polars as pl
 
 from detectors.detector import State
 from detectors.statistical import mixes
+from detectors.statistical.hashes import hash_of
 from detectors.statistical.rows import NOWHERE, Rows
 from detectors.statistical.shown import API, BINS, HOST, LEARNING, PAGE, SETTLED, Hour, Shown
 from detectors.statistical.statistic import FLAGGED, SHOWN_MIN, STREAK, Suite, not_flagged
@@ -41,8 +42,8 @@ KNOWN_DAYS: Final = 3
 REBASED: Final = 0.1
 """Of the long-run mix so much is left after a deploy."""
 
-THINGS_MIN: Final = 2
-"""Bins of a mix. Of one thing alone are hours in which clients report nothing, and a server repeats itself: no other content."""
+ACCESS: Final = "access"
+"""The action of lines of servers' access logs: each is the other side of a request, and where clients report nothing they are all there is."""
 
 RELEARN_H: Final = 48
 
@@ -118,7 +119,7 @@ class Profile:
         ratio, freedom = mixes.apart(came, mixes.shares(mix), mix.sum(axis=1))
         ratio *= mixes.counts_for(came, mix, self._apps["learned"][place])
         known = hour.known_for(window, LEARNING)[at] & (mix.sum(axis=1) >= KNOWN_EVENTS)
-        enough = (came.sum(axis=1) >= EVENTS_MIN) & ((came > 0).sum(axis=1) >= THINGS_MIN)
+        enough = came.sum(axis=1) >= EVENTS_MIN
         worth = mixes.worth_of(
             self._apps,
             self.tests["profile"],
@@ -237,7 +238,7 @@ class Bins:
     """What an hour's apps showed, by bins of their mixes."""
 
     def __init__(self, hour: Hour) -> None:
-        made = np.flatnonzero(np.isin(hour.kind, (API, HOST, PAGE)))
+        made = np.flatnonzero(np.isin(hour.kind, (API, HOST, PAGE)) & (hour.value != hash_of(ACCESS)))
         bins = hour.app[made] * BINS + (hour.key[made] >> np.uint64(58)).astype(np.int64)
         order = np.lexsort((made, -hour.n[made], bins))  # of each bin the largest first
         self._bins, self._rows = bins[order], made[order]

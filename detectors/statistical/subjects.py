@@ -13,6 +13,8 @@ from detectors.statistical.pending import KEY, Pending
 from detectors.statistical.relations import (
     ALL,
     APP_PEOPLE,
+    DEVICE_PAYERS,
+    DEVICE_PEOPLE,
     ID_BITS,
     PERSON_OWNERS,
     REFUSED,
@@ -221,8 +223,16 @@ class Hour:
         self.spread = np.clip((squares - usual * usual - usual) / (self.usual * self.usual), SPREAD_LEAST, SPREAD_MOST)
 
     def _compare_several(self, populations: Populations) -> None:
-        """How many those meet as a rule who meet several; what is usual for all where hardly any do."""
+        """How many those meet as a rule who meet several; what is usual for all where hardly any do. At tills of which little is known as
+        many people pay as log in.
+        """
         of_kind = [populations.of(name, self.kind + np.uint64(SEVERAL)) for name in ("subjects", "beyond", "squares")]
+        people = [
+            populations.of(name, np.array([DEVICE_PEOPLE + SEVERAL], np.uint64))
+            for name in ("subjects", "beyond", "squares")
+        ]
+        lacking = (self.relation == DEVICE_PAYERS) & (of_kind[0] < SEVERAL_MIN)
+        of_kind = [np.where(lacking, at_login, own) for at_login, own in zip(people, of_kind, strict=True)]
         count = np.maximum(of_kind[0], 1.0)
         mean, squares = of_kind[1] / count, of_kind[2] / count
         self.several = np.where(of_kind[0] >= SEVERAL_MIN, mean, 0.0)

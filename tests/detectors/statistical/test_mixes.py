@@ -99,7 +99,7 @@ def test_of_a_crowd_no_more_counts_than_of_a_few_usual_hours():
 
 def test_an_hour_in_which_clients_report_nothing_is_no_other_content():
     _, rest = learned()
-    servers = visits("wx1", AT, 0.9, 200, call="login", each=1)
+    servers = visits("wx1", AT, 0.9, 200, call="access", each=1)
     state, _ = learned()
     detector = LOOKING()
     detector.restore(state)
