@@ -163,11 +163,19 @@ def paid(device: str, count: int, begin_h: float, hours: float, seed: int) -> pl
     )
 
 
-@pytest.mark.parametrize(("come", "shops"), [(paid, 3), (shared, 6)], ids=["where others pay", "where others log in"])
-def test_a_new_till_takes_money_as_those_of_other_shops_do_and_one_at_which_hundreds_pay_does_not(come, shops):
-    tills = [come(f"till{number}", 8 * HOURS, 0, HOURS, 100 + number) for number in range(shops)]
+def test_a_new_till_takes_money_as_those_of_other_shops_do_and_one_at_which_hundreds_pay_does_not():
+    tills = [paid(f"till{number}", 8 * HOURS, 0, HOURS, 100 + number) for number in range(3)]
     new, farm = paid("new till", 24, HOURS - 2, 0.9, 200), paid("farm", 300, HOURS - 2, 0.9, 201)
     found = seen(only("fanout"), cut(stream(*crowd(), *tills, new, farm)))
+    assert of(found) == {"farm"}
+
+
+def test_where_nobody_paid_at_a_till_before_as_many_may_pay_as_log_in_at_one():
+    count = 200 * HOURS
+    phones = paid("", count, 0, HOURS, 300).with_columns(named("phone", np.arange(count)).alias("device.id"))
+    tills = [shared(f"till{number}", 8 * HOURS, 0, HOURS, 100 + number) for number in range(6)]
+    new, farm = paid("new till", 24, HOURS - 2, 0.9, 200), paid("farm", 300, HOURS - 2, 0.9, 201)
+    found = seen(only("fanout"), cut(stream(crowd()[0], phones, *tills, new, farm)))
     assert of(found) == {"farm"}
 
 
