@@ -21,7 +21,7 @@ from detectors.detector import State
 from monitor.durable import boundary, make_folder, publish, sync_folder
 from monitor.refusal import refusals_told
 
-FORMAT: Final = 7
+FORMAT: Final = 8
 """Rises when the files change in a way that older versions cannot read."""
 
 KEPT: Final = 2

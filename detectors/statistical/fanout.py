@@ -110,7 +110,7 @@ class Fanout:
     def _new_day(self) -> Rows:
         fields: dict[str, tuple[npt.DTypeLike, int]] = {
             "bits": (np.uint64, BITS // 64),
-            "ids": (np.int64, 1),
+            "refused": (np.float64, 1),  # how many were to be expected
             "hours": (np.int32, 1),
             "n": (np.int64, 1),
         }
@@ -234,7 +234,7 @@ class Fanout:
         which, rows = which[rows != NOWHERE], rows[rows != NOWHERE]
         of = np.full(len(hour.subjects), NOWHERE, np.int64)
         of[which] = rows
-        self._day["ids"][rows] += hour.counts[ALL][which].astype(np.int64)
+        self._day["refused"][rows] += hour.refused_usual[which]
         self._day["n"][rows] += hour.events[which]
         self._day["hours"][rows] += 1
         of_pair = of[hour.of_pair]
@@ -245,7 +245,7 @@ class Fanout:
         distinct = -BITS * np.log(np.maximum(empty, 1.0) / BITS)
         hours = self._day["hours"][rows].astype(np.float64)
         measure = np.where(owners[which], ALL, REFUSED)
-        usual = np.where(owners[which], hour.usual[which] * hours, self._day["ids"][rows] * hour.refused_share[which])
+        usual = np.where(owners[which], hour.usual[which] * hours, self._day["refused"][rows])
         others = tails.many(distinct, usual, np.where(owners[which], hour.spread[which], SPREAD))
         own = own_score(self._known, place[which], measure, distinct, OWN_H, hours)
         judged = np.flatnonzero(hour.known[which])

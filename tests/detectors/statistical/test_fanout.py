@@ -224,6 +224,28 @@ def test_a_slow_drip_is_told_within_the_day():
     assert "drip" in of(found)
 
 
+def refused_reads(person: str, count: int, app: str = "wx7", hours: float = 5.0, seed: int = 3) -> pl.DataFrame:
+    """One person asks for things of a shop and is refused each."""
+    rng = np.random.default_rng(seed)
+    return events(
+        24.1 * HOUR + np.sort(rng.random(count)) * hours * HOUR,
+        miniprogram__app_id=app,
+        user__id=person,
+        resource__owner_id="shop",
+        resource__id=named(f"r{seed}-", np.arange(count)),
+        event__dataset="miniprogram.gateway",
+        event__action="access",
+        event__outcome="failure",
+    )
+
+
+@pytest.mark.parametrize("others", [0, 40])
+def test_who_is_refused_for_hours_where_all_are_is_left_alone(others):
+    broken = [refused_reads(f"reader{number}", 6, seed=20 + number) for number in range(others)]
+    found = told(refused_reads("eager", 24), *broken)
+    assert ("eager" in of(found)) == (not others)
+
+
 def test_an_attack_spread_over_many_addresses_is_told_of_the_app():
     count = 300
     spread = events(
