@@ -18,7 +18,7 @@ from playbooks.playbook import parse_playbooks
 FENCED = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
 LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)")
 PLACE = re.compile(r"(?m)^#+ (.*)$")
-PROMISED = re.compile(r"(?i)kubernetes|\bwebhooks? in\b|\bomnibus\b")
+PROMISED = re.compile(r"(?i)\bwebhooks? in\b|\bomnibus\b")
 COMMAND = typer.main.get_command(app)
 
 

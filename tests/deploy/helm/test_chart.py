@@ -1,0 +1,127 @@
+"""The chart makes what the API takes and its checkers approve of, and pods that the program understands."""
+
+import re
+
+import pytest
+import yaml
+from authority import Authority
+from chart import CHART
+
+from monitor.config import load_config
+
+WORKERS = ("--values", CHART / "values-workers.yaml")
+OTHERS = (
+    "--set",
+    "networkPolicy.enabled=false,podDisruptionBudget.enabled=false,tlsSecret=tls,keysSecret=keys,image.digest=sha256:0",
+)
+EVERY = {"standalone": (), "workers": WORKERS, "otherwise": OTHERS}
+
+
+@pytest.mark.parametrize("values", EVERY.values(), ids=EVERY)
+def test_helm_finds_nothing_wrong(tools, values):
+    code, said = tools.run("helm", "lint", "--strict", CHART, *values)
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("values", EVERY.values(), ids=EVERY)
+def test_manifests_are_what_the_api_takes(tools, values):
+    code, said = tools.conform(tools.template(*values))
+    assert code == 0, said
+
+
+def test_what_the_api_does_not_take_is_seen(tools):
+    broken = tools.template().replace("automountServiceAccountToken: false", "automountServiceAccountTokens: false")
+    code, said = tools.conform(broken)
+    assert code != 0
+    assert "automountServiceAccountTokens" in said
+
+
+@pytest.mark.parametrize("values", [(), WORKERS], ids=["standalone", "workers"])
+def test_manifests_are_hardened(tools, values):
+    code, said = tools.score(tools.template(*values))
+    assert code == 0, "\n".join(line for line in said.splitlines() if not re.match(r"\[(OK|SKIPPED)\]", line))
+
+
+def pods(tools, *values):
+    every = [one for one in yaml.safe_load_all(tools.template(*values)) if one]
+    return {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]["template"]["spec"]
+        for one in every
+        if one["kind"] in ("StatefulSet", "Deployment")
+    }, {one["kind"]: one for one in every}
+
+
+@pytest.mark.parametrize(("values", "roles"), [((), {"all"}), (WORKERS, {"detect", "respond", "api"})])
+def test_pods_run_the_roles_with_a_configuration_that_the_program_reads(tools, tmp_path, values, roles):
+    found, kinds = pods(tools, *values)
+    assert found.keys() == roles
+    written = kinds["ConfigMap"]["data"]["config.toml"]
+    for role, pod in found.items():
+        (container,) = pod["containers"]
+        assert container["args"] == ["run", "--role", role, "--config", "/etc/miniwatch/config.toml"]
+        environment = {one["name"]: one["value"] for one in container["env"]}
+        mounted = tuple(one["mountPath"] for one in container["volumeMounts"])
+        assert environment["MINIWATCH_DATA_DIR"] in mounted
+        for path in re.findall(r"/etc/miniwatch/[a-z/.]+", written + " ".join(environment.values())):
+            assert path.startswith(mounted)
+            here = tmp_path / path.removeprefix("/")
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.write_text("something\n")
+            here.chmod(0o440)
+        if "MINIWATCH_HTTP__TLS_KEY" in environment:
+            made = Authority(tmp_path, "ca").issue("tls")
+            for one in made:
+                one.replace(tmp_path / "etc" / "miniwatch" / "tls" / one.name)
+        file = tmp_path / "config.toml"
+        file.write_text(written.replace("/etc/", f"{tmp_path}/etc/"))
+        loaded = load_config(
+            file, {name: value.replace("/etc/", f"{tmp_path}/etc/") for name, value in environment.items()}
+        )
+        assert str(loaded.data_dir) == environment["MINIWATCH_DATA_DIR"]
+
+
+@pytest.mark.parametrize("values", [(), WORKERS], ids=["standalone", "workers"])
+def test_pods_have_no_rights_and_write_nothing_but_their_data(tools, values):
+    for pod in pods(tools, *values)[0].values():
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] > 10_000
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert not container["securityContext"]["allowPrivilegeEscalation"]
+        assert not pod["automountServiceAccountToken"]
+        writable = {one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")}
+        assert writable == {"/var/lib/miniwatch", "/tmp"}
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ("mode=several", "mode is standalone or workers"),
+        ("mode=workers", "set store.url"),
+        ("mode=workers,config='postgresql://'", "set store.url"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_with_the_reason(tools, values, why):
+    code, said = tools.run("helm", "template", "mw", CHART, "--set", values)
+    assert code != 0
+    assert why in said
+
+
+def test_workers_without_keys_are_refused(tools):
+    code, said = tools.run("helm", "template", "mw", CHART, *WORKERS, "--set", "keysSecret=")
+    assert code != 0
+    assert "people.key and seal.key" in said
+
+
+def test_what_grows_by_itself_is_counted_by_nobody_else(tools):
+    _, kinds = pods(tools, *WORKERS)
+    scaled = kinds["ScaledObject"]["spec"]
+    assert scaled["triggers"][0]["metadata"]["consumerGroup"] == "miniwatch"
+    grown = [
+        one
+        for one in yaml.safe_load_all(tools.template(*WORKERS))
+        if one and one["kind"] == "StatefulSet" and one["metadata"]["name"] == scaled["scaleTargetRef"]["name"]
+    ]
+    assert [("replicas" in one["spec"]) for one in grown] == [False]
