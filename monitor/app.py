@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from monitor import __version__
 from monitor.alone import alone, refuse_beside_one
 from monitor.anchoring import anchoring_of
+from monitor.carriers import carriers_of
 from monitor.claim import Claim
 from monitor.clock import now_us
 from monitor.config import Config
@@ -34,7 +35,6 @@ from monitor.content.model_changing import ModelChanger
 from monitor.content.pack_changing import ACTIVATE, ROLLBACK, PackChanger
 from monitor.content.reload import PROBLEMS_MAX, CaughtUp, Reloader, places_told
 from monitor.counting import counted
-from monitor.enforcers import CHANNEL
 from monitor.enforcers.catching_up import CatchingUp
 from monitor.enforcers.telling import enforcers_of, publications_of, tell_of
 from monitor.enforcers.undelivered import giving_up
@@ -48,8 +48,8 @@ from monitor.jobs import Jobs
 from monitor.kept import AlreadyRunning, Kept, only_one
 from monitor.models.opening import OpenedModels
 from monitor.models.shelf import ModelShelf
-from monitor.notifiers import Notifier, Patience
-from monitor.notifiers.webhook import Webhook
+from monitor.notifiers.alertmanager import Alertmanager
+from monitor.notifiers.keeping_up import KeptUp
 from monitor.outbox import OutboxWorker
 from monitor.packs.shelf import Shelf
 from monitor.partitions.answering import AnsweringPipeline
@@ -239,11 +239,12 @@ def open_daemon(
             registry.released,
         )
         given_up = giving_up(channels_of(config))
-        outbox = OutboxWorker(kept.store, _carriers(config, clock), clock, telemetry, given_up=given_up)
+        carriers = carriers_of(config, clock)
+        outbox = OutboxWorker(kept.store, carriers, clock, telemetry, given_up=given_up)
         publishing = publishing_of(config, kept.store, clock, telemetry, given_up)
         catching_up = CatchingUp(kept.store, enforcers_of(config), clock, publications_of(config))
         if not until_end:
-            if config.webhooks or config.enforcers:
+            if carriers:
                 kept.store.on_commit(outbox.wake)
             if config.topics:
                 kept.store.on_commit(publishing.wake)
@@ -332,6 +333,13 @@ def open_daemon(
         anchoring = anchoring_of(config, kept.store, telemetry, clock)
         if anchoring.is_wanted and not until_end and role is Role.ALL:
             anchoring.look()
+        kept_up = [
+            KeptUp(kept.store, channel, member, clock, telemetry)
+            for channel in channels_of(config)
+            if isinstance(member := carriers.get(channel.name), Alertmanager)
+        ]
+        for one in kept_up:
+            closing.callback(one.stop)
         Jobs(
             config=config,
             kept=kept,
@@ -343,6 +351,7 @@ def open_daemon(
             models=model_changer,
             anchoring=anchoring,
             catching_up=catching_up,
+            kept_up=kept_up,
             telemetry=telemetry,
             clock=clock,
         ).enter(schedule)
@@ -409,6 +418,7 @@ def _api(config: Config, kept: Kept, reloader: Reloader, rulings: Rulings, clock
         mark_days=config.feedback.mark_days,
         policy=rulings,
         clock=clock,
+        channels=channels_of(config),
     )
 
 
@@ -468,21 +478,6 @@ def _reloaded(reloader: Reloader, request: Request) -> Answer:
 def _place(problem: Any) -> str:
     file = getattr(problem, "path", getattr(problem, "file", ""))
     return f"{file}:{problem.line}" if problem.line else str(file)
-
-
-def _carriers(config: Config, clock: Callable[[], int]) -> dict[str, Notifier]:
-    """Who carries what is in the outbox, by channel."""
-    webhooks: dict[str, Notifier] = {f"webhook:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
-    enforcers = {f"{CHANNEL}:{keys.name}": _webhook(keys, clock, at_once=keys.at_once) for keys in config.enforcers}
-    return webhooks | enforcers
-
-
-def _webhook(keys: Any, clock: Callable[[], int], *, at_once: int = 1) -> Notifier:
-    secret = keys.secret.get_secret_value().encode() if keys.secret is not None else None
-    patience = Patience(
-        attempts_max=keys.attempts_max, backoff_s_min=keys.backoff_s_min, backoff_s_max=keys.backoff_s_max
-    )
-    return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=patience, at_once=at_once)
 
 
 def _cache_refused(telemetry: Telemetry, path: Path, reason: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from monitor.anchoring import LOOK_S as ANCHOR_S
@@ -22,10 +23,13 @@ from monitor.kept import Kept
 from monitor.listing.feedback import precisions
 from monitor.models.moving import note_drift
 from monitor.moments import DAY_US
+from monitor.notifiers.keeping_up import KeptUp
 from monitor.pipeline import Pipeline
 from monitor.registered import Registered
 from monitor.requests import LOOK_S, Requests
 from monitor.responding.appeals_told import AppealReminder
+from monitor.responding.clocks_told import LOOK_S as CLOCKS_S
+from monitor.responding.clocks_told import ClockWatch
 from monitor.responding.lapsing import settle
 from monitor.responding.reminding import REMIND_S, Reminder
 from monitor.responding.versions import LOOK_S as UPDATES_S
@@ -35,6 +39,8 @@ from monitor.settings import channels_of
 from monitor.stores.upkeep import compact, retain
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.telemetry.feedback import FeedbackCounted
+from monitor.telemetry.oncall import ClockBreached, ClocksCounted, ClockWarned
+from playbooks.clocks import BREACH
 
 EXPIRY_S: Final = 1.0
 """How long after its end a decision may still count as in force for those who only ask what has changed."""
@@ -58,6 +64,7 @@ class Jobs:
     models: ModelChanger
     anchoring: Anchoring
     catching_up: CatchingUp
+    kept_up: Sequence[KeptUp]
     telemetry: Telemetry
     clock: Callable[[], int]
 
@@ -77,6 +84,13 @@ class Jobs:
         if self.config.enforcers or self.config.topics:
             schedule.every("tell enforcers the rest", CATCH_UP_S, leading(self.catching_up.look))
         schedule.every("expire decisions", EXPIRY_S, leading(self.expire))
+        watch = ClockWatch(store, channels_of(self.config), self.clock)
+        schedule.every("watch clocks", CLOCKS_S, leading(partial(self.watch_clocks, watch)))
+        schedule.every("count clocks", FEEDBACK_S, self.count_clocks)
+        every_s = {keys.name: keys.resend_s for keys in self.config.alertmanagers}
+        for one in self.kept_up:
+            name = one.channel.name.split(":")[1]
+            schedule.every(f"keep up {one.channel.name}", every_s[name], leading(one.look))
         remind_s = int(self.config.held.remind_h * 3600)
         reminder = Reminder(store, channels_of(self.config), remind_s, self.clock)
         schedule.every("end updates that were followed", UPDATES_S, leading(self.end_followed))
@@ -127,6 +141,23 @@ class Jobs:
         ended = self.kept.store.expire_decisions(self.clock())
         if ended:
             self.telemetry.emit(happenings.DecisionsExpired(decisions=len(ended)))
+
+    def watch_clocks(self, watch: ClockWatch) -> None:
+        """Tell how much of incidents' time is over."""
+        for told in watch.look():
+            clock, severity = told.clock.kind.value, told.clock.episode.value
+            if told.share == BREACH:
+                self.telemetry.emit(ClockBreached(incident=told.clock.incident, clock=clock, severity=severity))
+            else:
+                self.telemetry.emit(
+                    ClockWarned(incident=told.clock.incident, clock=clock, severity=severity, share=told.share)
+                )
+
+    def count_clocks(self) -> None:
+        """Say what clocks have come to."""
+        counted = self.kept.store.clock_counts()
+        clocks = {(one.kind.value, one.severity.value, one.state): one.clocks for one in counted}
+        self.telemetry.emit(ClocksCounted(clocks=clocks))
 
     def end_followed(self) -> None:
         """End forced updates whose version is released now."""

@@ -22,7 +22,10 @@ from detectors.statistical.series import SeriesConfig
 from detectors.statistical.shown import ShownConfig
 from monitor.alerts import Channel
 from monitor.config import Config
+from monitor.config.receivers import ToldKeys
 from monitor.intake.timeline import Bounds
+from monitor.notifiers.channels import ALERTMANAGER, APPRISE, PAGERDUTY, WEBHOOK
+from playbooks.clocks import Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Settings:
     until_end: bool = False
     deliver: bool = True
     channels: tuple[Channel, ...] = ()
+    targets: Targets | None = None
     clock_off_s: float = 60.0
     store_stalled_s: float = 30.0
     letters_lines_min: int = 1_000
@@ -58,6 +62,7 @@ def settings_of(config: Config, *, until_end: bool, deliver: bool) -> Settings:
         until_end=until_end,
         deliver=deliver,
         channels=channels_of(config),
+        targets=targets_of(config),
         clock_off_s=config.guards.clock_off_s_max,
         store_stalled_s=config.guards.store_stalled_s_max,
         letters_lines_min=config.guards.dead_letter_lines_min,
@@ -104,6 +109,31 @@ def learned_of(config: Config) -> LearnedConfig:
     )
 
 
+def targets_of(config: Config) -> Targets:
+    """Within which time incidents are to be acknowledged, answered and resolved."""
+    tables = {
+        "acknowledge_s": config.oncall.acknowledge_h,
+        "respond_s": config.incidents.due_h,
+        "resolve_s": config.oncall.resolve_h,
+    }
+    return Targets(
+        **{
+            name: {severity: int(getattr(keys, severity.value) * 3600) for severity in Severity}
+            for name, keys in tables.items()
+        }
+    )
+
+
 def channels_of(config: Config) -> tuple[Channel, ...]:
     """Who is told, and from which severity on."""
-    return tuple(Channel(f"webhook:{keys.name}", Severity(keys.min_severity)) for keys in config.webhooks)
+    channels: list[tuple[str, ToldKeys]] = [(f"{WEBHOOK}:{keys.name}", keys) for keys in config.webhooks]
+    channels += [(f"{PAGERDUTY}:{keys.name}", keys) for keys in config.pagerduty]
+    channels += [(f"{APPRISE}:{keys.name}", keys) for keys in config.apprise]
+    channels += [
+        (f"{ALERTMANAGER}:{keys.name}:{number}", keys)
+        for keys in config.alertmanagers
+        for number in range(1, len(keys.urls) + 1)
+    ]
+    return tuple(
+        Channel(name, Severity(keys.min_severity), is_second=keys.when_unacknowledged) for name, keys in channels
+    )

@@ -18,6 +18,7 @@ from monitor.decoders import DeadLetter
 from monitor.stores import Controlled, Mark, Marked, Progress, Segment, StaleTurn, Standing, Turn
 from monitor.stores.record import DECISIONS_PER_ENTITY_MAX, NOT_ENDED, RECENT_DECISIONS_MAX
 from monitor.stores.undos import MarkInForce, Verdict
+from playbooks.clocks import Clock
 from playbooks.decision import Decision
 from playbooks.incident import Incident, IncidentState
 from playbooks.known import RECENT_S
@@ -143,6 +144,9 @@ class PastRecord:
     def open_incidents(self, entities: Collection[Entity]) -> dict[Entity, Incident]:
         found = {entity: self._incidents[entity] for entity in entities if entity in self._incidents}
         return {entity: one for entity, one in found.items() if one.state is IncidentState.OPEN}
+
+    def clocks_of(self, incidents: Collection[str]) -> Sequence[Clock]:  # noqa: ARG002 - in the past nobody is waited for
+        return ()
 
     def decisions_of(self, entities: Collection[Entity]) -> Mapping[Entity, Sequence[Decision]]:
         return {entity: _remembered(self._of.get(entity, {})) for entity in entities}

@@ -18,7 +18,15 @@ from monitor.cli.moments import MICROSECONDS, short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output
 from monitor.cli.printing import wire, write_one, write_pairs, write_text
 from monitor.cli.rules import show_rule
-from monitor.cli.telling import appeal_lines, decision_lines, decision_text, entity_text, finding_lines, incident_lines
+from monitor.cli.telling import (
+    appeal_lines,
+    decision_lines,
+    decision_text,
+    entity_text,
+    finding_lines,
+    incident_lines,
+    tended_lines,
+)
 from monitor.clock import now_us
 from monitor.counting import counted
 
@@ -187,6 +195,8 @@ def _explain_incident(opened: Opened, key: str) -> Story:
         )
         for rule, each in sorted(findings.items(), key=lambda item: -len(item[1]))
     ]
+    done = tended_lines(opened.store.clocks_of([key]), opened.store.words_about([key]), now_us())
+    story.add("What is owed, and what people did", done)
     story.add("What was seen", seen)
     for decision in opened.store.decisions(Query(incident=key, limit=OTHERS_MAX)):
         story.add(

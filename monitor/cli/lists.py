@@ -44,8 +44,11 @@ from monitor.cli.telling import (
     decision_text,
     finding_lines,
     incident_lines,
+    tended_lines,
 )
+from monitor.cli.tending import acknowledge_incidents, assign_incidents, close_incidents, note_incident
 from monitor.cli.undoing import undo_decisions
+from monitor.clock import now_us
 from monitor.listing import filters
 from monitor.listing.filters import Order
 
@@ -151,14 +154,26 @@ def list_incidents(
 
 @incidents.command("show", epilog="Example: miniwatch incidents show 91bd")
 def show_incident(key: Id, output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
-    """Show one incident with its decisions; `miniwatch explain ID` tells the whole story."""
+    """Show one incident with its clocks, notes and decisions; `miniwatch explain ID` tells the whole story."""
     from monitor.cli.opening import record, there
+    from monitor.listing.tended import shown
     from monitor.stores.record import Query
 
     with record(config, data_dir) as opened:
-        row = there(opened.store.incident(opened.id_of("incident", key)))
+        row, now = there(opened.store.incident(opened.id_of("incident", key))), now_us()
         acts = [decision_text(each) for each in opened.store.decisions(Query(incident=row.id, limit=20))]
-        write_one(output, row, [*incident_lines(row), ("Decisions", acts)])
+        done = tended_lines(opened.store.clocks_of([row.id]), opened.store.words_about([row.id]), now)
+        write_one(output, shown(opened.store, row, now), [*incident_lines(row), *done, ("Decisions", acts)])
+
+
+incidents.command("ack", epilog="Example: miniwatch incidents ack 91bd")(acknowledge_incidents)
+incidents.command("assign", epilog="Example: miniwatch incidents assign 91bd --to carol")(assign_incidents)
+incidents.command("note", epilog='Example: miniwatch incidents note 91bd "Their key has leaked; they are changing it"')(
+    note_incident
+)
+incidents.command("close", epilog='Example: miniwatch incidents close 91bd --reason "The key is changed"')(
+    close_incidents
+)
 
 
 @decisions.command("list", epilog="Example: miniwatch decisions list --state active --app wx0123456789abcdef")

@@ -13,8 +13,11 @@ from monitor.counting import counted
 if TYPE_CHECKING:
     from detectors.finding import Finding
     from detectors.sigma import RuleProblem
+    from monitor.listing.tended import TendedIncident
     from monitor.rules.twins import TwinFailure
     from monitor.stores.appeals import Appeal
+    from monitor.stores.clocks import IncidentWord
+    from playbooks.clocks import Clock
     from playbooks.decision import Decision
     from playbooks.incident import Incident
 
@@ -34,6 +37,16 @@ def _developer(scope: str, owner: str | None) -> str | None:
     return owner if scope in OWNED else None
 
 
+def _owed(row: TendedIncident) -> str:
+    """What is owed next and until when; what is overdue first."""
+    if row.stands == "closed":
+        return ""
+    if row.owed is None or row.owed_by is None:
+        return short(row.due)
+    late = f"LATE: {', '.join(row.overdue)}; " if row.overdue else ""
+    return late + ("" if row.owed in row.overdue else f"{row.owed} {short(row.owed_by)}")
+
+
 FINDING_COLUMNS: Final[list[Column[Finding]]] = [
     ("ID", lambda row: row.id[:SHORT_ID]),
     ("TIME (UTC)", at("time")),
@@ -42,15 +55,16 @@ FINDING_COLUMNS: Final[list[Column[Finding]]] = [
     ("EVENTS", lambda row: row.evidence.count),
     ("TITLE", lambda row: row.title + (" (shadow)" if row.shadow else "")),
 ]
-INCIDENT_COLUMNS: Final[list[Column[Incident]]] = [
+INCIDENT_COLUMNS: Final[list[Column[TendedIncident]]] = [
     ("ID", lambda row: row.id[:SHORT_ID]),
     ("OPENED (UTC)", at("opened")),
     ("SEVERITY", lambda row: row.severity.value),
     ("RISK", lambda row: round(row.risk)),
     ("TIER", lambda row: row.tier),
-    ("STATE", lambda row: row.state.value),
+    ("STATE", lambda row: row.stands),
+    ("HAS IT", lambda row: row.assignee or ""),
     ("FINDINGS", lambda row: row.findings),
-    ("DUE (UTC)", at("due")),
+    ("DUE (UTC)", _owed),
     ("TITLE", lambda row: row.title),
 ]
 DECISION_COLUMNS: Final[list[Column[Decision]]] = [
@@ -121,6 +135,31 @@ def incident_lines(row: Incident) -> list[tuple[str, object]]:
         ("Rules", list(row.rules)),
         ("Tags", ", ".join(row.tags)),
     ]
+
+
+def tended_lines(clocks: Sequence[Clock], words: Sequence[IncidentWord], now: int) -> list[tuple[str, object]]:
+    """What is owed of an incident, and what people have done about it."""
+    from monitor.responding.tending import assignee_of  # noqa: PLC0415 - the other lines do not need the record's side
+
+    return [
+        ("Has it", assignee_of(words) or None),
+        ("Clocks", [_clock_text(clock, now) for clock in clocks]),
+        ("What people did", [_word_text(word) for word in words]),
+    ]
+
+
+def _clock_text(clock: Clock, now: int) -> str:
+    from monitor.listing.tended import clock_state  # noqa: PLC0415 - as above
+
+    told = f"{clock.kind.value} by {short(clock.due)} UTC ({clock.episode.value}): {clock_state(clock, now)}"
+    if clock.stopped is None:
+        return told
+    return f"{told}, {short(clock.stopped)} UTC by {clock.stopped_by}"
+
+
+def _word_text(word: IncidentWord) -> str:
+    to = f" to {word.assignee}" if word.assignee else ""
+    return f"{short(word.time)} UTC {word.actor}, {word.act.value}{to}: {word.text}"
 
 
 def decision_lines(row: Decision) -> list[tuple[str, object]]:

@@ -65,6 +65,7 @@ COMMANDS: Final = (
     ),
     Place(ACTING, "resume", "holding:resume", "Let acts begin again.", 'resume --reason "The rule is mended"'),
     Place(ACTING, "maintenance", "holding:maintenance", "Hold acts while work is done: add, list, remove."),
+    Place(ACTING, "notifiers", "notifying:notifiers", "Who is told of incidents: list, and send a test."),
     Place(ACTING, "enforcers", "enforcing:enforcers", "Who is told of decisions, and what they have not got."),
     Place(ACTING, "tokens", "tokens:tokens", "Who may do what over HTTP: add, list, revoke."),
     Place(RULES, "rules", "rules:rules", "List, check, test and explain detection rules."),

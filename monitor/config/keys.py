@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from monitor.config.kafka import KafkaKeys
 from monitor.config.learning import ModelKeys, StatisticsKeys
 from monitor.config.listening import HttpKeys, is_loopback
-from monitor.config.receivers import AuditKeys, EnforcerKeys, ReceiverKeys, WebhookKeys
+from monitor.config.oncall import AlertmanagerKeys, AppriseKeys, OnCallKeys, PagerDutyKeys
+from monitor.config.receivers import AuditKeys, EnforcerKeys, PatientKeys, WebhookKeys
 from monitor.config.searching import ElasticsearchKeys
 from monitor.config.storing import StoreKeys
 from monitor.config.topics import TopicKeys
@@ -314,6 +315,7 @@ class AllKeys(Keys):
     packs: PackKeys = PackKeys()
     risk: RiskKeys = RiskKeys()
     incidents: IncidentKeys = IncidentKeys()
+    oncall: OnCallKeys = OnCallKeys()
     budgets: BudgetKeys = BudgetKeys()
     held: HeldKeys = HeldKeys()
     appeals: AppealsKeys = AppealsKeys()
@@ -326,6 +328,9 @@ class AllKeys(Keys):
     respond: RespondKeys = RespondKeys()
     http: HttpKeys = HttpKeys()
     webhooks: tuple[WebhookKeys, ...] = ()
+    pagerduty: tuple[PagerDutyKeys, ...] = ()
+    alertmanagers: tuple[AlertmanagerKeys, ...] = ()
+    apprise: tuple[AppriseKeys, ...] = ()
     enforcers: tuple[EnforcerKeys, ...] = ()
     topics: tuple[TopicKeys, ...] = ()
     audit: AuditKeys = AuditKeys()
@@ -346,9 +351,9 @@ class AllKeys(Keys):
             raise RefusedValueError("http.listen, because http: is among the sources", "say where to listen")
         return value
 
-    @field_validator("webhooks", "enforcers")
+    @field_validator("webhooks", "pagerduty", "alertmanagers", "apprise", "enforcers")
     @classmethod
-    def _named_apart(cls, value: tuple[ReceiverKeys, ...]) -> tuple[ReceiverKeys, ...]:
+    def _named_apart(cls, value: tuple[PatientKeys, ...]) -> tuple[PatientKeys, ...]:
         _no_repeats("name", [receiver.name for receiver in value])
         return value
 

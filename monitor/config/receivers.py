@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from monitor.config.listening import is_loopback
 from monitor.config.values import FileIfAny, Keys, RefusedValueError
@@ -16,35 +16,37 @@ Attempts = Annotated[int, Field(ge=1, le=1000)]
 Wait = Annotated[float, Field(gt=0, le=86_400)]
 
 
-class ReceiverKeys(Keys):
-    """Where something is posted, and how patiently."""
+SeverityWord = Literal["informational", "low", "medium", "high", "critical"]
+
+
+def _safe(value: str) -> str:
+    try:
+        url = urlsplit(value)
+        host, _port = url.hostname, url.port
+    except ValueError:
+        raise RefusedValueError("a URL", "write https://host/path") from None
+    if url.scheme not in {"http", "https"} or not host:
+        raise RefusedValueError("a URL", "write https://host/path")
+    if url.scheme == "http" and not is_loopback(host):
+        raise RefusedValueError("https, because it is told of apps and people", "use https (http only to loopback)")
+    if url.username or url.password:
+        raise RefusedValueError("a URL without user and password", "the signature proves who sends: use secret_file")
+    return value
+
+
+SafeUrl = Annotated[str, AfterValidator(_safe)]
+
+
+class PatientKeys(Keys):
+    """Whom something is sent to, and how patiently."""
 
     name: Name
-    url: str
-    secret_file: str = ""
-    secret: SecretStr | None = None  # from `secret_file` or the environment, never from the file itself
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    attempts_max: Attempts = 12
     backoff_s_min: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    backoff_s_max: Wait = 900.0
 
-    @field_validator("url")
-    @classmethod
-    def _safe(cls, value: str) -> str:
-        try:
-            url = urlsplit(value)
-            host, _port = url.hostname, url.port
-        except ValueError:
-            raise RefusedValueError("a URL", "write https://host/path") from None
-        if url.scheme not in {"http", "https"} or not host:
-            raise RefusedValueError("a URL", "write https://host/path")
-        if url.scheme == "http" and not is_loopback(host):
-            raise RefusedValueError("https, because it is told of apps and people", "use https (http only to loopback)")
-        if url.username or url.password:
-            raise RefusedValueError(
-                "a URL without user and password", "the signature proves who sends: use secret_file"
-            )
-        return value
-
-    @field_validator("backoff_s_max", check_fields=False)
+    @field_validator("backoff_s_max")
     @classmethod
     def _not_below_the_first(cls, value: float, info: ValidationInfo) -> float:
         first = info.data.get("backoff_s_min", 0.0)
@@ -53,10 +55,23 @@ class ReceiverKeys(Keys):
         return value
 
 
-class WebhookKeys(ReceiverKeys):
-    min_severity: Literal["informational", "low", "medium", "high", "critical"] = "medium"
-    attempts_max: Attempts = 12
-    backoff_s_max: Wait = 900.0
+class ReceiverKeys(PatientKeys):
+    """Where something is posted, signed."""
+
+    url: SafeUrl
+    secret_file: str = ""
+    secret: SecretStr | None = None  # from `secret_file` or the environment, never from the file itself
+
+
+class ToldKeys(PatientKeys):
+    """Who is told of incidents."""
+
+    min_severity: SeverityWord = "medium"
+    when_unacknowledged: bool = False
+
+
+class WebhookKeys(ReceiverKeys, ToldKeys):
+    """Who is told of incidents by a post, signed."""
 
 
 ScopeWord = Literal["AppId", "DeveloperId", "OpenId", "DeviceId", "Ip", "Range", "Domain"]

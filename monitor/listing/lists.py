@@ -17,6 +17,7 @@ from monitor.listing import filters
 from monitor.listing.asked import WHOLE, Given, Part, query_of, words_of
 from monitor.listing.filters import Filter, Order
 from monitor.listing.named import BadFilter, Source
+from monitor.listing.tended import TendedIncident, tended
 from monitor.listing.wire import Told, app_told, entry_told, token_told, wire
 from monitor.stores import AppRecord, Standing, StandingKind
 from monitor.stores.appeals import Appeal
@@ -102,7 +103,11 @@ def _dead_letters(source: Source, given: Given, part: Part, _now: int) -> Iterat
     return source.store.dead_letters(query_of(source, DEAD_LETTERS.filters, given, part))
 
 
-def _incidents(source: Source, given: Given, part: Part, _now: int) -> Iterator[Incident]:
+def _incidents(source: Source, given: Given, part: Part, now: int) -> Iterator[TendedIncident]:
+    return tended(source.store, _found_incidents(source, given, part), now)
+
+
+def _found_incidents(source: Source, given: Given, part: Part) -> Iterator[Incident]:
     is_by_risk = given.get("sort") == Order.RISK
     asked = {name: value for name, value in given.items() if name != "sort"}
     if not is_by_risk:
@@ -203,7 +208,7 @@ FINDINGS: Final = Listed(
     Place(lambda row: (row.time, row.id)),
     lambda row, _now: wire(row),
 )
-INCIDENTS: Final = Listed(
+INCIDENTS: Final[Listed[TendedIncident]] = Listed(
     "incidents",
     (*_ABOUT, filters.SEVERITY, filters.INCIDENT_STATE, filters.SORT),
     _incidents,

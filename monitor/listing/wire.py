@@ -34,6 +34,7 @@ TIMES: Final = frozenset(
         "as_of",
         "filed",
         "answered",
+        "owed_by",
     ]
 )
 """Fields that are microseconds in our structs and RFC 3339 in what we write."""

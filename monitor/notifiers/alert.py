@@ -11,17 +11,24 @@ Receivers may rely on these keys: later versions add keys and change none. Times
   that waits, and ``approve``, the command that does (both null where nothing waits)
 - ``why``: the findings: id, title, rule, severity, events (how many), first, last, false_positives, response
 - ``omitted``: how many decisions and findings beyond the bounds are not shown
+- ``occasion``: why it is told: ``opened``, ``decided``, ``warned`` and ``breached`` (of a clock), ``acknowledged``, ``closed``, or
+  ``superseded``: this episode is over because the incident has become more severe
+- ``episode``: the severity by which the episode is known; one incident and episode is one alert for those who keep alerts
+- ``clock``: kind (acknowledge, respond, resolve), share (percent of its time that is over) and due; null unless it is about a clock
+- ``by``, ``said``: who acknowledged or closed it, and what they said; both null otherwise
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
-from detectors.finding import Finding
+from detectors.finding import Finding, Severity
+from playbooks.clocks import Clock
 from playbooks.decision import Decision, DecisionState
 from playbooks.incident import Incident
 
@@ -30,7 +37,38 @@ FINDINGS_MAX: Final = 20
 TEXT_CHARACTERS_MAX: Final = 1000
 
 
-def alert(incident: Incident, decisions: Sequence[Decision], findings: Sequence[Finding]) -> dict[str, Any]:
+class Occasion(StrEnum):
+    """Why people are told of an incident."""
+
+    OPENED = "opened"
+    DECIDED = "decided"
+    WARNED = "warned"
+    BREACHED = "breached"
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+    SUPERSEDED = "superseded"
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """What an alert is about beside the incident itself: a clock and the share of its time that is over, or what somebody did.
+
+    `episode` is that of the incident's own severity unless it says otherwise.
+    """
+
+    occasion: Occasion
+    episode: Severity | None = None
+    clock: Clock | None = None
+    share: int = 0
+    by: str | None = None
+    said: str | None = None
+
+
+NEW: Final = Word(occasion=Occasion.OPENED)
+
+
+def alert(
+    incident: Incident, decisions: Sequence[Decision], findings: Sequence[Finding], word: Word = NEW
+) -> dict[str, Any]:
     """The alert about an incident, its decisions and its findings; the latest of each where there are many."""
     latest = sorted(decisions, key=lambda decision: (decision.time, decision.id))[-DECISIONS_MAX:]
     newest = sorted(findings, key=lambda finding: (finding.time, finding.id))[-FINDINGS_MAX:]
@@ -41,12 +79,23 @@ def alert(incident: Incident, decisions: Sequence[Decision], findings: Sequence[
         "decisions": [_decision(decision) for decision in latest],
         "why": [_finding(finding) for finding in newest],
         "omitted": {"decisions": len(decisions) - len(latest), "findings": len(findings) - len(newest)},
+        "occasion": word.occasion,
+        "episode": word.episode or incident.severity,
+        "clock": None if word.clock is None else _clock(word.clock, word.share),
+        "by": word.by,
+        "said": None if word.said is None else told_text(word.said),
     }
 
 
-def alert_body(incident: Incident, decisions: Sequence[Decision], findings: Sequence[Finding]) -> bytes:
+def alert_body(
+    incident: Incident, decisions: Sequence[Decision], findings: Sequence[Finding], word: Word = NEW
+) -> bytes:
     """The alert as the bytes of a message: the same alert is the same bytes."""
-    return msgspec.json.encode(alert(incident, decisions, findings))
+    return msgspec.json.encode(alert(incident, decisions, findings, word))
+
+
+def _clock(clock: Clock, share: int) -> dict[str, Any]:
+    return {"kind": clock.kind, "share": share, "due": told_time(clock.due)}
 
 
 def _incident(incident: Incident) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from monitor.audit import AuditEntry
 from monitor.decoders import DeadLetter
 from monitor.refusal import StoreError as StoreError
 from monitor.stores.undos import MarkInForce, Verdict
+from playbooks.clocks import Clock
 from playbooks.decision import Considered, Decision
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -209,6 +210,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
     `findings` are the parts seen in this turn (merged into what is stored by `detectors.finding.merge`); `progress`
     holds each touched partition's new totals; `risks`, `incidents` and `decisions` replace rows of the same key.
+    `clocks` are those of episodes that begin with it; they stop those of the episodes before.
     `controls` are in force from this turn on, its own events included. `time` is when the turn was taken, by the daemon's clock: the time of its dead letters.
     `rulings` is the version that its decisions rest on; None when they rest on nothing that people change.
     `fence` is the right by which it is written; None where nobody else could write.
@@ -233,6 +235,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     findings: Sequence[Finding] = ()
     risks: Sequence[Risk] = ()
     incidents: Sequence[Incident] = ()
+    clocks: Sequence[Clock] = ()
     decisions: Sequence[Decision] = ()
     considered: Sequence[Considered] = ()
     messages: Sequence[Message] = ()
@@ -323,6 +326,7 @@ class Store(Protocol):
     def known_findings(self, ids: Collection[str]) -> set[str]: ...
     def risks(self, entities: Collection[Entity]) -> dict[Entity, Risk]: ...
     def open_incidents(self, entities: Collection[Entity]) -> dict[Entity, Incident]: ...
+    def clocks_of(self, incidents: Collection[str]) -> Sequence[Clock]: ...
     def decisions_of(self, entities: Collection[Entity]) -> Mapping[Entity, Sequence[Decision]]: ...
     def decisions_of_owners(self, owners: Collection[str]) -> Mapping[str, Sequence[Decision]]:
         """Decisions about any app of these developers, newest first."""

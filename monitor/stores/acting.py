@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -10,20 +10,29 @@ from sqlalchemy import Connection, func, or_, select
 
 from detectors.finding import Entity, Finding
 from monitor.audit import AuditEntry
-from monitor.stores import AppRecord, Message, Standing, deciding, granting, reading, standings, tables
+from monitor.stores import AppRecord, Message, Standing, clocks, deciding, granting, reading, standings, tables
 from monitor.stores.appeals import Appeal, appeal_of, appeals_against, open_appeals, put_appeal
+from monitor.stores.clocks import IncidentWord
 from monitor.stores.dialects import DocumentSays
+from monitor.stores.entries import breached
 from monitor.stores.outgoing import put_messages
 from monitor.stores.record import NotFound, Record
 from monitor.stores.rows import document, incident_row, of_entities, put
 from monitor.stores.turn import append_audit
 from monitor.tokens import Token
+from playbooks.clocks import Clock, ClockKind
 from playbooks.decision import Act, Decision, DecisionState, Mode
 from playbooks.incident import Incident
 from playbooks.waiting import WAITING
 
 IN_FORCE_MAX: Final = 200_000
 """Decisions in force that are looked through for those an exemption is about."""
+
+PERSONS: Final = ("operator:", "token:")
+"""What the names of people begin with in the audit, and those of programs that come with a token."""
+
+ANSWERED: Final = (ClockKind.ACKNOWLEDGE, ClockKind.RESPOND)
+"""Clocks that an answer stops."""
 
 
 class Acting:
@@ -131,10 +140,52 @@ class Acting:
         self, decisions: Sequence[Decision], entries: Iterable[AuditEntry], incidents: Sequence[Incident] = ()
     ) -> None:
         """Write decisions, and the incidents that they change, with the word on each in the audit."""
+        said = list(entries)
         deciding.put_decisions(self._connection, decisions, self._tell)
         put(self._connection, tables.incidents, [incident_row(incident) for incident in incidents])
-        append_audit(self._connection, entries)
+        append_audit(self._connection, said)
         deciding.raise_rulings(self._connection)
+        self._answered(decisions, said)
+
+    def _answered(self, decisions: Sequence[Decision], entries: Sequence[AuditEntry]) -> None:
+        """Stop the clocks of incidents for which a person has decided something: that is an answer."""
+        by = {entry.subject: entry for entry in entries if entry.actor.startswith(PERSONS)}
+        for decision in decisions:
+            if decision.incident is not None and (entry := by.get(decision.id)) is not None:
+                self.stop_clocks(decision.incident, ANSWERED, entry.time, entry.actor)
+
+    def clocks_of(self, incident: str) -> list[Clock]:
+        """The clocks of an incident, those of the first episode first."""
+        return clocks.clocks_of(self._connection, [incident])
+
+    def due_clocks(self, now: int, limit: int) -> list[Clock]:
+        """Clocks of which something is to be told, the longest due first."""
+        return clocks.due_clocks(self._connection, now, limit)
+
+    def put_clocks(self, changed: Sequence[Clock], entries: Iterable[AuditEntry]) -> None:
+        """Write clocks as they stand now, with the words on those that ran out in the audit."""
+        clocks.put_clocks(self._connection, changed)
+        append_audit(self._connection, entries)
+
+    def stop_clocks(self, incident: str, kinds: Collection[ClockKind], now: int, by: str) -> list[Clock]:
+        """Stop those clocks of an incident that run; gives them as they stand then."""
+        running = {one.kind for one in self.clocks_of(incident) if one.breached is None}
+        ended = clocks.stop_clocks(self._connection, [incident], kinds, now, by)
+        late = [one for one in ended if one.breached is not None and one.kind in running]
+        append_audit(self._connection, [breached(one) for one in late])
+        return ended
+
+    def known_word(self, key: str) -> IncidentWord | None:
+        return clocks.word_of(self._connection, key)
+
+    def words_about(self, incident: str) -> list[IncidentWord]:
+        """What people have said about an incident, the oldest first."""
+        return clocks.words_about(self._connection, [incident])
+
+    def add_word(self, word: IncidentWord, incident: Incident | None, entry: AuditEntry) -> None:
+        """Keep what somebody said about an incident, and, where that changes it, the incident."""
+        clocks.add_word(self._connection, word)
+        self.write((), [entry], [incident] if incident is not None else ())
 
     def add_standing(self, standing: Standing) -> None:
         standings.add_standing(self._connection, standing)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from monitor.audit import AuditEntry
+from monitor.moments import stamp
+from playbooks.clocks import Clock, ClockKind
 from playbooks.decision import Decision, DecisionState
 
 
@@ -40,3 +44,26 @@ def moved(
         after=to.value,
     )
     return msgspec.structs.replace(decision, state=to), entry
+
+
+ON_CALL: Final = "system:oncall"
+"""Who notes that time ran out."""
+
+_DONE: Final = {
+    ClockKind.ACKNOWLEDGE: "acknowledged",
+    ClockKind.RESPOND: "answered",
+    ClockKind.RESOLVE: "closed",
+}
+
+
+def breached(clock: Clock) -> AuditEntry:
+    """A clock of an incident ran out: when it did, whenever that is noted."""
+    return AuditEntry(
+        time=clock.due,
+        actor=ON_CALL,
+        action="incident.breach",
+        subject=clock.incident,
+        reason=f"nobody {_DONE[clock.kind]} it in time",
+        before=clock.kind.value,
+        after=stamp(clock.due),
+    )

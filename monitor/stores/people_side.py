@@ -14,6 +14,7 @@ from monitor.stores import (
     Message,
     Standing,
     changes,
+    clocks,
     deciding,
     granting,
     letters,
@@ -24,6 +25,7 @@ from monitor.stores import (
     tables,
 )
 from monitor.stores.acting import Acting
+from monitor.stores.clocks import ClockCount, IncidentWord
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter
 from monitor.stores.models import ModelRow
@@ -33,9 +35,12 @@ from monitor.stores.record import (
     Reply,
     Request,
 )
+from monitor.stores.rows import documents
 from monitor.stores.turn import append_audit
 from monitor.tokens import Token
+from playbooks.clocks import Clock
 from playbooks.decision import Decision, Mode
+from playbooks.incident import Incident
 
 REQUESTS_MAX: Final = 100
 """Open requests that the daemon looks at at once."""
@@ -153,6 +158,30 @@ class PeopleSide:
         """Live decisions that wait for a person, by the time until which they can be answered, from after a time and id on."""
         with self._database.reading() as connection:
             return reading.waiting_decisions(connection, limit, after)
+
+    def has_due_clocks(self, now: int) -> bool:
+        with self._database.reading() as connection:
+            return bool(clocks.due_clocks(connection, now, 1))
+
+    def clock_counts(self) -> Sequence[ClockCount]:
+        """How many clocks of incidents are in each state."""
+        with self._database.reading() as connection:
+            return clocks.count_clocks(connection)
+
+    def episodes(self, ended_after: int, limit: int) -> Sequence[tuple[Clock, Incident]]:
+        """Incidents of which people were told and that are open, or were closed after a time, each with the last clock of an episode."""
+        with self._database.reading() as connection:
+            found = clocks.episodes(connection, ended_after, limit)
+            incidents = {
+                one.id: one
+                for one in documents(connection, Incident, tables.incidents, {one.incident for one in found})
+            }
+            return [(one, incidents[one.incident]) for one in found if one.incident in incidents]
+
+    def words_about(self, incidents: Collection[str]) -> Sequence[IncidentWord]:
+        """What people have said about incidents, the oldest first."""
+        with self._database.reading() as connection:
+            return clocks.words_about(connection, incidents)
 
     def expire_decisions(self, now: int, modes: Collection[Mode] = CLOCK_MODES) -> list[Decision]:
         with self._database.reading() as connection:

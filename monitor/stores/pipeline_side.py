@@ -17,6 +17,7 @@ from monitor.stores import (
     Progress,
     Segment,
     Turn,
+    clocks,
     deciding,
     operating,
     reading,
@@ -27,6 +28,7 @@ from monitor.stores import (
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter
 from monitor.stores.turn import LAST_TIME, are_committed, last_turn, line_of, write_turns
+from playbooks.clocks import Clock
 from playbooks.decision import Decision
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -111,6 +113,10 @@ class PipelineSide:
     def open_incidents(self, entities: Collection[Entity]) -> dict[Entity, Incident]:
         with self._database.reading() as connection:
             return reading.open_incidents(connection, entities)
+
+    def clocks_of(self, incidents: Collection[str]) -> Sequence[Clock]:
+        with self._database.reading() as connection:
+            return clocks.clocks_of(connection, incidents)
 
     def decisions_of(self, entities: Collection[Entity]) -> Mapping[Entity, Sequence[Decision]]:
         with self._database.reading() as connection:

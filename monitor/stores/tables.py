@@ -183,6 +183,31 @@ incidents: Final = Table(
 Index(None, incidents.c.opened, incidents.c.id)
 Index(None, incidents.c.scope, incidents.c.value, incidents.c.state)
 
+clocks: Final = Table(
+    "clocks",
+    metadata,
+    _key("incident"),
+    _key("episode", SmallInteger),  # the severity's rank
+    _key("kind"),
+    *_whole("begun", "due"),
+    Column("told", SmallInteger, nullable=False),
+    Column("next", BigInteger, nullable=True),
+    Column("stopped", BigInteger, nullable=True),
+    *_text("stopped_by"),
+    Column("breached", BigInteger, nullable=True),
+)
+Index(None, clocks.c.next)
+Index(None, clocks.c.kind, clocks.c.stopped)
+
+incident_words: Final = Table(
+    "incident_words",
+    metadata,
+    _key("id"),
+    *_text("incident", "actor", "act", "text", "assignee"),
+    *_whole("time"),
+)
+Index(None, incident_words.c.incident, incident_words.c.time)
+
 decisions: Final = Table(
     "decisions",
     metadata,

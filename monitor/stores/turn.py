@@ -12,6 +12,7 @@ from monitor.audit import GENESIS, AuditEntry, chain
 from monitor.sealing import Seal
 from monitor.stores import Control, LetterBounds, Overtaken, StaleTurn, Turn, tables
 from monitor.stores.changes import of_turn
+from monitor.stores.clocks import begin_clocks
 from monitor.stores.deciding import RULINGS, Tell, counter, put_decisions
 from monitor.stores.finding_parts import put_findings
 from monitor.stores.leases import check_fences
@@ -69,6 +70,7 @@ def _is_counted(turn: Turn) -> bool:
         turn.controls,
         turn.risks,
         turn.incidents,
+        turn.clocks,
         turn.decisions,
         turn.considered,
         turn.messages,
@@ -120,6 +122,7 @@ def _put_decided(connection: Connection, turn: Turn, tell: Tell) -> None:
         return
     put(connection, tables.risks, [risk_row(risk) for risk in turn.risks])
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
+    begin_clocks(connection, turn.clocks)
     put_decisions(connection, turn.decisions, tell)
     rows = [considered_row(word, turn.number, place) for place, word in enumerate(turn.considered)]
     put(connection, tables.considered, rows)

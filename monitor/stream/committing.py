@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
@@ -18,7 +19,9 @@ from monitor.settings import Settings
 from monitor.stores import Message, Overtaken, Store, Turn
 from monitor.surroundings import Surroundings
 from monitor.tripping import shadowing, told
+from playbooks.clocks import Clock, begun
 from playbooks.decide import decide, decide_in_shadow
+from playbooks.incident import Incident
 from playbooks.known import Known, Outcome
 from playbooks.policy import Policy
 
@@ -85,13 +88,15 @@ class TurnCommitter:
             with self._timed("decide"):
                 rulings = self._retried(self._store.rulings_version) if fresh else None
                 outcome = self._retried(lambda: self.decided(fresh, orders))
+                clocks, risen = self._retried(partial(self._clocks, outcome.incidents))
             whole = msgspec.structs.replace(
                 turn,
                 risks=outcome.risks,
                 incidents=outcome.incidents,
+                clocks=clocks,
                 decisions=outcome.decisions,
                 considered=outcome.considered,
-                messages=self._messages(outcome, fresh),
+                messages=self._messages(outcome, fresh, risen),
                 standings=shadowing(outcome.trips),
                 rulings=rulings,
             )
@@ -138,9 +143,32 @@ class TurnCommitter:
         )
         return decide(fresh, known, policy, now=now)
 
-    def _messages(self, outcome: Outcome, fresh: Sequence[Finding]) -> list[Message]:
+    def _clocks(self, incidents: Sequence[Incident]) -> tuple[list[Clock], dict[str, list[Clock]]]:
+        """The clocks of episodes that begin; and of incidents that have become worse, those of the episode before. None where nobody is told."""
+        targets = self._settings.targets
+        if targets is None or not self._settings.deliver or not incidents:
+            return [], {}
+        now, earlier = self._clock(), defaultdict[str, list[Clock]](list)
+        for clock in self._store.clocks_of([incident.id for incident in incidents]):
+            earlier[clock.incident].append(clock)
+        made: list[Clock] = []
+        risen: dict[str, list[Clock]] = {}
+        for incident in incidents:
+            known = earlier[incident.id]
+            fresh = begun(incident.id, incident.severity, known, targets, now)
+            made += fresh
+            if fresh and known:
+                last = max(clock.episode.rank for clock in known)
+                risen[incident.id] = [clock for clock in known if clock.episode.rank == last]
+        return made, risen
+
+    def _messages(
+        self, outcome: Outcome, fresh: Sequence[Finding], risen: Mapping[str, Sequence[Clock]]
+    ) -> list[Message]:
         channels = self._settings.channels if self._settings.deliver else ()
-        return [*alerts(outcome, fresh, channels, self._clock()), *told(outcome.trips, channels)] if channels else []
+        if not channels:
+            return []
+        return [*alerts(outcome, fresh, channels, self._clock(), risen), *told(outcome.trips, channels)]
 
     def _now(self) -> int | None:
         """The present, unless the run lives on the stream's own clock."""

@@ -7,6 +7,7 @@ from typing import Final
 from detectors.finding import Severity
 from monitor.decoders import DeadLetterReason
 from monitor.telemetry.meter import Metric
+from playbooks.clocks import ClockKind
 from playbooks.decision import Act, Mode, Reason
 
 SEVERITIES: Final = tuple(severity.value for severity in Severity)
@@ -206,6 +207,34 @@ TRAININGS: Final = _counter(
     "Models trained by the clock, by what came of it.",
     "trainings",
     {"outcome": ("done", "failed")},
+)
+CLOCK_KINDS: Final = tuple(kind.value for kind in ClockKind)
+CLOCKS: Final = _gauge(
+    "incident_clocks",
+    "Clocks of incidents by what they have come to: running, overdue, met (stopped in time) or missed (stopped too late).",
+    "clocks",
+    {"clock": CLOCK_KINDS, "severity": SEVERITIES, "state": ("running", "overdue", "met", "missed")},
+)
+CLOCK_WARNINGS: Final = _counter(
+    "incident_clock_warnings",
+    "Warnings that part of an incident's time is over, by the share in percent.",
+    "warnings",
+    {"clock": CLOCK_KINDS, "share": ("50", "75", "90")},
+)
+CLOCK_BREACHES: Final = _counter(
+    "incident_clock_breaches",
+    "Clocks of incidents that ran out.",
+    "clocks",
+    {"clock": CLOCK_KINDS, "severity": SEVERITIES},
+)
+ALERTS_RESENT: Final = _counter(
+    "alerts_resent",
+    "Posts to members of Alertmanager by which alerts that are not over were sent again.",
+    "posts",
+    {"channel": None, "outcome": ("sent", "failed")},
+)
+ALERTS_STANDING: Final = _gauge(
+    "alerts_standing", "Alerts that are kept up at Alertmanager.", "alerts", {"channel": None}
 )
 CACHE_REFUSALS: Final = _counter(
     "cache_refusals", "Files of the rule cache that could not be used or written.", "files"

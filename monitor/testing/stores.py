@@ -39,6 +39,7 @@ from monitor.stores.sql import SqlStore
 from monitor.stores.sqlite import sqlite_store
 from monitor.testing.leases import LEASE_LAWS
 from monitor.testing.streams import STREAM_LAWS
+from playbooks.clocks import Clock, ClockKind
 from playbooks.decision import Act, Considered, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.incident import Incident
 from playbooks.risk import Risk
@@ -103,6 +104,10 @@ def whole_turn(number: int, **more: Any) -> Turn:
         "findings": [stored_finding(f"f{number}", number * 100), stored_finding("grows", number * 100)],
         "risks": [Risk(entity=APP, score=float(number), at=number)],
         "incidents": [stored_incident("i1", 100, findings=number)],
+        "clocks": [
+            Clock(incident="i1", episode=Severity.HIGH, kind=kind, begun=number, due=number + 100, next=number + 50)
+            for kind in ClockKind
+        ],
         "decisions": [stored_decision(f"d{number}", number * 100, number * 100 + 500, incident="i1")],
         "considered": [
             Considered(finding=f"f{number}", incident="i1", decision=f"d{number}", reason=Reason.PLAYBOOK, detail="")
@@ -162,6 +167,7 @@ def store_state(store: Record) -> dict[str, object]:
         "controls": [(one, store.content(one.digest)) for of in ("rules", "playbooks") for one in store.controls(of)],
         "findings": list(store.findings()),
         "incidents": list(store.incidents()),
+        "clocks": list(store.clocks_of([incident.id for incident in store.incidents()])),
         "decisions": list(store.decisions()),
         "dead_letters": [(row.id, row.time, row.replayed, store.unseal(row)) for row in store.dead_letters()],
         "considered": [store.considered(finding.id) for finding in store.findings()],

@@ -115,7 +115,6 @@ def _playbook(api: Api, call: Call) -> Reply:
 
 OPERATIONS: Final = (
     _row(lists.FINDINGS, "finding", lambda api, key: api.store.finding(key), shapes.FINDING, "One finding."),
-    _row(lists.INCIDENTS, "incident", lambda api, key: api.store.incident(key), shapes.INCIDENT, "One incident."),
     _operation(
         "/decisions/{id}",
         "decision",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from detectors.sigma import Rule
+from monitor.alerts import Channel
 from monitor.door import PeopleHash
 from monitor.listing.filters import Filter
 from monitor.stores import Standing
@@ -62,6 +63,7 @@ class Api:
     mark_days: int
     policy: Callable[[], Policy]
     clock: Callable[[], int]
+    channels: Sequence[Channel] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.console.access import Refused
-from monitor.console.api import acts, appeals, described, laying, lists, marking, objects, undoing
+from monitor.console.api import acts, appeals, described, laying, lists, marking, objects, tending, undoing
 from monitor.console.api.given import JSON, LINES, body_of, key_of, path_of, query_of, wants_lines
 from monitor.console.api.openapi import document_text
 from monitor.console.api.operation import PREFIX, Api, Call, Operation, Reply
@@ -32,6 +32,7 @@ AGAIN_S: Final = 5
 OPERATIONS: Final = (
     *lists.OPERATIONS,
     *objects.OPERATIONS,
+    *tending.OPERATIONS,
     *acts.OPERATIONS,
     *laying.OPERATIONS,
     *undoing.OPERATIONS,

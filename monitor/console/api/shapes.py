@@ -9,19 +9,21 @@ from typing import Any, Final
 import msgspec
 
 from detectors.finding import Finding, Severity
+from monitor.listing.tended import TendedIncident
 from monitor.listing.wire import TIMES
 from monitor.responding.refusals import No
 from monitor.stores import Standing
 from monitor.stores.appeals import Appeal
+from monitor.stores.clocks import IncidentAct
 from monitor.stores.record import DeadLetterRow
 from monitor.stores.undos import Undo
 from monitor.tokens import Role
+from playbooks.clocks import ClockKind
 from playbooks.decision import Decision
-from playbooks.incident import Incident
 from playbooks.ladder import Playbook
 
 FINDING: Final = Finding
-INCIDENT: Final = Incident
+INCIDENT: Final = TendedIncident
 DECISION: Final = Decision
 DEAD_LETTER: Final = DeadLetterRow
 APPEAL: Final = Appeal
@@ -40,6 +42,42 @@ class Receipt(msgspec.Struct, kw_only=True):
     error: str
 
 
+class ClockRow(msgspec.Struct, kw_only=True):
+    """A clock of an incident: running, overdue, met, missed or superseded. `told_share` is the last share of its time that people were told of."""
+
+    clock: ClockKind
+    severity: Severity
+    state: str
+    begun: datetime
+    due: datetime
+    told_share: int
+    stopped: datetime | None
+    stopped_by: str | None
+    breached: datetime | None
+
+
+class WordRow(msgspec.Struct, kw_only=True):
+    """What somebody did about an incident, and what they said."""
+
+    id: str
+    incident: str
+    time: datetime
+    actor: str
+    act: IncidentAct
+    text: str
+    assignee: str | None
+
+
+class IncidentShown(TendedIncident, frozen=True, kw_only=True):
+    """An incident as it stands, with all its clocks and all that people said about it."""
+
+    clocks: tuple[ClockRow, ...]
+    words: tuple[WordRow, ...]
+
+
+INCIDENT_SHOWN: Final = IncidentShown
+
+
 class DecisionShown(Decision, frozen=True, kw_only=True):
     """A decision, which enforcers have been told of it since when, and the appeals against it."""
 
@@ -48,7 +86,7 @@ class DecisionShown(Decision, frozen=True, kw_only=True):
 
 
 DECISION_SHOWN: Final = DecisionShown
-WIRED: Final = (Finding, Incident, Decision, DecisionShown, DeadLetterRow, Standing, Undo, Appeal)
+WIRED: Final = (Finding, TendedIncident, IncidentShown, Decision, DecisionShown, DeadLetterRow, Standing, Undo, Appeal)
 """Structs that are told by `listing.wire`: times as text, sealed bytes left out."""
 
 

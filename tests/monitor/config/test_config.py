@@ -248,6 +248,6 @@ def _paths(value: object, path: tuple = ()):
 
 def test_a_key_like_no_other_is_not_taken_for_one(tmp_path: Path):
     file = tmp_path / "c.toml"
-    file.write_text('[alerts]\nurl = "http://x"\n')
-    with pytest.raises(ConfigError, match=r"unknown key alerts.*known here: .*webhooks"):
+    file.write_text('[zones]\nurl = "http://x"\n')
+    with pytest.raises(ConfigError, match=r"unknown key zones.*known here: .*webhooks"):
         load_config(file, {}, {})

@@ -6,59 +6,16 @@ import hashlib
 import hmac
 import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from receiving import NOW, Handler, Receiver
 
 from monitor.notifiers import NotifierError
-from monitor.notifiers.webhook import RETRY_AFTER_S_MAX, Webhook
+from monitor.notifiers.posting import RETRY_AFTER_S_MAX
+from monitor.notifiers.webhook import Webhook
 from monitor.stores import Message
 
-NOW = 1_700_000_000
 MESSAGE = Message(key="k1", channel="webhook:ops", body=b'{"a":1}', created=0)
-
-
-class Receiver(ThreadingHTTPServer):
-    """Answers every POST by `behave`, and remembers what came."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        self.came: list[tuple[dict[str, str], bytes]] = []
-        self.behave = lambda handler: handler.answer(204)
-        super().__init__(("127.0.0.1", 0), _Handler)
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-    def webhook(self, **options) -> Webhook:
-        url = f"http://127.0.0.1:{self.server_port}/hook/T0KEN"
-        return Webhook(url, b"sesame", lambda: NOW * 1_000_000, **{"timeout_s": 5, **options})
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.came.append((dict(self.headers), body))
-        self.server.behave(self)
-
-    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args):
-        pass
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 def _refused(webhook: Webhook) -> NotifierError:
@@ -107,7 +64,7 @@ def test_the_wait_that_a_receiver_asks_for_is_honoured_within_bounds(receiver: R
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(receiver: Receiver):
-    def endless(handler: _Handler) -> None:
+    def endless(handler: Handler) -> None:
         handler.send_response(500)
         handler.end_headers()
         while True:
@@ -119,7 +76,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(receiver: Receiver):
     assert len(str(error)) < 3000
 
 
-def _until_broken(act, handler: _Handler) -> None:
+def _until_broken(act, handler: Handler) -> None:
     try:
         act(handler)
     except OSError:
@@ -127,7 +84,7 @@ def _until_broken(act, handler: _Handler) -> None:
 
 
 def test_a_receiver_that_dawdles_costs_no_more_than_the_time_limit(receiver: Receiver):
-    def drip(handler: _Handler) -> None:
+    def drip(handler: Handler) -> None:
         handler.send_response(500)
         handler.end_headers()
         for _ in range(50):

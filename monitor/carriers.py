@@ -1,0 +1,67 @@
+"""Who carries what is in the outbox, by channel: made of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from monitor.config import Config
+from monitor.config.receivers import EnforcerKeys, PatientKeys, WebhookKeys
+from monitor.enforcers import CHANNEL
+from monitor.notifiers import Notifier, Patience
+from monitor.notifiers.alertmanager import Alertmanager
+from monitor.notifiers.apprise import Apprise
+from monitor.notifiers.channels import ALERTMANAGER, APPRISE, PAGERDUTY, WEBHOOK
+from monitor.notifiers.pagerduty import PagerDuty
+from monitor.notifiers.webhook import Webhook
+
+
+def carriers_of(config: Config, clock: Callable[[], int]) -> dict[str, Notifier]:
+    """All carriers of a configuration."""
+    enforcers = {f"{CHANNEL}:{keys.name}": _webhook(keys, clock, at_once=keys.at_once) for keys in config.enforcers}
+    return people_told_of(config, clock) | enforcers
+
+
+def people_told_of(config: Config, clock: Callable[[], int]) -> dict[str, Notifier]:
+    """Those who carry alerts to people."""
+    found: dict[str, Notifier] = {f"{WEBHOOK}:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
+    for pager in config.pagerduty:
+        found[f"{PAGERDUTY}:{pager.name}"] = PagerDuty(
+            pager.url, _revealed(pager.routing_key), clock, timeout_s=pager.timeout_s, patience=_patience(pager)
+        )
+    for chat in config.apprise:
+        found[f"{APPRISE}:{chat.name}"] = Apprise(
+            _revealed(chat.target), timeout_s=chat.timeout_s, patience=_patience(chat)
+        )
+    return found | members_of(config, clock)
+
+
+def members_of(config: Config, clock: Callable[[], int]) -> dict[str, Alertmanager]:
+    """The members of all Alertmanager clusters."""
+    return {
+        f"{ALERTMANAGER}:{keys.name}:{number}": Alertmanager(
+            url,
+            clock,
+            username=keys.username,
+            password=_revealed(keys.password) or "",
+            timeout_s=keys.timeout_s,
+            hold_s=keys.hold_s,
+            patience=_patience(keys),
+        )
+        for keys in config.alertmanagers
+        for number, url in enumerate(keys.urls, 1)
+    }
+
+
+def _webhook(keys: WebhookKeys | EnforcerKeys, clock: Callable[[], int], *, at_once: int = 1) -> Notifier:
+    secret = keys.secret.get_secret_value().encode() if keys.secret is not None else None
+    return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=_patience(keys), at_once=at_once)
+
+
+def _patience(keys: PatientKeys) -> Patience:
+    return Patience(attempts_max=keys.attempts_max, backoff_s_min=keys.backoff_s_min, backoff_s_max=keys.backoff_s_max)
+
+
+def _revealed(secret: Any) -> str | None:
+    """The text of a secret; None where there is none."""
+    return None if secret is None else str(secret.get_secret_value())

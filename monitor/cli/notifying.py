@@ -1,0 +1,126 @@
+"""``miniwatch notifiers``: who is told of incidents, how they stand, and whether they can be told."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from typer import Argument
+
+from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
+from monitor.cli.moments import short, stamp
+from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
+from monitor.cli.printing import Column, write_rows
+from monitor.clock import now_us
+
+if TYPE_CHECKING:
+    from monitor.alerts import Channel
+    from monitor.stores import Message
+
+COLUMNS: Final[list[Column[Any]]] = [
+    ("CHANNEL", lambda row: row["channel"]),
+    ("FROM", lambda row: row["min_severity"] or "not configured"),
+    ("SECOND", lambda row: "yes" if row["when_unacknowledged"] else ""),
+    ("TAKEN", lambda row: row["sent"]),
+    ("WAITING", lambda row: row["pending"]),
+    ("GIVEN UP", lambda row: row["dead"]),
+    ("LAST TAKEN (UTC)", lambda row: short(row["last_sent"]) if row["last_sent"] else ""),
+    ("WAITING SINCE (UTC)", lambda row: short(row["waiting_since"]) if row["waiting_since"] else ""),
+]
+
+notifiers = group("Who is told of incidents, and whether they can be.")
+
+
+@notifiers.command("list", epilog="Example: miniwatch notifiers list")
+def list_notifiers(output: Output = Form.TABLE, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """List channels: from which severity on each is told, and how many messages it has taken, waits for, and did not get."""
+    from monitor.cli.opening import record
+    from monitor.notifiers.channels import KINDS
+    from monitor.settings import channels_of
+    from monitor.stores.record import EnforcerState
+
+    with record(config, data_dir) as opened:
+        channels = {channel.name: channel for channel in channels_of(opened.config)}
+        states = {state.channel: state for kind in KINDS for state in opened.store.enforcer_states(f"{kind}:")}
+    none = {name: EnforcerState(channel=name, pending=0, sent=0, dead=0) for name in channels}
+    rows = [_row(state, channels.get(name)) for name, state in sorted((none | states).items())]
+    if output is Form.TABLE:
+        write_rows(output, rows, COLUMNS)
+    else:
+        stamped = ("last_sent", "waiting_since")
+        write_rows(
+            output, [{**row, **{name: stamp(row[name]) if row[name] else None for name in stamped}} for row in rows], []
+        )
+
+
+def _row(state: Any, channel: Channel | None) -> dict[str, Any]:
+    return {
+        "channel": state.channel,
+        "min_severity": channel.min_severity.value if channel else None,
+        "when_unacknowledged": channel is not None and channel.is_second,
+        "sent": state.sent,
+        "pending": state.pending,
+        "dead": state.dead,
+        "last_sent": state.last_sent,
+        "waiting_since": state.waiting_since,
+    }
+
+
+@notifiers.command("test", epilog="Example: miniwatch notifiers test pagerduty:security")
+def try_notifier(
+    name: Annotated[str, Argument(metavar="NAME", help="Of a channel, with or without its kind.", show_default=False)],
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Send a test to a channel at once, by its own way, and say what came of it. Of a cluster, every member gets it."""
+    from monitor.carriers import people_told_of
+    from monitor.cli.opening import configuration
+    from monitor.notifiers import NotifierError
+
+    carriers = people_told_of(configuration(config, data_dir), now_us)
+    found = [channel for channel in carriers if name in {channel, *_short_names(channel)}]
+    kinds = {":".join(channel.split(":")[:2]) for channel in found}
+    if not found or len(kinds) > 1:
+        known = ", ".join(sorted(carriers)) or "none"
+        several = "is the name of several channels" if found else "is no channel"
+        raise Refused(f"{name} {several}; there are: {known}", USAGE)
+    failed = False
+    for channel in found:
+        try:
+            receipt = carriers[channel].send(_message(channel))
+        except NotifierError as error:
+            failed = True
+            again = "it would be tried again" if error.retryable else "it would not be tried again"
+            say(f"{channel} did not take it: {error} ({again}).")
+        else:
+            say(f"{channel} took it: {receipt.detail}.")
+        finally:
+            carriers[channel].close()
+    if failed:
+        leave(FOUND_PROBLEMS)
+
+
+def _short_names(channel: str) -> list[str]:
+    """By what else a channel is known: its name alone, and that of its cluster."""
+    kind, _, rest = channel.partition(":")
+    cluster = rest.partition(":")[0]
+    return [rest, cluster, f"{kind}:{cluster}"]
+
+
+def _message(channel: str) -> Message:
+    from detectors.finding import Severity
+    from monitor.notifiers.notice import Notice
+    from monitor.stores import Message
+
+    now = now_us()
+    notice = Notice(
+        what="test",
+        key=str(now),
+        severity=Severity.INFORMATIONAL,
+        title="This is a test of Miniwatch",
+        text="Nothing has happened: somebody tries whether you are told. Nothing is to be done.",
+        time=now,
+        look="miniwatch notifiers list",
+    )
+    return Message(key=f"{channel}:test:{now}", channel=channel, body=notice.body, created=now)

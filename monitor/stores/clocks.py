@@ -1,0 +1,156 @@
+"""The clocks of incidents and the words that people say about them, in the record; each within the transaction given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, and_, case, func, select
+
+from detectors.finding import Severity
+from monitor.stores import tables
+from monitor.stores.rows import Row, chunks, flat_row, put, put_new
+from playbooks.clocks import SUPERSEDED, Clock, ClockKind, stopped
+
+BY_RANK: Final = {severity.rank: severity for severity in Severity}
+
+
+class IncidentAct(StrEnum):
+    """What people do to an incident."""
+
+    ACKNOWLEDGE = "ack"
+    ASSIGN = "assign"
+    NOTE = "note"
+    CLOSE = "close"
+
+
+class IncidentWord(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody did to an incident, and what they said; `assignee` is whom it was given to."""
+
+    id: str
+    incident: str
+    time: int
+    actor: str
+    act: IncidentAct
+    text: str
+    assignee: str = ""
+
+
+class ClockCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many clocks of a kind and severity are in a state: running, overdue, met or missed."""
+
+    kind: ClockKind
+    severity: Severity
+    state: str
+    clocks: int
+
+
+STATES: Final = ("running", "overdue", "met", "missed")
+
+
+def clock_row(clock: Clock) -> Row:
+    return {**flat_row(clock), "episode": clock.episode.rank, "kind": clock.kind.value}
+
+
+def clock(row: RowMapping) -> Clock:
+    return Clock(**{**row, "episode": BY_RANK[row["episode"]], "kind": ClockKind(row["kind"])})
+
+
+def begin_clocks(connection: Connection, clocks: Sequence[Clock]) -> None:
+    """Write the clocks of episodes that begin, and stop those of the episodes before them."""
+    put_new(connection, tables.clocks, [clock_row(one) for one in clocks])
+    for one in {(each.incident, each.episode, each.begun) for each in clocks}:
+        incident, episode, begun = one
+        earlier = [each for each in clocks_of(connection, [incident]) if each.episode is not episode]
+        put_clocks(connection, [stopped(each, begun, SUPERSEDED) for each in earlier if each.stopped is None])
+
+
+def put_clocks(connection: Connection, clocks: Sequence[Clock]) -> None:
+    """Write clocks as they stand now."""
+    put(connection, tables.clocks, [clock_row(one) for one in clocks])
+
+
+def clocks_of(connection: Connection, incidents: Collection[str]) -> list[Clock]:
+    """The clocks of incidents, those of the first episode first."""
+    table = tables.clocks
+    found: list[Clock] = []
+    for chunk in chunks(sorted(incidents)):
+        wanted = select(table).where(table.c.incident.in_(chunk))
+        found += [
+            clock(row)
+            for row in connection.execute(wanted.order_by(table.c.incident, table.c.episode, table.c.kind)).mappings()
+        ]
+    return found
+
+
+def due_clocks(connection: Connection, now: int, limit: int) -> list[Clock]:
+    """Clocks of which something is to be told, the longest due first."""
+    table = tables.clocks
+    wanted = select(table).where(table.c.next <= now)
+    rows = connection.execute(wanted.order_by(table.c.next, table.c.incident, table.c.kind).limit(limit)).mappings()
+    return [clock(row) for row in rows]
+
+
+def episodes(connection: Connection, stopped_after: int, limit: int) -> list[Clock]:
+    """The episodes that are open, and those that ended after a time, by the clock that runs until the end; the newest."""
+    table = tables.clocks
+    is_there = table.c.stopped.is_(None) | (table.c.stopped > stopped_after)
+    wanted = select(table).where(table.c.kind == ClockKind.RESOLVE.value, is_there)
+    rows = connection.execute(wanted.order_by(table.c.begun.desc(), table.c.incident).limit(limit)).mappings()
+    return [clock(row) for row in rows]
+
+
+def stop_clocks(
+    connection: Connection, incidents: Collection[str], kinds: Collection[ClockKind], now: int, by: str
+) -> list[Clock]:
+    """Stop those clocks of incidents that run; gives them as they stand then."""
+    running = [one for one in clocks_of(connection, incidents) if one.stopped is None and one.kind in kinds]
+    ended = [stopped(one, now, by) for one in running]
+    put_clocks(connection, ended)
+    return ended
+
+
+def count_clocks(connection: Connection) -> list[ClockCount]:
+    """How many clocks of each kind and severity are in each state; those of episodes that a worse one ended are left out."""
+    columns = tables.clocks.c
+    state = case(
+        (and_(columns.stopped.is_(None), columns.breached.is_(None)), "running"),
+        (columns.stopped.is_(None), "overdue"),
+        (columns.breached.is_(None), "met"),
+        else_="missed",
+    ).label("state")
+    wanted = (
+        select(columns.kind, columns.episode, state, func.count().label("clocks"))
+        .where(columns.stopped_by != SUPERSEDED)
+        .group_by(columns.kind, columns.episode, state)
+    )
+    return [
+        ClockCount(kind=ClockKind(kind), severity=BY_RANK[rank], state=said, clocks=int(count))
+        for kind, rank, said, count in connection.execute(wanted)
+    ]
+
+
+def add_word(connection: Connection, said: IncidentWord) -> None:
+    put_new(connection, tables.incident_words, [{**flat_row(said), "act": said.act.value}])
+
+
+def word_of(connection: Connection, key: str) -> IncidentWord | None:
+    table = tables.incident_words
+    row = connection.execute(select(table).where(table.c.id == key)).mappings().one_or_none()
+    return None if row is None else _word(row)
+
+
+def words_about(connection: Connection, incidents: Collection[str]) -> list[IncidentWord]:
+    """What people have said about incidents, the oldest first."""
+    table = tables.incident_words
+    found: list[IncidentWord] = []
+    for chunk in chunks(sorted(incidents)):
+        wanted = select(table).where(table.c.incident.in_(chunk)).order_by(table.c.time, table.c.id)
+        found += [_word(row) for row in connection.execute(wanted).mappings()]
+    return found
+
+
+def _word(row: RowMapping | Any) -> IncidentWord:
+    return IncidentWord(**{**row, "act": IncidentAct(row["act"])})

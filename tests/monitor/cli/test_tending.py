@@ -1,0 +1,122 @@
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from detectors.finding import Severity
+from monitor.clock import now_us
+from monitor.kept import Kept
+from monitor.stores import Turn
+from monitor.testing import stored_incident
+from playbooks.clocks import Targets, begun
+
+EVERY = dict.fromkeys(Severity, 3_600)
+TARGETS = Targets(acknowledge_s=EVERY, respond_s=EVERY, resolve_s=EVERY)
+OUTSIDE = '[[webhooks]]\nname = "ops"\nurl = "{url}"\n[[pagerduty]]\nname = "ops"\nurl = "{url}"\n'
+
+
+@pytest.fixture
+def on_call(fresh):
+    """A record with one incident that is an hour old, and one that is new."""
+    kept, now = Kept.open(fresh.folder / "data"), now_us()
+    for number, (key, at) in enumerate([("aa11", now - 3_700_000_000), ("bb22", now)], 1):
+        incident = stored_incident(key, opened=at, severity=Severity.HIGH)
+        clocks = begun(key, Severity.HIGH, [], TARGETS, at)
+        kept.store.commit(Turn(number=number, time=at, incidents=[incident], clocks=clocks))
+    kept.store.close()
+    return fresh
+
+
+@pytest.fixture
+def outside():
+    """A receiver that takes what comes to /yes and nothing else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.server.came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200 if self.path == "/yes" else 400)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.came = []
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def listed(on_call):
+    return {row["id"]: row for row in on_call.rows("incidents", "list")}
+
+
+def test_a_list_tells_what_is_overdue_and_what_is_owed_next(on_call):
+    rows = listed(on_call)
+    assert rows["aa11"]["overdue"] == ["acknowledge", "resolve", "respond"]
+    assert (rows["bb22"]["stands"], rows["bb22"]["overdue"], rows["bb22"]["owed"]) == ("open", [], "acknowledge")
+    table = on_call.here("incidents", "list").stdout
+    assert "LATE: acknowledge" in table
+
+
+def test_an_incident_is_acknowledged_given_noted_and_closed(on_call):
+    assert "Acknowledged: incident bb22" in on_call.here("incidents", "ack", "bb").stderr
+    assert "stands so already" in on_call.here("incidents", "ack", "bb").stderr
+    on_call.here("incidents", "assign", "bb", "--to", "carol")
+    on_call.here("incidents", "note", "bb", "Their key has leaked")
+    (shown,) = on_call.rows("incidents", "show", "bb")
+    assert (shown["stands"], shown["assignee"], shown["owed"]) == ("acknowledged", "carol", "resolve")
+    assert [word["act"] for word in shown["words"]] == ["ack", "assign", "note"]
+    assert {clock["clock"]: clock["state"] for clock in shown["clocks"]} == {
+        "acknowledge": "met",
+        "respond": "met",
+        "resolve": "running",
+    }
+    assert "carol" in on_call.here("incidents", "list").stdout
+    assert "Their key has leaked" in on_call.here("explain", "bb22").stdout
+    on_call.here("incidents", "close", "bb", "aa", "--reason", "It is changed")
+    assert {row["stands"] for row in listed(on_call).values()} == {"closed"}
+    assert on_call.rows("incidents", "list", "--state", "open") == []
+    assert "is closed already" in on_call.here("incidents", "ack", "bb", code=1).stderr
+    actions = [entry["action"] for entry in on_call.rows("audit", "list")]
+    assert [action for action in actions if action.startswith("incident.")] == [
+        "incident.ack",
+        "incident.assign",
+        "incident.note",
+        "incident.close",
+        "incident.close",
+        *["incident.breach"] * 3,
+    ]
+
+
+def test_who_was_told_is_told_that_it_is_over(on_call, outside):
+    file = on_call.folder / "c.toml"
+    file.write_text(OUTSIDE.format(url=f"http://127.0.0.1:{outside.server_port}/yes"))
+    on_call.here("incidents", "close", "bb", "--reason", "done", "--config", str(file))
+    rows = on_call.rows("notifiers", "list", "--config", str(file))
+    assert [(row["channel"], row["pending"]) for row in rows] == [("pagerduty:ops", 1), ("webhook:ops", 1)]
+
+
+def test_a_test_reaches_a_channel_or_says_why_not(on_call, outside):
+    file = on_call.folder / "c.toml"
+    file.write_text(OUTSIDE.format(url=f"http://127.0.0.1:{outside.server_port}/yes"))
+    assert "webhook:ops took it: HTTP 200" in on_call.here("notifiers", "test", "webhook:ops", "-c", str(file)).stderr
+    assert outside.came[0]["what"] == "test"
+    refused = on_call.here("notifiers", "test", "pagerduty:ops", "-c", str(file), code=1).stderr
+    assert "no routing key is configured (it would not be tried again)" in refused
+    assert "name of several channels" in on_call.here("notifiers", "test", "ops", "-c", str(file), code=2).stderr
+    assert (
+        "is no channel; there are: pagerduty:ops"
+        in on_call.here("notifiers", "test", "x", "-c", str(file), code=2).stderr
+    )
+
+
+def test_a_cluster_is_tested_as_a_whole(on_call, outside):
+    file = on_call.folder / "c.toml"
+    base = f"http://127.0.0.1:{outside.server_port}"
+    file.write_text(f'[[alertmanagers]]\nname = "main"\nurls = ["{base}", "{base}/other"]\n')
+    said = on_call.here("notifiers", "test", "main", "-c", str(file), code=1).stderr
+    assert said.count("did not take it: HTTP 400") == 2
+    assert [body[0]["labels"]["what"] for body in outside.came] == ["test", "test"]
