@@ -45,11 +45,11 @@ from monitor.intake import Intake
 from monitor.intake.growing import Intakes
 from monitor.intake.opening import Opened, sources_of
 from monitor.jobs import Jobs
+from monitor.keeping_up import KeptUp
 from monitor.kept import AlreadyRunning, Kept, only_one
 from monitor.models.opening import OpenedModels
 from monitor.models.shelf import ModelShelf
 from monitor.notifiers.alertmanager import Alertmanager
-from monitor.notifiers.keeping_up import KeptUp
 from monitor.outbox import OutboxWorker
 from monitor.packs.shelf import Shelf
 from monitor.partitions.answering import AnsweringPipeline

@@ -19,11 +19,11 @@ from monitor.dropped import DroppedWatch
 from monitor.enforcers.catching_up import LOOK_S as CATCH_UP_S
 from monitor.enforcers.catching_up import CatchingUp
 from monitor.intake.misread import MisreadWatch
+from monitor.keeping_up import KeptUp
 from monitor.kept import Kept
 from monitor.listing.feedback import precisions
 from monitor.models.moving import note_drift
 from monitor.moments import DAY_US
-from monitor.notifiers.keeping_up import KeptUp
 from monitor.pipeline import Pipeline
 from monitor.registered import Registered
 from monitor.requests import LOOK_S, Requests

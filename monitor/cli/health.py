@@ -95,6 +95,7 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
     from monitor.cli.health_of_models import signs_of_models
     from monitor.cli.opening import is_running, record
     from monitor.cli.working import shared
+    from monitor.notifiers.channels import KINDS
     from monitor.recorded import may_have_record, standing_of
     from monitor.stores import StoreError
     from monitor.stores.places import Places
@@ -130,10 +131,10 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
                 lambda: _archive(opened, deep=deep),
                 lambda: _accounts(opened),
                 lambda: _outbox(
-                    opened, "webhook", "alert", "look at the receiver and at webhooks in the configuration"
+                    opened, KINDS, "alert", "look at the receiver and its configuration: miniwatch notifiers test NAME"
                 ),
                 lambda: _outbox(
-                    opened, "enforcer", "enforcement", "mend the receiver; then miniwatch enforcers retry NAME"
+                    opened, ("enforcer",), "enforcement", "mend the receiver; then miniwatch enforcers retry NAME"
                 ),
                 lambda: _topics(opened),
                 lambda: _clocks(opened),
@@ -300,14 +301,15 @@ def _accounts(opened: Opened) -> Iterator[Sign]:
         yield Sign("senders", "warning", found, "set the senders' clocks; let the collector set event.ingested")
 
 
-def _outbox(opened: Opened, kind: str, what: str, remedy: str) -> Iterator[Sign]:
-    """How what leaves by the channels of a kind stands; `what` is one of it, for people."""
-    prefix = f"{kind}:"
+def _outbox(opened: Opened, kinds: Sequence[str], what: str, remedy: str) -> Iterator[Sign]:
+    """How what leaves by the channels of some kinds stands; `what` is one of it, for people."""
+    prefixes = tuple(f"{kind}:" for kind in kinds)
 
     def due(now: int) -> list[Delivery]:
-        return _of(prefix, opened.store.due_messages(now, WAITING_MAX))
+        return _of(prefixes, opened.store.due_messages(now, WAITING_MAX))
 
-    yield from _leaving(opened.store.enforcer_states(prefix), due, what, remedy)
+    states = [state for prefix in prefixes for state in opened.store.enforcer_states(prefix)]
+    yield from _leaving(states, due, what, remedy)
 
 
 def _topics(opened: Opened) -> Iterator[Sign]:
@@ -360,7 +362,7 @@ def _leaving(
         yield Sign(sign, "ok", f"{sent} sent, {pending} waiting")
 
 
-def _of(prefix: str, waiting: Sequence[Delivery]) -> list[Delivery]:
+def _of(prefix: str | tuple[str, ...], waiting: Sequence[Delivery]) -> list[Delivery]:
     return [each for each in waiting if each.message.channel.startswith(prefix)]
 
 

@@ -51,7 +51,10 @@ class ClockWatch:
             if not self._store.has_due_clocks(now):
                 break
             with self._store.acting() as acting:
-                found += self._tell(acting, now)
+                told = self._tell(acting, now)
+            if not told:  # somebody else was first
+                break
+            found += told
         return found
 
     def _tell(self, acting: Acting, now: int) -> list[Told]:

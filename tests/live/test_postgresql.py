@@ -10,8 +10,11 @@ from alembic.migration import MigrationContext
 from cutting import Cutting
 from sqlalchemy import select, text
 
-from detectors.finding import Entity, Scope
+from detectors.finding import Entity, Scope, Severity
+from monitor.alerts import Channel
 from monitor.audit import verify
+from monitor.responding.clocks_told import ClockWatch
+from monitor.responding.tending import close, note
 from monitor.sealing import Seal
 from monitor.stores import AppRecord, Mark, Progress, StoreError, Turn
 from monitor.stores.finding_parts import put_findings
@@ -22,10 +25,21 @@ from monitor.stores.rows import put
 from monitor.stores.sql import SqlStore
 from monitor.stores.tables import metadata
 from monitor.stores.undos import Marking, UndoAsked, Verdict
-from monitor.testing import check_store, store_state, stored_decision, stored_finding, whole_turn
+from monitor.testing import (
+    check_store,
+    scratch_store,
+    store_state,
+    stored_decision,
+    stored_finding,
+    stored_incident,
+    whole_turn,
+)
+from playbooks.clocks import Targets, begun
 from playbooks.correction import Correction
 
 HOUR_S = 3600.0
+EVERY = dict.fromkeys(Severity, 100)
+TARGETS = Targets(acknowledge_s=EVERY, respond_s=EVERY, resolve_s=EVERY)
 
 
 def database_at(url, **more):
@@ -80,6 +94,23 @@ def test_marks_are_kept_counted_and_forgotten_as_in_sqlite(store):
     ]
     store.forget_findings(500, 1_600)
     assert [one.id for one in store.findings()] == ["a"]
+
+
+def test_clocks_run_out_and_are_stopped_as_in_sqlite(store, tmp_path):
+    left = scratch_store(tmp_path)
+    for record in (store, left):
+        incident = stored_incident("i1", severity=Severity.HIGH)
+        record.commit(Turn(number=1, time=0, incidents=[incident], clocks=begun("i1", Severity.HIGH, [], TARGETS, 0)))
+        channel = Channel("pagerduty:a", Severity.LOW)
+        ClockWatch(record, [channel], lambda: 80_000_000).look()
+        note(record, "i1", text="it\0 leaks", actor="operator:ann", now=90_000_000, name="n1")
+        close(record, "i1", actor="operator:ann", reason="done", now=200_000_000, channels=[channel])
+    assert store.clocks_of(["i1"]) == left.clocks_of(["i1"])
+    assert store.clock_counts() == left.clock_counts()
+    assert store.words_about(["i1"])[0] == left.words_about(["i1"])[0]
+    assert store.episodes(0, 10) == left.episodes(0, 10)
+    assert not store.has_due_clocks(2**62)
+    left.close()
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(store):

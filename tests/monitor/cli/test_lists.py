@@ -57,7 +57,7 @@ def test_decisions_of_all_modes_are_listed_and_say_their_mode(miniwatch):
 def test_show_takes_the_beginning_of_an_id(miniwatch, group):
     whole = miniwatch.rows(group, "list", "--limit", "1")[0]
     shown = miniwatch.rows(group, "show", whole["id"][:12])
-    more = {"enforcement": [], "appeals": []} if group == "decisions" else {}
+    more = {"decisions": {"enforcement": [], "appeals": []}, "incidents": {"clocks": [], "words": []}}.get(group, {})
     assert shown == [whole | more]
     assert whole["id"] in miniwatch.here(group, "show", whole["id"]).stdout
 
