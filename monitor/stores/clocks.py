@@ -125,6 +125,7 @@ def count_clocks(connection: Connection) -> list[ClockCount]:
         select(columns.kind, columns.episode, state, func.count().label("clocks"))
         .where(columns.stopped_by != SUPERSEDED)
         .group_by(columns.kind, columns.episode, state)
+        .order_by(columns.kind, columns.episode, state)
     )
     return [
         ClockCount(kind=ClockKind(kind), severity=BY_RANK[rank], state=said, clocks=int(count))
