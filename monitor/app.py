@@ -49,7 +49,7 @@ from monitor.keeping_up import KeptUp
 from monitor.kept import AlreadyRunning, Kept, only_one
 from monitor.models.opening import OpenedModels
 from monitor.models.shelf import ModelShelf
-from monitor.notifiers.alertmanager import Alertmanager
+from monitor.notifiers.alertmanager import Member
 from monitor.outbox import OutboxWorker
 from monitor.packs.shelf import Shelf
 from monitor.partitions.answering import AnsweringPipeline
@@ -336,7 +336,7 @@ def open_daemon(
         kept_up = [
             KeptUp(kept.store, channel, member, clock, telemetry)
             for channel in channels_of(config)
-            if isinstance(member := carriers.get(channel.name), Alertmanager)
+            if isinstance(member := carriers.get(channel.name), Member)
         ]
         for one in kept_up:
             closing.callback(one.stop)

@@ -9,7 +9,7 @@ from monitor.config import Config
 from monitor.config.receivers import EnforcerKeys, PatientKeys, WebhookKeys
 from monitor.enforcers import CHANNEL
 from monitor.notifiers import Notifier, Patience
-from monitor.notifiers.alertmanager import Alertmanager
+from monitor.notifiers.alertmanager import Member
 from monitor.notifiers.apprise import Apprise
 from monitor.notifiers.channels import ALERTMANAGER, APPRISE, PAGERDUTY, WEBHOOK
 from monitor.notifiers.pagerduty import PagerDuty
@@ -36,10 +36,10 @@ def people_told_of(config: Config, clock: Callable[[], int]) -> dict[str, Notifi
     return found | members_of(config, clock)
 
 
-def members_of(config: Config, clock: Callable[[], int]) -> dict[str, Alertmanager]:
+def members_of(config: Config, clock: Callable[[], int]) -> dict[str, Member]:
     """The members of all Alertmanager clusters."""
     return {
-        f"{ALERTMANAGER}:{keys.name}:{number}": Alertmanager(
+        f"{ALERTMANAGER}:{keys.name}:{number}": Member(
             url,
             clock,
             username=keys.username,

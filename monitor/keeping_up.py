@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from monitor.alerts import Channel, is_unanswered
 from monitor.notifiers import NotifierError
-from monitor.notifiers.alertmanager import Alertmanager
+from monitor.notifiers.alertmanager import Member
 from monitor.stores import StoreError
 from monitor.telemetry import Telemetry
 from monitor.telemetry.oncall import AlertsKeptUp, AlertsNotKeptUp
@@ -40,7 +40,7 @@ class KeptUp:
         self,
         store: EpisodeStore,
         channel: Channel,
-        member: Alertmanager,
+        member: Member,
         clock: Callable[[], int],
         telemetry: Telemetry,
     ) -> None:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from monitor.config.kafka import KafkaKeys
 from monitor.config.learning import ModelKeys, StatisticsKeys
 from monitor.config.listening import HttpKeys, is_loopback
-from monitor.config.oncall import AlertmanagerKeys, AppriseKeys, OnCallKeys, PagerDutyKeys
+from monitor.config.oncall import AppriseKeys, ClusterKeys, OnCallKeys, PagerDutyKeys
 from monitor.config.receivers import AuditKeys, EnforcerKeys, PatientKeys, WebhookKeys
 from monitor.config.searching import ElasticsearchKeys
 from monitor.config.storing import StoreKeys
@@ -329,7 +329,7 @@ class AllKeys(Keys):
     http: HttpKeys = HttpKeys()
     webhooks: tuple[WebhookKeys, ...] = ()
     pagerduty: tuple[PagerDutyKeys, ...] = ()
-    alertmanagers: tuple[AlertmanagerKeys, ...] = ()
+    alertmanagers: tuple[ClusterKeys, ...] = ()
     apprise: tuple[AppriseKeys, ...] = ()
     enforcers: tuple[EnforcerKeys, ...] = ()
     topics: tuple[TopicKeys, ...] = ()

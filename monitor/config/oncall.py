@@ -47,7 +47,7 @@ class PagerDutyKeys(ToldKeys):
         return value
 
 
-class AlertmanagerKeys(ToldKeys):
+class ClusterKeys(ToldKeys):
     urls: Annotated[tuple[SafeUrl, ...], Field(min_length=1, max_length=16)]
     username: str = ""
     password_file: str = ""

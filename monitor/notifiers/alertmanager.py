@@ -28,7 +28,7 @@ NOTICE_S: Final = 3_600
 MICROSECONDS: Final = 1_000_000
 
 
-class Alertmanager:
+class Member:
     """One member, by its own address: a cluster's members are told each for itself."""
 
     def __init__(

@@ -9,7 +9,7 @@ from monitor.alerts import Channel
 from monitor.keeping_up import KeptUp
 from monitor.notifiers import NotifierError
 from monitor.notifiers.alert import NEW, Occasion, Word, alert_body
-from monitor.notifiers.alertmanager import ALERTS_PER_POST, Alertmanager
+from monitor.notifiers.alertmanager import ALERTS_PER_POST
 from monitor.notifiers.notice import Notice
 from monitor.responding.clocks_told import ClockWatch
 from monitor.responding.tending import close
@@ -31,7 +31,7 @@ def message(word=NEW):
 
 
 def member(receiver, now=NOW, **more):
-    return Alertmanager(f"{receiver.url}/", lambda: now * US, timeout_s=5, hold_s=HOLD_S, **more)
+    return Member(f"{receiver.url}/", lambda: now * US, timeout_s=5, hold_s=HOLD_S, **more)
 
 
 @pytest.fixture
