@@ -9,7 +9,7 @@ from monitor.alerts import Channel
 from monitor.keeping_up import KeptUp
 from monitor.notifiers import NotifierError
 from monitor.notifiers.alert import NEW, Occasion, Word, alert_body
-from monitor.notifiers.alertmanager import ALERTS_PER_POST
+from monitor.notifiers.alertmanager import ALERTS_PER_POST, Member
 from monitor.notifiers.notice import Notice
 from monitor.responding.clocks_told import ClockWatch
 from monitor.responding.tending import close
