@@ -7,8 +7,16 @@ FORGET_KERNEL := $(UV) uninstall --quiet --python $(BIN)/python miniwatch-native
 DEMO := var/demo
 RULES_TESTED := detectors/rules/tested.json
 
+# Where `make install` puts things; DESTDIR, for those who pack, comes before all of it. The units say /opt/miniwatch too.
+DESTDIR ?=
+PREFIX := /opt/miniwatch
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+RELEASE = $(DESTDIR)$(PREFIX)/$(VERSION)
+UNITS := $(DESTDIR)/usr/local/lib/systemd/system
+SYSTEM_PYTHON ?= python3
+
 .DEFAULT_GOAL := help
-.PHONY: help run test laws check bench lock twins chaos kill-demo native wheel clean
+.PHONY: help run test laws check bench lock twins chaos kill-demo native wheel install install-program install-service uninstall clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -71,6 +79,37 @@ twins: $(VENV)/.made ## Run every built-in rule on its twin, and note which cont
 
 wheel: $(VENV)/.made ## Build wheel and sdist into dist/
 	$(BIN)/python -m hatchling build
+
+install: install-program install-service ## Install for systemd, as root: the program under /opt/miniwatch, units, an example configuration
+
+# Each version has an environment of its own, made from the hashed lock beside the others; `current` is changed to it at the end, at once.
+install-program: $(VENV)/.kernel wheel
+	@rm -rf $(RELEASE).new && mkdir -p $(DESTDIR)$(PREFIX)
+	$(BIN)/uv venv --quiet --relocatable --no-project --python $(SYSTEM_PYTHON) $(RELEASE).new
+	$(UV) sync --quiet --python $(RELEASE).new/bin/python --link-mode copy --require-hashes --compile-bytecode requirements/run.txt
+	$(UV) install --quiet --python $(RELEASE).new/bin/python --link-mode copy --no-deps --offline --compile-bytecode dist/miniwatch-$(VERSION)-py3-none-any.whl $(wildcard build/native/*.whl)
+	@mkdir -p $(RELEASE).new/share/doc/miniwatch
+	@cp -r docs/*.md config.toml CHANGELOG.md LICENSE $(RELEASE).new/share/doc/miniwatch/
+	@rm -rf $(RELEASE) && mv $(RELEASE).new $(RELEASE)
+	@ln -sfn $(VERSION) $(DESTDIR)$(PREFIX)/current.new && mv -T $(DESTDIR)$(PREFIX)/current.new $(DESTDIR)$(PREFIX)/current
+	@echo "Installed $(PREFIX)/$(VERSION); $(PREFIX)/current is it now."
+
+# What is configured already stays as it is.
+install-service:
+	@install -d $(UNITS) $(DESTDIR)/usr/local/lib/sysusers.d $(DESTDIR)/usr/local/lib/tmpfiles.d $(DESTDIR)/usr/local/bin $(DESTDIR)/etc/miniwatch
+	@install -m 644 deploy/systemd/miniwatch.service deploy/systemd/miniwatch@.service deploy/systemd/miniwatch.socket $(UNITS)
+	@install -m 644 deploy/systemd/sysusers.conf $(DESTDIR)/usr/local/lib/sysusers.d/miniwatch.conf
+	@install -m 644 deploy/systemd/tmpfiles.conf $(DESTDIR)/usr/local/lib/tmpfiles.d/miniwatch.conf
+	@install -d -m 700 $(DESTDIR)/etc/miniwatch/secrets
+	@if [ ! -e $(DESTDIR)/etc/miniwatch/config.toml ]; then install -m 644 deploy/systemd/config.toml $(DESTDIR)/etc/miniwatch/config.toml; fi
+	@ln -sfn $(PREFIX)/current/bin/miniwatch $(DESTDIR)/usr/local/bin/miniwatch
+	@if [ -z "$(DESTDIR)" ]; then systemd-sysusers miniwatch.conf && systemd-tmpfiles --create miniwatch.conf && if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; fi
+
+uninstall: ## Remove what `make install` has installed; configuration, secrets and data stay
+	@rm -f $(UNITS)/miniwatch.service $(UNITS)/miniwatch@.service $(UNITS)/miniwatch.socket $(DESTDIR)/usr/local/bin/miniwatch
+	@rm -f $(DESTDIR)/usr/local/lib/sysusers.d/miniwatch.conf $(DESTDIR)/usr/local/lib/tmpfiles.d/miniwatch.conf
+	@rm -rf $(DESTDIR)$(PREFIX)
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 lock: $(VENV)/.made ## Resolve the dependencies anew, with hashes
 	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/run.txt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 import uuid
@@ -105,6 +106,11 @@ class Daemon:
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
 
     @property
+    def age_s(self) -> float:
+        """How old the last sign of life is. A store that cannot be written is waited for on purpose."""
+        return 0.0 if self.pipeline.stalled is not None else time.monotonic() - self.heartbeat[0]
+
+    @property
     def rules(self) -> LoadedRules:
         """The rules in force."""
         return self.reloader.in_force.rules
@@ -119,6 +125,7 @@ class Daemon:
         settings = self.pipeline.settings
         for intake in self.pipeline.intakes:
             intake.watch.between = self._still_going
+        self.kept.archive.between = self._move
         self.pipeline.recover()
         if self.indexer is not None:
             self.indexer.start()
@@ -128,7 +135,7 @@ class Daemon:
             self.schedule.start()
         reason = "all sources have ended"
         while True:
-            self.heartbeat[0] = time.monotonic()
+            self._move()
             if self.stopping.is_set():
                 reason = "it was asked to"
                 break
@@ -159,9 +166,12 @@ class Daemon:
 
     def _still_going(self) -> None:
         """Lines with faults are being looked for, which takes its time: the daemon is alive, and can be stopped."""
-        self.heartbeat[0] = time.monotonic()
+        self._move()
         if self.stopping.is_set():
             raise Interrupted
+
+    def _move(self) -> None:
+        self.heartbeat[0] = time.monotonic()
 
     def stop(self, *_: Any) -> None:
         """Finish the turn under way and leave. Safe from signal handlers and other threads."""
@@ -189,12 +199,14 @@ def open_daemon(
     clock: Callable[[], int] = now_us,
     repeated: Again | None = None,
     role: Role = Role.ALL,
+    listener: socket.socket | None = None,
 ) -> Iterator[Daemon]:
     """Put the daemon together. `deliver` None: live runs deliver, runs to the end do not. A `role` other than all reads nothing: what
     workers have found (`monitor.detecting`) is answered, or only shown.
 
     `sources`, each with whether people are hashed in it already, stand for those of the configuration. `repeated`, for a run
-    to the end, is what comes into force where, whatever is configured; raises `CannotRepeat` when it cannot.
+    to the end, is what comes into force where, whatever is configured; raises `CannotRepeat` when it cannot. `listener` is a socket
+    that listens at `http.listen` already.
     """
     with ExitStack() as closing:
         places = Places(config.data_dir)
@@ -381,8 +393,9 @@ def open_daemon(
             unsure = [digest for digest, _ in spooling.spool.unsure] if spooling is not None else []
             api = _api(config, kept, reloader, rulings, clock)
             own = [*ApiPages(api).pages(), *MachinePages(api, bounds_of(config.http)).pages()]
+            health = partial(health_of, daemon)
             daemon.front = front_of(
-                config, kept.store, telemetry, clock, lambda: health_of(daemon), own, take=take, unsure=unsure
+                config, kept.store, telemetry, clock, health, own, take=take, unsure=unsure, listener=listener
             )
             daemon.front.enter(schedule)
             daemon.front.start()
@@ -496,12 +509,10 @@ def _held(daemon: Daemon) -> tuple[str, ...]:
 def health_of(daemon: Daemon) -> Health:
     """How the daemon is, for probes and for `doctor`."""
     pipeline = daemon.pipeline
-    stalled = pipeline.stalled
     search = daemon.indexer.health().words() if daemon.indexer is not None else ()
-    age = 0.0 if stalled is not None else time.monotonic() - daemon.heartbeat[0]
     return Health(
-        heartbeat_age_s=age,
-        store_stalled=stalled,
+        heartbeat_age_s=daemon.age_s,
+        store_stalled=pipeline.stalled,
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
         degraded=search,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ from monitor.packs.shelf import Shelf
 from monitor.partitions.followed import LOOK_S, FollowedRules
 from monitor.partitions.keying import Keying
 from monitor.partitions.opening import Opener
+from monitor.partitions.pipeline import PartitionPipeline
 from monitor.partitions.record_clock import RecordClock
 from monitor.partitions.worker import Worker
 from monitor.process import Role, holder_name
@@ -91,8 +93,8 @@ class Detecting:
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
     _looked: float = 0.0
 
-    def run(self) -> None:
-        """Work until `stop`. Raises what cannot be retried."""
+    def run(self, looked: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop`; `looked` is called after each look at the partitions. Raises what cannot be retried."""
         try:
             while not self.stopping.is_set():
                 self._between()
@@ -101,6 +103,7 @@ class Detecting:
                     self.groups[1].wait_for_messages(HITS_S_MAX)
                 if not (self.workers[1].look() or worked):
                     self.workers[0].wait(self.wait_s)
+                looked()
         finally:
             turns = sum(stream.turn_number for worker in self.workers for stream in worker.streams.values())
             for worker in self.workers:
@@ -133,17 +136,28 @@ class Detecting:
             signal.signal(number, self.stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
+    @property
+    def age_s(self) -> float:
+        """How old the last sign of life is. A store that cannot be written is waited for on purpose."""
+        return 0.0 if self._stalled() is not None else time.monotonic() - self.heartbeat[0]
+
+    def streams(self) -> list[PartitionPipeline]:
+        """The partitions at work; from any thread."""
+        return [stream for worker in self.workers for stream in list(worker.streams.values())]
+
+    def _stalled(self) -> str | None:
+        return next((stream.stalled for stream in self.streams() if stream.stalled is not None), None)
+
     def health(self) -> Health:
         """How the worker is, for probes."""
-        streams = [stream for worker in self.workers for stream in list(worker.streams.values())]
-        stalled = next((stream.stalled for stream in streams if stream.stalled is not None), None)
+        streams = self.streams()
         failing = {name: error for worker in self.workers for name, error in worker.failing.items()}
         failing |= {group.address.topic: group.trouble for group in self.groups if group.trouble is not None}
         for stream in streams:
             failing |= stream.failures
         return Health(
-            heartbeat_age_s=0.0 if stalled is not None else time.monotonic() - self.heartbeat[0],
-            store_stalled=stalled,
+            heartbeat_age_s=self.age_s,
+            store_stalled=self._stalled(),
             failing_sources=failing,
             lag_bytes={name: lag for worker in self.workers for name, lag in worker.lags.items()},
             degraded=self.indexer.health().words() if self.indexer is not None else (),
@@ -164,9 +178,16 @@ def topic_of(config: Config) -> SourceKeys:
 
 @contextmanager
 def open_detecting(
-    config: Config, telemetry: Telemetry, *, clock: Callable[[], int] = now_us, parent: int | None = None
+    config: Config,
+    telemetry: Telemetry,
+    *,
+    clock: Callable[[], int] = now_us,
+    parent: int | None = None,
+    listener: socket.socket | None = None,
 ) -> Iterator[Detecting]:
-    """Put a worker together. `parent` is the process that has started it: without it, it ends too."""
+    """Put a worker together. `parent` is the process that has started it: without it, it ends too. `listener` is a socket that listens at
+    `http.listen` already.
+    """
     source = topic_of(config)
     address = parse_address(source.uri, format=source.format, client=config.kafka.client)
     if not address.group:
@@ -197,6 +218,13 @@ def open_detecting(
         rules = FollowedRules(lineup, window_events_max, kept.store, telemetry, models, config.kafka.keyed_by)
         registry = Registered(kept.store, telemetry, clock)
         stopping = threading.Event()
+        heartbeat = [time.monotonic()]
+
+        def asked_to_stop() -> bool:
+            """Asked by streams while they read their logs again, which may take long: they move."""
+            heartbeat[0] = time.monotonic()
+            return stopping.is_set()
+
         line_bytes_max = config.decode.line_bytes_max
         group = open_group(address, settings, line_bytes_max=line_bytes_max)
         closing.callback(group.close)
@@ -214,7 +242,7 @@ def open_detecting(
             registry=registry,
             telemetry=telemetry,
             clock=clock,
-            stopping=stopping.is_set,
+            stopping=asked_to_stop,
             holder=holder_name(),
             partitions=lambda: group.partition_count,
             hashed=source.hashed,
@@ -232,7 +260,18 @@ def open_detecting(
             indexer.start()
         wait_s = min(config.batch.wait_ms_max / 1000, WAIT_S_MAX)
         detecting = Detecting(
-            config, kept, workers, [group, of_hits], rules, telemetry, stopping, orphaned, keying, wait_s, indexer
+            config,
+            kept,
+            workers,
+            [group, of_hits],
+            rules,
+            telemetry,
+            stopping,
+            orphaned,
+            keying,
+            wait_s,
+            indexer,
+            heartbeat,
         )
         schedule = Schedule(telemetry, time.monotonic)
         closing.callback(schedule.stop)
@@ -244,7 +283,7 @@ def open_detecting(
         schedule.every("tell of lag", LAG_S, partial(_tell_of_lag, detecting.groups, telemetry))
         schedule.start()
         if config.http.listen:
-            front = health_front(config, kept.store, telemetry, clock, detecting.health)
+            front = health_front(config, kept.store, telemetry, clock, detecting.health, listener)
             front.enter(schedule)
             front.start()
             closing.callback(front.stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -81,9 +82,10 @@ def front_of(
     pages: Sequence[Page] = (),
     take: Callable[[Given], Future[Taken]] | None = None,
     unsure: Iterable[bytes] = (),
+    listener: socket.socket | None = None,
 ) -> Front:
     """The front of a configuration; `pages` are those of other families, `take` gives events to the spool where there is one.
-    `unsure` are requests in it that a daemon that was killed may not have answered.
+    `unsure` are requests in it that a daemon that was killed may not have answered. `listener` listens at `http.listen` already.
 
     Raises `OSError` for a certificate that cannot be used.
     """
@@ -93,7 +95,8 @@ def front_of(
         doors = _doors(Door(take, bounds, telemetry, Repeats(clock, unsure)), config.decode.line_bytes_max)
     watch = Watch(store.last_decision_change)
     store.on_commit(watch.committed)
-    return _front(config, store, telemetry, clock, health, watch, Places(store), [*doors, *pages], enforcers=True)
+    all_pages = [*doors, *pages]
+    return _front(config, store, telemetry, clock, health, watch, Places(store), all_pages, listener, enforcers=True)
 
 
 def _front(
@@ -105,6 +108,7 @@ def _front(
     watch: Watch,
     places: Places,
     pages: Sequence[Page],
+    listener: socket.socket | None,
     *,
     enforcers: bool = False,
 ) -> Front:
@@ -121,7 +125,7 @@ def _front(
     own = HealthPages(
         telemetry,
         health,
-        Bounds(alive_s_max=keys.alive_s_max, lag_bytes_max=keys.ready_lag_bytes_max),
+        health_bounds(keys),
         is_private=_is_private(keys),
     )
     theirs = [
@@ -137,15 +141,27 @@ def _front(
         telemetry,
         bounds=bounds,
         certificates=certificates,
+        listener=listener,
     )
     return Front(server, guard, certificates, store, clock, watch, places)
 
 
 def health_front(
-    config: Config, store: Record, telemetry: Telemetry, clock: Callable[[], int], health: Callable[[], Health]
+    config: Config,
+    store: Record,
+    telemetry: Telemetry,
+    clock: Callable[[], int],
+    health: Callable[[], Health],
+    listener: socket.socket | None = None,
 ) -> Front:
     """The front of a process that only detects: how it is, and its metrics. Raises `OSError` as `front_of` does."""
-    return _front(config, store, telemetry, clock, health, Watch(store.last_decision_change), Places(store), [])
+    watch = Watch(store.last_decision_change)
+    return _front(config, store, telemetry, clock, health, watch, Places(store), [], listener)
+
+
+def health_bounds(keys: HttpKeys) -> Bounds:
+    """From where on a daemon counts as dead, or as not ready, by configuration."""
+    return Bounds(alive_s_max=keys.alive_s_max, lag_bytes_max=keys.ready_lag_bytes_max)
 
 
 def bounds_of(keys: HttpKeys) -> RequestBounds:

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import parse_qsl
 
 import typer
@@ -19,15 +22,19 @@ from monitor.cli.progress import Bar, bar
 from monitor.clock import now_us
 from monitor.counting import counted
 from monitor.process import Role
-from monitor.workforce import WORKERS_MAX
+from monitor.workforce import SIGN_S, WORKERS_MAX
 
 if TYPE_CHECKING:
     from monitor.app import Daemon
     from monitor.config import Config
     from monitor.models.loading import LoadedModels
     from monitor.pipeline import Pipeline
+    from monitor.supervision.supervisor import Supervisor
     from monitor.telemetry import Telemetry
     from monitor.telemetry.happening import Level
+    from monitor.workforce import Workforce
+
+OPENING: Final = "Starting: opening the record, reading rules"
 
 
 def run(
@@ -70,6 +77,7 @@ def run(
         ),
     ] = 0,
     parent: Annotated[int | None, Option("--parent", hidden=True)] = None,
+    tells: Annotated[int | None, Option("--tells", hidden=True)] = None,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -83,6 +91,7 @@ def run(
     from monitor.cli.opening import configuration
     from monitor.retraining import training_command
 
+    started = _started(tells)
     if deliver and not until_end:
         raise typer.BadParameter("goes with --until-end; a daemon always delivers", param_hint="--deliver")
     if as_in is not None and not until_end:
@@ -100,14 +109,39 @@ def run(
     if role is Role.DETECT or workers:
         _check_topic(loaded)
     if role is Role.DETECT and not workers:
-        _run_worker(loaded, parent)
+        _run_worker(loaded, parent, started)
     elif workers:
-        _run_workers(loaded, workers, role, training_command(config, data_dir))
+        _run_workers(loaded, workers, role, training_command(config, data_dir), started)
     elif until_end:
         refuse_endless(loaded)
         _run_until_end(loaded, deliver=deliver, given=_given(config, data_dir), as_in=as_in)
     else:
-        _run_daemon(loaded, role, training_command(config, data_dir))
+        _run_daemon(loaded, role, training_command(config, data_dir), started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """What whoever has started this process gave it: somebody to tell how it is, and the descriptors of sockets."""
+
+    supervisor: Supervisor
+    handed: list[int]
+
+    def listener(self, config: Config) -> socket.socket | None:
+        from monitor.supervision.handed import listener_of
+
+        return listener_of(self.handed, config.http.listen)
+
+
+def _started(tells: int | None) -> _Started:
+    from monitor.supervision.handed import handed_over
+    from monitor.supervision.supervisor import Supervisor
+
+    supervisor = Supervisor.of(os.environ, os.getpid())
+    if tells is not None:
+        channel = socket.socket(fileno=tells)
+        channel.set_inheritable(False)
+        supervisor = Supervisor(channel, period_s=2 * SIGN_S)
+    return _Started(supervisor, handed_over(os.environ, os.getpid()))
 
 
 def refuse_endless(config: Config) -> None:
@@ -129,46 +163,61 @@ def _check_topic(config: Config) -> None:
         raise Refused(str(error), USAGE) from error
 
 
-def _run_worker(config: Config, parent: int | None) -> None:
+def _run_worker(config: Config, parent: int | None, started: _Started) -> None:
     from monitor.detecting import open_detecting
+    from monitor.supervision.watched import watched_worker
     from monitor.telemetry import Telemetry
 
     telemetry = Telemetry(level=config.log.level, log_format=config.log.format)
     telemetry.adopt_library_lines()
+    supervisor = started.supervisor
+    supervisor.status(OPENING)
     try:
-        with open_detecting(config, telemetry, parent=parent) as detecting:
+        with open_detecting(config, telemetry, parent=parent, listener=started.listener(config)) as detecting:
             detecting.obey_signals()
-            detecting.run()
+            with watched_worker(supervisor, detecting):
+                detecting.run(supervisor.ready)
     finally:
         telemetry.close()
 
 
-def _run_workers(config: Config, workers: int, role: Role, training: Sequence[str]) -> None:
+def _run_workers(config: Config, workers: int, role: Role, training: Sequence[str], started: _Started) -> None:
     """Start workers and keep them going; this process answers what they find, unless it is to do no more than that."""
+    from monitor.supervision.watched import watched_workforce
     from monitor.workforce import Workforce
 
+    if role is Role.DETECT and started.handed:
+        raise Refused(
+            "a socket was handed over, and nobody listens at http.listen here: workers do at the ports above it"
+        )
     with Workforce(workers, config.http.listen) as workforce:
         if role is Role.DETECT:
-            workforce.wait()
+            with watched_workforce(started.supervisor, workforce, config):
+                workforce.wait(started.supervisor.ready)
         else:
-            _run_daemon(config, Role.RESPOND if role is Role.ALL else role, training)
+            _run_daemon(config, Role.RESPOND if role is Role.ALL else role, training, started, workforce)
 
 
-def _run_daemon(config: Config, role: Role, training: Sequence[str]) -> None:
+def _run_daemon(
+    config: Config, role: Role, training: Sequence[str], started: _Started, workforce: Workforce | None = None
+) -> None:
     from monitor.app import open_daemon
     from monitor.retraining import Retraining
+    from monitor.supervision.watched import watched_daemon
     from monitor.telemetry import Telemetry
 
     telemetry = Telemetry(level=config.log.level, log_format=config.log.format)
     telemetry.adopt_library_lines()
+    started.supervisor.status(OPENING)
     try:
-        with open_daemon(config, telemetry, role=role) as daemon:
+        with open_daemon(config, telemetry, role=role, listener=started.listener(config)) as daemon:
             daemon.obey_signals()
             leads, asked = partial(_leads, daemon), partial(_asked, daemon)
             retraining = Retraining(training, config, daemon.kept.store, telemetry, now_us, leads, asked)
             retraining.enter(daemon.schedule)
             try:
-                daemon.run()
+                with watched_daemon(started.supervisor, daemon, workforce) as turned:
+                    daemon.run(turned)
             finally:
                 retraining.stop()
     finally:

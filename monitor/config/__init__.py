@@ -56,6 +56,7 @@ def load_config(path: Path | None, environ: Mapping[str, str], overrides: Mappin
         layers.read_file(path)
         layers.refuse_written_secrets()
     layers.read_environment(environ)
+    layers.read_credentials(environ)
     layers.read_overrides(overrides or {})
     layers.read_secrets()
     config = _validated(layers)
@@ -78,6 +79,7 @@ def sound_part(
     if path is not None:
         layers.read_file(path)
     layers.read_environment(environ)
+    layers.read_credentials(environ)
     layers.read_overrides(overrides or {})
     layers.read_secrets()
     for _ in range(ROUNDS_MAX):

@@ -15,8 +15,10 @@ from typing import Final, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 
+from monitor.config.credentials import PREFIX as CREDENTIALS
+from monitor.config.credentials import credentials_in
 from monitor.config.lines import KeyPath, read_toml
-from monitor.config.problems import SECRET, Problem, dotted, field_at, holds_secret, shown, table_at, unknown_key
+from monitor.config.problems import SECRET, Problem, dotted, field_at, holds_secret, names_file, shown, table_at, unknown_key
 
 PREFIX: Final = "MINIWATCH_"
 NOT_KEYS: Final = frozenset({"MINIWATCH_CONFIG", "MINIWATCH_NATIVE"})
@@ -108,6 +110,21 @@ class Layers:
                     self.refuse(origin, _no_list(name, value))
                 elif field_at(path) is None or not self._put(path, value, origin):
                     self.refuse(origin, unknown_key(origin.place, path))
+
+    def read_credentials(self, environ: Mapping[str, str]) -> None:
+        """What a supervisor has handed over as files: over what the configuration file says of it, under what variables say."""
+        for name, file in credentials_in(environ).items():
+            origin = Origin("environment", f"credential {name}")
+            path = self._path(name.removeprefix(CREDENTIALS).split("."))
+            declared = field_at(path)
+            if self.origin(path).kind in {"environment", "flag"}:
+                continue
+            is_known = declared is not None and (holds_secret(declared) or names_file(declared))
+            found = _secret_in(file, origin.place) if holds_secret(declared) else str(file)
+            if isinstance(found, Problem):
+                self.refuse(origin, found)
+            elif not (is_known and self._put(path, found, origin)) and name.startswith(CREDENTIALS):
+                self.refuse(origin, unknown_key(origin.place, path))
 
     def read_overrides(self, overrides: Mapping[str, object]) -> None:
         """The highest layer: flags, as dotted keys. Lists of tables are replaced whole."""

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from monitor.config.keys import AllKeys
 from monitor.config.lines import KeyPath
-from monitor.config.values import Keys, RefusedValueError
+from monitor.config.values import Keys, RefusedValueError, file_if_any
 
 SECRET: Final = "<secret>"  # noqa: S105 - what is printed instead of one
 _SHOWN_CHARACTERS_MAX: Final = 60
@@ -95,6 +95,11 @@ def field_at(path: KeyPath) -> FieldInfo | None:
 
 def holds_secret(field: FieldInfo | None) -> bool:
     return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def names_file(field: FieldInfo) -> bool:
+    """Whether a key's value is the path of a file that is there."""
+    return any(getattr(rule, "func", None) is file_if_any for rule in field.metadata)
 
 
 def all_keys(table: type[Keys] = AllKeys, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

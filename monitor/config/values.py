@@ -63,8 +63,8 @@ PlaceholderValues = Annotated[
 ]
 
 
-def _file_if_any(text: str) -> str:
+def file_if_any(text: str) -> str:
     return str(_file(Path(text))) if text else text
 
 
-FileIfAny = Annotated[str, AfterValidator(_file_if_any)]
+FileIfAny = Annotated[str, AfterValidator(file_if_any)]

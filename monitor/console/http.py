@@ -44,8 +44,11 @@ class HttpServer:
         *,
         bounds: RequestBounds | None = None,
         certificates: Certificates | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
+        """`listener` listens already, at `listen`: opened by whoever has started this process."""
         self._listen = listen
+        self._listener = listener
         self._guard = guard
         self._telemetry = telemetry
         self._socket: socket.socket | None = None
@@ -68,7 +71,7 @@ class HttpServer:
         host, port = split_listen(self._listen)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._socket = socket.create_server((host, port), family=family, backlog=CONNECTIONS_MAX)
+            self._socket = self._listener or socket.create_server((host, port), family=family, backlog=CONNECTIONS_MAX)
             self._socket.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
             )  # else a body waits 40 ms behind its head

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import Final
 
@@ -81,6 +82,8 @@ class Reloader:
         self._offer = offer
         self._taken = taken
         self._telemetry = telemetry
+        self.during: Callable[[], AbstractContextManager[None]] = nullcontext
+        """What is entered for as long as a reload takes: whoever wants to know of it."""
         self._one_at_a_time = threading.RLock()
 
     def alone(self) -> threading.RLock:
@@ -92,7 +95,7 @@ class Reloader:
 
         `load` reads something else than what is configured.
         """
-        with self._one_at_a_time:
+        with self._one_at_a_time, self.during():
             begun = time.monotonic()
             try:
                 fresh = (load or self._load)()

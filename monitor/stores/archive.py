@@ -49,6 +49,10 @@ _LAST_DAY: Final = 2_932_896  # 9999-12-31
 Broken = Callable[[SegmentBroken], None]
 
 
+def _nothing() -> None:
+    pass
+
+
 class Archive:
     """The files under one folder. The index fields, and `more` if given, are kept as columns beside the line.
 
@@ -63,6 +67,7 @@ class Archive:
         self.stream: Final = stream
         self.epoch: Final = epoch
         self._more = tuple(more)
+        self.between: Callable[[], None] = _nothing  # called before each turn that is replayed: a replay may take long
         self.columns: Final = {**STORED, **{name: DTYPES[kind_of(name)] for name in (*INDEX, *more)}}
         with refusals_told(folder):
             make_folder(folder)
@@ -188,6 +193,7 @@ class Archive:
                 _, place, part, stream = heapq.heappop(heap)
                 parts.append(part)
                 _advance(heap, place, stream)
+            self.between()
             yield parts[0] if len(parts) == 1 else in_order(pl.concat(parts))
 
     def check(self, segments: Iterable[Segment]) -> Iterator[SegmentBroken]:

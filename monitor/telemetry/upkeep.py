@@ -562,6 +562,13 @@ class FirstTokenMade(Happening, frozen=True, kw_only=True):
     path: str
 
 
+class SupervisorUntold(Happening, frozen=True, kw_only=True):
+    """Who has started this process cannot be told how it is: it may take the process for one that does not start, and end it."""
+
+    level: ClassVar[Level] = "warning"
+    reason: str
+
+
 class CertificateRenewed(Happening, frozen=True, kw_only=True):
     """New HTTPS connections are given the certificate that is now on disk."""
 
