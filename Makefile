@@ -13,7 +13,8 @@ PREFIX := /opt/miniwatch
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 RELEASE = $(DESTDIR)$(PREFIX)/$(VERSION)
 UNITS := $(DESTDIR)/usr/local/lib/systemd/system
-SYSTEM_PYTHON ?= python3
+# The distribution's: one in the home of somebody is out of reach for a service.
+SYSTEM_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test laws check bench lock twins chaos kill-demo native wheel install install-program install-service uninstall clean

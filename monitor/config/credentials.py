@@ -16,10 +16,7 @@ CREDENTIALS_MAX: Final = 1000
 
 
 def credentials_in(environ: Mapping[str, str]) -> dict[str, Path]:
-    """Each credential by its name; none where there are none, or they cannot be listed."""
+    """Each credential by its name. Raises `OSError` where they cannot be listed."""
     folder = environ.get(FOLDER, "")
-    try:
-        found = sorted(Path(folder).iterdir())[:CREDENTIALS_MAX] if folder else []
-    except OSError:
-        return {}
+    found = sorted(Path(folder).iterdir())[:CREDENTIALS_MAX] if folder else []
     return {file.name: file for file in found if file.is_file()}

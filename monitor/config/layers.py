@@ -15,10 +15,20 @@ from typing import Final, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 
+from monitor.config.credentials import FOLDER, credentials_in
 from monitor.config.credentials import PREFIX as CREDENTIALS
-from monitor.config.credentials import credentials_in
 from monitor.config.lines import KeyPath, read_toml
-from monitor.config.problems import SECRET, Problem, dotted, field_at, holds_secret, names_file, shown, table_at, unknown_key
+from monitor.config.problems import (
+    SECRET,
+    Problem,
+    dotted,
+    field_at,
+    holds_secret,
+    names_file,
+    shown,
+    table_at,
+    unknown_key,
+)
 
 PREFIX: Final = "MINIWATCH_"
 NOT_KEYS: Final = frozenset({"MINIWATCH_CONFIG", "MINIWATCH_NATIVE"})
@@ -113,17 +123,26 @@ class Layers:
 
     def read_credentials(self, environ: Mapping[str, str]) -> None:
         """What a supervisor has handed over as files: over what the configuration file says of it, under what variables say."""
-        for name, file in credentials_in(environ).items():
+        try:
+            given = credentials_in(environ)
+        except OSError as error:
+            variable = f"environment {FOLDER}"
+            found = f"{environ[FOLDER]}: {_unread(error)}"
+            remedy = "have whoever starts this hand over what can be read"
+            problem = Problem(variable, found, "a folder of credentials that can be read", remedy)
+            self.refuse(Origin("environment", variable), problem)
+            return
+        for name, file in given.items():
             origin = Origin("environment", f"credential {name}")
             path = self._path(name.removeprefix(CREDENTIALS).split("."))
             declared = field_at(path)
             if self.origin(path).kind in {"environment", "flag"}:
                 continue
             is_known = declared is not None and (holds_secret(declared) or names_file(declared))
-            found = _secret_in(file, origin.place) if holds_secret(declared) else str(file)
-            if isinstance(found, Problem):
-                self.refuse(origin, found)
-            elif not (is_known and self._put(path, found, origin)) and name.startswith(CREDENTIALS):
+            value = _secret_in(file, origin.place) if holds_secret(declared) else str(file)
+            if isinstance(value, Problem):
+                self.refuse(origin, value)
+            elif not (is_known and self._put(path, value, origin)) and name.startswith(CREDENTIALS):
                 self.refuse(origin, unknown_key(origin.place, path))
 
     def read_overrides(self, overrides: Mapping[str, object]) -> None:

@@ -52,7 +52,7 @@ def test_a_variable_counts_more_than_a_credential(load):
 
 
 def test_where_a_key_names_a_file_the_credential_is_that_file(load, tmp_path):
-    config = load({"secrets_audit.anchor_key_file": "key", "secrets_store.password": "a"})
+    config = load({"secrets_audit.anchor_key_file": "ab" * 32, "secrets_store.password": "a"})
     assert config.audit.anchor_key_file == str(tmp_path / "credentials/secrets_audit.anchor_key_file")
 
 
@@ -70,3 +70,8 @@ def test_no_secret_is_told_in_what_is_wrong(load):
     with pytest.raises(ConfigError) as refused:
         load({"secrets_people.key": "not-hexadecimal", "store.password": "b"})
     assert "not-hexadecimal" not in str(refused.value)
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"environment CREDENTIALS_DIRECTORY: found .*nowhere: no such file"):
+        load_config(None, {"CREDENTIALS_DIRECTORY": str(tmp_path / "nowhere")})

@@ -1,0 +1,89 @@
+"""`make install` puts everything where the units look for it, keeps what is configured, and its opposite takes away no more than that."""
+
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from monitor.config import load_config
+
+ROOT = Path(__file__).parents[3]
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not there")
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(target):
+        words = ["make", "--silent", f"DESTDIR={tmp_path}", target]
+        subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+
+    return make
+
+
+def _files(folder):
+    return {str(each.relative_to(folder)) for each in folder.rglob("*") if not each.is_dir()}
+
+
+def test_units_users_and_an_example_are_put_where_systemd_looks(make, tmp_path):
+    make("install-service")
+    assert _files(tmp_path) == {
+        "etc/miniwatch/config.toml",
+        "usr/local/bin/miniwatch",
+        "usr/local/lib/systemd/system/miniwatch.service",
+        "usr/local/lib/systemd/system/miniwatch.socket",
+        "usr/local/lib/systemd/system/miniwatch@.service",
+        "usr/local/lib/sysusers.d/miniwatch.conf",
+        "usr/local/lib/tmpfiles.d/miniwatch.conf",
+    }
+    assert (tmp_path / "etc/miniwatch/secrets").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_the_units_start_is_what_the_program_is_installed_as(make, tmp_path):
+    make("install-service")
+    started = "/opt/miniwatch/current/bin/miniwatch"
+    assert (tmp_path / "usr/local/bin/miniwatch").readlink() == Path(started)
+    for unit in (tmp_path / "usr/local/lib/systemd/system").glob("*.service"):
+        lines = [line for line in unit.read_text().splitlines() if line.startswith("Exec")]
+        assert lines
+        assert all(line.partition("=")[2].startswith(f"{started} ") for line in lines)
+
+
+def test_a_configuration_that_is_there_stays_as_it_is(make, tmp_path):
+    (tmp_path / "etc/miniwatch").mkdir(parents=True)
+    (tmp_path / "etc/miniwatch/config.toml").write_text("# mine\n")
+    make("install-service")
+    assert (tmp_path / "etc/miniwatch/config.toml").read_text() == "# mine\n"
+
+
+def test_the_example_is_a_configuration_and_listens_where_the_socket_does(make, tmp_path):
+    make("install-service")
+    config = load_config(tmp_path / "etc/miniwatch/config.toml", {})
+    socket = (tmp_path / "usr/local/lib/systemd/system/miniwatch.socket").read_text()
+    assert f"ListenStream={config.http.listen}\n" in socket
+    assert str(config.data_dir) == "/var/lib/miniwatch"
+    assert config.mode == "shadow"
+
+
+def test_to_uninstall_leaves_configuration_secrets_and_data(make, tmp_path):
+    make("install-service")
+    (tmp_path / "var/lib/miniwatch").mkdir(parents=True)
+    (tmp_path / "var/lib/miniwatch/miniwatch.db").touch()
+    (tmp_path / "etc/miniwatch/secrets/store.password").touch()
+    (tmp_path / "opt/miniwatch/1.0").mkdir(parents=True)
+    make("uninstall")
+    assert _files(tmp_path) == {
+        "etc/miniwatch/config.toml",
+        "etc/miniwatch/secrets/store.password",
+        "var/lib/miniwatch/miniwatch.db",
+    }
+    assert not (tmp_path / "opt/miniwatch").exists()
+
+
+def test_the_version_in_the_path_is_that_of_the_program():
+    words = ["make", "--silent", "DESTDIR=/nowhere", "--eval=told: ; @echo $(RELEASE)", "told"]
+    found = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert found.stdout == f"/nowhere/opt/miniwatch/{version}\n"
