@@ -9,6 +9,7 @@ from booted import Booted, why_not
 pytestmark = [pytest.mark.programs, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 START_S = 120.0
+CREDENTIALS = "/run/credentials/miniwatch.service"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_it_listens_at_the_socket_that_systemd_has_opened(running):
 
 def test_a_secret_in_the_folder_of_secrets_is_one_that_it_has(running):
     (pid,) = running.shown("miniwatch", "MainPID")
-    shown = running.does("cat", f"/proc/{pid}/root/run/credentials/miniwatch.service/secrets_people.key")
+    shown = running.does("cat", f"/proc/{pid}/root{CREDENTIALS}/secrets_people.key")
     assert shown.strip() == "ab" * 32
     assert running("test", "-e", "/var/lib/miniwatch/keys/people.key").returncode != 0  # none was made
 

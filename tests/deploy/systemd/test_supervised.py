@@ -14,7 +14,7 @@ from monitor.app import open_daemon
 from monitor.config import load_config
 from monitor.console.health import Bounds, Health
 from monitor.supervision.supervisor import STATUS_BYTES_MAX, Supervisor
-from monitor.supervision.watched import told, watched_daemon
+from monitor.supervision.watched import told, watched, watched_daemon
 from monitor.telemetry import Telemetry
 from monitor.testing import MemorySource
 
@@ -148,6 +148,38 @@ def test_what_people_see_says_what_is_wrong():
     assert told(health, Bounds(), "live, turn 7") == (
         "Not ready: the store cannot be written: disk full | live, turn 7 | held: paused | degraded: search"
     )
+
+
+class Noted(threading.Event):
+    """An event that says how long it was waited for, and is set after the third time."""
+
+    def __init__(self):
+        super().__init__()
+        self.waited = []
+
+    def wait(self, timeout=None):
+        self.waited.append(timeout)
+        if len(self.waited) > 2:
+            self.set()
+        return self.is_set()
+
+
+def test_signs_of_life_are_given_at_half_of_the_period(abstract):
+    supervisor = _supervisor(abstract, WATCHDOG_USEC="30000000")
+    supervisor.ready()
+    stopping = Noted()
+    with watched(supervisor, lambda: 0.0, lambda: Health(heartbeat_age_s=0.0), str, Bounds(), stopping):
+        abstract.until("STOPPING=1")
+    assert stopping.waited == [15.0, 15.0, 15.0]
+    assert abstract.said().count("WATCHDOG=1") == 2
+
+
+def test_before_it_is_ready_more_time_is_asked_for_while_it_moves(abstract):
+    supervisor = _supervisor(abstract, WATCHDOG_USEC="30000000")
+    ages = iter((0.0, 1000.0))
+    with watched(supervisor, lambda: next(ages), lambda: Health(heartbeat_age_s=0.0), str, Bounds(), Noted()):
+        abstract.until("STOPPING=1")
+    assert [line for line in abstract.said() if "STATUS" not in line] == ["EXTEND_TIMEOUT_USEC=60000000", "STOPPING=1"]
 
 
 class Hanging(MemorySource):
