@@ -46,7 +46,7 @@ def test_what_the_units_start_is_what_the_program_is_installed_as(make, tmp_path
     started = "/opt/miniwatch/current/bin/miniwatch"
     assert (tmp_path / "usr/local/bin/miniwatch").readlink() == Path(started)
     for unit in (tmp_path / "usr/local/lib/systemd/system").glob("*.service"):
-        lines = [line for line in unit.read_text().splitlines() if line.startswith("Exec")]
+        lines = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart")]
         assert lines
         assert all(line.partition("=")[2].startswith(f"{started} ") for line in lines)
 
