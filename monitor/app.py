@@ -41,6 +41,7 @@ from monitor.enforcers.telling import enforcers_of, publications_of, tell_of
 from monitor.enforcers.undelivered import giving_up
 from monitor.first_token import ensure_first_token
 from monitor.front import Front, bounds_of, front_of
+from monitor.gauging import Gauging
 from monitor.holding import held_words
 from monitor.intake import Intake
 from monitor.intake.growing import Intakes
@@ -398,6 +399,9 @@ def open_daemon(
                 config, kept.store, telemetry, clock, health, own, take=take, unsure=unsure, listener=listener
             )
             daemon.front.enter(schedule)
+            Gauging(kept=kept, telemetry=telemetry, clock=clock).enter(
+                schedule, around.condition, lambda: held_of(daemon)
+            )
             daemon.front.start()
             closing.callback(daemon.front.stop)
         names = tuple(intake.partition for intake in pipeline.intakes)
@@ -497,7 +501,7 @@ def _cache_refused(telemetry: Telemetry, path: Path, reason: str) -> None:
     telemetry.emit(upkeep.CacheRefused(path=str(path), reason=reason))
 
 
-def _held(daemon: Daemon) -> tuple[str, ...]:
+def held_of(daemon: Daemon) -> tuple[str, ...]:
     """Why acts do not begin; nothing where the record does not answer, which is told as such."""
     pipeline = daemon.pipeline
     try:
@@ -516,7 +520,7 @@ def health_of(daemon: Daemon) -> Health:
         failing_sources=dict(pipeline.failures),
         lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
         degraded=search,
-        held=_held(daemon),
+        held=lambda: held_of(daemon),
         others=(
             *(("stopping",) if daemon.stopping.is_set() else ()),
             *pipeline.suspensions.words(pipeline.lineup),

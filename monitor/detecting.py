@@ -25,6 +25,7 @@ from monitor.content.compiling import compiled
 from monitor.content.in_force import Installed
 from monitor.content.model_changing import LOOK_S as MODELS_S
 from monitor.front import health_front
+from monitor.gauging import Gauging
 from monitor.intake.opening import kafka_settings
 from monitor.kept import Kept, only_one
 from monitor.models.moving import note_drift
@@ -281,12 +282,13 @@ def open_detecting(
         schedule.every("tell what was left out", REGISTRY_S, telemetry.tick)
         schedule.every("note how features move", MODELS_S, lambda: _note_drift(workers[0], kept, telemetry))
         schedule.every("tell of lag", LAG_S, partial(_tell_of_lag, detecting.groups, telemetry))
-        schedule.start()
         if config.http.listen:
             front = health_front(config, kept.store, telemetry, clock, detecting.health, listener)
             front.enter(schedule)
+            Gauging(kept=kept, telemetry=telemetry, clock=clock).enter_storage(schedule)
             front.start()
             closing.callback(front.stop)
+        schedule.start()
         telemetry.emit(
             happenings.Started(
                 version=__version__,

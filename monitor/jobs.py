@@ -198,5 +198,4 @@ class Jobs:
         for name, by in off.items():
             if by:
                 self.telemetry.emit(happenings.LedgerImbalance(source=name, imbalance=by))
-        if not any(off.values()):
-            self.telemetry.emit(happenings.LedgerBalanced())
+        self.telemetry.emit(happenings.LedgerChecked(imbalance=sum(map(abs, off.values()))))

@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final, Protocol
 
 from monitor.durable import boundary
+from monitor.moments import MICROSECONDS
 from monitor.notifiers import Notifier, NotifierError, Patience, Receipt
 from monitor.stores import GivenUp, Message, StoreError
 from monitor.stores.record import NotFound
@@ -209,7 +210,11 @@ class OutboxWorker:
         message = item.message
         self._unrecorded[message.key] = receipt
         sent = DeliverySent(
-            channel=message.channel, message=message.key, attempt=item.attempts + 1, seconds=round(seconds, 3)
+            channel=message.channel,
+            message=message.key,
+            attempt=item.attempts + 1,
+            seconds=round(seconds, 3),
+            age_s=max(0.0, (self._clock() - message.created) / MICROSECONDS),
         )
         self._telemetry.emit(sent)
         self._record_receipts()

@@ -61,7 +61,6 @@ from playbooks.policy import Policy
 RETRY_S: Final = (0.2, 10.0)
 """First and longest pause before a refused write is tried again."""
 
-
 NOTHING_FOUND: Final[Mapping[str, Found]] = {}
 
 
@@ -122,7 +121,7 @@ class Pipeline:
         self._watching = Watching(self.telemetry)
         self._aside = SetAside(self.snapshots)
         self.suspensions = Suspensions(self.telemetry, self.clock)
-        self._teller = TurnTeller(self.telemetry)
+        self._teller = TurnTeller(self.telemetry, self._now)
         self._reader = Reader(self.intakes, self.settings, self.telemetry, self._now, self._timed)
         self._awaiting = Awaiting(self.intakes)
         if self.around is None:
@@ -586,7 +585,8 @@ class Pipeline:
             return
         self.snapshot_turn, self._snapshot_at = self.turn_number, time.monotonic()
         seconds = time.monotonic() - begun
-        self.telemetry.emit(upkeep.SnapshotSaved(turn=self.turn_number, bytes=row.bytes, seconds=seconds))
+        saved = upkeep.SnapshotSaved(turn=self.turn_number, time=self.clock(), bytes=row.bytes, seconds=seconds)
+        self.telemetry.emit(saved)
 
     def remembered(self) -> dict[str, pl.DataFrame]:
         """What is remembered beside detectors' memory."""

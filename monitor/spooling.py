@@ -28,6 +28,7 @@ class Spooling:
     taker: Taker
     store: Store
     telemetry: Telemetry
+    bytes_max: int
 
     def enter(self, schedule: Schedule) -> None:
         schedule.every("clear the spool", FORGET_S, self.forget)
@@ -37,7 +38,7 @@ class Spooling:
         progress = self.store.progress().get(PARTITION)
         if progress is not None:
             self.spool.forget(progress.end)
-        self.telemetry.emit(upkeep.SpoolLooked(bytes=self.spool.disk_bytes))
+        self.telemetry.emit(upkeep.SpoolLooked(bytes=self.spool.disk_bytes, bytes_max=self.bytes_max))
 
 
 def spooling_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callable[[], int]) -> Spooling | None:
@@ -59,4 +60,4 @@ def spooling_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callabl
         clock=clock,
         damaged=damaged,
     )
-    return Spooling(spool, Taker(spool), kept.store, telemetry)
+    return Spooling(spool, Taker(spool), kept.store, telemetry, config.http.spool_bytes_max)

@@ -228,6 +228,8 @@ def _size(count: int) -> str:
 
 
 def _database(path: Path, *, deep: bool) -> Sign:
+    from monitor.stores.places import record_bytes
+
     try:
         with closing(sqlite3.connect(reading_uri(path), uri=True)) as connection:
             schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
@@ -236,13 +238,7 @@ def _database(path: Path, *, deep: bool) -> Sign:
         return Sign("database", "problem", f"{path}: {error}", "restore a backup")
     if verdict != "ok":
         return Sign("database", "problem", f"damaged: {verdict}", "stop the daemon and restore a backup")
-    return Sign("database", "ok", f"whole, schema {schema}, {_bytes_of(path) / (1 << 20):.1f} MiB")
-
-
-def _bytes_of(database: Path) -> int:
-    """With what is written and not yet in the file itself."""
-    log = database.with_name(f"{database.name}-wal")
-    return database.stat().st_size + (log.stat().st_size if log.is_file() else 0)
+    return Sign("database", "ok", f"whole, schema {schema}, {record_bytes(path) / (1 << 20):.1f} MiB")
 
 
 def _archive(opened: Opened, *, deep: bool) -> Iterator[Sign]:

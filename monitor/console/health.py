@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from monitor.console.pages import HEADERS, Page, json_answer
 from monitor.telemetry import Telemetry
+from monitor.telemetry.standing import HealthLooked
 from monitor.tokens import Role, Token
 
 
@@ -31,7 +32,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     lag_bytes: Mapping[str, int | None] = {}  # by source; None where that cannot be known
     others: tuple[str, ...] = ()  # further reasons, in words: "recovering", "stopping" …
     degraded: tuple[str, ...] = ()  # what does not work beside the stream, in words; the daemon is ready all the same
-    held: tuple[str, ...] = ()  # why acts do not begin; the daemon is ready for events all the same
+    held: Callable[[], tuple[str, ...]] = (
+        tuple  # why acts do not begin, asked of the record; the daemon is ready for events all the same
+    )
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,9 +84,24 @@ class HealthPages:
 
     async def _metrics(self, request: Request, _token: Token | None) -> Response:
         self.telemetry.tick()
+        await run_in_threadpool(self._look)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         page = await run_in_threadpool(encode, self.telemetry.registry)
         return Response(page, headers={**HEADERS, "Content-Type": content_type})
+
+    def _look(self) -> None:
+        """Say as metrics what probes would be told; nothing here asks the record, which may be what does not answer."""
+        health = self.health()
+        self.telemetry.emit(
+            HealthLooked(
+                alive=is_alive(health, self.bounds),
+                ready=not why_not_ready(health, self.bounds),
+                degraded=bool(health.degraded),
+                heartbeat_age_s=health.heartbeat_age_s,
+                failing=frozenset(health.failing_sources),
+                lag_bytes=health.lag_bytes,
+            )
+        )
 
     async def _healthz(self, _request: Request, _token: Token | None) -> Response:
         health = await run_in_threadpool(self.health)
@@ -93,9 +111,9 @@ class HealthPages:
 
     async def _readyz(self, _request: Request, token: Token | None) -> Response:
         health = await run_in_threadpool(self.health)
-        reasons = why_not_ready(health, self.bounds)
+        reasons, held = why_not_ready(health, self.bounds), await run_in_threadpool(health.held)
         status = "not-ready" if reasons else "ready"
-        told = {"reasons": reasons, **({"held": list(health.held)} if health.held else {})}
+        told = {"reasons": reasons, **({"held": list(held)} if held else {})}
         told |= {"degraded": list(health.degraded)} if health.degraded else {}
         if self.is_private and token is None:
             told = {}

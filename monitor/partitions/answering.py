@@ -279,6 +279,7 @@ class AnsweringPipeline(Pipeline):
         for finding in fresh:
             self._teller.tell_finding(finding)
         self._teller.tell_answers(turn)
+        self.telemetry.emit(happenings.TurnCommitted(turn=turn.number, stages_s=self.stages))
         out_of_order, self._order.given_up = self._order.given_up, 0
         waiting = self._order.waiting
         told = happenings.FindingsAnswered(findings=len(fresh), waiting=waiting, out_of_order=out_of_order)

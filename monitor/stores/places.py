@@ -36,3 +36,8 @@ class Places:
         self.admin_token: Final = root / ADMIN_TOKEN
         self.lock: Final = root / LOCK
         self.respond_lock: Final = root / RESPOND_LOCK
+
+
+def record_bytes(database: Path) -> int:
+    """Size of a SQLite file, with what is written and not yet in the file itself; 0 where there is none."""
+    return sum(path.stat().st_size for path in (database, database.with_name(f"{database.name}-wal")) if path.is_file())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from detectors.detector import Detector, HoldsBack
-from detectors.event import DUPLICATE, FUTURE, LATE, PARTITION
+from detectors.event import ARRIVAL, DUPLICATE, FUTURE, LATE, MICROSECONDS, PARTITION
 from detectors.finding import Finding
 from monitor.decoders import DeadLetter, lines_of
 from monitor.intake import Piece
@@ -17,6 +19,7 @@ from monitor.intake.timeline import BEGINNING
 from monitor.stores import Turn
 from monitor.stream.own_refusals import IS_REFUSAL
 from monitor.telemetry import Telemetry, happenings, upkeep
+from monitor.telemetry.metrics import EVENT_LATENCY
 from playbooks.decision import Decision, DecisionState
 from playbooks.incident import Incident
 
@@ -36,15 +39,22 @@ class Done:
 
 
 class TurnTeller:
-    """Tells of turns, one after the other."""
+    """Tells of turns, one after the other. `now` is the present in microseconds; None where the run lives on the stream's own clock."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, now: Callable[[], int | None] = lambda: None) -> None:
         self._telemetry = telemetry
+        self._now = now
         self._forgotten: dict[str, int] = {}
         self._held_back: dict[str, int] = {}
 
     def tell(self, done: Done) -> None:
         """All of it, each of its own kind."""
+        latencies, latency_s = _latencies(done.frame[ARRIVAL].to_numpy(), self._now())
+        self._telemetry.emit(
+            happenings.TurnCommitted(
+                turn=done.turn.number, stages_s=done.stages_s, latencies=latencies, latency_s=latency_s
+            )
+        )
         for piece in done.pieces:
             self._tell_piece(done, piece)
         self._tell_labels(done.frame)
@@ -112,13 +122,12 @@ class TurnTeller:
     def _tell_piece(self, done: Done, piece: Piece) -> None:
         source = piece.progress.partition
         self._telemetry.emit(
-            happenings.TurnCommitted(
+            happenings.LinesTaken(
                 turn=done.turn.number,
                 source=source,
                 received=piece.lines,
                 processed=piece.frame.height,
                 bytes=piece.bytes,
-                stages_s=done.stages_s,
                 watermark=done.watermark if done.watermark > BEGINNING else None,
                 lag_bytes=done.lag_bytes.get(source),
             )
@@ -171,3 +180,13 @@ def _opened(turn: Turn) -> list[Incident]:
     """Incidents all of whose findings are of this turn."""
     counted = Counter(word.incident for word in turn.considered)
     return [incident for incident in turn.incidents if incident.findings == counted[incident.id]]
+
+
+def _latencies(arrived: np.ndarray[Any, Any], now: int | None) -> tuple[tuple[int, ...], float]:
+    """How many events took how long until now, by the buckets of their metric, and the sum in seconds; nothing without a present."""
+    if now is None or not len(arrived):
+        return (), 0.0
+    seconds = np.maximum((now - arrived) / MICROSECONDS, 0.0)
+    buckets = np.searchsorted(EVENT_LATENCY.buckets, seconds)
+    counts = np.bincount(buckets, minlength=len(EVENT_LATENCY.buckets) + 1)
+    return tuple(map(int, counts)), float(seconds.sum())

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from monitor.telemetry import metrics
 from monitor.telemetry.happening import Happening, Level
-from monitor.telemetry.meter import NAMES_MAX
 
 if TYPE_CHECKING:
     from monitor.telemetry.meter import Meter
@@ -31,6 +30,6 @@ class FeedbackCounted(Happening, frozen=True, kw_only=True):
             },
         )
         meter.say(metrics.PRECISION, {(kind,): one.share for kind, one in self.kinds.items() if one.share is not None})
-        most = sorted(self.rules.items(), key=lambda item: (-item[1].judged, item[0]))[:NAMES_MAX]
+        most = sorted(self.rules.items(), key=lambda item: (-item[1].judged, item[0]))
         meter.say(metrics.RULE_JUDGED, {(rule,): one.judged for rule, one in most})
         meter.say(metrics.RULE_PRECISION, {(rule,): one.share for rule, one in most if one.share is not None})

@@ -33,7 +33,26 @@ class Stopped(Happening, frozen=True, kw_only=True):
 
 
 class TurnCommitted(Happening, frozen=True, kw_only=True):
-    """One turn is durable. `watermark` is in microseconds since 1970; `stages_s` is seconds by stage."""
+    """One turn is durable. `stages_s` is seconds by stage, `latencies` how many events took how long from their arrival to now, by the
+    buckets of `metrics.EVENT_LATENCY`, and `latency_s` their sum.
+    """
+
+    level: ClassVar[Level] = "debug"
+    turn: int
+    stages_s: dict[str, float]
+    latencies: tuple[int, ...] = ()
+    latency_s: float = 0.0
+
+    def count(self, meter: Meter) -> None:
+        meter.add(metrics.TURNS)
+        for stage, seconds in self.stages_s.items():
+            meter.observe(metrics.STAGE_SECONDS, seconds, stage=stage)
+        if self.latencies:
+            meter.observe_many(metrics.EVENT_LATENCY, self.latencies, self.latency_s)
+
+
+class LinesTaken(Happening, frozen=True, kw_only=True):
+    """What one source has given to a turn that is durable. `watermark` is in microseconds since 1970."""
 
     level: ClassVar[Level] = "debug"
     turn: int
@@ -41,17 +60,13 @@ class TurnCommitted(Happening, frozen=True, kw_only=True):
     received: int
     processed: int
     bytes: int
-    stages_s: dict[str, float]
     watermark: int | None = None
     lag_bytes: int | None = None
 
     def count(self, meter: Meter) -> None:
-        meter.add(metrics.TURNS)
         meter.add(metrics.EVENTS_RECEIVED, self.received, source=self.source)
         meter.add(metrics.EVENTS_PROCESSED, self.processed, source=self.source)
         meter.add(metrics.BYTES_RECEIVED, self.bytes, source=self.source)
-        for stage, seconds in self.stages_s.items():
-            meter.observe(metrics.STAGE_SECONDS, seconds, stage=stage)
         if self.watermark is not None:
             meter.set(metrics.WATERMARK, self.watermark / 1_000_000, source=self.source)
         if self.lag_bytes is not None:
@@ -282,21 +297,24 @@ class DecisionsUnanswered(Happening, frozen=True, kw_only=True):
 
 
 class LedgerImbalance(Happening, frozen=True, kw_only=True):
-    """Told whenever the account is looked at and does not balance; `LedgerBalanced` when it does."""
+    """Told whenever the account of a source is looked at and does not balance."""
 
     level: ClassVar[Level] = "error"
     source: str
     imbalance: int
 
     def count(self, meter: Meter) -> None:
-        meter.set(metrics.IMBALANCE, self.imbalance)
+        """`LedgerChecked` has the sum of all sources."""
 
 
-class LedgerBalanced(Happening, frozen=True, kw_only=True):
+class LedgerChecked(Happening, frozen=True, kw_only=True):
+    """All accounts were looked at; by so much they are off, whichever way: 0."""
+
     level: ClassVar[Level] = "debug"
+    imbalance: int
 
     def count(self, meter: Meter) -> None:
-        meter.set(metrics.IMBALANCE, 0)
+        meter.set(metrics.IMBALANCE, self.imbalance)
 
 
 class StoreStalled(Happening, frozen=True, kw_only=True):

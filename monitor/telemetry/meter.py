@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
+from monitor.telemetry.distribution import Distribution
+
 OTHER: Final = "other"
-"""What a label says for values beyond its bound, or outside its set."""
+"""What a label says for values beyond its bound, or outside its set. Of a gauge it has what was said last."""
 
 NAMES_MAX: Final = 100
-"""Different values of a label whose values are not known beforehand (sources, rules …)."""
+"""Different values of a label whose values are not known beforehand (sources, rules …), where no other bound is given."""
+
+NAME_CHARACTERS_MAX: Final = 200
+"""Longest value of a label; more is cut, and what is the same up to there counts together."""
 
 SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Bounds of what takes milliseconds or seconds."""
+
+WAITS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Bounds of what should take a second and may take half an hour."""
+
+Values = tuple[str, ...] | int
+"""A label's possible values, or how many that are not known beforehand have a series of their own: the first that come."""
 
 
 Kept = TypeVar("Kept", Counter, Gauge, Histogram)
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric: `labels` gives each label's possible values, or None for the first `NAMES_MAX` that come."""
+    """One metric with its labels, and the bounds of its buckets if it is a histogram."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     unit: str
     meaning: str
-    labels: dict[str, tuple[str, ...] | None] = {}
+    labels: dict[str, Values] = {}
+    buckets: tuple[float, ...] = SECONDS
+
+    @property
+    def series_max(self) -> int:
+        """Most series that it can come to."""
+        many = len(self.buckets) + 3 if self.kind == "histogram" else 1
+        for values in self.labels.values():
+            many *= (values if isinstance(values, int) else len(values)) + 1  # the last is `OTHER`
+        return many
 
 
 class Meter:
@@ -37,7 +58,7 @@ class Meter:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for every counter, for nobody
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._kept: dict[str, Counter | Gauge | Histogram] = {}
+        self._kept: dict[str, Counter | Gauge | Histogram | Distribution] = {}
         self._names: dict[tuple[str, str], set[str]] = {}
         self._said: dict[str, set[tuple[str, ...]]] = {}
         for metric in catalogue:
@@ -57,25 +78,34 @@ class Meter:
         self._child(kept, metric, labels).set(value)
 
     def say(self, metric: Metric, values: Mapping[tuple[str, ...], float]) -> None:
-        """Say all that is now, by the values of its labels, at most `NAMES_MAX` where these are not known beforehand; what was said
-        before and is not any more goes.
+        """Say all that is now, by the values of its labels; what was said before and is not any more goes. Where values are not known
+        beforehand, the first so many are taken, in the order in which they are given.
         """
         kept = self._kept[metric.name]
         assert isinstance(kept, Gauge)  # noqa: S101 - as above
-        for labels in self._said.get(metric.name, set()) - values.keys():
+        said = {self._cut(labels): value for labels, value in values.items()}
+        for values_max in metric.labels.values():
+            if isinstance(values_max, int):
+                said = dict(list(said.items())[:values_max])
+        for labels in self._said.get(metric.name, set()) - said.keys():
             kept.remove(*labels)
-        names = tuple(metric.labels)
-        for labels, value in values.items():
-            known = zip(names, labels, strict=True)
-            assert all(label in (metric.labels[name] or (label,)) for name, label in known)  # noqa: S101 - as above
+        for labels, value in said.items():
+            known = zip(metric.labels.values(), labels, strict=True)
+            assert all(isinstance(one, int) or label in one for one, label in known)  # noqa: S101 - as above
             kept.labels(*labels).set(value)
-        self._said[metric.name] = set(values)
+        self._said[metric.name] = set(said)
 
     def observe(self, metric: Metric, value: float, **labels: str) -> None:
         """Take one measurement."""
         kept = self._kept[metric.name]
         assert isinstance(kept, Histogram)  # noqa: S101 - as above
         self._child(kept, metric, labels).observe(value)
+
+    def observe_many(self, metric: Metric, counts: Sequence[int], total: float) -> None:
+        """Take many measurements at once, of a histogram without labels: how many fell into each of its buckets and beyond, and their sum."""
+        kept = self._kept[metric.name]
+        assert isinstance(kept, Distribution)  # noqa: S101 - as above
+        kept.add(counts, total)
 
     def _child(self, kept: Kept, metric: Metric, labels: dict[str, str]) -> Kept:
         if not metric.labels:
@@ -84,25 +114,34 @@ class Meter:
 
     def _bounded(self, metric: Metric, label: str, value: str) -> str:
         allowed = metric.labels[label]
-        if allowed is not None:
+        if not isinstance(allowed, int):
             return value if value in allowed else OTHER
+        value = value[:NAME_CHARACTERS_MAX]
         names = self._names.setdefault((metric.name, label), set())
-        if value not in names and len(names) >= NAMES_MAX:
+        if value not in names and len(names) >= allowed:
             return OTHER
         names.add(value)
         return value
 
+    @staticmethod
+    def _cut(labels: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(label[:NAME_CHARACTERS_MAX] for label in labels)
+
     def _start_at_zero(self, metric: Metric) -> None:
         if len(metric.labels) == 1 and metric.kind == "counter":
             (label, values), *_ = metric.labels.items()
-            for value in values or ():
+            for value in () if isinstance(values, int) else values:
                 self.add(metric, 0, **{label: value})
 
 
-def _registered(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+def _registered(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram | Distribution:
     names = tuple(metric.labels)
     if metric.kind == "counter":
         return Counter(metric.name, metric.meaning, names, registry=registry)
     if metric.kind == "gauge":
         return Gauge(metric.name, metric.meaning, names, registry=registry)
-    return Histogram(metric.name, metric.meaning, names, registry=registry, buckets=SECONDS)
+    if not names:
+        distribution = Distribution(metric.name, metric.meaning, metric.buckets)
+        registry.register(distribution)
+        return distribution
+    return Histogram(metric.name, metric.meaning, names, registry=registry, buckets=metric.buckets)

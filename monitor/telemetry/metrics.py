@@ -6,7 +6,7 @@ from typing import Final
 
 from detectors.finding import Severity
 from monitor.decoders import DeadLetterReason
-from monitor.telemetry.meter import Metric
+from monitor.telemetry.meter import NAMES_MAX, SECONDS, WAITS, Metric, Values
 from playbooks.clocks import ClockKind
 from playbooks.decision import Act, Mode, Reason
 
@@ -16,22 +16,41 @@ VERDICTS: Final = ("true", "false", "benign-known")
 REASONS: Final = tuple(reason.value for reason in Reason)
 STAGES: Final = ("read", "decode", "detect", "decide", "archive", "commit")
 
-_SOURCE: Final = {"source": None}
+SOURCES_MAX: Final = 100
+"""Sources, or partitions, that have series of their own."""
+
+CHANNELS_MAX: Final = 20
+"""Webhooks, enforcers and topics that have."""
+
+WATCHERS_MAX: Final = 30
+"""Detectors, and what else looks at events, that have; jobs and features are as many as the program has, and no more."""
+
+JOBS_MAX: Final = 50
+FEATURES_MAX: Final = 50
+
+_SOURCE: Final = {"source": SOURCES_MAX}
 
 
-def _counter(name: str, meaning: str, unit: str, labels: dict[str, tuple[str, ...] | None] | None = None) -> Metric:
+def _counter(name: str, meaning: str, unit: str, labels: dict[str, Values] | None = None) -> Metric:
     return Metric(name=f"miniwatch_{name}_total", kind="counter", unit=unit, meaning=meaning, labels=labels or {})
 
 
-def _gauge(name: str, meaning: str, unit: str, labels: dict[str, tuple[str, ...] | None] | None = None) -> Metric:
+def _gauge(name: str, meaning: str, unit: str, labels: dict[str, Values] | None = None) -> Metric:
     return Metric(name=f"miniwatch_{name}", kind="gauge", unit=unit, meaning=meaning, labels=labels or {})
 
 
-def _timing(name: str, meaning: str, labels: dict[str, tuple[str, ...] | None]) -> Metric:
-    return Metric(name=f"miniwatch_{name}_seconds", kind="histogram", unit="seconds", meaning=meaning, labels=labels)
+def _timing(name: str, meaning: str, labels: dict[str, Values], buckets: tuple[float, ...] = SECONDS) -> Metric:
+    return Metric(
+        name=f"miniwatch_{name}_seconds",
+        kind="histogram",
+        unit="seconds",
+        meaning=meaning,
+        labels=labels,
+        buckets=buckets,
+    )
 
 
-BUILD: Final = _gauge("build_info", "The version that runs; always 1.", "", {"version": None, "python": None})
+BUILD: Final = _gauge("build_info", "The version that runs; always 1.", "", {"version": 1, "python": 1})
 EVENTS_RECEIVED: Final = _counter("events_received", "Lines read and committed.", "events", {**_SOURCE})
 EVENTS_PROCESSED: Final = _counter("events_processed", "Lines that became events.", "events", {**_SOURCE})
 EVENTS_DEAD: Final = _counter(
@@ -59,7 +78,19 @@ TURNS: Final = _counter("turns", "Turns of the pipeline committed.", "turns")
 STAGE_SECONDS: Final = _timing("stage", "Time that one turn spent in a stage.", {"stage": STAGES})
 SOURCE_LAG: Final = _gauge("source_lag_bytes", "Bytes that are there and not yet read.", "bytes", {**_SOURCE})
 WATERMARK: Final = _gauge(
-    "watermark_seconds", "Event time up to which nothing is awaited.", "seconds since 1970", {**_SOURCE}
+    "watermark_timestamp_seconds", "Event time up to which nothing is awaited.", "seconds since 1970", {**_SOURCE}
+)
+SOURCE_FAILING: Final = _gauge("source_failing", "1 while a source cannot be read.", "", {**_SOURCE})
+EVENT_LATENCY: Final = _timing(
+    "event_latency",
+    "Time from an event's arrival until the turn with it was committed: its findings, and what was decided about them in this process, stand.",
+    {},
+    WAITS,
+)
+INPUT_AGE: Final = _gauge(
+    "input_age_seconds",
+    "Time since the middle event of the latest turn with events arrived; 0 before the first.",
+    "seconds",
 )
 KERNEL_FAILURES: Final = _counter(
     "kernel_failures",
@@ -77,16 +108,34 @@ EVENTS_OVERLOOKED: Final = _counter(
     "events_overlooked",
     "Events that a detector, the registry or the memory of duplicates could not look at for a fault of the program.",
     "events",
-    {"by": None},
+    {"by": WATCHERS_MAX},
 )
 RULES_SUSPENDED: Final = _counter("rules_suspended", "Rules left out because they brought out a fault.", "rules", {})
 RULES_SHADOWED: Final = _counter("rules_shadowed", "Rules that a guard moved to shadow.", "rules", {})
 SOURCE_FAILURES: Final = _counter("source_failures", "Times that a source could not be read.", "failures", {**_SOURCE})
-IMBALANCE: Final = _gauge("ledger_imbalance", "received - processed - dead-lettered - in flight; 0.", "events")
+IMBALANCE: Final = _gauge(
+    "ledger_imbalance",
+    "received - processed - dead-lettered - in flight, of all sources, each without its sign; 0.",
+    "events",
+)
+ALIVE: Final = _gauge("alive", "What /healthz says at this moment: 1 while the pipeline moves.", "")
+READY: Final = _gauge(
+    "ready", "What /readyz says at this moment: 1 while nothing keeps the daemon from its work and it keeps up.", ""
+)
+DEGRADED: Final = _gauge("degraded", "1 while something beside the stream does not work, such as the search.", "")
+HEARTBEAT_AGE: Final = _gauge("heartbeat_age_seconds", "Time since the pipeline's last sign of life.", "seconds")
+ACTS_HELD: Final = _gauge(
+    "acts_held", "1 while acts do not begin: paused, rules in shadow, or not well enough ourselves.", ""
+)
+CLOCK_OFF: Final = _gauge(
+    "clock_off_seconds",
+    "How far this machine's clock has jumped lately, or is behind what was written by it; else 0.",
+    "seconds",
+)
 FINDINGS: Final = _counter("findings", "Findings made.", "findings", {"severity": SEVERITIES, "kind": KINDS})
-FINDINGS_BY_RULE: Final = _counter("rule_findings", "Findings made, by rule.", "findings", {"rule": None})
+FINDINGS_BY_RULE: Final = _counter("rule_findings", "Findings made, by rule.", "findings", {"rule": NAMES_MAX})
 FINDINGS_IN_SHADOW: Final = _counter(
-    "shadow_findings", "Findings of rules that are being tried, by rule.", "findings", {"rule": None}
+    "shadow_findings", "Findings of rules that are being tried, by rule.", "findings", {"rule": NAMES_MAX}
 )
 FINDINGS_MARKED: Final = _gauge(
     "marked_findings",
@@ -104,13 +153,13 @@ RULE_JUDGED: Final = _gauge(
     "rule_judged_findings",
     "Findings marked true or false, by rule in force; of the rules of which most are.",
     "findings",
-    {"rule": None},
+    {"rule": NAMES_MAX},
 )
 RULE_PRECISION: Final = _gauge(
     "rule_precision_ratio",
     "The true ones among findings of a rule in force that were marked true or false; absent where none was.",
     "ratio",
-    {"rule": None},
+    {"rule": NAMES_MAX},
 )
 FINDINGS_WAITING: Final = _gauge(
     "findings_waiting", "Findings of other processes that wait to be answered here.", "findings"
@@ -140,6 +189,9 @@ HELD: Final = _counter(
 )
 CONSIDERED: Final = _counter("findings_considered", "What became of findings.", "findings", {"reason": REASONS})
 EXPIRED: Final = _counter("decisions_expired", "Decisions that ran out.", "decisions")
+DECISIONS_WAITING: Final = _gauge(
+    "decisions_waiting", "Decisions that wait for a person (at most the bound of one look).", "decisions"
+)
 UNANSWERED: Final = _counter(
     "decisions_unanswered",
     "Held decisions that nobody answered in time, and what became of them.",
@@ -152,12 +204,21 @@ DELIVERIES: Final = _counter(
     "deliveries",
     "Tries to deliver a message.",
     "tries",
-    {"channel": None, "outcome": ("sent", "failed", "dead")},
+    {"channel": CHANNELS_MAX, "outcome": ("sent", "failed", "dead")},
 )
 TOPIC_TROUBLE: Final = _gauge(
-    "topic_trouble", "1 while a topic cannot be written; what is due to it waits in the record.", "", {"channel": None}
+    "topic_trouble",
+    "1 while a topic cannot be written; what is due to it waits in the record.",
+    "",
+    {"channel": CHANNELS_MAX},
 )
-DELIVERY_SECONDS: Final = _timing("delivery", "Time that one try to deliver took.", {"channel": None})
+DELIVERY_SECONDS: Final = _timing("delivery", "Time that one try to deliver took.", {"channel": CHANNELS_MAX})
+DELIVERY_AGE: Final = _timing(
+    "delivery_age",
+    "Time from the making of a message until it was taken, tries and waiting included; topics are not in it.",
+    {"channel": CHANNELS_MAX},
+    WAITS,
+)
 HTTP_REFUSED: Final = _counter(
     "http_refused",
     "HTTP requests refused, by why.",
@@ -172,12 +233,37 @@ HTTP_BODIES: Final = _counter(
 )
 HTTP_LINES: Final = _counter("http_lines", "Lines acknowledged over HTTP.", "lines")
 SPOOL_BYTES: Final = _gauge("spool_bytes", "What the spool of HTTP takes on disk.", "bytes")
+SPOOL_MAX: Final = _gauge(
+    "spool_limit_bytes", "What the spool of HTTP may take on disk; 0 where there is none.", "bytes"
+)
 HTTP_FAILED: Final = _counter("http_failed", "HTTP requests that brought out a fault of the program.", "requests")
 OUTBOX_PENDING: Final = _gauge(
     "outbox_pending", "Messages due and not yet delivered (at most the bound of one look).", "messages"
 )
+OUTBOX_WAITING: Final = _gauge(
+    "outbox_waiting",
+    "Messages that were not taken yet, those that rest after a failure included.",
+    "messages",
+    {"channel": CHANNELS_MAX},
+)
+OUTBOX_OLDEST: Final = _gauge(
+    "outbox_oldest_seconds",
+    "For how long the oldest message that was not taken yet has waited; 0 where none waits.",
+    "seconds",
+    {"channel": CHANNELS_MAX},
+)
 SNAPSHOTS: Final = _counter("snapshots", "Snapshots saved.", "snapshots")
 SNAPSHOT_BYTES: Final = _gauge("snapshot_bytes", "Size of the latest snapshot.", "bytes")
+SNAPSHOT_TIME: Final = _gauge(
+    "snapshot_timestamp_seconds",
+    "When the latest snapshot of this process was saved; 0 before its first.",
+    "seconds since 1970",
+)
+DISK_FREE: Final = _gauge("disk_free_bytes", "Room left for the daemon on the disk of its data folder.", "bytes")
+DISK_SIZE: Final = _gauge("disk_size_bytes", "Size of the disk of the data folder.", "bytes")
+ARCHIVE_BYTES: Final = _gauge("archive_bytes", "Size of all files of the archive.", "bytes")
+ARCHIVE_EVENTS: Final = _gauge("archive_events", "Events in the archive.", "events")
+RECORD_BYTES: Final = _gauge("record_bytes", "Size of the record on disk; 0 where PostgreSQL has it.", "bytes")
 RECOVERY_SECONDS: Final = _gauge("recovery_seconds", "Time that the latest recovery took.", "seconds")
 RULES: Final = _gauge("rules", "Rules by whether they are active.", "rules", {"state": ("active", "refused")})
 RELOADS: Final = _counter(
@@ -200,7 +286,7 @@ MODEL_DRIFT: Final = _gauge(
     "How far a feature has moved since the model in force was trained, as the last whole day shows: the population stability "
     "index; above 0.25 a new model is due.",
     "",
-    {"feature": None},
+    {"feature": FEATURES_MAX},
 )
 TRAININGS: Final = _counter(
     "model_trainings",
@@ -231,27 +317,27 @@ ALERTS_RESENT: Final = _counter(
     "alerts_resent",
     "Posts to members of Alertmanager by which alerts that are not over were sent again.",
     "posts",
-    {"channel": None, "outcome": ("sent", "failed")},
+    {"channel": CHANNELS_MAX, "outcome": ("sent", "failed")},
 )
 ALERTS_STANDING: Final = _gauge(
-    "alerts_standing", "Alerts that are kept up at Alertmanager.", "alerts", {"channel": None}
+    "alerts_standing", "Alerts that are kept up at Alertmanager.", "alerts", {"channel": CHANNELS_MAX}
 )
 CACHE_REFUSALS: Final = _counter(
     "cache_refusals", "Files of the rule cache that could not be used or written.", "files"
 )
 APPS: Final = _gauge("registry_apps", "Apps in the registry.", "apps")
 FORGOTTEN: Final = _counter(
-    "forgotten", "Things given up because a detector's bound was met.", "things", {"detector": None}
+    "forgotten", "Things given up because a detector's bound was met.", "things", {"detector": WATCHERS_MAX}
 )
 HELD_BACK: Final = _counter(
     "findings_held_back",
     "Findings that were not told: more in an hour than a detector may tell, or of too many apps at once.",
     "findings",
-    {"detector": None},
+    {"detector": WATCHERS_MAX},
 )
 RETENTION_ROWS: Final = _counter("retention_removed", "Rows removed because their time was over.", "rows")
 JOBS_RUN: Final = _counter(
-    "jobs", "Runs of scheduled jobs.", "runs", {"job": None, "outcome": ("done", "failed", "missed")}
+    "jobs", "Runs of scheduled jobs.", "runs", {"job": JOBS_MAX, "outcome": ("done", "failed", "missed")}
 )
 ANCHORS: Final = _counter(
     "audit_anchors", "Anchors of the audit, by what came of them.", "anchors", {"outcome": ("made", "failed")}
@@ -276,7 +362,7 @@ SEARCH_UP: Final = _gauge(
     "search_up", "1 while the search takes what it is given; 0 before, and where there is none.", ""
 )
 SEARCH_LAG: Final = _gauge(
-    "search_lag",
+    "search_lag_documents",
     "What is kept, is this process's to bring to the search, and is not there yet.",
     "documents",
     {**_WHAT},
@@ -289,7 +375,7 @@ SEARCH_UNATTENDED: Final = _gauge(
 )
 LIBRARY_WARNINGS: Final = _counter("library_warnings", "Warnings of libraries.", "warnings")
 LINES_SUPPRESSED: Final = _counter(
-    "log_lines_suppressed", "Log lines left out by the limit.", "lines", {"happening": None}
+    "log_lines_suppressed", "Log lines left out by the limit.", "lines", {"happening": NAMES_MAX}
 )
 LINES_LOST: Final = _counter("log_lines_lost", "Log lines that could not be written.", "lines")
 

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 
 class SnapshotSaved(Happening, frozen=True, kw_only=True):
+    """Detectors' memory is on disk as it stood after this turn; `time` is in microseconds since 1970."""
+
     turn: int
+    time: int
     bytes: int
     seconds: float
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.SNAPSHOTS)
         meter.set(metrics.SNAPSHOT_BYTES, self.bytes)
+        meter.set(metrics.SNAPSHOT_TIME, self.time / 1_000_000)
 
 
 class SnapshotFailed(Happening, frozen=True, kw_only=True):
@@ -416,14 +420,18 @@ class JobMissed(Happening, frozen=True, kw_only=True):
 
 
 class DeliverySent(Happening, frozen=True, kw_only=True):
+    """A message was taken: this try took `seconds`, and it was made `age_s` ago."""
+
     channel: str
     message: str
     attempt: int
     seconds: float
+    age_s: float
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.DELIVERIES, channel=self.channel, outcome="sent")
         meter.observe(metrics.DELIVERY_SECONDS, self.seconds, channel=self.channel)
+        meter.observe(metrics.DELIVERY_AGE, self.age_s, channel=self.channel)
 
 
 class DeliveryFailed(Happening, frozen=True, kw_only=True):
@@ -584,10 +592,12 @@ class CertificateRefused(Happening, frozen=True, kw_only=True):
 
 
 class SpoolLooked(Happening, frozen=True, kw_only=True):
-    """The spool was cleared of what has been read; so much it takes now."""
+    """The spool was cleared of what has been read; so much it takes now, of what it may take."""
 
     level: ClassVar[Level] = "debug"
     bytes: int
+    bytes_max: int
 
     def count(self, meter: Meter) -> None:
         meter.set(metrics.SPOOL_BYTES, self.bytes)
+        meter.set(metrics.SPOOL_MAX, self.bytes_max)

@@ -142,7 +142,9 @@ def test_a_stream_of_a_single_event_lets_time_come_up_to_it_and_no_metric_tells_
         assert opened.pipeline.watermark == _happened_ms(line) * 1000
         told = [sample for family in opened.pipeline.telemetry.registry.collect() for sample in family.samples]
         assert [
-            sample.value for sample in told if sample.name == "miniwatch_watermark_seconds" and sample.value < 0
+            sample.value
+            for sample in told
+            if sample.name == "miniwatch_watermark_timestamp_seconds" and sample.value < 0
         ] == []
     assert outcome(tmp_path / "data").totals["processed"] == 1
 

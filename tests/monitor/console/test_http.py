@@ -188,7 +188,7 @@ def test_a_body_does_not_wait_behind_its_head(site):
 
 
 def test_why_acts_do_not_begin_is_told_and_is_no_reason_to_send_no_events(site):
-    site.health = Health(heartbeat_age_s=0.0, held=("acts are paused by operator:ann: Something is off",))
+    site.health = Health(heartbeat_age_s=0.0, held=lambda: ("acts are paused by operator:ann: Something is off",))
     answer = site.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["held"] == ["acts are paused by operator:ann: Something is off"]

@@ -1,7 +1,11 @@
 """What detectors give up, or do not tell, is told once, by how much it has grown."""
 
-from monitor.stream.telling import TurnTeller
+import numpy as np
+import pytest
+
+from monitor.stream.telling import TurnTeller, _latencies
 from monitor.telemetry.happenings import DetectorForgot, FindingsHeldBack
+from monitor.telemetry.metrics import EVENT_LATENCY
 
 
 class Told:
@@ -58,3 +62,12 @@ def test_another_model_in_force_begins_with_none():
         choosy.held_back = held_back
         teller.tell_bounds([choosy])
     assert [one.findings for one in telemetry.all] == [5, 2]
+
+
+def test_how_long_events_were_on_their_way_is_told_by_buckets_and_not_at_all_on_the_streams_own_clock():
+    arrived = np.array([0, 99_000_000, 99_990_000, 101_000_000])
+    counts, seconds = _latencies(arrived, 100_000_000)
+    told = dict(zip([*EVENT_LATENCY.buckets, None], counts, strict=True))
+    assert {bound: count for bound, count in told.items() if count} == {0.05: 2, 1.0: 1, 300.0: 1}
+    assert seconds == pytest.approx(101.01)
+    assert _latencies(arrived, None) == _latencies(arrived[:0], 100_000_000) == ((), 0.0)

@@ -12,10 +12,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from monitor.telemetry import Telemetry
-from monitor.telemetry.happenings import DeadLettered, FindingMade, LateEvents, StoreStalled, TurnCommitted
+from monitor.telemetry.happenings import (
+    DeadLettered,
+    FindingMade,
+    LateEvents,
+    LinesTaken,
+    StoreStalled,
+    TurnCommitted,
+)
 from monitor.telemetry.lines import VALUE_CHARACTERS_MAX, line_writer
 from monitor.telemetry.meter import NAMES_MAX
-from monitor.telemetry.metrics import CATALOGUE, metrics_table
+from monitor.telemetry.metrics import CATALOGUE, EVENT_LATENCY, SOURCES_MAX, metrics_table
+from monitor.telemetry.standing import HealthLooked
 
 
 class Talk:
@@ -48,22 +56,45 @@ def test_a_happening_gives_its_line_and_its_metric():
 
 def test_a_turn_counts_its_events_and_its_stages():
     talk = Talk()
-    talk.telemetry.emit(
-        TurnCommitted(
-            turn=1,
-            source="stdin:",
-            received=3,
-            processed=2,
-            bytes=10,
-            stages_s={"decode": 0.2},
-            watermark=5_000_000,
-            lag_bytes=9,
-        )
-    )
+    talk.telemetry.emit(TurnCommitted(turn=1, stages_s={"decode": 0.2}))
+    for source in ("stdin:", "http:"):
+        taken = {"received": 3, "processed": 2, "bytes": 10, "watermark": 5_000_000, "lag_bytes": 9}
+        talk.telemetry.emit(LinesTaken(turn=1, source=source, **taken))
+    assert talk.value("miniwatch_turns_total") == 1
+    assert talk.value("miniwatch_stage_seconds_count", stage="decode") == 1
     assert talk.value("miniwatch_events_received_total", source="stdin:") == 3
     assert talk.value("miniwatch_stage_seconds_sum", stage="decode") == 0.2
-    assert talk.value("miniwatch_watermark_seconds", source="stdin:") == 5
+    assert talk.value("miniwatch_watermark_timestamp_seconds", source="stdin:") == 5
     assert talk.lines() == []  # debug, and neither told nor counted as left out at level info
+
+
+def test_many_measurements_at_once_come_to_what_single_ones_do():
+    talk = Talk()
+    counts = [0] * (len(EVENT_LATENCY.buckets) + 1)
+    counts[0], counts[4], counts[-1] = 5, 2, 1
+    for _ in range(2):
+        talk.telemetry.emit(TurnCommitted(turn=1, stages_s={}, latencies=tuple(counts), latency_s=3_002.0))
+    name = "miniwatch_event_latency_seconds"
+    assert [talk.value(f"{name}_bucket", le=le) for le in ("0.05", "0.5", "1.0", "1800.0", "+Inf")] == [
+        10,
+        10,
+        14,
+        14,
+        16,
+    ]
+    assert (talk.value(f"{name}_count"), talk.value(f"{name}_sum")) == (16, 6_004)
+
+
+def test_what_was_said_and_is_not_any_more_goes_and_what_is_beyond_the_bound_is_not_said():
+    talk = Talk()
+    for names in (range(SOURCES_MAX * 3), (1, 7)):
+        looked = {"alive": True, "ready": True, "degraded": False, "heartbeat_age_s": 0.0}
+        failing = frozenset(f"file:{name}" for name in names if name == 7)
+        lags = {f"file:{name}": None for name in names}
+        talk.telemetry.emit(HealthLooked(**looked, failing=failing, lag_bytes=lags))
+    told = [sample for family in talk.telemetry.registry.collect() for sample in family.samples]
+    found = {one.labels["source"]: one.value for one in told if one.name == "miniwatch_source_failing"}
+    assert found == {"file:1": 0, "file:7": 1}
 
 
 def test_lines_beyond_the_limit_are_told_as_a_number_and_never_silent():

@@ -1,0 +1,82 @@
+"""How things stand, looked at now and then: one record each that is metrics, and a line at level debug."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from monitor.telemetry import metrics
+from monitor.telemetry.happening import Happening, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from monitor.telemetry.meter import Meter
+
+
+class HealthLooked(Happening, frozen=True, kw_only=True):
+    """What probes would be told at this moment. `lag_bytes` is by source, None where it cannot be known; `failing` are sources."""
+
+    level: ClassVar[Level] = "debug"
+    alive: bool
+    ready: bool
+    degraded: bool
+    heartbeat_age_s: float
+    failing: frozenset[str]
+    lag_bytes: Mapping[str, int | None]
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.ALIVE, self.alive)
+        meter.set(metrics.READY, self.ready)
+        meter.set(metrics.DEGRADED, self.degraded)
+        meter.set(metrics.HEARTBEAT_AGE, self.heartbeat_age_s)
+        sources = sorted(self.failing | self.lag_bytes.keys(), key=lambda name: (name not in self.failing, name))
+        meter.say(metrics.SOURCE_FAILING, {(name,): name in self.failing for name in sources})
+        for name, lag in self.lag_bytes.items():
+            if lag is not None:
+                meter.set(metrics.SOURCE_LAG, lag, source=name)
+
+
+class ConditionLooked(Happening, frozen=True, kw_only=True):
+    """How our own telemetry is, and whether acts begin."""
+
+    level: ClassVar[Level] = "debug"
+    acts_held: bool
+    clock_off_s: float
+    input_age_s: float
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.ACTS_HELD, self.acts_held)
+        meter.set(metrics.CLOCK_OFF, self.clock_off_s)
+        meter.set(metrics.INPUT_AGE, self.input_age_s)
+
+
+class StorageLooked(Happening, frozen=True, kw_only=True):
+    """What is kept, and the room for more, in bytes and events."""
+
+    level: ClassVar[Level] = "debug"
+    free: int
+    size: int
+    archive: int
+    archive_events: int
+    record: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.DISK_FREE, self.free)
+        meter.set(metrics.DISK_SIZE, self.size)
+        meter.set(metrics.ARCHIVE_BYTES, self.archive)
+        meter.set(metrics.ARCHIVE_EVENTS, self.archive_events)
+        meter.set(metrics.RECORD_BYTES, self.record)
+
+
+class WaitingLooked(Happening, frozen=True, kw_only=True):
+    """What waits: decisions for people, and messages for those who are to take them, by channel and in the order of their age."""
+
+    level: ClassVar[Level] = "debug"
+    decisions: int
+    messages: Mapping[str, int]
+    oldest_s: Mapping[str, float]
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.DECISIONS_WAITING, self.decisions)
+        meter.say(metrics.OUTBOX_WAITING, {(channel,): count for channel, count in self.messages.items()})
+        meter.say(metrics.OUTBOX_OLDEST, {(channel,): age for channel, age in self.oldest_s.items()})
