@@ -72,11 +72,12 @@ from monitor.settings import channels_of, settings_of
 from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.spooling import spooling_of
-from monitor.stores import StoreError
+from monitor.stores import TOPIC, StoreError
 from monitor.stores.places import Places
 from monitor.stores.record import Request
 from monitor.surroundings import surroundings_of
 from monitor.telemetry import Telemetry, happenings, upkeep
+from monitor.telemetry.standing import NamesKnown
 
 if TYPE_CHECKING:
     from monitor.indexer import Indexer
@@ -410,6 +411,9 @@ def open_daemon(
             happenings.Started(
                 version=__version__, mode=config.mode, data_dir=str(config.data_dir), sources=names, listen=listen
             )
+        )
+        telemetry.emit(
+            NamesKnown(sources=names, channels=(*carriers, *(f"{TOPIC}:{keys.name}" for keys in config.topics)))
         )
         yield daemon
 

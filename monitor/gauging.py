@@ -17,7 +17,6 @@ from monitor.telemetry import Telemetry
 from monitor.telemetry.standing import ConditionLooked, StorageLooked, WaitingLooked
 
 LOOK_S: Final = 15.0
-STORAGE_S: Final = 60.0
 
 DECISIONS_MAX: Final = 1_000
 """Decisions that wait are counted up to this number."""
@@ -40,7 +39,7 @@ class Gauging:
     def enter_storage(self, schedule: Schedule) -> None:
         """Have storage looked at, now and by the clock: all that a process does that only detects."""
         self.storage()
-        schedule.every("look at storage", STORAGE_S, self.storage)
+        schedule.every("look at storage", LOOK_S, self.storage)
 
     def storage(self) -> None:
         """The disk of the data folder, and what we keep."""

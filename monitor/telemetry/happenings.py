@@ -167,6 +167,9 @@ class SourceAdded(Happening, frozen=True, kw_only=True):
 
     source: str
 
+    def count(self, meter: Meter) -> None:
+        meter.begin("source", self.source)
+
 
 class SourceFailed(Happening, frozen=True, kw_only=True):
     level: ClassVar[Level] = "warning"

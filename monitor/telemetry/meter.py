@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -29,7 +30,7 @@ Values = tuple[str, ...] | int
 """A label's possible values, or how many that are not known beforehand have a series of their own: the first that come."""
 
 
-Kept = TypeVar("Kept", Counter, Gauge, Histogram)
+Kept = TypeVar("Kept", Counter, Gauge, Histogram, Counter | Gauge | Histogram | Distribution)
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +62,18 @@ class Meter:
         self._kept: dict[str, Counter | Gauge | Histogram | Distribution] = {}
         self._names: dict[tuple[str, str], set[str]] = {}
         self._said: dict[str, set[tuple[str, ...]]] = {}
-        for metric in catalogue:
+        self._catalogue = tuple(catalogue)
+        for metric in self._catalogue:
             self._kept[metric.name] = _registered(metric, self.registry)
             self._start_at_zero(metric)
+
+    def begin(self, label: str, name: str) -> None:
+        """Have counters and histograms with such a label begin at zero for this name, beside values that are known beforehand."""
+        for metric in self._catalogue:
+            if label in metric.labels and metric.kind != "gauge":
+                known = [(name,) if each == label else values for each, values in metric.labels.items()]
+                for labels in product(*(one for one in known if isinstance(one, tuple))):
+                    self._child(self._kept[metric.name], metric, dict(zip(metric.labels, labels, strict=True)))
 
     def add(self, metric: Metric, amount: float = 1, **labels: str) -> None:
         """Count up."""
@@ -108,7 +118,7 @@ class Meter:
         kept.add(counts, total)
 
     def _child(self, kept: Kept, metric: Metric, labels: dict[str, str]) -> Kept:
-        if not metric.labels:
+        if not metric.labels or isinstance(kept, Distribution):
             return kept
         return kept.labels(**{label: self._bounded(metric, label, value) for label, value in labels.items()})
 

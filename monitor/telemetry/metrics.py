@@ -337,7 +337,7 @@ HELD_BACK: Final = _counter(
 )
 RETENTION_ROWS: Final = _counter("retention_removed", "Rows removed because their time was over.", "rows")
 JOBS_RUN: Final = _counter(
-    "jobs", "Runs of scheduled jobs.", "runs", {"job": JOBS_MAX, "outcome": ("done", "failed", "missed")}
+    "jobs", "Runs of scheduled jobs.", "runs", {"task": JOBS_MAX, "outcome": ("done", "failed", "missed")}
 )
 ANCHORS: Final = _counter(
     "audit_anchors", "Anchors of the audit, by what came of them.", "anchors", {"outcome": ("made", "failed")}

@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from monitor.telemetry.meter import Meter
 
 
+class NamesKnown(Happening, frozen=True, kw_only=True):
+    """What this process reads from, and by which channels messages leave it: their counters are there from now on, so that the first
+    failure is seen as one.
+    """
+
+    level: ClassVar[Level] = "debug"
+    sources: tuple[str, ...]
+    channels: tuple[str, ...]
+
+    def count(self, meter: Meter) -> None:
+        for source in self.sources:
+            meter.begin("source", source)
+        for channel in self.channels:
+            meter.begin("channel", channel)
+
+
 class HealthLooked(Happening, frozen=True, kw_only=True):
     """What probes would be told at this moment. `lag_bytes` is by source, None where it cannot be known; `failing` are sources."""
 

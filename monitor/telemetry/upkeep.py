@@ -66,6 +66,7 @@ class StreamBegun(Happening, frozen=True, kw_only=True):
     streams: int
 
     def count(self, meter: Meter) -> None:
+        meter.begin("source", self.stream)
         meter.set(metrics.STREAMS, self.streams)
 
 
@@ -397,7 +398,7 @@ class JobDone(Happening, frozen=True, kw_only=True):
     seconds: float
 
     def count(self, meter: Meter) -> None:
-        meter.add(metrics.JOBS_RUN, job=self.job, outcome="done")
+        meter.add(metrics.JOBS_RUN, task=self.job, outcome="done")
 
 
 class JobFailed(Happening, frozen=True, kw_only=True):
@@ -406,7 +407,7 @@ class JobFailed(Happening, frozen=True, kw_only=True):
     error: str
 
     def count(self, meter: Meter) -> None:
-        meter.add(metrics.JOBS_RUN, job=self.job, outcome="failed")
+        meter.add(metrics.JOBS_RUN, task=self.job, outcome="failed")
 
 
 class JobMissed(Happening, frozen=True, kw_only=True):
@@ -416,7 +417,7 @@ class JobMissed(Happening, frozen=True, kw_only=True):
     job: str
 
     def count(self, meter: Meter) -> None:
-        meter.add(metrics.JOBS_RUN, job=self.job, outcome="missed")
+        meter.add(metrics.JOBS_RUN, task=self.job, outcome="missed")
 
 
 class DeliverySent(Happening, frozen=True, kw_only=True):

@@ -9,7 +9,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from watched import Daemon, Receiver, simulated, standing, until
+import yaml
+from watched import DEPLOY, Daemon, Prometheus, Receiver, simulated, standing, until
+
+AT_FIRST = 4_000
+"""Lines in the file; what comes after them is sent when somebody watches."""
 
 CONFIG = """
 [[webhooks]]
@@ -36,14 +40,49 @@ every_s = 1.0
 def daemon(tmp_path_factory):
     """It reads a file that goes on, takes events over HTTP, tells one receiver that takes everything and one that takes nothing."""
     folder = tmp_path_factory.mktemp("watched")
-    events = simulated(folder, "--seed", "8", "--events", "20000", "--apps", "60", "--bad-share", "0.01")
+    events = simulated(folder, "--seed", "8", "--events", "6000", "--apps", "40", "--bad-share", "0.01")
+    lines = events.read_bytes().splitlines(keepends=True)
+    events.write_bytes(b"".join(lines[:AT_FIRST]))
+    (folder / "later.ndjson").write_bytes(b"".join(lines[AT_FIRST:]))
     taking, refusing = Receiver(200), Receiver(500)
     running = Daemon(
         folder, CONFIG.format(taking=taking.url, refusing=refusing.url), [f"file:{events}?follow", "http:"]
     )
     running.do("apps", "import", str(folder / "apps.ndjson"))
     with standing(running):
-        until(lambda: running.total("miniwatch_events_received_total") >= 20_000)
+        until(lambda: running.total("miniwatch_events_received_total") >= AT_FIRST)
         yield running
     taking.close()
     refusing.close()
+
+
+@pytest.fixture(scope="session")
+def prometheus(daemon, tmp_path_factory):
+    """It scrapes the daemon every second and works out our rules as often, and has done so for a while."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    for name in ("miniwatch.rules.yml", "miniwatch.alerts.yml"):
+        rules = yaml.safe_load((DEPLOY / "prometheus" / name).read_text())
+        groups = [{**group, "interval": "1s"} for group in rules["groups"]]
+        (folder / name).write_text(yaml.safe_dump({"groups": groups}))
+    running = Prometheus(
+        folder,
+        {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["miniwatch.*.yml"],
+            "scrape_configs": [
+                {"job_name": "miniwatch", "static_configs": [{"targets": [f"127.0.0.1:{daemon.port}"]}]}
+            ],
+        },
+    )
+    with standing(running):
+        recorded = "job:miniwatch_slo_latency_errors:ratio_rate1h"
+        until(lambda: running.ask("query", query="count_over_time(miniwatch_ready[1m]) > 2")["result"])
+        daemon.more()
+        until(lambda: running.ask("query", query=recorded)["result"])
+        until(
+            lambda: running.ask(
+                "query", query="miniwatch_archive_events > 0 and miniwatch_snapshot_timestamp_seconds > 0"
+            )["result"]
+        )
+        until(lambda: running.ask("query", query="count_over_time(miniwatch_ready[1m]) > 8")["result"])
+        yield running

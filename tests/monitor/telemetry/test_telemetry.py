@@ -23,7 +23,7 @@ from monitor.telemetry.happenings import (
 from monitor.telemetry.lines import VALUE_CHARACTERS_MAX, line_writer
 from monitor.telemetry.meter import NAMES_MAX
 from monitor.telemetry.metrics import CATALOGUE, EVENT_LATENCY, SOURCES_MAX, metrics_table
-from monitor.telemetry.standing import HealthLooked
+from monitor.telemetry.standing import HealthLooked, NamesKnown
 
 
 class Talk:
@@ -83,6 +83,15 @@ def test_many_measurements_at_once_come_to_what_single_ones_do():
         16,
     ]
     assert (talk.value(f"{name}_count"), talk.value(f"{name}_sum")) == (16, 6_004)
+
+
+def test_what_is_known_by_name_is_counted_from_zero():
+    talk = Talk()
+    talk.telemetry.emit(NamesKnown(sources=("stdin:",), channels=("webhook:a",)))
+    assert talk.value("miniwatch_source_failures_total", source="stdin:") == 0
+    assert talk.value("miniwatch_deliveries_total", channel="webhook:a", outcome="dead") == 0
+    assert talk.value("miniwatch_delivery_age_seconds_count", channel="webhook:a") == 0
+    assert talk.value("miniwatch_source_failing", source="stdin:") is None
 
 
 def test_what_was_said_and_is_not_any_more_goes_and_what_is_beyond_the_bound_is_not_said():
