@@ -75,14 +75,12 @@ def prometheus(daemon, tmp_path_factory):
         },
     )
     with standing(running):
-        recorded = "job:miniwatch_slo_latency_errors:ratio_rate1h"
         until(lambda: running.ask("query", query="count_over_time(miniwatch_ready[1m]) > 2")["result"])
         daemon.more()
-        until(lambda: running.ask("query", query=recorded)["result"])
-        until(
-            lambda: running.ask(
-                "query", query="miniwatch_archive_events > 0 and miniwatch_snapshot_timestamp_seconds > 0"
-            )["result"]
-        )
-        until(lambda: running.ask("query", query="count_over_time(miniwatch_ready[1m]) > 8")["result"])
+        for true in (
+            "job:miniwatch_slo_latency_errors:ratio_rate1h",
+            "miniwatch_archive_events > 0 and miniwatch_snapshot_timestamp_seconds > 0",
+            'count_over_time((miniwatch_events_received_total{source="http:"} > 1000)[5m:1s]) > 5',
+        ):
+            until(lambda true=true: running.ask("query", query=true)["result"])
         yield running

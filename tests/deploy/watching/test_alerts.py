@@ -9,9 +9,8 @@ from functools import cache
 
 import pytest
 import typer
-import yaml
 from alert_cases import CASES, TARGET
-from asked import names_asked, selectors
+from asked import ALERTS, RULES, names_asked, names_of, rules_of, selectors
 from watched import DEPLOY, ROOT, program
 
 from monitor.cli.tree import app
@@ -22,20 +21,13 @@ from monitor.telemetry.metrics import CATALOGUE
 COMMAND = typer.main.get_command(app)
 
 FOLDER = DEPLOY / "prometheus"
-RULES = FOLDER / "miniwatch.rules.yml"
-ALERTS = FOLDER / "miniwatch.alerts.yml"
 RUNBOOKS = ROOT / "docs" / "alerts.md"
 SEVERITIES = {"critical", "warning"}
 
 
 @cache
-def _rules(path):
-    return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
-
-
-@cache
 def _alerts():
-    return {rule["alert"]: rule for rule in _rules(ALERTS)}
+    return {rule["alert"]: rule for rule in rules_of(ALERTS)}
 
 
 def test_promtool_takes_the_rules_and_the_example_configuration():
@@ -72,7 +64,7 @@ def test_an_alert_fires_and_is_silent_where_it_should_be(name, tmp_path):
 
 def _with_recordings(rule):
     """A rule after the recordings that it asks for: promtool would work out all the others too, at every minute of days."""
-    recorded = {one["record"]: one for one in _rules(RULES)}
+    recorded = {one["record"]: one for one in rules_of(RULES)}
     return [*(recorded[name] for name in sorted(names_asked(rule["expr"])) if name in recorded), rule]
 
 
@@ -128,14 +120,14 @@ def test_runbooks_name_commands_log_lines_and_metrics_that_are_there():
 
 def test_rules_ask_for_nothing_that_is_not_exported(daemon):
     exported = names_of(daemon.series())
-    recorded = {rule["record"] for rule in _rules(RULES)}
-    for rule in (*_rules(RULES), *_rules(ALERTS)):
+    recorded = {rule["record"] for rule in rules_of(RULES)}
+    for rule in (*rules_of(RULES), *rules_of(ALERTS)):
         for metric, labels in selectors(rule["expr"]):
             if metric in recorded:
                 continue
             assert metric in exported, rule
             assert labels <= exported[metric], (rule, metric)
-    used = {name for rule in (*_rules(RULES), *_rules(ALERTS)) for name in names_asked(rule["expr"])}
+    used = {name for rule in (*rules_of(RULES), *rules_of(ALERTS)) for name in names_asked(rule["expr"])}
     assert recorded - used - BY_DASHBOARDS == set()
 
 
@@ -145,18 +137,6 @@ BY_DASHBOARDS = {
     "job:miniwatch_decisions:rate1h",
     "instance:miniwatch_events_received:rate5m",
 }
-
-
-def names_of(series):
-    """What the page of a run has: by name the labels, with those that the target brings; and what the catalogue says where no series is there yet."""
-    found = {}
-    suffixes = {"histogram": ("_bucket", "_sum", "_count")}
-    for metric in CATALOGUE:
-        for suffix in suffixes.get(metric.kind, ("",)):
-            found[f"{metric.name}{suffix}"] = {*TARGET, *metric.labels, *(["le"] if suffix == "_bucket" else [])}
-    for name, labels, _ in series:
-        found.setdefault(name, {*TARGET}).update(labels)
-    return {**found, "up": {*TARGET}}
 
 
 def test_what_the_catalogue_says_is_on_the_page(daemon):

@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 ROOT: Final = Path(__file__).parents[3]
 DEPLOY: Final = ROOT / "deploy"
+FOUND: Final = ROOT / "tests" / "rules" / "sandbox" / "another_apps_files" / "hit.jsonl"
 START_S_MAX: Final = 300.0
 MINIWATCH: Final = [sys.executable, "-c", "from monitor.cli import main; main()"]
 
@@ -118,8 +119,11 @@ class Daemon:
         return False
 
     def more(self) -> None:
-        """The events that were left for later, over HTTP, and a line that is none."""
+        """Over HTTP: the events that were left for later, such in which a rule finds something, and a line that is none."""
         lines = (self.folder / "later.ndjson").read_bytes().splitlines(keepends=True)
+        for line in FOUND.read_text().splitlines():
+            event = {**json.loads(line), "@timestamp": datetime.now(UTC).isoformat()}
+            lines.append(json.dumps(event).encode() + b"\n")
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/x-ndjson"}
         answer = httpx.post(f"{self.url}/v1/events", content=b"".join([*lines, b"{\n"]), headers=headers, timeout=30)
         assert answer.status_code == 200, answer.text
@@ -162,6 +166,7 @@ class Prometheus:
         self._folder = folder
         (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
         self._process: subprocess.Popen[bytes] | None = None
+        self.began = time.time()
 
     def start(self) -> None:
         words = [
