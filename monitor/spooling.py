@@ -14,7 +14,8 @@ from monitor.sources.spooled import PARTITION
 from monitor.spool.spool import Spool, unread_bytes
 from monitor.spool.taking import Taker
 from monitor.stores import Store
-from monitor.telemetry import Telemetry, happenings, upkeep
+from monitor.telemetry import Telemetry, happenings
+from monitor.telemetry.standing import SpoolLooked
 
 FORGET_S: Final = 1.0
 """How soon segments are deleted whose events are all committed."""
@@ -38,7 +39,7 @@ class Spooling:
         progress = self.store.progress().get(PARTITION)
         if progress is not None:
             self.spool.forget(progress.end)
-        self.telemetry.emit(upkeep.SpoolLooked(bytes=self.spool.disk_bytes, bytes_max=self.bytes_max))
+        self.telemetry.emit(SpoolLooked(bytes=self.spool.disk_bytes, bytes_max=self.bytes_max))
 
 
 def spooling_of(config: Config, kept: Kept, telemetry: Telemetry, clock: Callable[[], int]) -> Spooling | None:

@@ -159,6 +159,7 @@ def told(health: Health, bounds: Bounds, doing: str) -> str:
     """How a daemon is, in a line: whether it does its work and if not why, what is held back, what does not work beside it."""
     reasons = why_not_ready(health, bounds)
     parts = [f"Not ready: {'; '.join(reasons)}" if reasons else "Ready", doing]
-    parts += [f"held: {'; '.join(health.held)}"] if health.held else []
+    held = health.held()
+    parts += [f"held: {'; '.join(held)}"] if held else []
     parts += [f"degraded: {'; '.join(health.degraded)}"] if health.degraded else []
     return " | ".join(parts)

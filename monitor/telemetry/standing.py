@@ -96,3 +96,15 @@ class WaitingLooked(Happening, frozen=True, kw_only=True):
         meter.set(metrics.DECISIONS_WAITING, self.decisions)
         meter.say(metrics.OUTBOX_WAITING, {(channel,): count for channel, count in self.messages.items()})
         meter.say(metrics.OUTBOX_OLDEST, {(channel,): age for channel, age in self.oldest_s.items()})
+
+
+class SpoolLooked(Happening, frozen=True, kw_only=True):
+    """The spool was cleared of what has been read; so much it takes now, of what it may take."""
+
+    level: ClassVar[Level] = "debug"
+    bytes: int
+    bytes_max: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.SPOOL_BYTES, self.bytes)
+        meter.set(metrics.SPOOL_MAX, self.bytes_max)

@@ -590,15 +590,3 @@ class CertificateRefused(Happening, frozen=True, kw_only=True):
     level: ClassVar[Level] = "error"
     path: str
     error: str
-
-
-class SpoolLooked(Happening, frozen=True, kw_only=True):
-    """The spool was cleared of what has been read; so much it takes now, of what it may take."""
-
-    level: ClassVar[Level] = "debug"
-    bytes: int
-    bytes_max: int
-
-    def count(self, meter: Meter) -> None:
-        meter.set(metrics.SPOOL_BYTES, self.bytes)
-        meter.set(metrics.SPOOL_MAX, self.bytes_max)
