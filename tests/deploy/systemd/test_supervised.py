@@ -144,7 +144,7 @@ def test_what_people_see_is_one_line_of_bounded_length(abstract):
 
 
 def test_what_people_see_says_what_is_wrong():
-    health = Health(heartbeat_age_s=0, store_stalled="disk full", held=("paused",), degraded=("search",))
+    health = Health(heartbeat_age_s=0, store_stalled="disk full", held=lambda: ("paused",), degraded=("search",))
     assert told(health, Bounds(), "live, turn 7") == (
         "Not ready: the store cannot be written: disk full | live, turn 7 | held: paused | degraded: search"
     )
