@@ -104,10 +104,12 @@ install-service:
 	@install -d -m 700 $(DESTDIR)/etc/miniwatch/secrets
 	@if [ ! -e $(DESTDIR)/etc/miniwatch/config.toml ]; then install -m 644 deploy/systemd/config.toml $(DESTDIR)/etc/miniwatch/config.toml; fi
 	@ln -sfn $(PREFIX)/current/bin/miniwatch $(DESTDIR)/usr/local/bin/miniwatch
+	@install -d $(DESTDIR)/usr/local/share/doc
+	@ln -sfn $(PREFIX)/current/share/doc/miniwatch $(DESTDIR)/usr/local/share/doc/miniwatch
 	@if [ -z "$(DESTDIR)" ]; then systemd-sysusers miniwatch.conf && systemd-tmpfiles --create miniwatch.conf && if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; fi
 
 uninstall: ## Remove what `make install` has installed; configuration, secrets and data stay
-	@rm -f $(UNITS)/miniwatch.service $(UNITS)/miniwatch@.service $(UNITS)/miniwatch.socket $(DESTDIR)/usr/local/bin/miniwatch
+	@rm -f $(UNITS)/miniwatch.service $(UNITS)/miniwatch@.service $(UNITS)/miniwatch.socket $(DESTDIR)/usr/local/bin/miniwatch $(DESTDIR)/usr/local/share/doc/miniwatch
 	@rm -f $(DESTDIR)/usr/local/lib/sysusers.d/miniwatch.conf $(DESTDIR)/usr/local/lib/tmpfiles.d/miniwatch.conf
 	@rm -rf $(DESTDIR)$(PREFIX)
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

@@ -1,5 +1,6 @@
 """`make install` puts everything where the units look for it, keeps what is configured, and its opposite takes away no more than that."""
 
+import re
 import shutil
 import subprocess
 import tomllib
@@ -37,6 +38,7 @@ def test_units_users_and_an_example_are_put_where_systemd_looks(make, tmp_path):
         "usr/local/lib/systemd/system/miniwatch@.service",
         "usr/local/lib/sysusers.d/miniwatch.conf",
         "usr/local/lib/tmpfiles.d/miniwatch.conf",
+        "usr/local/share/doc/miniwatch",
     }
     assert (tmp_path / "etc/miniwatch/secrets").stat().st_mode & 0o777 == 0o700
 
@@ -49,6 +51,19 @@ def test_what_the_units_start_is_what_the_program_is_installed_as(make, tmp_path
         lines = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart")]
         assert lines
         assert all(line.partition("=")[2].startswith(f"{started} ") for line in lines)
+
+
+def test_what_alerts_and_units_refer_to_is_where_the_documentation_is(make, tmp_path):
+    make("install-service")
+    installed = (tmp_path / "usr/local/share/doc/miniwatch").readlink()
+    assert installed == Path("/opt/miniwatch/current/share/doc/miniwatch")
+    texts = [(ROOT / "deploy/prometheus/miniwatch.alerts.yml").read_text()]
+    texts += [unit.read_text() for unit in (ROOT / "deploy").rglob("*.service")]
+    named = {page for text in texts for page in re.findall(r"file:(?://)?(/\S+\.md)", text)}
+    assert named
+    for page in named:
+        assert page.startswith(("/usr/local/share/doc/miniwatch/", f"{installed}/"))
+        assert (ROOT / "docs" / Path(page).name).is_file()
 
 
 def test_a_configuration_that_is_there_stays_as_it_is(make, tmp_path):
