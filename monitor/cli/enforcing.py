@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from typer import Argument, Option
 
 from monitor.cli.leaving import USAGE, Refused, say
-from monitor.cli.moments import short, stamp
+from monitor.cli.moments import short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, ReasonText, group
-from monitor.cli.printing import Column, write_rows
+from monitor.cli.printing import Column
+from monitor.cli.receivers import standing_of, with_unused, write_receivers
 from monitor.clock import now_us
 from monitor.counting import counted
 
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 COLUMNS: Final[list[Column[Any]]] = [
     ("NAME", lambda row: row["name"]),
     ("CONFIGURED", lambda row: "yes" if row["configured"] else "no"),
-    ("TAKEN", lambda row: row["sent"]),
-    ("WAITING", lambda row: row["pending"]),
-    ("GIVEN UP", lambda row: row["dead"]),
-    ("LAST TAKEN (UTC)", lambda row: short(row["last_sent"]) if row["last_sent"] else ""),
-    ("WAITING SINCE (UTC)", lambda row: short(row["waiting_since"]) if row["waiting_since"] else ""),
 ]
 
 enforcers = group("Who carries decisions out and is told of each.")
@@ -38,35 +34,16 @@ def list_enforcers(output: Output = Form.TABLE, config: ConfigFile = None, data_
     from monitor.cli.opening import record
     from monitor.enforcers import CHANNEL
     from monitor.stores import TOPIC
-    from monitor.stores.record import EnforcerState
 
     with record(config, data_dir) as opened:
         configured = [f"{CHANNEL}:{keys.name}" for keys in opened.config.enforcers]
         configured += [f"{TOPIC}:{keys.name}" for keys in opened.config.topics if keys.of == "decisions"]
         states = [state for kind in (CHANNEL, TOPIC) for state in opened.store.enforcer_states(f"{kind}:")]
-        known = {state.channel: state for state in states}
-    none = {channel: EnforcerState(channel=channel, pending=0, sent=0, dead=0) for channel in configured}
-    rows = sorted((_row(state, configured) for state in (none | known).values()), key=lambda row: str(row["name"]))
-    if output is Form.TABLE:
-        write_rows(output, rows, COLUMNS)
-    else:
-        write_rows(output, [{**row, **_stamped(row)} for row in rows], [])
-
-
-def _row(state: Any, configured: Sequence[str]) -> dict[str, Any]:
-    return {
-        "name": state.channel.partition(":")[2],
-        "configured": state.channel in configured,
-        "sent": state.sent,
-        "pending": state.pending,
-        "dead": state.dead,
-        "last_sent": state.last_sent,
-        "waiting_since": state.waiting_since,
-    }
-
-
-def _stamped(row: dict[str, Any]) -> dict[str, str | None]:
-    return {name: stamp(row[name]) if row[name] else None for name in ("last_sent", "waiting_since")}
+    rows = [
+        {"name": state.channel.partition(":")[2], "configured": state.channel in configured, **standing_of(state)}
+        for state in with_unused(states, configured)
+    ]
+    write_receivers(output, sorted(rows, key=lambda row: str(row["name"])), COLUMNS)
 
 
 @enforcers.command("retry", epilog='Example: miniwatch enforcers retry platform --reason "It was down"')

@@ -9,24 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from typer import Argument
 
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
-from monitor.cli.moments import short, stamp
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
-from monitor.cli.printing import Column, write_rows
+from monitor.cli.printing import Column
+from monitor.cli.receivers import standing_of, with_unused, write_receivers
 from monitor.clock import now_us
 
 if TYPE_CHECKING:
     from monitor.alerts import Channel
     from monitor.stores import Message
+    from monitor.stores.record import EnforcerState
 
 COLUMNS: Final[list[Column[Any]]] = [
     ("CHANNEL", lambda row: row["channel"]),
     ("FROM", lambda row: row["min_severity"] or "not configured"),
     ("SECOND", lambda row: "yes" if row["when_unacknowledged"] else ""),
-    ("TAKEN", lambda row: row["sent"]),
-    ("WAITING", lambda row: row["pending"]),
-    ("GIVEN UP", lambda row: row["dead"]),
-    ("LAST TAKEN (UTC)", lambda row: short(row["last_sent"]) if row["last_sent"] else ""),
-    ("WAITING SINCE (UTC)", lambda row: short(row["waiting_since"]) if row["waiting_since"] else ""),
 ]
 
 notifiers = group("Who is told of incidents, and whether they can be.")
@@ -38,32 +34,20 @@ def list_notifiers(output: Output = Form.TABLE, config: ConfigFile = None, data_
     from monitor.cli.opening import record
     from monitor.notifiers.channels import KINDS
     from monitor.settings import channels_of
-    from monitor.stores.record import EnforcerState
 
     with record(config, data_dir) as opened:
         channels = {channel.name: channel for channel in channels_of(opened.config)}
-        states = {state.channel: state for kind in KINDS for state in opened.store.enforcer_states(f"{kind}:")}
-    none = {name: EnforcerState(channel=name, pending=0, sent=0, dead=0) for name in channels}
-    rows = [_row(state, channels.get(name)) for name, state in sorted((none | states).items())]
-    if output is Form.TABLE:
-        write_rows(output, rows, COLUMNS)
-    else:
-        stamped = ("last_sent", "waiting_since")
-        write_rows(
-            output, [{**row, **{name: stamp(row[name]) if row[name] else None for name in stamped}} for row in rows], []
-        )
+        states = [state for kind in KINDS for state in opened.store.enforcer_states(f"{kind}:")]
+    rows = [_row(state, channels.get(state.channel)) for state in with_unused(states, channels)]
+    write_receivers(output, rows, COLUMNS)
 
 
-def _row(state: Any, channel: Channel | None) -> dict[str, Any]:
+def _row(state: EnforcerState, channel: Channel | None) -> dict[str, Any]:
     return {
         "channel": state.channel,
         "min_severity": channel.min_severity.value if channel else None,
         "when_unacknowledged": channel is not None and channel.is_second,
-        "sent": state.sent,
-        "pending": state.pending,
-        "dead": state.dead,
-        "last_sent": state.last_sent,
-        "waiting_since": state.waiting_since,
+        **standing_of(state),
     }
 
 
