@@ -254,6 +254,7 @@ def open_daemon(
         )
         given_up = giving_up(channels_of(config))
         carriers = carriers_of(config, clock)
+        channels = (*carriers, *(f"{TOPIC}:{keys.name}" for keys in config.topics))
         outbox = OutboxWorker(kept.store, carriers, clock, telemetry, given_up=given_up)
         publishing = publishing_of(config, kept.store, clock, telemetry, given_up)
         catching_up = CatchingUp(kept.store, enforcers_of(config), clock, publications_of(config))
@@ -400,9 +401,8 @@ def open_daemon(
                 config, kept.store, telemetry, clock, health, own, take=take, unsure=unsure, listener=listener
             )
             daemon.front.enter(schedule)
-            Gauging(kept=kept, telemetry=telemetry, clock=clock).enter(
-                schedule, around.condition, lambda: held_of(daemon)
-            )
+            gauging = Gauging(kept=kept, telemetry=telemetry, clock=clock, channels=channels)
+            gauging.enter(schedule, around.condition, lambda: held_of(daemon))
             daemon.front.start()
             closing.callback(daemon.front.stop)
         names = tuple(intake.partition for intake in pipeline.intakes)
@@ -412,9 +412,7 @@ def open_daemon(
                 version=__version__, mode=config.mode, data_dir=str(config.data_dir), sources=names, listen=listen
             )
         )
-        telemetry.emit(
-            NamesKnown(sources=names, channels=(*carriers, *(f"{TOPIC}:{keys.name}" for keys in config.topics)))
-        )
+        telemetry.emit(NamesKnown(sources=names, channels=channels))
         yield daemon
 
 

@@ -11,15 +11,11 @@ from monitor.kept import Kept
 from monitor.moments import MICROSECONDS
 from monitor.schedule import Schedule
 from monitor.stores.places import record_bytes
-from monitor.stores.record import EnforcerState
 from monitor.surroundings.condition import Condition
 from monitor.telemetry import Telemetry
 from monitor.telemetry.standing import ConditionLooked, StorageLooked, WaitingLooked
 
 LOOK_S: Final = 15.0
-
-DECISIONS_MAX: Final = 1_000
-"""Decisions that wait are counted up to this number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +25,7 @@ class Gauging:
     kept: Kept
     telemetry: Telemetry
     clock: Callable[[], int]
+    channels: tuple[str, ...] = ()  # by which messages leave this process: told also while none waits
 
     def enter(self, schedule: Schedule, condition: Condition, held: Callable[[], tuple[str, ...]]) -> None:
         """Have all of it looked at by the clock. `condition` and `held`, why acts do not begin, belong to who decides."""
@@ -43,13 +40,13 @@ class Gauging:
 
     def storage(self) -> None:
         """The disk of the data folder, and what we keep."""
-        usage, segments = shutil.disk_usage(self.kept.places.root), self.kept.store.segments()
+        usage, (held, events) = shutil.disk_usage(self.kept.places.root), self.kept.store.archived()
         self.telemetry.emit(
             StorageLooked(
                 free=usage.free,
                 size=usage.total,
-                archive=sum(segment.bytes for segment in segments),
-                archive_events=sum(segment.rows for segment in segments),
+                archive=held,
+                archive_events=events,
                 record=record_bytes(self.kept.places.database),
             )
         )
@@ -57,12 +54,13 @@ class Gauging:
     def waiting(self) -> None:
         """Decisions for people, and messages for whoever takes them."""
         now, store = self.clock(), self.kept.store
-        states = sorted(store.enforcer_states(""), key=lambda state: -_age_s(state, now))
+        found = {**dict.fromkeys(self.channels, (0, now)), **store.messages_waiting()}
+        oldest_first = sorted(found.items(), key=lambda each: each[1][1])
         self.telemetry.emit(
             WaitingLooked(
-                decisions=len(store.waiting_decisions(DECISIONS_MAX)),
-                messages={state.channel: state.pending for state in states},
-                oldest_s={state.channel: _age_s(state, now) for state in states},
+                decisions=store.count_waiting(),
+                messages={channel: count for channel, (count, _) in oldest_first},
+                oldest_s={channel: max(0.0, (now - made) / MICROSECONDS) for channel, (_, made) in oldest_first},
             )
         )
 
@@ -72,7 +70,3 @@ class Gauging:
         self.telemetry.emit(
             ConditionLooked(acts_held=bool(held), clock_off_s=health.clock_off_s, input_age_s=health.input_late_s)
         )
-
-
-def _age_s(state: EnforcerState, now: int) -> float:
-    return 0.0 if state.waiting_since is None else max(0.0, (now - state.waiting_since) / MICROSECONDS)

@@ -186,6 +186,14 @@ def segments(connection: Connection, day: str | None) -> list[Segment]:
     return [Segment(**row) for row in connection.execute(wanted).mappings()]
 
 
+def archived(connection: Connection) -> tuple[int, int]:
+    """Bytes and rows of all segments."""
+    columns = tables.segments.c
+    sums = [func.coalesce(func.sum(column), 0) for column in (columns.bytes, columns.rows)]
+    held, rows = connection.execute(select(*sums)).one()
+    return int(held), int(rows)
+
+
 def replace_segments(
     connection: Connection, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None
 ) -> None:

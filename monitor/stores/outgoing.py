@@ -116,6 +116,14 @@ def forget_messages(connection: Connection, before: int) -> int:
     return connection.execute(table.delete().where(old)).rowcount
 
 
+def messages_waiting(connection: Connection) -> dict[str, tuple[int, int]]:
+    """How many messages wait for each channel, and when the oldest of them was made; channels for which none waits are left out."""
+    columns = tables.outbox.c
+    wanted = select(columns.channel, func.count(), func.min(columns.created)).where(columns.state == PENDING)
+    rows = connection.execute(wanted.group_by(columns.channel).order_by(columns.channel))
+    return {str(channel): (int(count), int(oldest)) for channel, count, oldest in rows}
+
+
 def enforcer_states(connection: Connection, prefix: str) -> list[EnforcerState]:
     """How the channels that begin like that stand, by name."""
     columns = tables.outbox.c

@@ -159,6 +159,11 @@ class PeopleSide:
         with self._database.reading() as connection:
             return reading.waiting_decisions(connection, limit, after)
 
+    def count_waiting(self) -> int:
+        """How many live decisions wait for a person."""
+        with self._database.reading() as connection:
+            return reading.count_waiting(connection)
+
     def has_due_clocks(self, now: int) -> bool:
         with self._database.reading() as connection:
             return bool(clocks.due_clocks(connection, now, 1))

@@ -143,6 +143,11 @@ class PipelineSide:
         with self._database.reading() as connection:
             return operating.segments(connection, day)
 
+    def archived(self) -> tuple[int, int]:
+        """How much all segments are: bytes, and events."""
+        with self._database.reading() as connection:
+            return operating.archived(connection)
+
     def replace_segments(self, old: Sequence[Segment], new: Sequence[Segment], audit: AuditEntry | None = None) -> None:
         with self._database.writing("segments") as connection:
             operating.replace_segments(connection, old, new, audit)

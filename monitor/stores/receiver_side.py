@@ -148,6 +148,11 @@ class ReceiverSide:
         with self._database.reading() as connection:
             return outgoing.deliveries_about(connection, decision)
 
+    def messages_waiting(self) -> Mapping[str, tuple[int, int]]:
+        """How many messages wait for each channel, and when the oldest of them was made."""
+        with self._database.reading() as connection:
+            return outgoing.messages_waiting(connection)
+
     def enforcer_states(self, prefix: str) -> Sequence[EnforcerState]:
         """How the channels that begin like that stand, by name."""
         with self._database.reading() as connection:

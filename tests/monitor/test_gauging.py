@@ -17,7 +17,9 @@ class Looked:
     def __init__(self, folder):
         self.kept = Kept.open(folder)
         self.telemetry = Telemetry(stream=io.StringIO())
-        self.gauging = Gauging(kept=self.kept, telemetry=self.telemetry, clock=lambda: NOW)
+        self.gauging = Gauging(
+            kept=self.kept, telemetry=self.telemetry, clock=lambda: NOW, channels=("webhook:a", "webhook:b")
+        )
 
     def value(self, name, **labels):
         return self.telemetry.registry.get_sample_value(f"miniwatch_{name}", labels)
@@ -39,6 +41,7 @@ def test_a_message_that_nobody_takes_grows_older_also_while_it_rests_after_a_fai
     looked.gauging.waiting()
     assert looked.value("outbox_waiting", channel="webhook:a") == 2
     assert looked.value("outbox_oldest_seconds", channel="webhook:a") == 30
+    assert looked.value("outbox_waiting", channel="webhook:b") == 0
     for message in messages:
         looked.kept.store.message_sent(message.key, "", NOW)
     looked.gauging.waiting()

@@ -179,4 +179,5 @@ def test_the_queue_has_the_most_urgent_first(store):
     added(store)
     queue = store.waiting_decisions(10)
     assert [each.id for each in queue] == [sooner.id, later.id]
+    assert store.count_waiting() == 2
     assert [each.id for each in store.waiting_decisions(1, (sooner.answer_by, sooner.id))] == [later.id]

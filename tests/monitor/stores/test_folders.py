@@ -96,7 +96,9 @@ def test_a_process_claims_the_old_files_that_are_on_its_disk(tmp_path):
     (kept.archive.folder / _segment(1).path).parent.mkdir()
     (kept.archive.folder / _segment(1).path).touch()
     kept.note_folder(5)
-    assert [(one.turn_first, one.folder) for one in kept.store.segments()] == [(1, kept.archive.name), (2, "")]
+    segments = kept.store.segments()
+    assert [(one.turn_first, one.folder) for one in segments] == [(1, kept.archive.name), (2, "")]
+    assert kept.store.archived() == (sum(one.bytes for one in segments), sum(one.rows for one in segments))
     (folder,) = kept.store.folders()
     assert (folder.name, folder.path) == (kept.archive.name, str(tmp_path / "archive"))
     kept.note_folder(6)
