@@ -17,7 +17,7 @@ def booted(tmp_path_factory):
     try:
         standing = Booted(tmp_path_factory.mktemp("booted")).__enter__()
     except RuntimeError as error:
-        pytest.skip(f"no systemd can be booted in namespaces here: {str(error)[-300:]}")
+        pytest.skip(reason=f"no systemd can be booted in namespaces here: {str(error)[-300:]}")
     standing.does("systemd-sysusers", "miniwatch.conf")
     standing.does("systemd-tmpfiles", "--create", "miniwatch.conf")
     standing.write("/etc/miniwatch/config.toml", CONFIG)

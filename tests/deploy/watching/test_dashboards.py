@@ -157,7 +157,7 @@ def test_what_provisions_grafana_names_what_is_there():
 def test_grafanas_own_types_take_every_dashboard(tmp_path):
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("this machine lacks npm")
+        pytest.skip(reason="this machine lacks npm, with which Grafana's types are fetched")
     fetched = subprocess.run(
         [npm, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", SCHEMA, TYPESCRIPT],
         cwd=tmp_path,
@@ -166,7 +166,7 @@ def test_grafanas_own_types_take_every_dashboard(tmp_path):
         check=False,
     )
     if fetched.returncode:
-        pytest.skip(f"npm cannot have {SCHEMA}: {fetched.stderr[-300:]}")
+        pytest.skip(reason=f"npm cannot have {SCHEMA}: {fetched.stderr[-300:]}")
     lines = ["import { type Dashboard, ThresholdsMode } from '@grafana/schema';"]
     for number, path in enumerate(FILES):
         # The types have an enumeration here, which takes no text, not even its own.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import os
 import shutil
 import signal
 import socket
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import pytest
+from lacking import lacking
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT: Final = Path(__file__).parents[3]
@@ -33,10 +32,7 @@ def program(name: str) -> str:
     """Where a program of others is; without it the test is skipped, and on CI, which must have it, fails."""
     found = shutil.which(name)
     if found is None:
-        why = f"this machine lacks {name}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI must have this: {why}", pytrace=False)
-        pytest.skip(why)
+        lacking(f"this machine lacks {name}")
     return found
 
 

@@ -1,12 +1,12 @@
 import io
 import json
 import logging
-import os
 import subprocess
 import sys
 import time
 
 import pytest
+from lacking import lacking
 
 from detectors.finding import Severity
 from monitor.notifiers import NotifierError
@@ -19,9 +19,7 @@ from monitor.testing import stored_incident
 try:
     import apprise
 except ImportError:
-    if os.environ.get("CI"):
-        raise
-    pytest.skip("Apprise is not installed (the extra `apprise`)", allow_module_level=True)
+    lacking("Apprise is not installed (the extra `apprise`)", whole_file=True)
 
 INCIDENT = stored_incident("i1", severity=Severity.CRITICAL)
 SECRET = "T0KENT0KEN"
