@@ -117,7 +117,8 @@ class Profile:
         self._rebase(place, hour.deployed[at])
         mix = self._apps["mix"][place].astype(np.float64)
         ratio, freedom = mixes.apart(came, mixes.shares(mix), mix.sum(axis=1))
-        ratio *= mixes.counts_for(came, mix, self._apps["learned"][place])
+        counted = mixes.counts_for(came, mix, self._apps["learned"][place])
+        ratio *= counted
         known = hour.known_for(window, LEARNING)[at] & (mix.sum(axis=1) >= KNOWN_EVENTS)
         enough = came.sum(axis=1) >= EVENTS_MIN
         worth = mixes.worth_of(
@@ -132,7 +133,7 @@ class Profile:
             known & enough & ~deployed,
         )
         flagged = worth >= FLAGGED
-        self._learn(place, came, mix, flagged)
+        self._learn(place, came * counted[:, None], mix, flagged)
         mixes.learn_over(self._apps, mixes.HOUR, place, ratio, freedom, enough & known & ~deployed & ~flagged)
         self._apps["today"][place] = (self._apps["today"][place] + came).astype(np.float32)
         self._remember_names(hour, at)
@@ -161,10 +162,9 @@ class Profile:
         self._apps["mix"][place[fresh]] *= np.float32(REBASED)
         self._apps["today"][place[fresh]] = 0
 
-    def _learn(self, place: Array, came: Array, mix: Numbers, flagged: Array) -> None:
+    def _learn(self, place: Array, came: Numbers, mix: Numbers, flagged: Array) -> None:
         kept = not_flagged(self._apps, place, flagged, RELEARN_H)
-        counted = mixes.counts_for(came, mix, self._apps["learned"][place])
-        grown = mix * mixes.KEPT + came * counted[:, None]
+        grown = mix * mixes.KEPT + came
         self._apps["mix"][place[kept]] = grown[kept].astype(np.float32)
         self._apps["learned"][place] += kept
 

@@ -284,8 +284,9 @@ def crowds(known: Rows, hour: Hour, place: Array) -> Numbers:
     at = at[known["hours"][place[at]] >= CROWD_KNOWN_H] if len(at) else at
     if not len(at):
         return found
-    of_app = at[np.minimum(np.searchsorted(hour.subjects[at], subjects_of(app_keys(hour.app))), len(at) - 1)]
-    here = np.flatnonzero(hour.met & (hour.subjects[of_app] == subjects_of(app_keys(hour.app))))
+    wanted = subjects_of(app_keys(hour.app))
+    of_app = at[np.minimum(np.searchsorted(hour.subjects[at], wanted), len(at) - 1)]
+    here = np.flatnonzero(hour.met & (hour.subjects[of_app] == wanted))
     subject, app = hour.of_pair[here], of_app[here]
     order = np.lexsort((app, subject))
     subject, app = subject[order], app[order]
