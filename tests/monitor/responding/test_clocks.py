@@ -1,9 +1,9 @@
 import json
-import sqlite3
 
 import msgspec
 import pytest
 from acting import ALICE, BOB, added, held
+from earlier import record_of_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -16,6 +16,7 @@ from monitor.responding.refusals import ActRefused, No
 from monitor.responding.tending import acknowledge, assign, assignee_of, close, note, tended_state
 from monitor.stores import StoreError, Turn, tables
 from monitor.stores.record import NotFound
+from monitor.stores.rows import incident_row
 from monitor.testing import scratch_store, stored_incident
 from playbooks.clocks import SUPERSEDED, Clock, ClockKind, Targets, begun
 from playbooks.testing import NOON
@@ -252,14 +253,8 @@ def test_clocks_are_counted_by_what_they_came_to(store):
 
 
 def test_a_record_of_before_has_its_incidents_without_clocks_and_begins_them_with_the_next_finding(tmp_path):
-    store = scratch_store(tmp_path)
-    store.commit(Turn(number=1, time=NOON, incidents=[stored_incident("i1", severity=Severity.HIGH)]))
-    store.close()
-    (path,) = tmp_path.rglob("*.db")
-    with sqlite3.connect(path) as connection:
-        connection.executescript(
-            "DROP TABLE clocks; DROP TABLE incident_words; UPDATE alembic_version SET version_num = '0022';"
-        )
+    row = incident_row(stored_incident("i1", severity=Severity.HIGH))
+    record_of_schema(tmp_path / "miniwatch.db", "0022", {tables.incidents: [row]})
     store = scratch_store(tmp_path)
     assert store.clocks_of(["i1"]) == []
     assert acknowledge(store, "i1", actor=ALICE, now=NOON).changed

@@ -3,17 +3,15 @@
 import sqlite3
 
 import pytest
-from alembic import command
+from earlier import record_of_schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
 
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.sealing import Seal
 from monitor.stores import LetterBounds, Turn
 from monitor.stores.letters import ROW_BYTES, excess
 from monitor.stores.record import Query
-from monitor.stores.schema import migrations
 from monitor.stores.sqlite import sqlite_store
 from monitor.testing import scratch_store
 
@@ -138,11 +136,7 @@ def test_the_largest_go_first_and_only_as_much_as_must(sizes, most):
 
 def test_a_record_of_the_first_schema_is_taken_along(tmp_path):
     path = tmp_path / "miniwatch.db"
-    engine = create_engine(f"sqlite:///{path}")
-    configuration = migrations()
-    with engine.begin() as connection:
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "0001")
+    record_of_schema(path, "0001")
     with sqlite3.connect(path) as connection:
         connection.executemany(
             "INSERT INTO dead_letters VALUES (?, 1, 5, 'file:a', 0, ?, 'why', ?, 1, NULL)",

@@ -3,6 +3,7 @@
 import sqlite3
 
 import pytest
+from earlier import record_of_schema
 
 from monitor.listing.feedback import precision_of_detector, precisions
 from monitor.moments import DAY_US
@@ -102,12 +103,8 @@ def test_a_finding_is_kept_as_long_as_its_mark_is_input(store):
 
 def test_marks_of_before_are_input_for_half_a_year_from_when_they_were_made(tmp_path):
     path = tmp_path / "miniwatch.db"
-    sqlite_store(path, seal=Seal(bytes(32))).close()
+    record_of_schema(path, "0020")
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE models")
-        connection.execute("DROP INDEX ix_finding_marks_verdict")
-        connection.execute("ALTER TABLE finding_marks DROP COLUMN expires")
-        connection.execute("UPDATE alembic_version SET version_num = '0020'")
         row = "INSERT INTO finding_marks (finding, verdict, undo, reason, actor, time) VALUES (?, ?, ?, 'r', 'a', 7)"
         connection.executemany(row, [("f1", "false", None), ("f2", None, "u1")])
     opened = sqlite_store(path, seal=Seal(bytes(32)))
