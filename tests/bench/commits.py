@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "live"))
+sys.path += [str(Path(__file__).parents[1] / place) for place in ("live", "surroundings")]
 
 from postgres import Postgres
 

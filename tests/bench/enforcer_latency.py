@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.append(str(Path(__file__).parents[1] / "live"))
+sys.path += [str(Path(__file__).parents[1] / place) for place in ("live", "surroundings")]
 
 from crowdsec import Bouncer, program
 from gateway_latency import BUDGETS, PLAYBOOK, Miniwatch, Traffic, offence, percentiles

@@ -23,7 +23,11 @@ from pathlib import Path
 from typing import Final
 
 TESTS: Final = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / "deploy" / "gateway"), str(TESTS.parent / "deploy" / "gateway")]
+sys.path[:0] = [
+    str(TESTS / "deploy" / "gateway"),
+    str(TESTS / "surroundings"),
+    str(TESTS.parent / "deploy" / "gateway"),
+]
 
 from loop import PLAYBOOK, TOOLS, AgentProgram, Caller, Miniwatch, Shipper
 from standing import Gateway, Platform, eventually

@@ -25,9 +25,14 @@ from pathlib import Path
 from typing import Final
 
 TESTS: Final = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / "deploy" / "gateway"), str(TESTS.parent / "deploy" / "gateway")]
+sys.path[:0] = [
+    str(TESTS / "deploy" / "gateway"),
+    str(TESTS / "surroundings"),
+    str(TESTS.parent / "deploy" / "gateway"),
+]
 
-from standing import DEPLOY, Gateway, decided, free_port
+from ports import free_port
+from standing import DEPLOY, Gateway, decided
 
 PLATFORM: Final = """
 global

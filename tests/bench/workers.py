@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "live"))
+sys.path += [str(Path(__file__).parents[1] / place) for place in ("live", "surroundings")]
 
 from chaos import Site
 from confluent_kafka import Producer

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import PurePosixPath
 
 import pytest
@@ -31,6 +32,13 @@ def test_no_module_is_a_lumber_room(sources):
 def test_no_file_is_longer_than_one_can_hold_in_mind(texts):
     sizes = {name: text.count("\n") for name, text in texts.items() if name.endswith(".py")}
     assert {name: size for name, size in sizes.items() if size > LINES_MAX} == {}
+
+
+def test_what_tests_share_has_a_name_of_its_own(texts):
+    """Their folders are all on the path of one process: of two with one name the second would be the first."""
+    shared = Counter(PurePosixPath(name).name for name in texts if name.startswith("tests/") and name.endswith(".py"))
+    tests = {name for name in shared if name.startswith("test_")} | {"conftest.py", "__init__.py"}
+    assert [name for name, many in shared.items() if many > 1 and name not in tests] == []
 
 
 def test_every_module_says_what_it_is_for(sources):

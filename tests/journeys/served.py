@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import httpx
 import msgspec
 from child import Plan
 from journey import Outcome, outcome
+from ports import free_port
 
 from detectors.event import LINE
 from monitor.kept import Kept
@@ -40,8 +40,7 @@ class Served:
     def __init__(self, folder: Path, segment_bytes: int = 20_000) -> None:
         self.data = folder / "data"
         self.data.mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
         kept = Kept.open(self.data)
         token, self.token = new_token("shipper", [Role.INGEST], created=0, expires=2**60, actor="operator:test")
         kept.store.add_token(token, "")

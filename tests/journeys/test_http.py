@@ -20,6 +20,7 @@ from child import Plan
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from journey import configured, daemon, differences, outcome
+from ports import free_port
 
 from monitor.intake import accounted
 from monitor.kept import Kept
@@ -75,11 +76,6 @@ class Sender:
             connection.sendall("\r\n".join(lines).encode() + body[: len(body) // 2 if is_half else None])
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 def _token(data_dir: Path) -> str:
     kept = Kept.open(data_dir)
     token, text = new_token("shipper", [Role.INGEST], created=0, expires=2**60, actor="operator:test")
@@ -91,7 +87,7 @@ def _token(data_dir: Path) -> str:
 @pytest.mark.parametrize("kills", [4, pytest.param(journey.KILLS, marks=pytest.mark.slow)])
 def test_whoever_is_killed_nothing_acknowledged_is_lost_and_nothing_is_there_twice(tmp_path: Path, kills: int) -> None:
     lines = journey.stream(3, EVENTS).splitlines(keepends=True)
-    data, port, chance = tmp_path / "data", _free_port(), random.Random(kills)
+    data, port, chance = tmp_path / "data", free_port(), random.Random(kills)
     data.mkdir()
     senders = [Sender(port, _token(data), lines[number::3], seed=number) for number in range(3)]
     plan = Plan(

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "surroundings"))
+
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from postgres import Postgres

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from ports import free_port
 
 from monitor.clock import now_us
 from monitor.kept import Kept
@@ -41,8 +41,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
         self.config = folder / "config.toml"
         self.config.write_text(
             f'data_dir = "{folder / "data"}"\nmode = "live"\nsources = [{{uri = "http:"}}]\n[http]\nlisten = "127.0.0.1:{self.port}"\n'

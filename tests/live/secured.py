@@ -6,14 +6,10 @@ import socket
 import subprocess
 from pathlib import Path
 
+from ports import free_port
 from server import Kafka, alive, until
 
 USERS = {"reader": "reader's", "nobody": "nobody's"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 class Secured:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lacking import lacking
+from ports import free_port
 
 SERVERS = Path(__file__).parent / "servers" / "servers"
 """Starts what runs on a JVM; `servers/README.md` says what these servers can do and what not."""
@@ -30,8 +30,7 @@ class Server:
         if not Path("/proc/self/stat").exists():
             raise CannotBeHad("the tests see processes in /proc, which is Linux's")
         self.folder = Path(tempfile.mkdtemp(prefix="miniwatch-live-"))
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
         keeping = [sys.executable, str(Path(__file__).with_name("keeper.py")), str(self.folder)]
         self._keeper = subprocess.Popen(keeping, stdin=subprocess.PIPE, start_new_session=True)
 

@@ -3,7 +3,6 @@
 import io
 import json
 import signal
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
 import journey
 from child import Plan
 from journey import configured, daemon, differences, outcome, run
+from ports import free_port
 
 from monitor.cli.tree import app
 from monitor.clock import now_us
@@ -128,8 +128,7 @@ def test_commands_work_beside_a_daemon_and_after_it(postgres, source, tmp_path):
 def test_while_the_record_is_away_readyz_says_so_and_all_goes_on_when_it_is_back(fresh_postgres, source, tmp_path):
     followed, lines = tmp_path / "events.ndjson", source.read_bytes().splitlines(keepends=True)
     followed.write_bytes(b"".join(lines[:500]))
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        listen = f"127.0.0.1:{found.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     keys = {"store__url": fresh_postgres.url, "http__listen": listen}
     config = configured(tmp_path / "data", [f"file:{followed}?follow"], **keys)
 

@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 from chaos import Site, of_one_process, outcome, settled
-from doors import Door
 from server import until
+from ways import Door
 
 from monitor.partitions.answering import LEASE
 from monitor.stores import StoreError

@@ -1,6 +1,7 @@
 """The servers that the other tests here stand on: real ones, which keep what they were given when they are killed."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -79,8 +80,8 @@ def test_what_is_paused_answers_when_it_goes_on(fresh_postgres):
 
 def test_a_server_ends_with_its_tests_also_when_these_are_killed(postgres):
     said = "import postgres; s = postgres.Postgres(); s.start(); print(s.folder, *s.processes(), flush=True); input()"
-    command = [sys.executable, "-c", said]
-    tests = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parent)
+    command, seen = [sys.executable, "-c", said], {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    tests = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=seen)
     folder, *pids = tests.stdout.readline().decode().split()
     tests.kill()
     tests.communicate()

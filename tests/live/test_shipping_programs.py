@@ -18,6 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
 
+from ports import free_port
 from served import Served
 
 pytestmark = pytest.mark.programs
@@ -54,8 +55,7 @@ class Rsyslog:
 
     def __init__(self, folder: Path, served: Served) -> None:
         (folder / "queue").mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
         self._folder = folder
         text = CONFIGURATION.format(folder=folder, port=self.port, served=served.port, token=served.token)
         (folder / "rsyslog.conf").write_text(text)

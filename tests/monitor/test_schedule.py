@@ -16,7 +16,7 @@ def _schedule() -> tuple[Schedule, Telemetry]:
 
 
 def _runs(telemetry: Telemetry, job: str, outcome: str) -> float:
-    labels = {"job": job, "outcome": outcome}
+    labels = {"task": job, "outcome": outcome}
     return telemetry.registry.get_sample_value("miniwatch_jobs_total", labels) or 0.0
 
 

@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from standing import DEPLOY, Gateway, free_port
+from ports import free_port
+from standing import DEPLOY, Gateway
 
 from monitor.kept import Kept
 from monitor.tokens import Role, new_token

@@ -25,15 +25,10 @@ from miniwatch_gateway.decisions import Decision
 from miniwatch_gateway.haproxy import MapFiles, Runtime
 from miniwatch_gateway.registry import Developers
 from miniwatch_gateway.tables import tables
+from ports import free_port
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "gateway"
 PEOPLE_KEY = bytes(range(32))
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def now_ms():

@@ -8,17 +8,12 @@ import socket
 import sys
 
 import pytest
+from ports import free_port
 from supervising import command, environment, started
 
 from monitor.supervision.handed import FIRST, SocketRefused, handed_over, listener_of
 
 ACTIVATE = shutil.which("systemd-socket-activate")
-
-
-def _free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.fixture
@@ -88,7 +83,7 @@ print(seen.stdout.strip(), os.get_inheritable(3), flush=True)
 @pytest.mark.skipif(ACTIVATE is None, reason="systemd is not there")
 def test_processes_that_are_started_do_not_get_the_socket(tmp_path):
     assert FIRST == 3
-    port = _free_port()
+    port = free_port()
     words = [
         ACTIVATE,
         "-l",
@@ -116,7 +111,7 @@ def _knock(port):
 
 @pytest.mark.skipif(ACTIVATE is None, reason="systemd is not there")
 def test_who_asked_before_the_daemon_was_started_is_answered(tmp_path):
-    port = _free_port()
+    port = free_port()
     (tmp_path / "events.ndjson").touch()
     (tmp_path / "config.toml").write_text(f'http.listen = "127.0.0.1:{port}"\n')
     words = command("run", "--source", "file:events.ndjson?follow", "--data-dir", "data")
@@ -133,7 +128,7 @@ def test_who_asked_before_the_daemon_was_started_is_answered(tmp_path):
 
 @pytest.mark.skipif(ACTIVATE is None, reason="systemd is not there")
 def test_a_daemon_that_is_given_another_socket_says_so_and_ends(tmp_path):
-    port = _free_port()
+    port = free_port()
     words = command("run", "--source", "http:", "--data-dir", "data")
     given = [f"-E{name}={value}" for name, value in environment().items() if name in {"PYTHONPATH", "HOME"}]
     with started([ACTIVATE, "-l", f"127.0.0.1:{port}", *given, *words], tmp_path) as process:

@@ -7,7 +7,6 @@ import http.server
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 import httpx
 from lacking import lacking
+from ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT: Final = Path(__file__).parents[3]
@@ -34,11 +34,6 @@ def program(name: str) -> str:
     if found is None:
         lacking(f"this machine lacks {name}")
     return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def until(true: Callable[[], Any], within_s: float = START_S_MAX, pause_s: float = 0.05) -> Any:

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from receiving import Receiver
+from webhooks import Receiver
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import base64
 import io
 
 import pytest
-from receiving import NOW
+from webhooks import NOW
 
 from detectors.finding import Severity
 from monitor.alerts import Channel

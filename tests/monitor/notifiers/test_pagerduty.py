@@ -2,7 +2,7 @@ import json
 
 import msgspec
 import pytest
-from receiving import NOW
+from webhooks import NOW
 
 from detectors.finding import Severity
 from monitor.alerts import Channel, clock_alerts, tended_alerts

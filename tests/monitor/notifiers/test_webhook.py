@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from receiving import NOW, Handler, Receiver
+from webhooks import NOW, Handler, Receiver
 
 from monitor.notifiers import NotifierError
 from monitor.notifiers.posting import RETRY_AFTER_S_MAX

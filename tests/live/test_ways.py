@@ -7,8 +7,8 @@ import uuid
 import pytest
 from chaos import Site, _is_settled, of_one_process, outcome, settled
 from cutting import Cutting
-from doors import Door, KafkaDoor
 from server import until
+from ways import Door, KafkaDoor
 
 pytestmark = pytest.mark.live
 EVENTS = 30_000
