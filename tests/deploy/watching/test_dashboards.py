@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +16,8 @@ from itertools import combinations
 import pytest
 import yaml
 from asked import ALERTS, RULES, names_of, rules_of, selectors
-from watched import DEPLOY
+from lacking import lacking
+from watched import DEPLOY, program
 
 FOLDER = DEPLOY / "grafana"
 FILES = sorted((FOLDER / "dashboards").glob("*.json"))
@@ -155,18 +155,24 @@ def test_what_provisions_grafana_names_what_is_there():
 
 
 def test_grafanas_own_types_take_every_dashboard(tmp_path):
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip(reason="this machine lacks npm, with which Grafana's types are fetched")
     fetched = subprocess.run(
-        [npm, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", SCHEMA, TYPESCRIPT],
+        [
+            program("npm"),
+            "install",
+            "--loglevel=error",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            SCHEMA,
+            TYPESCRIPT,
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     if fetched.returncode:
-        pytest.skip(reason=f"npm cannot have {SCHEMA}: {fetched.stderr[-300:]}")
+        lacking(f"npm cannot have {SCHEMA}: {fetched.stderr[-300:]}")
     lines = ["import { type Dashboard, ThresholdsMode } from '@grafana/schema';"]
     for number, path in enumerate(FILES):
         # The types have an enumeration here, which takes no text, not even its own.
