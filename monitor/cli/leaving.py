@@ -19,6 +19,15 @@ USAGE: Final = 2
 COULD_NOT_RUN: Final = 3
 INTERRUPTED: Final = 130
 
+EXIT_CODES: Final = {
+    DONE: "done",
+    FOUND_PROBLEMS: "found problems",
+    USAGE: "wrong usage",
+    COULD_NOT_RUN: "could not run",
+    INTERRUPTED: "stopped before the end",
+}
+"""What each says, in the words of help."""
+
 _ON_THE_COMMAND_LINE: Final = "command line"
 
 _OURS: Final = {

@@ -215,7 +215,7 @@ def run_twins(
         leave(FOUND_PROBLEMS)
 
 
-@rules.command("explain", epilog="Example: miniwatch rules explain 277df3d1 5f2a9c, or: … explain 277df3d1 @event.json")
+@rules.command("explain", epilog="Example: miniwatch rules explain 277df3d1 @event.json")
 def explain_rule(
     name: Annotated[
         str,

@@ -71,6 +71,7 @@ def run(
         int,
         Option(
             "--workers",
+            metavar="N",
             min=0,
             max=WORKERS_MAX,
             help="Start so many workers (--role detect) beside this process, which answers them.",

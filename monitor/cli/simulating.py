@@ -21,9 +21,9 @@ from monitor.counting import counted
 
 
 def simulate(
-    seed: Annotated[int, Option("--seed", min=0, help="The same seed gives the same bytes.")],
-    events: Annotated[int, Option("--events", min=0, help="How many events.")],
-    apps: Annotated[int, Option("--apps", min=1, help="How many apps.")] = 200,
+    seed: Annotated[int, Option("--seed", metavar="N", min=0, help="The same seed gives the same bytes.")],
+    events: Annotated[int, Option("--events", metavar="N", min=0, help="How many events.")],
+    apps: Annotated[int, Option("--apps", metavar="N", min=1, help="How many apps.")] = 200,
     labels: Annotated[
         Path | None, Option("--labels", metavar="FILE", help="Write the truth here: one staged misbehaviour a line.")
     ] = None,
@@ -34,6 +34,7 @@ def simulate(
         float,
         Option(
             "--bad-share",
+            metavar="SHARE",
             min=0.0,
             max=1.0,
             help="Malformed lines among the events, in proportion; at least 20 of every kind.",
@@ -46,7 +47,7 @@ def simulate(
     start: Annotated[
         int | None, Option("--start", parser=moment, metavar="TIME", help="When the day begins. Default: 2026-03-02.")
     ] = None,
-    hours: Annotated[float, Option("--hours", min=0.2, max=24 * 31, help="How long it lasts.")] = 24.0,
+    hours: Annotated[float, Option("--hours", metavar="HOURS", min=0.2, max=24 * 31, help="How long it lasts.")] = 24.0,
     output: Annotated[
         Path | None,
         Option("--output-file", "-O", metavar="FILE", help="Write the events here instead of standard output."),

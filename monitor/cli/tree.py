@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from typer import Option, Typer
 from typer.main import get_command, get_group
 
-from monitor.cli.leaving import DONE, errors_told, leave
+from monitor.cli.leaving import DONE, EXIT_CODES, errors_told, leave
 from monitor.cli.options import CONTEXT, Branch
 from monitor.cli.printing import write_text
 
@@ -20,14 +20,13 @@ ACTING: Final = "Change what happens"
 RULES: Final = "Write rules and playbooks"
 KEEPING: Final = "Keep it in order"
 TRYING: Final = "Try it out"
-EPILOG: Final = """\b
+EPILOG: Final = f"""\b
 Begin with a simulated day:
   miniwatch simulate --seed 1 --events 50000 --registry apps.ndjson -O events.ndjson
   miniwatch apps import apps.ndjson
   miniwatch run --until-end --source file:events.ndjson
 
-`miniwatch COMMAND --help` says more. Exit codes: 0 done, 1 found problems, 2 wrong usage, 3 could not run,
-130 stopped before the end."""
+`miniwatch COMMAND --help` says more. Exit codes: {", ".join(f"{code} {means}" for code, means in EXIT_CODES.items())}."""
 HEADINGS: Final = (RUNNING, SEEING, ACTING, RULES, KEEPING, TRYING)
 
 

@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from detectors.event import DATASETS, FIELDS, PEOPLE
 from detectors.finding import SCOPE_FIELDS
 from detectors.sigma.remark import CODES
+from monitor.cli.leaving import EXIT_CODES
+from monitor.cli.tree import COMMANDS, HEADINGS, app
 from monitor.console.otlp_fields import RENAMED
 from monitor.telemetry.metrics import metrics_table
 
@@ -17,6 +20,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 def _part(page, name):
     """What stands in a page between the two marks of a table."""
     return re.search(rf"(?s)<!-- {name}: begin -->\n(.*?)<!-- {name}: end -->", page).group(1)
+
+
+def _marked(table, name):
+    return f"<!-- {name}: begin -->\n{table}<!-- {name}: end -->"
 
 
 def _meanings(page, name):
@@ -50,7 +57,85 @@ def _http(_page):
     return {"otlp": _table(["attribute", "field"], [[f"`{name}`", f"`{field}`"] for name, field in RENAMED.items()])}
 
 
+EVERYWHERE = ("--config", "--data-dir", "--output", "--help")
+"""Options that are the same wherever they are: explained once."""
+
+
+def _command_line(_page):
+    overview = typer.main.get_command(app)
+    root = overview.make_context("miniwatch", [], resilient_parsing=True)
+    commands, shared = [], {}
+    for heading in HEADINGS:
+        commands.append(f"## {heading}\n\n")
+        for place in COMMANDS:
+            if place.heading == heading:
+                for command, context in _commands(overview.get_command(root, place.name), root):
+                    commands.append(_described(command, context, shared))
+    return {
+        "commands": "\n".join(commands).replace("\n\n\n", "\n\n"),
+        "everywhere": _table(["option", "meaning"], [shared[name] for name in EVERYWHERE]),
+        "exit codes": _table(["code", "says"], [[f"`{code}`", means] for code, means in EXIT_CODES.items()]),
+    }
+
+
+def _commands(command, above):
+    """A command, or those of a group, each with the context in which it describes itself."""
+    context = command.context_class(command, info_name=command.name, parent=above, **command.context_settings)
+    if not hasattr(command, "commands"):
+        yield command, context
+        return
+    for name in command.list_commands(context):
+        yield from _commands(command.get_command(context, name), context)
+
+
+def _described(command, context, shared):
+    """One command: how it is called, what it does, what it takes, and an example of it."""
+    rows, common = [], []
+    for parameter in command.get_params(context):
+        told = parameter.get_help_record(context)
+        if told is None:
+            continue
+        name, meaning = _parameter(*told)
+        same = next((option for option in EVERYWHERE if option in parameter.opts), None)
+        if same is not None and shared.setdefault(same, [name, meaning]) == [name, meaning]:
+            common.append(same)
+        else:
+            rows.append([name, meaning])
+    paragraphs = [" ".join(part.split()).replace("<", "&lt;") for part in (command.help or "").split("\n\n")]
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    usage = usage.replace("{", "").replace("}", "").replace("[[", "[").replace("]]", "]")
+    pieces = [f"### {context.command_path.removeprefix('miniwatch ')}", f"```text\n{usage}\n```", *paragraphs]
+    if rows:
+        pieces.append(_table(["argument or option", "meaning"], rows).rstrip())
+    taken = [f"`{option}`" for option in common if option != "--help"]
+    if taken:
+        pieces.append(f"And {', '.join(taken)}, [as everywhere](#options-of-nearly-every-command).")
+    if command.epilog:
+        pieces.append(f"```sh\n{command.epilog.removeprefix('Example: ')}\n```")
+    return "\n\n".join(pieces) + "\n"
+
+
+BOUND = re.compile(r"(?<=[\[ ])(?:([\d.]+)<=)?x([<>])=([\d.]+)(?=[;\]])")
+"""How the framework tells between which numbers a value is to be."""
+
+
+def _parameter(name, meaning):
+    """Name and meaning as a table may have them; the type of an argument says what its meaning says."""
+    shown = re.sub(r" <(?:list\[)?(?:str|path|Path|int)\]?>$", "", name).replace("|", r"\|")
+    kept = BOUND.sub(_between, " ".join(meaning.split()))
+    kept = re.sub(r"\[((?:required|default: |env var: |from |at most ).*)\]$", r"(\1)", kept)
+    return f"`{shown}`", kept.replace("|", r"\|").replace("<", "&lt;").rstrip()
+
+
+def _between(bound):
+    least, way, last = bound.groups()
+    if way == ">":
+        return f"from {last} on"
+    return f"from {least} to {last}" if least is not None else f"at most {last}"
+
+
 PAGES = {
+    "command-line.md": _command_line,
     "events.md": _events,
     "http.md": _http,
     "metrics.md": lambda _page: {"metrics": metrics_table()},
@@ -80,7 +165,7 @@ def main():
     for name, tables in PAGES.items():
         page = (DOCS / name).read_text()
         for part, table in tables(page).items():
-            page = page.replace(_part(page, part), table)
+            page = page.replace(_marked(_part(page, part), part), _marked(table, part))
         (DOCS / name).write_text(page)
 
 
