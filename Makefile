@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 FORGET_KERNEL := $(UV) uninstall --quiet --python $(BIN)/python miniwatch-native
 DEMO := var/demo
+DOCS := build/docs
 RULES_TESTED := detectors/rules/tested.json
 
 # Where `make install` puts things; DESTDIR, for those who pack, comes before all of it. The units say /opt/miniwatch too.
@@ -17,7 +18,7 @@ UNITS := $(DESTDIR)/usr/local/lib/systemd/system
 SYSTEM_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test laws check bench lock twins chaos kill-demo native wheel install install-program install-service uninstall clean
+.PHONY: help run test laws check bench lock twins chaos kill-demo native docs wheel install install-program install-service uninstall clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -78,6 +79,15 @@ kill-demo: $(VENV)/.kernel ## Kill the daemon twenty times in the middle of its 
 twins: $(VENV)/.made ## Run every built-in rule on its twin, and note which content passed
 	$(BIN)/python -m monitor.rules
 
+$(DOCS)/.made: $(VENV)/.made requirements/docs.txt
+	@mkdir -p $(DOCS)
+	$(BIN)/uv venv --quiet --clear --no-project --python $(BIN)/python $(DOCS)/env
+	$(UV) sync --quiet --python $(DOCS)/env/bin/python --require-hashes requirements/docs.txt
+	@touch $@
+
+docs: $(DOCS)/.made ## Build the documentation as a site, build/docs/html; whatever Sphinx warns of is an error
+	$(DOCS)/env/bin/sphinx-build -W --keep-going --quiet --builder html --doctree-dir $(DOCS)/read docs $(DOCS)/html
+
 wheel: $(VENV)/.made ## Build wheel and sdist into dist/
 	$(BIN)/python -m hatchling build
 
@@ -117,6 +127,7 @@ uninstall: ## Remove what `make install` has installed; configuration, secrets a
 lock: $(VENV)/.made ## Resolve the dependencies anew, with hashes
 	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/run.txt
 	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --extra dev -o requirements/dev.txt
+	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --group docs -o requirements/docs.txt
 	echo uv | $(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements/uv.txt
 
 clean: ## Remove what was made here

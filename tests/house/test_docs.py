@@ -93,7 +93,13 @@ def test_every_link_leads_somewhere(documents, root):
 
 
 def _places(text):
-    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in PLACE.findall(text)}
+    """Where a link may lead to within a page: its headings, named as those who show Markdown name them."""
+    headings = PLACE.findall(FENCED.sub("", text))  # a comment in a shell's block is none
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_a_comment_in_a_block_is_no_place_to_link_to():
+    assert _places("# A page\n\n```sh\n# what it does\nls\n```\n## Its `end`\n") == {"a-page", "its-end"}
 
 
 def test_every_page_is_on_the_map(documents):

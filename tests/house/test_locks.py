@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-LOCKS = ("run", "dev", "uv")
+LOCKS = ("run", "dev", "docs", "uv")
 
 
 def _requirements(root, lock):
@@ -33,11 +33,11 @@ def test_no_lock_says_where_to_download_from(root, lock):
 
 
 def test_every_dependency_is_locked(root):
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    asked = {re.match(r"[\w.-]+", one).group().lower() for one in project["dependencies"]}
-    tools = {re.match(r"[\w.-]+", one).group().lower() for one in project["optional-dependencies"]["dev"]}
+    whole = tomllib.loads((root / "pyproject.toml").read_text())
+    asked, tools = _named(whole["project"]["dependencies"]), _named(whole["project"]["optional-dependencies"]["dev"])
     assert asked <= _requirements(root, "run").keys()
     assert asked | tools <= _requirements(root, "dev").keys()
+    assert _named(whole["dependency-groups"]["docs"]) <= _requirements(root, "docs").keys()
 
 
 DASHBOARDS = "deploy/grafana/"
