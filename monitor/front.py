@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from monitor.config import Config
-from monitor.config.listening import HttpKeys, is_loopback, split_listen
+from monitor.config.listening import HttpKeys
 from monitor.console.access import Guard
 from monitor.console.bounds import RequestBounds
 from monitor.console.bulk import BulkPages
@@ -126,7 +126,7 @@ def _front(
         telemetry,
         health,
         health_bounds(keys),
-        is_private=_is_private(keys),
+        is_private=keys.is_private,
     )
     theirs = [
         *ChangesPage(store, clock, watch, guard).pages(),
@@ -182,8 +182,3 @@ def _doors(door: Door, line_bytes_max: int) -> list[Page]:
         *BulkPages(door, line_bytes_max).pages(),
         *ClusterPages(door.bounds).pages(),
     ]
-
-
-def _is_private(keys: HttpKeys) -> bool:
-    """Whether other machines reach us, and nobody said that they may see how we are without a token."""
-    return not is_loopback(split_listen(keys.listen)[0]) and not keys.listen_anywhere

@@ -119,9 +119,10 @@ def record(
     data_dir: Path | None,
     *,
     make: bool = False,
+    look: bool = False,
     more: Mapping[str, object] | None = None,
 ) -> Iterator[Opened]:
-    """Open the record: only to look at where nothing can be written. Only with `make` is one made where there is none yet.
+    """Open the record: only to look at with `look`, or where nothing can be written. Only with `make` is one made where there is none yet.
 
     `more` are keys of the configuration that options give.
     """
@@ -139,7 +140,7 @@ def record(
             f"there is nothing in {config.data_dir.absolute()} yet. Begin with `miniwatch run --source file:EVENTS.ndjson "
             "--until-end`, or name another folder with --data-dir"
         )
-    read_only = not make and not config.store.url and not os.access(config.data_dir, os.W_OK)
+    read_only = look or (not make and not config.store.url and not os.access(config.data_dir, os.W_OK))
     store = open_record(config, read_only=read_only, tell=tell_of(config, now_us))
     try:
         yield Opened(config, places, store)

@@ -45,6 +45,7 @@ COMMANDS: Final = (
     Place(RUNNING, "run", "running:run", "Read events, find abuse, decide.", "run --source 'file:gateway.ndjson?follow'"),
     Place(RUNNING, "check", "checking:check", "Configuration, rules, sources: all problems at once.", "check -v"),
     Place(RUNNING, "doctor", "health:doctor", "What is wrong with this installation, and what to do.", "doctor --deep"),
+    Place(SEEING, "top", "top:top", "What the running daemon does, on one screen.", "top --every 5"),
     Place(SEEING, "explain", "explaining:explain", "The story behind an id, in a screen.", "explain 3fa4c1"),
     Place(SEEING, "incidents", "lists:incidents", "What is worth a person's time, with deadlines."),
     Place(SEEING, "findings", "lists:findings", "What detectors saw, about whom."),

@@ -47,6 +47,11 @@ class HttpKeys(Keys):
     alive_s_max: Annotated[float, Field(ge=1, le=3600)] = 30.0
     ready_lag_bytes_max: Annotated[int, Field(ge=0)] = GIB
 
+    @property
+    def is_private(self) -> bool:
+        """Whether other machines reach us, and nobody said that they may see how we are without a token."""
+        return bool(self.listen) and not is_loopback(split_listen(self.listen)[0]) and not self.listen_anywhere
+
     @field_validator("listen")
     @classmethod
     def _safe(cls, value: str, info: ValidationInfo) -> str:

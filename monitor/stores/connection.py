@@ -22,6 +22,7 @@ class Database(ABC):
     """
 
     engine: Engine
+    read_only: bool = False
     listeners: list[Callable[[], None]]
     may_write: Callable[[Connection], None] = staticmethod(lambda _connection: None)
     """Asked at the beginning of every transaction to write in; raises `StoreError` where we may not, or not any more."""

@@ -74,7 +74,7 @@ class PostgresqlDatabase(Database):
 
     def __init__(self, at: PostgresqlAt, *, read_only: bool = False) -> None:
         self._at = at
-        self._read_only = read_only
+        self.read_only = read_only
         self._token: Final = secrets.token_hex(8)
         self._hearing: Hearing | None = None
         self.listeners = []
@@ -122,7 +122,7 @@ class PostgresqlDatabase(Database):
         number = zlib.crc32(f"{schema}\0{line}".encode())
         lock = "SELECT pg_advisory_xact_lock(:member, :line)"
         values = {"member": MEMBER, "line": number - (1 << 31)}
-        if not heard or self._read_only:
+        if not heard or self.read_only:
             connection.execute(text(lock), values)
         else:
             told = {"channel": Hearing.CHANNEL, "told": f"{schema}:{self._token}"}

@@ -230,20 +230,21 @@ def decisions_in_force(connection: Connection, now: int, modes: Collection[Mode]
     return [document(Decision, text) for text in connection.execute(newest).scalars()]
 
 
-def _waits() -> ColumnElement[bool]:
+def waits() -> ColumnElement[bool]:
+    """Which decisions are live ones that wait for a person."""
     columns = tables.decisions.c
     return and_(columns.state.in_([state.value for state in WAITING]), columns.mode == Mode.LIVE.value)
 
 
 def count_waiting(connection: Connection) -> int:
     """How many live decisions wait for a person."""
-    return int(connection.execute(select(func.count()).select_from(tables.decisions).where(_waits())).scalar_one())
+    return int(connection.execute(select(func.count()).select_from(tables.decisions).where(waits())).scalar_one())
 
 
 def waiting_decisions(connection: Connection, limit: int, after: tuple[int, str] | None) -> list[Decision]:
     """Live ones that wait for a person, what ends first before the others."""
     table = tables.decisions
-    wanted = select(table.c.document).where(_waits())
+    wanted = select(table.c.document).where(waits())
     if after is not None:
         wanted = wanted.where(tuple_(table.c.answer_by, table.c.id) > after)
     rows = connection.execute(wanted.order_by(table.c.answer_by, table.c.id).limit(limit)).scalars()

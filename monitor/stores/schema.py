@@ -25,8 +25,10 @@ def upgrade(database: Database) -> None:
     """
     with database.reading() as connection:  # looking needs no lock
         database.examine(connection)
-        if _revision(connection) == LATEST:
+        if (there := _revision(connection)) == LATEST:
             return
+    if database.read_only:
+        raise _newer(there) if there is not None and there > LATEST else _not_ours_yet(there)
     with database.upgrading() as connection:
         found = _revision(connection)  # asked again: another process may have been first
         if found != LATEST:
@@ -57,6 +59,14 @@ def _newer(found: str) -> StoreError:
     return StoreError(
         f"this database has schema {found}, made by a newer Miniwatch; this one knows schemas up to {LATEST}. "
         "Install the newer version, or restore a backup made with this one",
+        retryable=False,
+    )
+
+
+def _not_ours_yet(found: str | None) -> StoreError:
+    return StoreError(
+        f"this database has {f'schema {found}' if found else 'no tables yet'}, and is only looked at: a daemon of this version brings it to schema "
+        f"{LATEST} when it starts. While an older one runs, look with the version that it has",
         retryable=False,
     )
 

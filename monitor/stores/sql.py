@@ -16,13 +16,24 @@ from monitor.stores.people_side import PeopleSide
 from monitor.stores.pipeline_side import PipelineSide
 from monitor.stores.receiver_side import ReceiverSide
 from monitor.stores.schema import refuse_newer, upgrade
+from monitor.stores.standing_now import StandingNow
 from monitor.stores.streams import Streams
 from monitor.stores.taking_back import TakesBack
 from monitor.stores.topic_side import TopicSide
 
 
 class SqlStore(
-    PipelineSide, ListSide, ReceiverSide, TopicSide, PeopleSide, TakesBack, Leases, Streams, Folders, FollowedBySearch
+    PipelineSide,
+    ListSide,
+    ReceiverSide,
+    TopicSide,
+    PeopleSide,
+    TakesBack,
+    Leases,
+    Streams,
+    Folders,
+    FollowedBySearch,
+    StandingNow,
 ):
     """A `Record` in a database, for several threads and processes at once.
 

@@ -74,6 +74,7 @@ class SqliteDatabase(Database):
 
     def __init__(self, path: Path, busy_timeout_s: float, *, read_only: bool = False) -> None:
         self.path: Final = path
+        self.read_only = read_only
         if not read_only:
             with self.told():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

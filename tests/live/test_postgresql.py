@@ -380,6 +380,8 @@ def test_a_record_opened_for_reading_refuses_every_write(store, url):
     store.commit(whole_turn(1))
     reader = SqlStore(PostgresqlDatabase(PostgresqlAt(url=url), read_only=True), seal=Seal(bytes(32)))
     assert store_state(reader) == store_state(store)
+    assert reader.figures(0, 0, 5.0) == store.figures(0, 0, 5.0)
+    assert reader.figures(0, 0, 5.0).findings == 1
     with pytest.raises(StoreError, match="read-only"):
         reader.commit(whole_turn(2))
     reader.close()
