@@ -1,7 +1,7 @@
 """Which seeds detectors are tested on and which they are developed on, and a proof that neither they nor the traffic have changed.
 
 Whoever tunes a detector looks at the developing seeds only. The testing seeds are watched once, when that is done; who tunes further
-moves them to those for developing and pins others first, as was done twice. Were the traffic or the scoring changed later, the digests would tell.
+moves them to those for developing and pins others first, as was done three times. Were the traffic or the scoring changed later, the digests would tell.
 """
 
 from __future__ import annotations
