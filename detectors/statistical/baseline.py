@@ -38,7 +38,7 @@ FIELDS: Final[dict[str, tuple[npt.DTypeLike, int]]] = {
     ),  # cumulated evidence of a shift from the slow mean, upward, and the most it came to since it was 0
     "fall": (np.float32, 2),  # downward
     **STREAK,
-    "count": (np.int64, 1),  # of the hour under way
+    "count": (np.int32, 1),  # of the hour under way
     "most": (np.int32, 1),  # by one visitor in one of its windows
     "rest": (np.int32, 1),  # of its windows' counts without the visitor who did most …
     "squares": (np.float64, 1),  # … and of those squared; exact below 2^53

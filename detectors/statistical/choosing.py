@@ -32,9 +32,7 @@ EPISODES_MAX: Final = 200_000
 """Happenings that are remembered; of more, those that are over longest are forgotten."""
 
 WEIGHTS: Final = {
-    **dict.fromkeys(
-        ("exfiltration", "exfiltration_slow", "novelty_slow", "spreading", "regularity", "large", "together"), 5.0
-    ),
+    **dict.fromkeys(("exfiltration", "exfiltration_slow", "novelty_slow", "spreading", "regularity", "large"), 5.0),
     **dict.fromkeys(("rate", "level", "rise"), 1 / 3),
     "fall": 0.5,
 }

@@ -39,7 +39,7 @@ class Rows:
         self._fields = {**fields, "first": (np.int32, 1), "last": (np.int32, 1)}
         self.rows_max = rows_max
         self._keys = np.empty(0, np.uint64)  # in order
-        self._places = np.empty(0, np.int64)  # of those
+        self._places = np.empty(0, np.int32)  # of those
         self._free = np.empty(0, np.int64)
         self._size = 0
         self.forgotten = 0
@@ -65,7 +65,7 @@ class Rows:
     @property
     def places(self) -> Places:
         """The rows in use, in the order of their keys."""
-        return self._places
+        return self._places.astype(np.int64)
 
     @property
     def keys(self) -> Keys:
@@ -83,7 +83,7 @@ class Rows:
         else:
             at = np.searchsorted(self._keys, keys)
         at[at == len(self._keys)] = 0
-        return np.where(self._keys[at] == keys, self._places[at], NOWHERE)
+        return np.where(self._keys[at] == keys, self._places[at], np.int64(NOWHERE))
 
     def knows(self, keys: Keys) -> npt.NDArray[np.bool_]:
         """Which keys have rows."""
@@ -165,7 +165,7 @@ class Rows:
 
     def snapshot(self, name: str) -> dict[str, pl.DataFrame]:
         """Named frames for a detector's snapshot: a row a key, in the order of keys."""
-        columns = {"key": pl.Series(self._keys, dtype=pl.UInt64), "place": pl.Series(self._places)}
+        columns = {"key": pl.Series(self._keys, dtype=pl.UInt64), "place": pl.Series(self.places)}
         for field, array in self._arrays.items():
             values = array[self._places]
             columns[field] = pl.Series(values) if values.ndim == 1 else pl.Series(values, dtype=pl.Array(pl.Series(values[:0].ravel()).dtype, values.shape[1]))  # fmt: skip
@@ -180,7 +180,7 @@ class Rows:
         if set(frame.columns) != {"key", "place", *self._fields}:
             raise ValueError(f"{name} has columns {', '.join(frame.columns)}")
         self._keys = frame["key"].to_numpy().copy()
-        self._places = frame["place"].to_numpy().copy()
+        self._places = frame["place"].to_numpy().astype(np.int32)
         self._size = int(kept["size"][0])
         self.forgotten, self.refused = int(kept["forgotten"][0]), int(kept["refused"][0])
         used = np.zeros(self._size, np.bool_)

@@ -48,6 +48,9 @@ BLOCK: Final = 65_536
 COUNTED_MAX: Final = 4_000_000
 """Different counts of a window; of more, those with the smallest keys."""
 
+HOUR_MAX: Final = 2**31 - 1
+"""Events of one count in an hour; more are no more."""
+
 COUNT_MIN: Final = 5
 """Fewer events in a stretch of time are no rate."""
 
@@ -253,9 +256,9 @@ class Series:
         self._rows["did"][places] += did.astype(np.int32)
         self._rows["again"][places] += again.astype(np.int32)
         self._rows["last"][places] = window.index
-        self._rows["count"][places] += self._now
         rest = self._now - self._most
-        self._rows["rest"][places] += rest.astype(np.int32)
+        for name, more in (("count", self._now), ("rest", rest)):
+            self._rows[name][places] = np.minimum(self._rows[name][places] + more, HOUR_MAX)
         self._rows["squares"][places] += rest.astype(np.float64) ** 2
         self._rows["most"][places] = np.maximum(self._rows["most"][places], self._most)
         found: Counts = places

@@ -46,6 +46,20 @@ def _counted(ordered: Keys) -> tuple[Keys, Counts]:
     return ordered[begins], np.diff(begins, append=len(ordered))
 
 
+def merged(keys: Keys, counts: Counts, others: Keys, n: Counts) -> tuple[Keys, Counts]:
+    """Two lists of keys in order, with counts, as one: several times cheaper than to group them."""
+    if kernel.available():
+        whole, sums = kernel.module.merged(keys, counts.view(np.uint64), others, n.view(np.uint64))
+        return np.frombuffer(whole, np.uint64), np.frombuffer(sums, np.int64)
+    at = np.searchsorted(keys, others)
+    known = np.zeros(len(others), np.bool_)
+    if len(keys):
+        known = keys[np.minimum(at, len(keys) - 1)] == others
+    counts = counts.copy()
+    counts[at[known]] += n[known]
+    return np.insert(keys, at[~known], others[~known]), np.insert(counts, at[~known], n[~known])
+
+
 def grouped(keys: Keys, count: Counts | None = None) -> tuple[Counts, Counts]:
     """Of each different key, in order, a row that has it; and how many have, or what they count together."""
     if not len(keys):
@@ -192,9 +206,7 @@ class KeyCounts:
         keys, counts = _counted(ordered)
         if counted is None:
             return keys, counts
-        both = {"key": np.concatenate([counted[0], keys]), "count": np.concatenate([counted[1], counts])}
-        whole = pl.DataFrame(both).group_by("key").agg(pl.col("count").sum()).sort("key")
-        return whole["key"].to_numpy(), whole["count"].to_numpy()
+        return merged(*counted, keys, counts)
 
     def take(self, window: int) -> tuple[Keys, Counts]:
         """The keys of a window that has ended, in order, with their counts; they are forgotten here."""
@@ -238,12 +250,21 @@ class Busiest(KeyCounts):
         self._pairs_max = pairs_max
         self._halved: dict[int, int] = {}
 
+    def add(self, window: int, keys: Keys) -> None:
+        super().add(window, keys[self._stays(keys, halved)] if (halved := self._halved.get(window, 0)) else keys)
+
+    @staticmethod
+    def _stays(keys: Keys, halved: int) -> npt.NDArray[np.bool_]:
+        """Those whose visits are looked at where so many times half of them are left out."""
+        stays: npt.NDArray[np.bool_] = Visitors.visited(keys) & np.uint64((1 << halved) - 1) == 0
+        return stays
+
     def _whole(self, window: int) -> tuple[Keys, Counts]:
         keys, counts = super()._whole(window)
         halved = self._halved.get(window, 0)
         while True:
             if halved:
-                kept = Visitors.visited(keys) & np.uint64((1 << halved) - 1) == 0
+                kept = self._stays(keys, halved)
                 keys, counts = keys[kept], counts[kept]
             if len(keys) <= self._pairs_max:
                 return keys, counts

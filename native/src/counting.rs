@@ -80,6 +80,29 @@ impl Tally {
     }
 }
 
+/// Two lists of keys in order, with counts, as one; see `detectors.statistical.tallies`.
+#[pyfunction]
+pub fn merged<'py>(
+    py: Python<'py>,
+    keys: PyBuffer<u64>,
+    counts: PyBuffer<u64>,
+    others: PyBuffer<u64>,
+    n: PyBuffer<u64>,
+) -> PyResult<Counted<'py>> {
+    let counted = |keys: PyBuffer<u64>, counts: PyBuffer<u64>| {
+        let (keys, counts) = (keys.to_vec(py)?, counts.to_vec(py)?);
+        if keys.len() != counts.len() {
+            return Err(PyValueError::new_err("not as many counts as keys"));
+        }
+        Ok(tally::Counted { keys, counts })
+    };
+    let whole = tally::merged(&counted(keys, counts)?, &counted(others, n)?);
+    Ok((
+        words(py, whole.keys.into_iter())?,
+        words(py, whole.counts.into_iter())?,
+    ))
+}
+
 /// Rows of note among rows in order, and the sketch as it is then; see `detectors.statistical.regularity`.
 #[pyfunction]
 pub fn of_note<'py>(

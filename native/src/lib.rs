@@ -461,5 +461,6 @@ fn miniwatch_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<People>()?;
     module.add_class::<Reader>()?;
     module.add_class::<counting::Tally>()?;
+    module.add_function(wrap_pyfunction!(counting::merged, module)?)?;
     module.add_function(wrap_pyfunction!(counting::of_note, module)?)
 }

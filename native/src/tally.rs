@@ -152,6 +152,43 @@ fn sort(whole: &mut Vec<(u64, u64)>) {
     *whole = parted;
 }
 
+/// Keys in order, each with a count.
+pub struct Counted {
+    pub keys: Vec<u64>,
+    pub counts: Vec<u64>,
+}
+
+impl Counted {
+    fn pairs(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.keys.iter().copied().zip(self.counts.iter().copied())
+    }
+
+    fn push(&mut self, (key, count): (u64, u64)) {
+        self.keys.push(key);
+        self.counts.push(count);
+    }
+}
+
+/// Two lists of keys as one.
+pub fn merged(one: &Counted, other: &Counted) -> Counted {
+    let most = one.keys.len() + other.keys.len();
+    let mut whole = Counted {
+        keys: Vec::with_capacity(most),
+        counts: Vec::with_capacity(most),
+    };
+    let mut left = one.pairs().peekable();
+    for (key, count) in other.pairs() {
+        while let Some(before) = left.next_if(|before| before.0 < key) {
+            whole.push(before);
+        }
+        let same = left.next_if(|same| same.0 == key);
+        let before = same.map_or(0, |same| same.1);
+        whole.push((key, before.saturating_add(count)));
+    }
+    left.for_each(|pair| whole.push(pair));
+    whole
+}
+
 /// Keys in order, of which keys are looked for in order.
 struct Known<'a> {
     keys: &'a [u64],

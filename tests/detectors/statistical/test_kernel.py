@@ -1,5 +1,7 @@
 """Counting in the kernel and without it: the same, whatever comes when."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectors import kernel
 from detectors.statistical.regularity import TIME_BITS, of_note
-from detectors.statistical.tallies import Tallies, Tally
+from detectors.statistical.tallies import Tallies, Tally, merged
 
 pytestmark = pytest.mark.skipif(kernel.module is None, reason="the kernel is not installed: make native")
 
@@ -44,6 +46,28 @@ def test_keys_are_counted_alike(parts, keys_max, weighed):
         whole = [one for part in parts for one in part]
         assert python[1] == sorted({key for key, _ in whole})
         assert sum(python[2]) == sum(n if weighed else 1 for _, n in whole)
+
+
+COUNTED = st.dictionaries(KEYS, st.integers(1, 2**40), max_size=30).map(lambda counted: sorted(counted.items()))
+
+
+@given(one=COUNTED, other=COUNTED)
+@settings(max_examples=200, deadline=None)
+def test_lists_of_keys_are_merged_alike(one, other):
+    def whole():
+        (keys, counts), (others, n) = (_columns(pairs) for pairs in (one, other))
+        return [part.tolist() for part in merged(keys, counts, others, n)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        python, native = both(patch, whole)
+    assert python == native
+    summed = Counter(dict(one))
+    summed.update(dict(other))
+    assert list(zip(*python, strict=True)) == sorted(summed.items())
+
+
+def _columns(pairs):
+    return np.array([key for key, _ in pairs], np.uint64), np.array([count for _, count in pairs], np.int64)
 
 
 def test_many_keys_are_counted_alike(monkeypatch):
