@@ -48,6 +48,7 @@ EXPIRY_S: Final = 1.0
 COMPACTION_S: Final = 600.0
 REGISTRY_S: Final = 10.0
 FEEDBACK_S: Final = 60.0
+CLOCK_COUNT_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,8 @@ class Jobs:
         schedule.every("expire decisions", EXPIRY_S, leading(self.expire))
         watch = ClockWatch(store, channels_of(self.config), self.clock)
         schedule.every("watch clocks", CLOCKS_S, leading(partial(self.watch_clocks, watch)))
-        schedule.every("count clocks", FEEDBACK_S, self.count_clocks)
+        self.count_clocks()  # a restart is no gap in what alerts go by
+        schedule.every("count clocks", CLOCK_COUNT_S, self.count_clocks)
         every_s = {keys.name: keys.resend_s for keys in self.config.alertmanagers}
         for one in self.kept_up:
             name = one.channel.name.split(":")[1]
@@ -154,10 +156,21 @@ class Jobs:
                 )
 
     def count_clocks(self) -> None:
-        """Say what clocks have come to."""
-        counted = self.kept.store.clock_counts()
-        clocks = {(one.kind.value, one.severity.value, one.state): one.clocks for one in counted}
-        self.telemetry.emit(ClocksCounted(clocks=clocks))
+        """Say what clocks have come to, and what those of the last day."""
+        store = self.kept.store
+        counted = {(one.kind.value, one.severity.value, one.state): one.clocks for one in store.clock_counts()}
+        settled = store.settled_clocks(self.clock() - DAY_US)
+        self.telemetry.emit(
+            ClocksCounted(
+                clocks=counted,
+                settled={
+                    (one.kind.value, one.severity.value, outcome): number
+                    for one in settled
+                    for outcome, number in (("met", one.met), ("missed", one.missed))
+                },
+                stopped_s={(one.kind.value, one.severity.value): one.stopped_s for one in settled},
+            )
+        )
 
     def end_followed(self) -> None:
         """End forced updates whose version is released now."""

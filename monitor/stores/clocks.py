@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, case, func, select
+from sqlalchemy import Connection, RowMapping, and_, case, func, or_, select
 
 from detectors.finding import Severity
 from monitor.stores import tables
 from monitor.stores.rows import Row, chunks, flat_row, put, put_new
 from playbooks.clocks import SUPERSEDED, Clock, ClockKind, stopped
+from playbooks.risk import MICROSECONDS
 
 BY_RANK: Final = {severity.rank: severity for severity in Severity}
 
@@ -48,6 +50,22 @@ class ClockCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 STATES: Final = ("running", "overdue", "met", "missed")
+
+
+class ClocksSettled(msgspec.Struct, frozen=True, kw_only=True):
+    """What clocks of a kind and severity have come to in a time: stopped before they ran out, run out, and how many seconds each
+    took that somebody stopped, the shortest first.
+    """
+
+    kind: ClockKind
+    severity: Severity
+    met: int
+    missed: int
+    stopped_s: tuple[float, ...]
+
+
+SETTLED_MAX: Final = 20_000
+"""Clocks that are reckoned with at once, the latest."""
 
 
 def clock_row(clock: Clock) -> Row:
@@ -113,7 +131,7 @@ def stop_clocks(
 
 
 def count_clocks(connection: Connection) -> list[ClockCount]:
-    """How many clocks of each kind and severity are in each state; those of episodes that a worse one ended are left out."""
+    """How many clocks of each kind and severity are in each state; those that a worse episode ended before they ran out are left out."""
     columns = tables.clocks.c
     state = case(
         (and_(columns.stopped.is_(None), columns.breached.is_(None)), "running"),
@@ -123,7 +141,7 @@ def count_clocks(connection: Connection) -> list[ClockCount]:
     ).label("state")
     wanted = (
         select(columns.kind, columns.episode, state, func.count().label("clocks"))
-        .where(columns.stopped_by != SUPERSEDED)
+        .where(or_(columns.stopped_by != SUPERSEDED, columns.breached.is_not(None)))
         .group_by(columns.kind, columns.episode, state)
         .order_by(columns.kind, columns.episode, state)
     )
@@ -131,6 +149,31 @@ def count_clocks(connection: Connection) -> list[ClockCount]:
         ClockCount(kind=ClockKind(kind), severity=BY_RANK[rank], state=said, clocks=int(count))
         for kind, rank, said, count in connection.execute(wanted)
     ]
+
+
+def settled_clocks(connection: Connection, since: int) -> list[ClocksSettled]:
+    """What has come of clocks after a time; those that a worse episode ended have come to nothing, unless they ran out."""
+    columns = tables.clocks.c
+    ended = or_(and_(columns.stopped > since, columns.stopped_by != SUPERSEDED), columns.breached > since)
+    wanted = select(columns.kind, columns.episode, columns.begun, columns.stopped, columns.stopped_by, columns.breached)
+    latest = func.coalesce(columns.stopped, columns.breached).desc()
+    found = defaultdict[tuple[str, int], list[RowMapping]](list)
+    for row in connection.execute(wanted.where(ended).order_by(latest).limit(SETTLED_MAX)).mappings():
+        found[row["kind"], row["episode"]].append(row)
+    return [_settled(ClockKind(kind), BY_RANK[rank], rows, since) for (kind, rank), rows in sorted(found.items())]
+
+
+def _settled(kind: ClockKind, severity: Severity, rows: Sequence[RowMapping], since: int) -> ClocksSettled:
+    answered = [
+        row for row in rows if row["stopped"] is not None and row["stopped"] > since and row["stopped_by"] != SUPERSEDED
+    ]
+    return ClocksSettled(
+        kind=kind,
+        severity=severity,
+        met=sum(row["breached"] is None for row in answered),
+        missed=sum(row["breached"] is not None and row["breached"] > since for row in rows),
+        stopped_s=tuple(sorted((row["stopped"] - row["begun"]) / MICROSECONDS for row in answered)),
+    )
 
 
 def add_word(connection: Connection, said: IncidentWord) -> None:

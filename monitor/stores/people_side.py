@@ -25,7 +25,7 @@ from monitor.stores import (
     tables,
 )
 from monitor.stores.acting import Acting
-from monitor.stores.clocks import ClockCount, IncidentWord
+from monitor.stores.clocks import ClockCount, ClocksSettled, IncidentWord
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter
 from monitor.stores.models import ModelRow
@@ -172,6 +172,11 @@ class PeopleSide:
         """How many clocks of incidents are in each state."""
         with self._database.reading() as connection:
             return clocks.count_clocks(connection)
+
+    def settled_clocks(self, since: int) -> Sequence[ClocksSettled]:
+        """What has come of clocks of incidents after a time."""
+        with self._database.reading() as connection:
+            return clocks.settled_clocks(connection, since)
 
     def episodes(self, ended_after: int, limit: int) -> Sequence[tuple[Clock, Incident]]:
         """Incidents of which people were told and that are open, or were closed after a time, each with the last clock of an episode."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Final, Literal, TypeVar
@@ -19,6 +20,9 @@ NAMES_MAX: Final = 100
 
 NAME_CHARACTERS_MAX: Final = 200
 """Longest value of a label; more is cut, and what is the same up to there counts together."""
+
+ZEROS_MAX: Final = 100
+"""Series that a counter whose labels' values are all known has from the start, if it comes to no more."""
 
 SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bounds of what takes milliseconds or seconds."""
@@ -138,10 +142,12 @@ class Meter:
         return tuple(label[:NAME_CHARACTERS_MAX] for label in labels)
 
     def _start_at_zero(self, metric: Metric) -> None:
-        if len(metric.labels) == 1 and metric.kind == "counter":
-            (label, values), *_ = metric.labels.items()
-            for value in () if isinstance(values, int) else values:
-                self.add(metric, 0, **{label: value})
+        known = [values for values in metric.labels.values() if not isinstance(values, int)]
+        if metric.kind != "counter" or not known or len(known) < len(metric.labels):
+            return
+        if math.prod(map(len, known)) <= ZEROS_MAX:
+            for labels in product(*known):
+                self.add(metric, 0, **dict(zip(metric.labels, labels, strict=True)))
 
 
 def _registered(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram | Distribution:

@@ -301,6 +301,19 @@ CLOCKS: Final = _gauge(
     "clocks",
     {"clock": CLOCK_KINDS, "severity": SEVERITIES, "state": ("running", "overdue", "met", "missed")},
 )
+CLOCKS_SETTLED: Final = _gauge(
+    "incident_clocks_settled",
+    "Clocks of incidents that ended within the last 24 hours: met (stopped in time) or missed (ran out, stopped since or not).",
+    "clocks",
+    {"clock": CLOCK_KINDS, "severity": SEVERITIES, "outcome": ("met", "missed")},
+)
+ANSWER_SHARES: Final = ("50", "90")
+ANSWER_SECONDS: Final = _gauge(
+    "incident_answer_seconds",
+    "Within how long this share, in percent, of the clocks were stopped that people stopped within the last 24 hours.",
+    "seconds",
+    {"clock": CLOCK_KINDS, "severity": SEVERITIES, "share": ANSWER_SHARES},
+)
 CLOCK_WARNINGS: Final = _counter(
     "incident_clock_warnings",
     "Warnings that part of an incident's time is over, by the share in percent.",

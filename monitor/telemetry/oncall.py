@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from monitor.telemetry import metrics
@@ -37,13 +37,25 @@ class ClockBreached(Happening, frozen=True, kw_only=True):
 
 
 class ClocksCounted(Happening, frozen=True, kw_only=True):
-    """How many clocks are in each state, by kind, severity and state."""
+    """How many clocks are in each state, by kind, severity and state; and of the last day, how many ended in time or ran out, and how
+    many seconds each took that somebody stopped, the shortest first.
+    """
 
     level: ClassVar[Level] = "debug"
     clocks: Mapping[tuple[str, str, str], int]
+    settled: Mapping[tuple[str, str, str], int]
+    stopped_s: Mapping[tuple[str, str], Sequence[float]]
 
     def count(self, meter: Meter) -> None:
         meter.say(metrics.CLOCKS, {(*labels,): number for labels, number in self.clocks.items()})
+        meter.say(metrics.CLOCKS_SETTLED, {(*labels,): number for labels, number in self.settled.items()})
+        within: dict[tuple[str, ...], float] = {
+            (*labels, share): seconds[-(-len(seconds) * int(share) // 100) - 1]
+            for labels, seconds in self.stopped_s.items()
+            for share in metrics.ANSWER_SHARES
+            if seconds
+        }
+        meter.say(metrics.ANSWER_SECONDS, within)
 
 
 class AlertsKeptUp(Happening, frozen=True, kw_only=True):

@@ -107,6 +107,8 @@ def test_clocks_run_out_and_are_stopped_as_in_sqlite(store, tmp_path):
         close(record, "i1", actor="operator:ann", reason="done", now=200_000_000, channels=[channel])
     assert store.clocks_of(["i1"]) == left.clocks_of(["i1"])
     assert store.clock_counts() == left.clock_counts()
+    assert store.settled_clocks(0) == left.settled_clocks(0)
+    assert len(store.settled_clocks(0)) == 3
     assert store.words_about(["i1"])[0] == left.words_about(["i1"])[0]
     assert store.episodes(0, 10) == left.episodes(0, 10)
     assert not store.has_due_clocks(2**62)

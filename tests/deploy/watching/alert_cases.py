@@ -67,6 +67,13 @@ def _delivery(late_of_1000: int, alerts: int = 1) -> History:
     }
 
 
+def _ended(clock: str, missed: int, met: int, severity: str = "critical") -> History:
+    series = f'miniwatch_incident_clocks_settled{{clock="{clock}",severity="{severity}",outcome="%s"}}'
+    return {series % "missed": f"{missed}x60", series % "met": f"{met}x60"}
+
+
+_CLOCKS: Final = 'miniwatch_incident_clocks{{clock="acknowledge",severity="{}",state="{}"}}'
+_RESENT: Final = 'miniwatch_alerts_resent_total{{channel="alertmanager:main:1",outcome="{}"}}'
 _OVERLOOKED: Final = 'miniwatch_events_overlooked_total{by="statistics"}'
 _STORED: Final = "miniwatch_disk_free_bytes{}"
 _SIZE: Final = {"miniwatch_disk_size_bytes{}": "100x900"}
@@ -330,6 +337,42 @@ CASES: Final[dict[str, Case]] = {
         "miniwatch_audit_anchors_total", 4, 3, 'outcome="failed"', {**TARGET, "outcome": "failed"}, at="59m"
     ),
     "MiniwatchTokensTried": _rises("miniwatch_http_refused_total", 101, 100, 'reason="bad-token"', at="39m"),
+    # Whether people on call keep what is owed
+    "MiniwatchCriticalOverdue": Case(
+        {_CLOCKS.format("critical", "overdue"): "1x60"},
+        [
+            {_CLOCKS.format("critical", "running"): "1x60", _CLOCKS.format("critical", "missed"): "1x60"},
+            {_CLOCKS.format("high", "overdue"): "1x60"},
+        ],
+        {**JOB, "clock": "acknowledge", "severity": "critical"},
+    ),
+    "MiniwatchIncidentsOverdue": Case(
+        {_CLOCKS.format("high", "overdue"): "_x29 1x100", _CLOCKS.format("low", "overdue"): "_x29 2x100"},
+        [
+            {_CLOCKS.format("high", "overdue"): "_x31 1x100"},
+            {_CLOCKS.format("critical", "overdue"): "1x120"},
+        ],
+        {**JOB, "clock": "acknowledge"},
+        "90m",
+    ),
+    "MiniwatchAnswersBurn": Case(
+        {**_ended("acknowledge", 8, 42), **_ended("acknowledge", 8, 42, "low")},
+        [
+            _ended("acknowledge", 15, 85),
+            _ended("acknowledge", 1, 3),  # too few to say anything
+            _ended("resolve", 100, 0),
+            {**_ended("acknowledge", 16, 84), **_ended("acknowledge", 0, 84, "low")},
+        ],
+        {**JOB, "clock": "acknowledge"},
+    ),
+    "MiniwatchAlertsNotKeptUp": Case(
+        {_RESENT.format("failed"): "0+10x60", _RESENT.format("sent"): "0+1x25 25x40"},
+        [
+            {_RESENT.format("failed"): "0+10x60", _RESENT.format("sent"): "0+1x60"},
+            {_RESENT.format("failed"): "7x60", _RESENT.format("sent"): "7x60"},
+        ],
+        {**JOB, "channel": "alertmanager:main:1"},
+    ),
     # Room and search
     "MiniwatchDiskFull": Case({**_SIZE, _STORED: "9.9x60"}, [{**_SIZE, _STORED: "10x60"}]),
     "MiniwatchDiskFills": Case(

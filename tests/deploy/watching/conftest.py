@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -27,9 +28,20 @@ url = "{refusing}"
 attempts_max = 2
 backoff_s_min = 0.1
 
+[[alertmanagers]]
+name = "main"
+urls = ["{taking}"]
+resend_s = 5
+
 [[enforcers]]
 name = "platform"
 url = "{taking}"
+
+[oncall.acknowledge_h]
+medium = 0.0001
+
+[incidents.due_h]
+high = 0.002
 
 [snapshots]
 every_s = 1.0
@@ -51,9 +63,18 @@ def daemon(tmp_path_factory):
     running.do("apps", "import", str(folder / "apps.ndjson"))
     with standing(running):
         until(lambda: running.total("miniwatch_events_received_total") >= AT_FIRST)
+        _tend(running)
         yield running
     taking.close()
     refusing.close()
+
+
+def _tend(running):
+    """Do what people do: see one incident in time, answer and close another."""
+    lines = running.do("incidents", "list", "--severity", "high", "-o", "ndjson").splitlines()
+    first, second, *_ = (json.loads(line)["id"] for line in lines)
+    running.do("incidents", "ack", first)
+    running.do("incidents", "close", second, "--reason", "seen to")
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +102,9 @@ def prometheus(daemon, tmp_path_factory):
             "job:miniwatch_slo_latency_errors:ratio_rate1h",
             "miniwatch_archive_events > 0 and miniwatch_snapshot_timestamp_seconds > 0",
             'count_over_time((miniwatch_events_received_total{source="http:"} > 1000)[5m:1s]) > 5',
+            'increase(miniwatch_incident_clock_breaches_total{clock="respond",severity="high"}[1m]) > 0',
+            'miniwatch_incident_answer_seconds{clock="resolve"}',
+            "increase(miniwatch_alerts_resent_total[1m]) > 0",
         ):
             until(lambda true=true: running.ask("query", query=true)["result"])
         yield running

@@ -252,6 +252,37 @@ def test_clocks_are_counted_by_what_they_came_to(store):
     }
 
 
+def test_what_has_come_of_the_clocks_of_a_day_is_told_with_how_long_people_took(store):
+    for key in ("i1", "i2", "i3", "i4"):
+        opened(store, key=key)
+    acknowledge(store, "i1", actor=ALICE, now=NOON + 100 * SECOND)
+    ticked(store, NOON + 900 * SECOND)
+    acknowledge(store, "i2", actor=ALICE, now=NOON + HOURS)
+    opened(store, key="i5", severity=Severity.HIGH, at=NOON)
+    opened(store, key="i5", at=NOON + SECOND)  # what it was owed as a high one has come to nothing
+
+    def settled(since):
+        found = {one.kind: one for one in store.settled_clocks(since) if one.severity is Severity.CRITICAL}
+        return {kind.value: (one.met, one.missed, one.stopped_s) for kind, one in found.items()}
+
+    assert settled(NOON) == {"acknowledge": (1, 3, (100.0, 3600.0))}
+    assert settled(NOON + 100 * SECOND) == {"acknowledge": (0, 3, (3600.0,))}
+    assert settled(NOON + 900 * SECOND) == {"acknowledge": (0, 0, (3600.0,))}
+    assert [one.severity for one in store.settled_clocks(NOON)] == [Severity.CRITICAL]
+    close(store, "i1", actor=ALICE, reason="done", now=NOON + 2 * HOURS)
+    assert settled(NOON + HOURS) == {"respond": (1, 0, (7200.0,)), "resolve": (1, 0, (7200.0,))}
+
+
+def test_a_clock_that_ran_out_before_the_incident_became_worse_was_missed_all_the_same(store):
+    opened(store, severity=Severity.HIGH)
+    ticked(store, NOON + HOURS)
+    opened(store, at=NOON + HOURS)
+    counted = {(one.kind.value, one.severity.value, one.state): one.clocks for one in store.clock_counts()}
+    assert counted[("acknowledge", "high", "missed")] == 1
+    assert ("respond", "high", "met") not in counted
+    assert [(one.met, one.missed, one.stopped_s) for one in store.settled_clocks(NOON)] == [(0, 1, ())]
+
+
 def test_a_record_of_before_has_its_incidents_without_clocks_and_begins_them_with_the_next_finding(tmp_path):
     row = incident_row(stored_incident("i1", severity=Severity.HIGH))
     record_of_schema(tmp_path / "miniwatch.db", "0022", {tables.incidents: [row]})
