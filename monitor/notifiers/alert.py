@@ -75,7 +75,11 @@ def alert(
     return {
         "schema": "miniwatch.alert/1",
         "incident": _incident(incident),
-        "who": {"scope": incident.entity.scope, "value": told_text(incident.entity.value), "owner": incident.owner},
+        "who": {
+            "scope": incident.entity.scope,
+            "value": told_text(incident.entity.value),
+            "owner": None if incident.owner is None else told_text(incident.owner),
+        },
         "decisions": [_decision(decision) for decision in latest],
         "why": [_finding(finding) for finding in newest],
         "omitted": {"decisions": len(decisions) - len(latest), "findings": len(findings) - len(newest)},

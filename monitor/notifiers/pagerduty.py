@@ -19,7 +19,7 @@ from monitor.notifiers.wording import headline
 from monitor.stores import Message
 
 SUMMARY_CHARACTERS_MAX: Final = 1024
-"""What the API takes."""
+"""What the API takes; of a source, a group and a class it names no bound, and gets no more either."""
 
 DETAILS_MAX: Final = 5
 """Decisions and findings that are told of; the body of an event has at most 512 KiB."""
@@ -102,8 +102,8 @@ def event_of(message: Message) -> dict[str, Any]:
         "source": f"{who['scope']} {who['value']}"[:SUMMARY_CHARACTERS_MAX],
         "timestamp": incident["last_finding"],
         "component": who["scope"],
-        "group": who["owner"] or who["value"],
-        "class": incident["tags"][0] if incident["tags"] else "incident",
+        "group": (who["owner"] or who["value"])[:SUMMARY_CHARACTERS_MAX],
+        "class": (incident["tags"][0] if incident["tags"] else "incident")[:SUMMARY_CHARACTERS_MAX],
         "custom_details": details,
     }
     return {**event, "payload": payload}
@@ -120,7 +120,7 @@ def _notice(message: Message, told: dict[str, Any]) -> dict[str, Any]:
         "dedup_key": hashlib.sha256(message.key.encode()).hexdigest(),
         "client": "Miniwatch",
         "payload": {
-            "summary": told["title"][:SUMMARY_CHARACTERS_MAX],
+            "summary": headline(told)[:SUMMARY_CHARACTERS_MAX],
             "severity": SEVERITIES[told["severity"]],
             "source": "miniwatch",
             "timestamp": told["time"],

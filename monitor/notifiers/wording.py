@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from monitor.notifiers.alert import Occasion
@@ -9,9 +10,17 @@ from monitor.notifiers.alert import Occasion
 OWED: Final = {"acknowledge": "to be acknowledged", "respond": "to be answered", "resolve": "to be closed"}
 LINES_MAX: Final = 5
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What would end a line, or turn what stands beside it round: strangers choose parts of titles."""
+
 
 def headline(told: dict[str, Any]) -> str:
-    """What happened, in a line."""
+    """What happened, in a line; never an empty one."""
+    line = " ".join(_CONTROL.sub(" ", _said(told)).split())
+    return line or ("Incident " + told["incident"]["id"] if "incident" in told else str(told["what"]))
+
+
+def _said(told: dict[str, Any]) -> str:
     if "incident" not in told:
         return str(told["title"])
     title, clock = told["incident"]["title"], told["clock"]

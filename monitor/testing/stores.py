@@ -82,6 +82,7 @@ def stored_decision(key: str = "d1", time: int = 100, expires: int = 1000, **mor
 def stored_incident(key: str = "i1", opened: int = 100, **more: Any) -> Incident:
     """An open incident of `APP`."""
     given: dict[str, Any] = {
+        "entity": APP,
         "last_finding": opened,
         "due": opened + 10,
         "severity": Severity.HIGH,
@@ -90,7 +91,7 @@ def stored_incident(key: str = "i1", opened: int = 100, **more: Any) -> Incident
         "findings": 1,
         "title": "Trouble",
     }
-    return Incident(id=key, entity=APP, opened=opened, **{**given, **more})
+    return Incident(id=key, opened=opened, **{**given, **more})
 
 
 def whole_turn(number: int, **more: Any) -> Turn:
