@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from detectors.finding import Finding, Severity
 from monitor.notifiers.alert import NEW, Occasion, Word, alert_body
 from monitor.notifiers.channels import ALERTMANAGER, KEEPS_ALERTS
@@ -110,14 +112,15 @@ def clock_alerts(
 def tended_alerts(
     incident: Incident, word: Word, clocks: Sequence[Clock], channels: Sequence[Channel], now: int
 ) -> list[Message]:
-    """What is told when a person has acknowledged or closed an incident; `clocks` are those of its episode."""
+    """What is told when a person has acknowledged or closed an incident; `clocks` are those of its latest episode."""
     if not clocks:
         return []
-    body = alert_body(incident, (), (), word)
+    episode = clocks[0].episode
+    body = alert_body(incident, (), (), msgspec.structs.replace(word, episode=episode))
     return [
-        _message(channel, incident, f"{incident.severity.value}:{word.occasion.value}", body, now)
+        _message(channel, incident, f"{episode.value}:{word.occasion.value}", body, now)
         for channel in channels
-        if channel.hears_of(incident.severity, is_unanswered=is_unanswered(clocks))
+        if channel.hears_of(episode, is_unanswered=is_unanswered(clocks))
         and not (word.occasion is Occasion.ACKNOWLEDGED and channel.name.startswith(f"{ALERTMANAGER}:"))
     ]
 

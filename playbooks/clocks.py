@@ -86,6 +86,14 @@ def begun(incident: str, severity: Severity, earlier: Sequence[Clock], targets: 
     return made
 
 
+def latest(clocks: Sequence[Clock]) -> list[Clock]:
+    """The clocks of the episode that began last: its severity may be above the incident's, which an undo can lower."""
+    if not clocks:
+        return []
+    episode = max(clocks, key=lambda clock: (clock.begun, clock.episode.rank)).episode
+    return [clock for clock in clocks if clock.episode is episode]
+
+
 def moved_on(clock: Clock, now: int) -> tuple[Clock, list[int]]:
     """The clock as it stands now, and the shares of its time that are over and were not told."""
     if clock.next is None or clock.stopped is not None:

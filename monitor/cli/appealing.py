@@ -137,6 +137,7 @@ def grant_appeal(
     """Say yes: lift the decision, and mark the findings that it rests on as false."""
     from monitor.cli.opening import actor, record
     from monitor.responding.appealing import grant
+    from monitor.settings import channels_of
 
     with record(config, data_dir) as opened:
         granted = grant(
@@ -146,6 +147,7 @@ def grant_appeal(
             actor=actor(),
             reason=reason,
             now=now_us(),
+            channels=channels_of(opened.config),
             findings_stand=findings_stand,
         )
     say(f"Granted appeal {granted.appeal.id[:SHORT_ID]}: {decision_text(granted.decision)}.")

@@ -99,6 +99,7 @@ def mark_findings(
     from monitor.listing.feedback import silenced_told
     from monitor.moments import DAY_US
     from monitor.responding.undoing import mark_findings as mark
+    from monitor.settings import channels_of
     from monitor.stores.undos import Marking, Verdict
 
     if not reason.strip():
@@ -113,7 +114,15 @@ def mark_findings(
         until = now + opened.config.feedback.mark_days * DAY_US if expires is None else expires
         whole = tuple(dict.fromkeys(opened.id_of("finding", key) for key in keys))
         marking = Marking(findings=whole, verdict=verdict, expires=None if verdict is None else until)
-        undo, undone = mark(opened.store, marking, present_policy(opened), reason=reason, actor=actor(), now=now)
+        undo, undone = mark(
+            opened.store,
+            marking,
+            present_policy(opened),
+            reason=reason,
+            actor=actor(),
+            now=now,
+            channels=channels_of(opened.config),
+        )
         said = "unmarked" if verdict is None else f"marked as {verdict.value}, until {short(until)} UTC"
         say(f"{counted(len(whole), 'finding')} {said}; {undo_summary(undo)}.")
         silenced = _looked_back(opened, whole, word, now)

@@ -85,6 +85,7 @@ def undo_decisions(
     from monitor.cli.opening import actor, record, whole_id
     from monitor.cli.rule_files import rule_recorded
     from monitor.responding.undoing import undo_rule
+    from monitor.settings import channels_of
     from monitor.stores.undos import Span
 
     with record(config, data_dir) as opened:
@@ -93,7 +94,14 @@ def undo_decisions(
         now = now_us()
         span = Span(rule=whole, since=since, until=now + 1 if until is None else until)
         undo, undone = undo_rule(
-            opened.store, span, present_policy(opened), reason=reason, actor=actor(), now=now, dry_run=dry_run
+            opened.store,
+            span,
+            present_policy(opened),
+            reason=reason,
+            actor=actor(),
+            now=now,
+            channels=channels_of(opened.config),
+            dry_run=dry_run,
         )
     write_undo(undo, undone, output, f"Undone ({undo.id})" if not dry_run else "Would be undone", dry_run=dry_run)
     if not dry_run:

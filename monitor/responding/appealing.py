@@ -7,6 +7,7 @@ the decision, and the findings that it rests on count no longer.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -25,6 +26,7 @@ from playbooks.risk import MICROSECONDS
 from playbooks.waiting import WAITING
 
 if TYPE_CHECKING:
+    from monitor.alerts import Channel
     from monitor.stores.acting import Acting, ActingRecord
     from monitor.stores.sql import SqlStore
     from playbooks.policy import Policy
@@ -117,11 +119,12 @@ def grant(
     actor: str,
     reason: str,
     now: int,
+    channels: Sequence[Channel] = (),
     findings_stand: bool = False,
 ) -> Granted:
     """Say yes to an appeal: its decision is lifted, and the findings that it rests on are marked as false, in one transaction.
 
-    With `findings_stand` only the decision is lifted. Raises `ActRefused` and `TooMuch` where too many findings hang together.
+    With `findings_stand` only the decision is lifted. `channels` are told of incidents that are over with it. Raises `ActRefused` and `TooMuch` where too many findings hang together.
     """
     check_reason(reason)
     appeal = store.appeal(key)
@@ -139,7 +142,9 @@ def grant(
     undo = None
     if findings:
         marking, why = Marking(findings=findings, verdict=Verdict.FALSE), f"appeal {key} was granted: {reason}"
-        undo, _ = mark_findings(store, marking, policy, reason=why, actor=actor, now=now, then=settle)
+        undo, _ = mark_findings(
+            store, marking, policy, reason=why, actor=actor, now=now, channels=channels, then=settle
+        )
     else:
         with store.acting() as acting:
             settle(acting)

@@ -21,7 +21,7 @@ from monitor.responding.refusals import ActRefused, No
 from monitor.stores.acting import Acting, ActingRecord
 from monitor.stores.clocks import IncidentAct, IncidentWord
 from monitor.stores.record import NotFound
-from playbooks.clocks import Clock, ClockKind
+from playbooks.clocks import Clock, ClockKind, latest
 from playbooks.decision import Tier
 from playbooks.incident import Incident, IncidentState
 
@@ -122,6 +122,16 @@ def close(
         return _said(acting, incident, IncidentAct.CLOSE, reason, actor, now, channels)
 
 
+def end_emptied(
+    acting: Acting, incidents: Sequence[Incident], *, actor: str, said: str, now: int, channels: Sequence[Channel]
+) -> None:
+    """Of incidents that are closed because none of their findings counts any more: stop what is owed, and tell whoever was told."""
+    for incident in incidents:
+        if acting.stop_clocks(incident.id, tuple(ClockKind), now, actor):
+            word = Word(occasion=Occasion.CLOSED, by=short_name(actor), said=said)
+            acting.send(tended_alerts(incident, word, latest(acting.clocks_of(incident.id)), channels, now))
+
+
 def assignee_of(words: Sequence[IncidentWord]) -> str:
     """Who has an incident, by what was said about it; nobody at first."""
     return next((word.assignee for word in reversed(words) if word.act is IncidentAct.ASSIGN), "")
@@ -131,12 +141,12 @@ def tended_state(incident: Incident, clocks: Sequence[Clock], words: Sequence[In
     """``open``, ``acknowledged`` or ``closed``."""
     if incident.state is IncidentState.CLOSED:
         return incident.state.value
-    return "acknowledged" if is_acknowledged(incident, clocks, words) else incident.state.value
+    return "acknowledged" if is_acknowledged(clocks, words) else incident.state.value
 
 
-def is_acknowledged(incident: Incident, clocks: Sequence[Clock], words: Sequence[IncidentWord]) -> bool:
+def is_acknowledged(clocks: Sequence[Clock], words: Sequence[IncidentWord]) -> bool:
     """Whether somebody has seen an incident since it has been so severe."""
-    running = [one for one in clocks if one.episode is incident.severity and one.kind is ClockKind.ACKNOWLEDGE]
+    running = [one for one in latest(clocks) if one.kind is ClockKind.ACKNOWLEDGE]
     return all(one.stopped is not None for one in running) if running else bool(words)
 
 
@@ -174,7 +184,7 @@ def _said(
     occasion = Occasion.CLOSED if act is IncidentAct.CLOSE else Occasion.ACKNOWLEDGED
     if occasion is Occasion.CLOSED or (not was_seen and stood.state is IncidentState.OPEN):
         said = Word(occasion=occasion, by=short_name(actor), said=text.strip())
-        acting.send(tended_alerts(incident, said, _episode(acting, incident), channels, now))
+        acting.send(tended_alerts(incident, said, latest(acting.clocks_of(incident.id)), channels, now))
     return _stands(acting, incident, changed=True)
 
 
@@ -212,11 +222,7 @@ def _open_one(acting: Acting, key: str, actor: str) -> Incident:
 
 
 def _is_acknowledged(acting: Acting, incident: Incident) -> bool:
-    return is_acknowledged(incident, acting.clocks_of(incident.id), acting.words_about(incident.id))
-
-
-def _episode(acting: Acting, incident: Incident) -> list[Clock]:
-    return [clock for clock in acting.clocks_of(incident.id) if clock.episode is incident.severity]
+    return is_acknowledged(acting.clocks_of(incident.id), acting.words_about(incident.id))
 
 
 def _stands(acting: Acting, incident: Incident, *, changed: bool) -> Tended:

@@ -83,6 +83,7 @@ def _grant(api: Api, call: Call) -> Reply:
                 actor=call.actor,
                 reason=asked.reason,
                 now=api.clock(),
+                channels=api.channels,
                 findings_stand=asked.findings_stand,
             )
         except TooMuch as error:

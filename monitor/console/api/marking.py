@@ -83,7 +83,13 @@ def _mark(api: Api, call: Call) -> Reply:
     with refusals_told():
         try:
             undo, undone = mark_findings(
-                api.store, marking, api.policy(), reason=asked.reason, actor=call.actor, now=now
+                api.store,
+                marking,
+                api.policy(),
+                reason=asked.reason,
+                actor=call.actor,
+                now=now,
+                channels=api.channels,
             )
         except TooMuch as error:
             raise Refused(409, str(error)) from None

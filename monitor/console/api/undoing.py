@@ -80,7 +80,14 @@ def _undo(api: Api, call: Call) -> Reply:
     with refusals_told():
         try:
             undo, undone = undo_rule(
-                api.store, span, api.policy(), reason=asked.reason, actor=call.actor, now=now, dry_run=asked.dry_run
+                api.store,
+                span,
+                api.policy(),
+                reason=asked.reason,
+                actor=call.actor,
+                now=now,
+                channels=api.channels,
+                dry_run=asked.dry_run,
             )
         except (NothingToUndo, TooMuch) as error:
             raise Refused(409, str(error)) from None

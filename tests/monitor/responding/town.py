@@ -68,10 +68,11 @@ class Quiet:
 class Town:
     """One record. `now` is in seconds after noon."""
 
-    def __init__(self, folder, playbooks=LADDER, without=frozenset()):
+    def __init__(self, folder, playbooks=LADDER, without=frozenset(), channels=(), targets=None):
         self.store = scratch_store(folder)
         self.playbooks = playbooks
         self.without = without
+        self.channels, self.targets = channels, targets
         self.now_s = 0
         self.number = 0
 
@@ -101,7 +102,7 @@ class Town:
         """Decide findings, as the daemon does."""
         fresh = [one for one in findings if one.rule.id not in self.without]
         self.number += 1
-        settings = Settings(until_end=until_end)
+        settings = Settings(until_end=until_end, channels=self.channels, targets=self.targets)
         committer = TurnCommitter(
             self.store,
             self.policy,
@@ -166,13 +167,15 @@ class Town:
         until = self.now + 1 if until_s is None else NOON + until_s * MICROSECONDS
         span = Span(rule=rule, since=NOON + since_s * MICROSECONDS, until=until)
         policy = self.policy()
-        return undo_rule(self.store, span, policy, reason="a bad rule", actor="operator:bob", now=self.now, **more)
+        told = {"channels": self.channels, **more}
+        return undo_rule(self.store, span, policy, reason="a bad rule", actor="operator:bob", now=self.now, **told)
 
     def mark(self, findings, verdict=Verdict.FALSE, for_s=None):
         policy = self.policy()
         expires = None if for_s is None else self.now + for_s * MICROSECONDS
         marking = Marking(findings=tuple(findings), verdict=verdict, expires=expires)
-        return mark_findings(self.store, marking, policy, reason="looked at", actor="operator:bob", now=self.now)
+        by = {"actor": "operator:bob", "now": self.now, "channels": self.channels}
+        return mark_findings(self.store, marking, policy, reason="looked at", **by)
 
     def risks(self, entities):
         return self.store.risks(entities)
