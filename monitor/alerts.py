@@ -16,7 +16,7 @@ from monitor.notifiers.alert import NEW, Occasion, Word, alert_body
 from monitor.notifiers.channels import ALERTMANAGER, KEEPS_ALERTS
 from monitor.notifiers.notice import Notice
 from monitor.stores import Message
-from playbooks.clocks import Clock, ClockKind
+from playbooks.clocks import Clock, ClockKind, moved_on
 from playbooks.decision import Decision
 from playbooks.incident import Incident
 from playbooks.known import Outcome
@@ -62,7 +62,8 @@ def alerts(
         decided, before = decisions.get(incident.id, []), (risen or {}).get(incident.id, ())
         is_new = incident.findings == len(findings.get(incident.id, ()))
         if before:
-            messages += _superseded(incident, before, channels, created)
+            messages += _come_due(incident, before, channels, created)
+            messages += _superseded(incident, [moved_on(clock, created)[0] for clock in before], channels, created)
         if not (decided or is_new or before):
             continue
         told = NEW if is_new or not decided else Word(occasion=Occasion.DECIDED)
@@ -77,6 +78,18 @@ def alerts(
     return messages
 
 
+def _come_due(incident: Incident, before: Sequence[Clock], channels: Sequence[Channel], now: int) -> list[Message]:
+    """What had come due of the episode before and was not told: nobody looks at its clocks any more."""
+    return [
+        message
+        for clock in before
+        for share in moved_on(clock, now)[1]
+        for message in clock_alerts(
+            incident, clock, share, channels, unanswered=was_unanswered(before, clock.at(share))
+        )
+    ]
+
+
 def _superseded(
     incident: Incident, before: Sequence[Clock], channels: Sequence[Channel], created: int
 ) -> list[Message]:
@@ -88,6 +101,14 @@ def _superseded(
         for channel in channels
         if channel.keeps_alerts and channel.hears_of(episode, is_unanswered=is_unanswered(before))
     ]
+
+
+def was_unanswered(episode: Sequence[Clock], at: int) -> bool:
+    """Whether by then it had been owed that somebody acknowledge the episode, and nobody had in time."""
+    return any(
+        clock.kind is ClockKind.ACKNOWLEDGE and clock.due <= at and (clock.stopped is None or clock.stopped > clock.due)
+        for clock in episode
+    )
 
 
 def is_unanswered(clocks: Sequence[Clock]) -> bool:

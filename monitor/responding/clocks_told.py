@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-from monitor.alerts import Channel, clock_alerts
+from monitor.alerts import Channel, clock_alerts, was_unanswered
 from monitor.audit import AuditEntry
 from monitor.stores import Message
 from monitor.stores.acting import Acting, ActingRecord
 from monitor.stores.entries import breached
-from playbooks.clocks import BREACH, Clock, ClockKind, moved_on
+from playbooks.clocks import BREACH, Clock, moved_on
 
 LOOK_S: Final = 1.0
 """How often is looked: so late something is told at most."""
@@ -70,18 +70,10 @@ class ClockWatch:
                 continue
             episode = [one for one in acting.clocks_of(clock.incident) if one.episode is clock.episode]
             for share in shares:
-                unanswered = _was_unanswered(episode, clock.at(share))
+                unanswered = was_unanswered(episode, clock.at(share))
                 messages += clock_alerts(incident, clock, share, self._channels, unanswered=unanswered)
             if BREACH in shares:
                 entries.append(breached(clock))
         acting.put_clocks([clock for clock, _ in moved], entries)
         acting.send(sorted(messages, key=lambda message: (message.created, message.key)))
         return found
-
-
-def _was_unanswered(episode: Sequence[Clock], at: int) -> bool:
-    """Whether by then it had been owed that somebody acknowledge the episode, and nobody had in time."""
-    return any(
-        clock.kind is ClockKind.ACKNOWLEDGE and clock.due <= at and (clock.stopped is None or clock.stopped > clock.due)
-        for clock in episode
-    )

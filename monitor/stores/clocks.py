@@ -76,13 +76,19 @@ def clock(row: RowMapping) -> Clock:
     return Clock(**{**row, "episode": BY_RANK[row["episode"]], "kind": ClockKind(row["kind"])})
 
 
-def begin_clocks(connection: Connection, clocks: Sequence[Clock]) -> None:
-    """Write the clocks of episodes that begin, and stop those of the episodes before them."""
+def begin_clocks(connection: Connection, clocks: Sequence[Clock]) -> list[Clock]:
+    """Write the clocks of episodes that begin, and stop those of the episodes before them; gives those that had run out and nobody had noted it."""
     put_new(connection, tables.clocks, [clock_row(one) for one in clocks])
-    for one in {(each.incident, each.episode, each.begun) for each in clocks}:
-        incident, episode, begun = one
+    late: list[Clock] = []
+    for incident, episode, begun in sorted({(each.incident, each.episode, each.begun) for each in clocks}):
         earlier = [each for each in clocks_of(connection, [incident]) if each.episode is not episode]
-        put_clocks(connection, [stopped(each, begun, SUPERSEDED) for each in earlier if each.stopped is None])
+        running = [each for each in earlier if each.stopped is None]
+        ended = [stopped(each, begun, SUPERSEDED) for each in running]
+        put_clocks(connection, ended)
+        late += [
+            now for was, now in zip(running, ended, strict=True) if was.breached is None and now.breached is not None
+        ]
+    return late
 
 
 def put_clocks(connection: Connection, clocks: Sequence[Clock]) -> None:

@@ -14,6 +14,7 @@ from monitor.stores import Control, LetterBounds, Overtaken, StaleTurn, Turn, ta
 from monitor.stores.changes import of_turn
 from monitor.stores.clocks import begin_clocks
 from monitor.stores.deciding import RULINGS, Tell, counter, put_decisions
+from monitor.stores.entries import breached
 from monitor.stores.finding_parts import put_findings
 from monitor.stores.leases import check_fences
 from monitor.stores.letters import put_letters
@@ -111,18 +112,18 @@ def write_turns(
     put_findings(connection, findings, None if again_us is None else (now, again_us))
     put(connection, tables.segments, [flat_row(segment) for turn in turns for segment in turn.segments])
     for turn in turns:
-        _put_decided(connection, turn, tell)
+        entries += _put_decided(connection, turn, tell)
     append_audit(connection, entries)
     _leave(connection, sorted((turn for turn in turns if turn.stream), key=lambda turn: turn.stream))
 
 
-def _put_decided(connection: Connection, turn: Turn, tell: Tell) -> None:
-    """What follows from findings: only the first stream's turns have that, and how far it has come."""
+def _put_decided(connection: Connection, turn: Turn, tell: Tell) -> list[AuditEntry]:
+    """What follows from findings: only the first stream's turns have that, and how far it has come. Gives what is to be said of it."""
     if turn.stream:
-        return
+        return []
     put(connection, tables.risks, [risk_row(risk) for risk in turn.risks])
     put(connection, tables.incidents, [incident_row(incident) for incident in turn.incidents])
-    begin_clocks(connection, turn.clocks)
+    late = begin_clocks(connection, turn.clocks)
     put_decisions(connection, turn.decisions, tell)
     rows = [considered_row(word, turn.number, place) for place, word in enumerate(turn.considered)]
     put(connection, tables.considered, rows)
@@ -135,6 +136,7 @@ def _put_decided(connection: Connection, turn: Turn, tell: Tell) -> None:
         tables.meta,
         [{"key": LAST_TURN, "value": str(turn.number)}, {"key": LAST_TIME, "value": str(turn.time)}],
     )
+    return [breached(clock) for clock in late]
 
 
 def _leave(connection: Connection, turns: Sequence[Turn]) -> None:
