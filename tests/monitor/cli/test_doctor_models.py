@@ -27,7 +27,7 @@ class Scene:
 
     def signs(self, *, code=0, config=""):
         """What is said of models, in the order in which it is said."""
-        (self.miniwatch.folder / "config.toml").write_text(config)
+        (self.miniwatch.folder / "config.toml").write_text(f'http.listen = ""\n{config}')  # others may listen there
         words = ("doctor", "-o", "ndjson", "--config", str(self.miniwatch.folder / "config.toml"))
         said = self.miniwatch.here(*words, code=code).stdout
         rows = [msgspec.json.decode(line) for line in said.splitlines()]
