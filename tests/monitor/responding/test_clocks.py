@@ -143,6 +143,13 @@ def test_what_is_acknowledged_in_time_calls_nobody_else(store):
     assert told_to(store, SECOND_ONE) == []
 
 
+def test_who_was_to_be_called_since_nobody_acknowledged_in_time_hears_the_rest_too(store):
+    opened(store)
+    acknowledge(store, "i1", actor=ALICE, now=NOON + 901 * SECOND)
+    ticked(store, NOON + 12 * HOURS)
+    assert told_to(store, SECOND_ONE) == [(43_200, "respond 50")]
+
+
 def test_who_acknowledges_again_changes_nothing(store):
     opened(store)
     acknowledge(store, "i1", actor=ALICE, now=NOON + SECOND)

@@ -153,6 +153,8 @@ def test_metrics_with_known_labels_are_there_from_the_start():
     talk = Talk()
     assert talk.value("miniwatch_ledger_imbalance") == 0
     assert talk.value("miniwatch_events_dead_lettered_total", reason="too-deep") == 0
+    assert talk.value("miniwatch_incident_clock_breaches_total", clock="respond", severity="critical") == 0
+    assert talk.value("miniwatch_decisions_total", type="ban", mode="live", reason="playbook") is None  # there are many
     assert talk.value("process_cpu_seconds_total") is not None
 
 
