@@ -140,8 +140,9 @@ def test_every_incident_of_a_day_reaches_every_member_and_what_is_closed_is_over
             process.join()
             for one in over[1:]:
                 _close(store, one)  # nobody is there to say so
-            behind.kill()
-            behind.start()  # it has forgotten everything
+            for member in members:
+                member.kill()
+                member.start()  # it has forgotten everything
             process = Plan(**plan, every_turn=False).start()
             for member in members:
                 until(lambda member=member: _there(member) == standing - set(over), WITHIN_S)

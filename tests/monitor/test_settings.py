@@ -4,7 +4,7 @@ import pytest
 
 from monitor.config import load_config
 from monitor.config.learning import ModelKeys, StatisticsKeys
-from monitor.settings import learned_of, statistics_of
+from monitor.settings import channels_of, learned_of, statistics_of
 
 SAID = {
     "statistics": dict.fromkeys(StatisticsKeys.model_fields.keys() - {"enabled"}, 13_579)
@@ -27,3 +27,12 @@ def test_all_keys_of_models_are_tried_here_or_are_about_training():
 
 def test_statistics_that_are_off_are_none():
     assert statistics_of(load_config(None, {}, {"statistics.enabled": False})) is None
+
+
+def test_every_member_of_a_cluster_is_a_channel_of_its_own():
+    clusters = [{"name": "main", "urls": ["https://a.example", "https://b.example"], "when_unacknowledged": True}]
+    channels = channels_of(load_config(None, {}, {"alertmanagers": clusters}))
+    assert [(channel.name, channel.is_second) for channel in channels] == [
+        ("alertmanager:main:1", True),
+        ("alertmanager:main:2", True),
+    ]

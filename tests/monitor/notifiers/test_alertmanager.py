@@ -12,7 +12,7 @@ from monitor.notifiers.alert import NEW, Occasion, Word, alert_body
 from monitor.notifiers.alertmanager import ALERTS_PER_POST, Member
 from monitor.notifiers.notice import Notice
 from monitor.responding.clocks_told import ClockWatch
-from monitor.responding.tending import close
+from monitor.responding.tending import acknowledge, close
 from monitor.stores import Message, Turn
 from monitor.telemetry import Telemetry
 from monitor.testing import scratch_store, stored_incident
@@ -60,7 +60,10 @@ def opened(store, key="i1", severity=Severity.HIGH, at=NOW):
 def test_an_incident_stands_until_a_time_and_one_that_is_over_has_ended(receiver):
     member(receiver).send(message())
     member(receiver).send(message(Word(occasion=Occasion.CLOSED)))
-    [[firing], [resolved]] = receiver.told
+    member(receiver).send(message(Word(occasion=Occasion.SUPERSEDED, episode=Severity.MEDIUM)))
+    [[firing], [resolved], [superseded]] = receiver.told
+    assert superseded["labels"] == {**firing["labels"], "severity": "medium"}
+    assert superseded["endsAt"] == resolved["endsAt"]
     assert firing["labels"] == resolved["labels"]
     assert firing["labels"]["alertname"] == "MiniwatchIncident"
     assert firing["endsAt"] == "2023-11-14T22:28:20.000000Z"
@@ -92,6 +95,13 @@ def test_an_incident_that_became_worse_is_one_alert_that_is_over_and_one_that_st
     [body] = receiver.told
     ends = {one["labels"]["severity"]: one["endsAt"] for one in body}
     assert ends == {"high": "2023-11-14T22:13:30.000000Z", "critical": "2023-11-14T22:29:20.000000Z"}
+
+
+def test_what_somebody_has_acknowledged_stands_until_it_is_closed_and_that_is_no_news(receiver, store):
+    opened(store)
+    acknowledge(store, "i1", actor="operator:ann", now=(NOW + 10) * US, channels=[MEMBER])
+    assert list(store.due_messages(2**62, 10)) == []
+    assert len(kept_up(store, receiver, NOW + 600).standing()) == 1
 
 
 def test_a_second_channel_keeps_up_only_what_nobody_acknowledged_in_time(receiver, store):

@@ -101,6 +101,23 @@ def test_a_critical_incident_that_nobody_answers_warns_escalates_and_breaches_at
     assert len(told_to(store, FIRST)) == 12
 
 
+def test_a_breach_is_noted_once_for_when_it_was_whoever_looks_or_answers_later(store):
+    opened(store)
+    for now in (NOON + 950 * SECOND, NOON + 960 * SECOND):
+        ticked(store, now)
+    acknowledge(store, "i1", actor=ALICE, now=NOON + HOURS)
+    assert clocks(store)[ClockKind.ACKNOWLEDGE].breached == NOON + 900 * SECOND
+    assert [one.entry.time for one in store.audit_entries() if one.entry.action == "incident.breach"] == [
+        NOON + 900 * SECOND
+    ]
+
+
+def test_each_share_is_counted_once(store):
+    opened(store)
+    looks = [ClockWatch(store, ALL, lambda at=at: NOON + at * SECOND).look() for at in (500, 500, 700, 901, 2_000)]
+    assert [[told.share for told in look] for look in looks] == [[50], [], [75], [90, 100], []]
+
+
 @settings(max_examples=12)
 @given(st.lists(st.integers(0, 80 * 3_600), max_size=6))
 def test_whenever_it_is_looked_and_whatever_is_stopped_between_the_same_is_told(tmp_path_factory, looks):
