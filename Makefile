@@ -18,7 +18,7 @@ UNITS := $(DESTDIR)/usr/local/lib/systemd/system
 SYSTEM_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test laws check bench lock twins chaos kill-demo native docs wheel install install-program install-service uninstall clean
+.PHONY: help run test laws check bench lock twins chaos kill-demo native docs wheel release install install-program install-service uninstall clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ docs: $(DOCS)/.made ## Build the documentation as a site, build/docs/html; whate
 
 wheel: $(VENV)/.made ## Build wheel and sdist into dist/
 	$(BIN)/python -m hatchling build
+
+release: $(VENV)/.made ## Make dist/VERSION from a clean tag: wheel, sdist, lock, SBOM and checksums, built twice and the same
+	PYTHONPATH=deploy/release $(BIN)/python -m miniwatch_release
 
 install: install-program install-service ## Install for systemd, as root: the program under /opt/miniwatch, units, an example configuration
 
