@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from monitor.config import Config
+from monitor.durable import sync_folder
+from monitor.refusal import refusals_told
 from monitor.sealing import Seal, key_at
 from monitor.stores import LetterBounds
 from monitor.stores.connection import Database
@@ -14,6 +17,8 @@ from monitor.stores.sql import SqlStore
 from monitor.stores.sqlite import BUSY_TIMEOUT_S, SqliteDatabase
 
 if TYPE_CHECKING:
+    from monitor.audit import AuditEntry
+    from monitor.stores.moving import Moved, Progress
     from monitor.stores.postgresql import PostgresqlDatabase
 
 
@@ -56,6 +61,34 @@ def standing_of(config: Config) -> str:
         return standing(database)
     finally:
         database.close()
+
+
+def move_to_server(config: Config, entry: AuditEntry, progress: Progress) -> tuple[Moved, Path]:
+    """Have the record of the data folder in the database of `store.url`, and the file of before under another name, which is given back.
+
+    Nobody may work in the data folder. Raises `StoreError`.
+    """
+    from monitor.stores.moving import move_record  # noqa: PLC0415 - once in the life of an installation
+
+    database = Places(config.data_dir).database
+    source, target = SqliteDatabase(database, BUSY_TIMEOUT_S), _postgresql(config, read_only=False)
+    try:
+        moved = move_record(source, target, entry, progress)
+    finally:
+        source.close()
+        target.close()
+    kept = database.with_name(f"{database.name}.moved")
+    with refusals_told(database):
+        for suffix in (
+            "-wal",
+            "-shm",
+            "",
+        ):  # the file itself last: as long as it is there, the command can be given again
+            part = database.with_name(database.name + suffix)
+            if part.exists():
+                part.rename(kept.with_name(kept.name + suffix))
+        sync_folder(config.data_dir)
+    return moved, kept
 
 
 def _database(config: Config, *, read_only: bool) -> Database:

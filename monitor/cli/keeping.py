@@ -1,4 +1,4 @@
-"""``miniwatch backup``, ``restore`` and ``version``."""
+"""``miniwatch backup``, ``restore``, ``move`` and ``version``."""
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
 
@@ -114,6 +114,35 @@ def _restored_in_postgresql(source: Path, url: str, config: Path | None, data_di
         opened.store.begin_anew(entry)
         turn = opened.store.last_turn()
     say(f"The record stands at turn {turn}; enforcers begin anew with what is in force.")
+
+
+def move(config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Move the record from the data folder into the empty PostgreSQL database of store.url, with all that is in force.
+
+    Stop the daemon before. Archive, keys and snapshots stay where they are, and so does the old record, under another name.
+    """
+    from monitor.audit import AuditEntry
+    from monitor.cli.opening import actor, configuration
+    from monitor.kept import only_one
+    from monitor.recorded import move_to_server
+    from monitor.stores.moving import ACTION
+    from monitor.stores.places import Places
+
+    found = configuration(config, data_dir)
+    places, url = Places(found.data_dir), found.store.url
+    if not url:
+        raise Refused("store.url does not say where to: write the address of an empty PostgreSQL database there", USAGE)
+    if not places.database.is_file():
+        raise Refused(f"{found.data_dir} has no {places.database.name}: there is no record to move")
+    reason = f"the record of {places.database.name} goes on in PostgreSQL"
+    entry = AuditEntry(time=now_us(), actor=actor(), action=ACTION, subject=url.partition("?")[0], reason=reason)
+    with only_one(places.lock), bar("moving", unit="lines") as shown:
+        moved, kept = move_to_server(found, entry, lambda done, total: shown(done, total=total))
+    in_force = f"{counted(moved.in_force, 'decision')} in force"
+    say(
+        f"{url.partition('?')[0]}: {counted(moved.rows, 'row')}, {in_force}, up to turn {moved.last_turn}.\n"
+        f"{kept} is what the record was; delete it when you will not go back."
+    )
 
 
 def version(output: Output = Form.TABLE) -> None:

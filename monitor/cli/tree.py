@@ -79,6 +79,7 @@ COMMANDS: Final = (
     Place(
         KEEPING, "restore", "keeping:restore", "Put a backup into an empty folder.", "restore m.backup --data-dir var/new"
     ),
+    Place(KEEPING, "move", "keeping:move", "The record into PostgreSQL, with all that is in force.", "move --config new.toml"),
     Place(KEEPING, "audit", "auditing:audit", "Who changed what, and whether that was altered."),
     Place(
         TRYING, "simulate", "simulating:simulate", "A simulated platform's events, with labelled abuse.",
