@@ -13,6 +13,7 @@ from monitor.stores import LetterBounds
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, nothing
 from monitor.stores.places import Places
+from monitor.stores.schema import revision_of
 from monitor.stores.sql import SqlStore
 from monitor.stores.sqlite import BUSY_TIMEOUT_S, SqliteDatabase
 
@@ -50,6 +51,17 @@ def open_record(
 def again_us_of(config: Config) -> int | None:
     """How soon a finding that grows is told of again, in microseconds; None where no topic has findings."""
     return next((int(keys.again_s * MICROSECONDS) for keys in config.topics if keys.of == "findings"), None)
+
+
+def refuse_foreign_file(config: Config) -> None:
+    """Raise `StoreError` where the record in the data folder is none that this version can open; changes nothing."""
+    path = Places(config.data_dir).database
+    if path.is_file() and path.stat().st_size:
+        database = SqliteDatabase(path, BUSY_TIMEOUT_S, read_only=True)
+        try:
+            revision_of(database)
+        finally:
+            database.close()
 
 
 def standing_of(config: Config) -> str:

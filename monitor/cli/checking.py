@@ -91,12 +91,16 @@ def problems_of(config: Config) -> list[Problem | RuleFault]:
 
 
 def _store(config: Config) -> Iterator[Problem]:
-    """Whether the server that is to keep the record can be reached, and would do."""
+    """Whether the server that is to keep the record can be reached, and would do; whether this version can open the file that has it."""
     from monitor.config import Problem
-    from monitor.recorded import standing_of
+    from monitor.recorded import refuse_foreign_file, standing_of
     from monitor.stores import StoreError
 
     if not config.store.url:
+        try:
+            refuse_foreign_file(config)
+        except StoreError as error:
+            yield Problem("data_dir", str(error), "a record that this version can open", "see docs/upgrade.md")
         return
     try:
         standing_of(config)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
@@ -16,6 +16,9 @@ from monitor.cli.printing import write_one, write_text
 from monitor.cli.progress import bar
 from monitor.clock import now_us
 from monitor.counting import counted
+
+if TYPE_CHECKING:
+    from monitor.config import Config
 
 
 def backup(
@@ -138,11 +141,23 @@ def move(config: ConfigFile = None, data_dir: DataDir = None) -> None:
     entry = AuditEntry(time=now_us(), actor=actor(), action=ACTION, subject=url.partition("?")[0], reason=reason)
     with only_one(places.lock), bar("moving", unit="lines") as shown:
         moved, kept = move_to_server(found, entry, lambda done, total: shown(done, total=total))
+        _know_keys(found)
     in_force = f"{counted(moved.in_force, 'decision')} in force"
     say(
         f"{url.partition('?')[0]}: {counted(moved.rows, 'row')}, {in_force}, up to turn {moved.last_turn}.\n"
         f"{kept} is what the record was; delete it when you will not go back."
     )
+
+
+def _know_keys(config: Config) -> None:
+    """Have the record know the keys of this data folder, so that processes elsewhere are refused that have others."""
+    from monitor.kept import Kept
+
+    kept = Kept.of(config)
+    try:
+        kept.refuse_other_keys(config)
+    finally:
+        kept.store.close()
 
 
 def version(output: Output = Form.TABLE) -> None:

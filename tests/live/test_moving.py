@@ -14,7 +14,8 @@ from journey import configured, differences, outcome, run
 
 from monitor.audit import AuditEntry
 from monitor.cli.tree import app
-from monitor.kept import only_one
+from monitor.kept import Kept, only_one
+from monitor.sealing import SealError
 from monitor.stores.moving import ACTION, move_record
 from monitor.stores.places import Places
 from monitor.stores.postgresql import PostgresqlAt, PostgresqlDatabase
@@ -94,6 +95,17 @@ def test_what_people_have_decided_is_in_force_there_under_its_number(asked, begu
     assert "wx01" in shown
     assert asked("move").exit_code == 0
     assert asked("decisions", "list", "-o", "ndjson").stdout == shown
+
+
+@pytest.mark.live
+def test_a_process_with_other_keys_is_refused_after_a_move(asked, begun):
+    assert asked("move").exit_code == 0
+    Places(begun.data_dir).seal_key.unlink()
+    config = configured(begun.data_dir, [], store__url=asked.url)
+    kept = Kept.of(config)
+    with pytest.raises(SealError, match="copy keys/ from one of them"):
+        kept.refuse_other_keys(config)
+    kept.store.close()
 
 
 @pytest.mark.live

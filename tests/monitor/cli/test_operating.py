@@ -3,6 +3,7 @@ import os
 import re
 import socket
 import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -253,6 +254,15 @@ def test_check_looks_at_the_rest_of_a_configuration_that_has_mistakes(fresh):
     for part in ("mode", "lateness_s_max", "ftp:x", "there is no file /nowhere", "no rule at all"):
         assert part in told.stdout
     assert "was left at its default" in told.stderr
+
+
+def test_check_sees_a_record_that_a_newer_version_has_changed(fresh):
+    fresh.here("apps", "import", "-", stdin=b'{"app_id":"wx1"}\n')
+    assert "All is well" in fresh.here("check").stderr
+    with closing(sqlite3.connect(fresh.folder / "data" / "miniwatch.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    (told,) = fresh.here("check", code=1).stdout.splitlines()
+    assert "data_dir: found this database has schema 9999, made by a newer Miniwatch" in told
 
 
 def test_check_says_how_many_rules_are_there_and_which_folders_give_none(fresh):
