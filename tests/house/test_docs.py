@@ -1,34 +1,26 @@
 """The documentation is true: its commands exist, its links lead somewhere, and it promises nothing that is not there."""
 
-import os
 import re
 import shlex
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import typer
+from pasted import FENCED, blocks, typed
 
 from detectors.sigma import parse_rules, read_pipelines
 from monitor.cli.tree import app
 from playbooks.playbook import parse_playbooks
 
-FENCED = re.compile(r"(?ms)^```(\w*)\n(.*?)^```")
 LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)")
 PLACE = re.compile(r"(?m)^#+ (.*)$")
 PROMISED = re.compile(r"(?i)\bwebhooks? in\b|\bomnibus\b")
 COMMAND = typer.main.get_command(app)
 
 
-def _blocks(text, *languages):
-    return [block for language, block in FENCED.findall(text) if language in languages]
-
-
 def _commands(text):
     """Every ``miniwatch …`` that a reader would type: one a line, also behind pipes and inside $(…)."""
-    for block in _blocks(text, "sh", "console"):
+    for block in blocks(text, "sh", "console"):
         shell = re.sub(r"(?ms)<<'?(\w+)'?.*?^\1$", "", block.replace("\\\n", " "))
         for found in re.finditer(r"(?m)(?:^|[|;&(]|\$ )[ \t]*(?:[A-Z_]+=\S+ )*(?:\S*bin/)?miniwatch\b([^\n]*)", shell):
             yield _words(found.group(1))
@@ -116,19 +108,19 @@ def test_nothing_is_promised_that_is_not_there(documents, texts):
 
 
 def test_every_rule_and_playbook_shown_can_be_loaded(documents):
-    shown = [("shown", block) for block in _blocks(documents["docs/rules.md"], "yaml")]
+    shown = [("shown", block) for block in blocks(documents["docs/rules.md"], "yaml")]
     pipelines = [one for one in shown if "transformations:" in one[1]]
     _, refused = read_pipelines(pipelines)
     assert refused == []
     assert list(parse_rules([one for one in shown if one not in pipelines]).problems) == []
-    for block in _blocks(documents["docs/playbooks.md"], "yaml"):
+    for block in blocks(documents["docs/playbooks.md"], "yaml"):
         assert list(parse_playbooks([("shown", block)])[1]) == []
 
 
 def test_the_signature_check_that_receivers_are_shown_is_right(documents):
     from monitor.notifiers.webhook import signature  # noqa: PLC0415 - beside what it is compared with
 
-    (block,) = _blocks(documents["docs/operate.md"], "python")
+    (block,) = blocks(documents["docs/operate.md"], "python")
     shown = {}
     exec(block, shown)  # noqa: S102 - our own text, to see that it works
     assert shown["is_genuine"](signature(b"secret", 1_000, b"{}"), b"{}", b"secret", 1_200.0)
@@ -138,32 +130,16 @@ def test_the_signature_check_that_receivers_are_shown_is_right(documents):
 
 
 def test_the_twin_that_is_shown_for_a_correlation_is_that_of_the_correlation_shown(documents, tmp_path):
-    rule = next(block for block in _blocks(documents["docs/rules.md"], "yaml") if "name: bad_login" in block)
-    twin = next(block for block in _blocks(documents["docs/rules.md"], "sh") if "hit.jsonl" in block)
+    rule = next(block for block in blocks(documents["docs/rules.md"], "yaml") if "name: bad_login" in block)
+    twin = next(block for block in blocks(documents["docs/rules.md"], "sh") if "hit.jsonl" in block)
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "many_bad_logins.yml").write_text(rule)
-    _typed([twin], tmp_path)
-
-
-def _typed(blocks, folder):
-    """What a shell makes of blocks that are pasted into it one after the other, in an empty folder."""
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    run = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", "\n".join(blocks)],
-        cwd=folder,
-        env={"PATH": path, "HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    return run.stdout
+    typed([twin], tmp_path)
 
 
 @pytest.mark.slow
 def test_what_the_readme_gives_to_paste_finds_what_it_says(documents, tmp_path):
-    blocks = [block for block in _blocks(documents["README.md"], "sh") if "mkdir" in block]
-    shown = _typed(blocks, tmp_path)
+    shown = typed([block for block in blocks(documents["README.md"], "sh") if "mkdir" in block], tmp_path)
     assert "Clipboard read as soon as the app starts" in shown
     assert "App makes the phone buzz for long" in shown
 
@@ -172,23 +148,22 @@ def test_what_the_readme_gives_to_paste_finds_what_it_says(documents, tmp_path):
 def test_a_first_shift_goes_as_written(documents, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    blocks = [
-        block.replace("127.0.0.1:9464", f"127.0.0.1:{port}") for block in _blocks(documents["docs/respond.md"], "sh")
-    ]
-    shown = _typed(["trap 'kill $(jobs -p)' EXIT", *blocks], tmp_path)
+    written = blocks(documents["docs/respond.md"], "sh")
+    here = [block.replace("127.0.0.1:9464", f"127.0.0.1:{port}") for block in written]
+    shown = typed(["trap 'kill $(jobs -p)' EXIT", *here], tmp_path)
     assert "who may approve it" in shown
     assert "Audit chain  unbroken" in shown
 
 
 @pytest.mark.slow
 def test_feedback_goes_as_written(documents, tmp_path):
-    shown = _typed(_blocks(documents["docs/feedback.md"], "sh"), tmp_path)
+    shown = typed(blocks(documents["docs/feedback.md"], "sh"), tmp_path)
     assert '"feedback":null' in shown
     assert "What became of it" in shown
 
 
 @pytest.mark.slow
 def test_the_first_ten_minutes_go_as_written(documents, tmp_path):
-    shown = _typed(_blocks(documents["docs/getting-started.md"], "sh"), tmp_path)
+    shown = typed(blocks(documents["docs/getting-started.md"], "sh"), tmp_path)
     assert "A finance app asks for a postal address" in shown
     assert "app.category is 'finance'" in shown

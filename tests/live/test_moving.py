@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from filled import contents, fill
+from pasted import blocks, typed
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "journeys"))
@@ -95,6 +96,17 @@ def test_what_people_have_decided_is_in_force_there_under_its_number(asked, begu
     assert "wx01" in shown
     assert asked("move").exit_code == 0
     assert asked("decisions", "list", "-o", "ndjson").stdout == shown
+
+
+@pytest.mark.live
+def test_the_guide_goes_as_written(begun, postgres, tmp_path):
+    (tmp_path / "grown.toml").write_text(f'[store]\nurl = "{postgres.database()}"\n[http]\nlisten = ""\n')
+    page = (Path(__file__).parents[2] / "docs" / "move.md").read_text()
+    checked, moved = [block for block in blocks(page, "sh") if "--workers" not in block]
+    environment = {"MINIWATCH_DATA_DIR": str(begun.data_dir)}
+    shown = typed(["miniwatch decisions list > before", checked, moved], tmp_path, environment)
+    assert (tmp_path / "before").read_text() in shown
+    assert "Audit chain  unbroken" in shown
 
 
 @pytest.mark.live
