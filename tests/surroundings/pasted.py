@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,14 +29,19 @@ def typed(given: Sequence[str], folder: Path, environment: Mapping[str, str] = {
     """
     here = {"PYTHONPATH": str(Path(monitor.__file__).parents[1]), "PYTHONSAFEPATH": "1"}
     programs = (*((str(first),) if first is not None else ()), str(Path(sys.executable).parent), os.environ["PATH"])
-    run = subprocess.run(
+    shell = subprocess.Popen(
         ["bash", "-e", "-o", "pipefail", "-c", "\n".join(given)],
         cwd=folder,
         env={"PATH": os.pathsep.join(programs), "HOME": str(folder), **here, **environment},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=SECONDS_MAX,
-        check=False,
+        start_new_session=True,
     )
-    assert run.returncode == 0, f"{run.stdout[-1000:]}\n{run.stderr[-2000:]}"
-    return run.stdout
+    try:
+        said, told = shell.communicate(timeout=SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)  # what the blocks have started, too
+        said, told = shell.communicate()
+    assert shell.returncode == 0, f"{said[-1000:]}\n{told[-2000:]}"
+    return said
