@@ -6,9 +6,16 @@ that ``miniwatch --help`` costs no more than the command line itself.
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """The console script."""
+    if sys.argv[1:2] == ["completion"] and sys.argv[3:]:
+        from monitor.cli.completing import answer  # noqa: PLC0415 - as below
+
+        answer(*sys.argv[2:])
+        return
     from monitor.cli.tree import app  # noqa: PLC0415 - importing this package alone should cost nothing
 
     app(prog_name="miniwatch")

@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -77,11 +76,11 @@ def doctor(
     """Look an installation over: what is wrong, and what to do. Exits 1 when there are problems."""
     from monitor.cli.opening import configuration
 
-    signs = list(_signs(configuration(config, data_dir), config, data_dir, deep=deep))
+    signs = list(signs_of_all(configuration(config, data_dir), config, data_dir, deep=deep))
     if output is Form.TABLE:
         write_rows(output, signs, COLUMNS)
     else:
-        write_rows(output, [asdict(sign) for sign in signs], [])
+        write_rows(output, [sign_told(sign) for sign in signs], [])
     problems = sum(sign.state == "problem" for sign in signs)
     warnings = sum(sign.state == "warning" for sign in signs)
     found = f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}."
@@ -90,7 +89,15 @@ def doctor(
         leave(FOUND_PROBLEMS)
 
 
-def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bool) -> Iterator[Sign]:
+def sign_told(sign: Sign) -> dict[str, str]:
+    """A sign as programs read it."""
+    return {"what": sign.what, "state": sign.state, "found": sign.found, "advice": sign.advice}
+
+
+def signs_of_all(
+    config: Config, file: Path | None, data_dir: Path | None, *, deep: bool = False, looks_only: bool = False
+) -> Iterator[Sign]:
+    """What is to be said of an installation; with `looks_only` its record is only looked at, and not brought to a newer schema."""
     from monitor.cli.checking import problems_of
     from monitor.cli.health_of_models import signs_of_models
     from monitor.cli.opening import is_running, record
@@ -123,7 +130,7 @@ def _signs(config: Config, file: Path | None, data_dir: Path | None, *, deep: bo
     else:
         yield _database(places.database, deep=deep)
     try:
-        with record(file, data_dir) as opened:
+        with record(file, data_dir, look=looks_only) as opened:
             work = shared(opened, now_us(), running=running)
             answered = running or (work is not None and bool(work.answering))
             looks: list[Callable[[], Iterator[Sign]]] = [
@@ -432,7 +439,7 @@ def _suspended(opened: Opened, *, running: bool) -> Iterator[Sign]:
         watching = in_force if entry.action == SUSPENDED else tried
         if rule not in watching:
             found = f"rule {rule} was left out, it brought out a fault of the program: {entry.reason}"
-            yield Sign("rules", "warning", found, "report it; miniwatch rules reload tries it again")
+            yield Sign("rules", "warning", found, "report it; miniwatch rules reload tries it again", (entry.reason,))
 
 
 def _stopped(opened: Opened) -> Iterator[Sign]:
@@ -445,10 +452,10 @@ def _stopped(opened: Opened) -> Iterator[Sign]:
         yield _held_by_health(opened, now)
     else:
         found = f"paused for {span(stop.created, now)} by {stop.actor}: {stop.reason}"
-        yield Sign("acts", "warning", found, "miniwatch resume lets them begin again")
+        yield Sign("acts", "warning", found, "miniwatch resume lets them begin again", (stop.actor, stop.reason))
     for rule, laid in in_shadow(opened.store, now).items():
         found = f"rule {rule} is in shadow for {span(laid.created, now)}, by {laid.actor}: {laid.reason}"
-        yield Sign("rules", "warning", found, "miniwatch rules unshadow lifts that")
+        yield Sign("rules", "warning", found, "miniwatch rules unshadow lifts that", (laid.actor, laid.reason))
 
 
 def _held_by_health(opened: Opened, now: int) -> Sign:

@@ -148,6 +148,11 @@ def record(
         store.close()
 
 
+def process_of(data_dir: Path) -> int | None:
+    """The process that holds the data folder, where it is one of this machine that can be seen."""
+    return next(iter(_locks(data_dir).values()), None)
+
+
 def is_running(data_dir: Path) -> bool:
     """Whether a daemon that does all holds the data folder; asked without touching its lock."""
     return "WRITE" in _locks(data_dir)
@@ -166,16 +171,19 @@ def is_attended(opened: Opened) -> bool:
     return is_running(opened.config.data_dir) or opened.store.held(LEASE, now_us()) is not None
 
 
-def _locks(data_dir: Path) -> set[str]:
-    """How the data folder is held: to write, by who has it alone, to read, by those who share it."""
+def _locks(data_dir: Path) -> dict[str, int]:
+    """How the data folder is held: to write, by who has it alone, to read, by those who share it; each with a process."""
     from monitor.stores.places import Places
 
     try:
         inode = Places(data_dir).lock.stat().st_ino
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
-        return set()
-    return {kind for line in lines if f":{inode} " in line and "FLOCK" in line for kind in line.split()[3:4]}
+        return {}
+    held = (line.split() for line in lines if f":{inode} " in line and "FLOCK" in line)
+    return {
+        words[3]: int(words[4]) for words in held if words[1] == "FLOCK"
+    }  # those that wait for one have an arrow before
 
 
 def there(row: Row | None) -> Row:

@@ -16,3 +16,4 @@ class Sign:
     state: State
     found: str
     advice: str = ""
+    said: tuple[str, ...] = ()  # parts of `found` that are people's words: left out where strangers read it

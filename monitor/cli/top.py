@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from monitor.config import Config
     from monitor.overview import Overview
     from monitor.overview.looking import Looker
+    from monitor.stores.places import Places
 
 EVERY_S_MIN: Final = 0.5
 EVERY_S_MAX: Final = 3600.0
@@ -69,7 +70,7 @@ def top(
     with record(config, data_dir, look=True) as opened:
         if not _is_at_work(opened):
             raise Refused(_nobody(opened.config))
-        looker = _looker(opened, _token(opened, token_file))
+        looker = _looker(opened, token_of(opened.config, opened.places, token_file))
         if once:
             _once(looker, form, every, _place(opened))
         elif form is Form.NDJSON:
@@ -118,13 +119,13 @@ def _looker(opened: Opened, token: str) -> Looker:
     return Looker(store, DaemonPages(config.http, token), busiest, running, now_us, time.monotonic)
 
 
-def _token(opened: Opened, file: Path | None) -> str:
+def token_of(config: Config, places: Places, file: Path | None) -> str:
     """The token to show, where one is wanted at all: what is not asked for is not sent."""
     from monitor.tokens import parts_of
 
-    if file is None and not opened.config.http.is_private:
+    if file is None and not config.http.is_private:
         return ""
-    path = file or opened.places.admin_token
+    path = file or places.admin_token
     try:
         with path.open("rb") as read:
             text = read.read(TOKEN_BYTES_MAX).decode(errors="replace").strip()

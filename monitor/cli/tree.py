@@ -81,6 +81,10 @@ COMMANDS: Final = (
     ),
     Place(KEEPING, "move", "keeping:move", "The record into PostgreSQL, with all that is in force.", "move --config new.toml"),
     Place(KEEPING, "audit", "auditing:audit", "Who changed what, and whether that was altered."),
+    Place(KEEPING, "support", "supporting:support", "What goes into a report of a fault, without secrets or people."),
+    Place(
+        KEEPING, "completion", "completing:completion", "What bash, zsh or fish needs to complete commands.", "completion bash"
+    ),
     Place(
         TRYING, "simulate", "simulating:simulate", "A simulated platform's events, with labelled abuse.",
         "simulate --seed 7 --events 100000 > events.ndjson",

@@ -14,6 +14,7 @@ from pydantic import PrivateAttr, SecretStr, ValidationError
 from monitor.config.keys import AllKeys
 from monitor.config.layers import Layers, Origin
 from monitor.config.lines import KeyPath
+from monitor.config.outlined import outlined
 from monitor.config.problems import SECRET, ConfigError, Problem, dotted, from_pydantic, shown
 from monitor.config.values import Keys
 
@@ -44,6 +45,15 @@ class Config(AllKeys):
             Setting(dotted(path), _printed(path, value), self._layers.origin(path).place)
             for path, value in _leaves(self)
         ]
+
+    def outline(self) -> list[Setting]:
+        """The same for strangers: numbers, switches and words that the program knows; of all else, that it was given and what kind of thing it is."""
+        return [Setting(dotted(path), outlined(path, value), self._origin_kind(path)) for path, value in _leaves(self)]
+
+    def _origin_kind(self, path: KeyPath) -> str:
+        """Where a value came from, without the name of a file or variable."""
+        origin = self._layers.origin(path)
+        return f"{origin.kind}, line {origin.line}" if origin.line else origin.kind
 
 
 def load_config(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Config:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -34,6 +34,11 @@ class MetricsPage:
                     self._samples.setdefault(one.name, []).append(Sample(one.labels, float(one.value)))
         except (ValueError, IndexError, KeyError) as error:  # whatever the parser stumbles over
             raise PageBroken(f"not a page of metrics ({error})") from error
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all samples."""
+        return self._samples.keys()
 
     def of(self, name: str) -> Sequence[Sample]:
         """All samples of a name."""

@@ -28,7 +28,15 @@ START = "from monitor.cli import main; main()"
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["run", "--help"], ["rules", "explain", "--help"], ["model", "train", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["rules", "explain", "--help"],
+        ["model", "train", "--help"],
+        ["completion", "bash", "--propose="],
+        ["completion", "fish", "--propose=findings\nlist\n--."],
+    ],
 )
 def test_help_and_version_load_nothing_heavy(arguments):
     tell = (
