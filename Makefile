@@ -18,10 +18,10 @@ UNITS := $(DESTDIR)/usr/local/lib/systemd/system
 SYSTEM_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test laws check bench lock twins chaos kill-demo native docs wheel release install install-program install-service uninstall clean
+.PHONY: help run test laws check bench lock twins chaos kill-demo native docs wheel image k8s release install install-program install-service uninstall clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # The environment is made again when the lock changes. pip fetches one tool, uv, by its hash; uv does the rest in seconds.
 $(VENV)/.made: requirements/dev.txt requirements/uv.txt pyproject.toml
@@ -94,6 +94,17 @@ wheel: $(VENV)/.made ## Build wheel and sdist into dist/
 release: $(VENV)/.made ## Make dist/VERSION from a clean tag: wheel, sdist, lock, SBOM and checksums, built twice and the same
 	PYTHONPATH=deploy/release $(BIN)/python -m miniwatch_release
 
+# Files are of the time of the last commit, or of that which who builds the same again says: the same packages make the same image.
+image: $(VENV)/.kernel wheel ## Make a container image with its list of parts in build/image (needs Debian), and try it where runc and umoci are
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)} PYTHONPATH=deploy/image $(BIN)/python -m miniwatch_image dist/miniwatch-$(VERSION)-py3-none-any.whl $(addprefix --kernel ,$(wildcard build/native/*.whl))
+	PYTHON=$(BIN)/python tests/deploy/helm/tools.sh
+	$(BIN)/pytest -rs tests/deploy/image
+
+k8s: $(VENV)/.made ## Have a real Kubernetes API server look at the chart; the first time it is built (needs Go): ten minutes and 4 GB for a while
+	PYTHON=$(BIN)/python tests/deploy/helm/tools.sh
+	$(BIN)/python tests/deploy/kubernetes/apiserver_made.py
+	$(BIN)/pytest -rs tests/deploy/kubernetes
+
 install: install-program install-service ## Install for systemd, as root: the program under /opt/miniwatch, units, an example configuration
 
 # Each version has an environment of its own, made from the hashed lock beside the others; `current` is changed to it at the end, at once.
@@ -131,6 +142,7 @@ lock: $(VENV)/.made ## Resolve the dependencies anew, with hashes
 	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/run.txt
 	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --extra dev -o requirements/dev.txt
 	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --group docs -o requirements/docs.txt
+	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --extra apprise -o requirements/image.txt
 	echo uv | $(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements/uv.txt
 
 clean: ## Remove what was made here

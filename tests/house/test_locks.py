@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-LOCKS = ("run", "dev", "docs", "uv")
+LOCKS = ("run", "dev", "docs", "image", "uv")
 
 
 def _requirements(root, lock):
@@ -40,8 +40,8 @@ def test_every_dependency_is_locked(root):
     assert _named(whole["dependency-groups"]["docs"]) <= _requirements(root, "docs").keys()
 
 
-DASHBOARDS = "deploy/grafana/"
-"""What makes the dashboards, which is not installed with the program."""
+MADE_WITH = ("deploy/grafana/", "deploy/image/")
+"""What makes dashboards and images, which is not installed with the program."""
 
 
 def _named(requirements):
@@ -55,14 +55,14 @@ def test_what_the_program_imports_is_asked_for(root, sources):
     optional = [one for name, packages in extras.items() if name != "dev" for one in packages]
     asked = _named((*project["dependencies"], *optional))
     while_developing = asked | _named(extras["dev"])
-    beside = {"miniwatch_dashboards", "miniwatch_gateway", "miniwatch_native", "miniwatch_release"}
+    beside = {"miniwatch_dashboards", "miniwatch_gateway", "miniwatch_image", "miniwatch_native", "miniwatch_release"}
     ours = {"monitor", "detectors", "playbooks"} | beside
     known = packages_distributions()
     missing = {
         (name, package)
         for name, text in sources.items()
         for package in _imported(ast.parse(text)) - sys.stdlib_module_names - ours
-        if not (while_developing if name.startswith(DASHBOARDS) else asked)
+        if not (while_developing if name.startswith(MADE_WITH) else asked)
         & {each.lower().replace("_", "-") for each in known.get(package, [package])}
     }
     assert missing == set()
@@ -80,7 +80,7 @@ def _imported(tree):
 
 
 def test_what_developers_run_is_what_is_deployed(root):
-    run, dev = _requirements(root, "run"), _requirements(root, "dev")
-    assert {name: line.split()[0] for name, line in run.items()}.items() <= {
-        name: line.split()[0] for name, line in dev.items()
-    }.items()
+    run, image, dev = (
+        {name: line.split()[0] for name, line in _requirements(root, lock).items()} for lock in ("run", "image", "dev")
+    )
+    assert run.items() <= image.items() <= dev.items()

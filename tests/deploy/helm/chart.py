@@ -20,6 +20,16 @@ TOOLS = {
 }
 
 
+WORKERS = ("--values", CHART / "values-workers.yaml")
+EVERYTHING = (*WORKERS, "--values", Path(__file__).with_name("everything.yaml"))
+OTHERS = (
+    "--set",
+    "networkPolicy.enabled=false,podDisruptionBudget.enabled=false,tlsSecret=tls,keysSecret=keys,image.digest=sha256:0",
+)
+EVERY = {"standalone": (), "workers": WORKERS, "everything": EVERYTHING, "otherwise": OTHERS}
+"""Values with which the chart is looked at."""
+
+
 class Tools:
     """Helm on the chart, and the checkers on what it makes."""
 

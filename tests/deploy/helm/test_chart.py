@@ -5,16 +5,9 @@ import re
 import pytest
 import yaml
 from authority import Authority
-from chart import CHART
+from chart import CHART, EVERY, WORKERS
 
 from monitor.config import load_config
-
-WORKERS = ("--values", CHART / "values-workers.yaml")
-OTHERS = (
-    "--set",
-    "networkPolicy.enabled=false,podDisruptionBudget.enabled=false,tlsSecret=tls,keysSecret=keys,image.digest=sha256:0",
-)
-EVERY = {"standalone": (), "workers": WORKERS, "otherwise": OTHERS}
 
 
 @pytest.mark.parametrize("values", EVERY.values(), ids=EVERY)
