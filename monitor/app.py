@@ -40,6 +40,7 @@ from monitor.enforcers.catching_up import CatchingUp
 from monitor.enforcers.telling import enforcers_of, publications_of, tell_of
 from monitor.enforcers.undelivered import giving_up
 from monitor.first_token import ensure_first_token
+from monitor.forecasting.measuring import Measuring
 from monitor.front import Front, bounds_of, front_of
 from monitor.gauging import Gauging
 from monitor.holding import held_words
@@ -370,6 +371,15 @@ def open_daemon(
             telemetry=telemetry,
             clock=clock,
         ).enter(schedule)
+        Measuring(
+            config=config,
+            kept=kept,
+            telemetry=telemetry,
+            clock=clock,
+            role=role,
+            lags=partial(_lags, pipeline),
+            spool=spooling.spool if spooling is not None else None,
+        ).enter(schedule)
         daemon = Daemon(
             config,
             kept,
@@ -512,6 +522,11 @@ def held_of(daemon: Daemon) -> tuple[str, ...]:
         return ()
 
 
+def _lags(pipeline: Pipeline) -> dict[str, int | None]:
+    """How many bytes of each source wait to be read; None where that cannot be known."""
+    return {intake.partition: intake.source.lag_bytes for intake in pipeline.intakes}
+
+
 def health_of(daemon: Daemon) -> Health:
     """How the daemon is, for probes and for `doctor`."""
     pipeline = daemon.pipeline
@@ -520,7 +535,7 @@ def health_of(daemon: Daemon) -> Health:
         heartbeat_age_s=daemon.age_s,
         store_stalled=pipeline.stalled,
         failing_sources=dict(pipeline.failures),
-        lag_bytes={intake.partition: intake.source.lag_bytes for intake in pipeline.intakes},
+        lag_bytes=_lags(pipeline),
         degraded=search,
         held=lambda: held_of(daemon),
         others=(

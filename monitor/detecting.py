@@ -24,6 +24,7 @@ from monitor.console.health import Health
 from monitor.content.compiling import compiled
 from monitor.content.in_force import Installed
 from monitor.content.model_changing import LOOK_S as MODELS_S
+from monitor.forecasting.measuring import Measuring
 from monitor.front import health_front
 from monitor.gauging import Gauging
 from monitor.intake.opening import kafka_settings
@@ -146,6 +147,10 @@ class Detecting:
         """The partitions at work; from any thread."""
         return [stream for worker in self.workers for stream in list(worker.streams.values())]
 
+    def lags(self) -> dict[str, int | None]:
+        """How many bytes of each partition wait to be read; from any thread."""
+        return {name: lag for worker in self.workers for name, lag in worker.lags.items()}
+
     def _stalled(self) -> str | None:
         return next((stream.stalled for stream in self.streams() if stream.stalled is not None), None)
 
@@ -160,7 +165,7 @@ class Detecting:
             heartbeat_age_s=self.age_s,
             store_stalled=self._stalled(),
             failing_sources=failing,
-            lag_bytes={name: lag for worker in self.workers for name, lag in worker.lags.items()},
+            lag_bytes=self.lags(),
             degraded=self.indexer.health().words() if self.indexer is not None else (),
             others=(*(("stopping",) if self.stopping.is_set() else ()), *self.rules.problems),
         )
@@ -282,6 +287,9 @@ def open_detecting(
         schedule.every("tell what was left out", REGISTRY_S, telemetry.tick)
         schedule.every("note how features move", MODELS_S, lambda: _note_drift(workers[0], kept, telemetry))
         schedule.every("tell of lag", LAG_S, partial(_tell_of_lag, detecting.groups, telemetry))
+        Measuring(
+            config=config, kept=kept, telemetry=telemetry, clock=clock, role=Role.DETECT, lags=detecting.lags
+        ).enter(schedule)
         if config.http.listen:
             front = health_front(config, kept.store, telemetry, clock, detecting.health, listener)
             front.enter(schedule)

@@ -193,6 +193,7 @@ class Jobs:
         store.forget_findings(now - keys.findings_days * DAY_US, now)
         store.forget_messages(letters, now)
         store.forget_requests(letters)
+        store.forget_measurements(store.agreed_time(now))
         self.telemetry.emit(upkeep.RetentionRan(segments=len(gone.days), rows=gone.events, bytes=gone.bytes))
 
     def count_marks(self) -> None:

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-from typer import Option
+from typer import BadParameter, Option
 
 from monitor.cli.leaving import FOUND_PROBLEMS, leave, say
 from monitor.cli.moments import MICROSECONDS, span
@@ -69,6 +69,9 @@ def doctor(
     deep: Annotated[
         bool, Option("--deep", help="Read every byte of database and archive; takes as long as that takes.")
     ] = False,
+    forecast: Annotated[
+        bool, Option("--forecast", help="Say instead which disk, partition or process is full next, and when.")
+    ] = False,
     output: Output = Form.TABLE,
     config: ConfigFile = None,
     data_dir: DataDir = None,
@@ -76,6 +79,14 @@ def doctor(
     """Look an installation over: what is wrong, and what to do. Exits 1 when there are problems."""
     from monitor.cli.opening import configuration
 
+    if forecast:
+        from monitor.cli.forecasting import write_forecasts
+
+        if deep:
+            raise BadParameter("goes by what was measured: leave out --deep", param_hint="--forecast")
+        if write_forecasts(output, config, data_dir):
+            leave(FOUND_PROBLEMS)
+        return
     signs = list(signs_of_all(configuration(config, data_dir), config, data_dir, deep=deep))
     if output is Form.TABLE:
         write_rows(output, signs, COLUMNS)
@@ -99,6 +110,7 @@ def signs_of_all(
 ) -> Iterator[Sign]:
     """What is to be said of an installation; with `looks_only` its record is only looked at, and not brought to a newer schema."""
     from monitor.cli.checking import problems_of
+    from monitor.cli.forecasting import signs_of_forecast
     from monitor.cli.health_of_models import signs_of_models
     from monitor.cli.opening import is_running, record
     from monitor.cli.working import shared
@@ -152,6 +164,7 @@ def signs_of_all(
                 lambda: _audit(opened),
                 lambda: _anchors(opened, running=answered),
                 lambda: _search(opened, running=running),
+                lambda: signs_of_forecast(opened),
             ]
             for look in looks:
                 yield from look()

@@ -17,7 +17,12 @@ TEXTS: Final = frozenset({"TITLE", "DETAIL", "FOUND", "WHAT TO DO", "WHY"})
 TEXT_CHARACTERS_MIN: Final = 20
 """Sentences get at least so much of a line, if they are as long."""
 
+WHOLE: Final = frozenset({"NOW", "A DAY", "FULL IN", "RESTS ON"})
+"""Sizes and spans, which are hard to read in several lines."""
+
 GIVES_WAY: Final = (
+    "RESTS ON",
+    "A DAY",
     "RULE",
     "FUTURE",
     "EVENTS",
@@ -54,7 +59,7 @@ def widths_of(heads: Sequence[str], cells: Sequence[Sequence[str]], room: int) -
     whole = [max(map(cell_len, column)) for column in columns]
     widths = [min(_word(column), WORD_CHARACTERS_MAX) for column in columns]
     widths = [
-        max(least, min(all_of_it, TEXT_CHARACTERS_MIN)) if head in TEXTS else least
+        all_of_it if head in WHOLE else max(least, min(all_of_it, TEXT_CHARACTERS_MIN)) if head in TEXTS else least
         for head, least, all_of_it in zip(heads, widths, whole, strict=True)
     ]
     for head in GIVES_WAY:

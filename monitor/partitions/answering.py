@@ -111,7 +111,8 @@ class AnsweringPipeline(Pipeline):
 
     def _pause(self) -> None:
         has_waiting = self.leads and self._order.waiting > 0
-        self.woken.wait(min(self.settings.wait_s, LOOK_S) if has_waiting else self.settings.wait_s)
+        with self.telemetry.waiting():
+            self.woken.wait(min(self.settings.wait_s, LOOK_S) if has_waiting else self.settings.wait_s)
         self.woken.clear()
 
     # Who decides

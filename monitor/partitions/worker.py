@@ -88,7 +88,9 @@ class Worker:
 
     def wait(self, wait_s: float) -> None:
         """Nothing is there to do: until the group says something, or so long."""
-        self._change(self._partitions.poll(wait_s))
+        with self._telemetry.waiting():
+            changes = self._partitions.poll(wait_s)
+        self._change(changes)
 
     def close(self) -> None:
         """Give up all that is at work, in order."""

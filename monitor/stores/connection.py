@@ -60,6 +60,10 @@ class Database(ABC):
     def clock(self, connection: Connection, now: int) -> int:
         """The time that all who write agree on, in microseconds since 1970 UTC; `now` is the caller's."""
 
+    @abstractmethod
+    def size(self, connection: Connection) -> int:
+        """Bytes that the database takes on its disk, with all that is in it."""
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Have a listener called after every commit."""
         self.listeners.append(listener)

@@ -143,6 +143,9 @@ class PostgresqlDatabase(Database):
         asked = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
         return int(connection.execute(text(asked)).scalar_one())
 
+    def size(self, connection: Connection) -> int:
+        return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Have a listener called after every commit of this process, and by a thread of its own after those of others that are heard."""
         super().listen(listener)

@@ -13,7 +13,7 @@ from monitor.stores.connection import Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-LATEST: Final = "0023"
+LATEST: Final = "0024"
 """The newest migration. A database that is there already is opened without loading Alembic."""
 
 

@@ -12,6 +12,7 @@ from monitor.stores.folders import Folders
 from monitor.stores.indexed import FollowedBySearch
 from monitor.stores.leases import Leases
 from monitor.stores.list_side import ListSide
+from monitor.stores.measured import Measured
 from monitor.stores.people_side import PeopleSide
 from monitor.stores.pipeline_side import PipelineSide
 from monitor.stores.receiver_side import ReceiverSide
@@ -34,6 +35,7 @@ class SqlStore(
     Folders,
     FollowedBySearch,
     StandingNow,
+    Measured,
 ):
     """A `Record` in a database, for several threads and processes at once.
 

@@ -20,6 +20,7 @@ from monitor.sealing import Seal
 from monitor.stores import LetterBounds, StoreError
 from monitor.stores.connection import CONNECTIONS_MAX, Database
 from monitor.stores.deciding import Tell, nothing
+from monitor.stores.places import record_bytes
 from monitor.stores.record import TooSlow
 from monitor.stores.sql import SqlStore
 
@@ -99,6 +100,9 @@ class SqliteDatabase(Database):
 
     def clock(self, connection: Connection, now: int) -> int:  # noqa: ARG002 - all who write are on one machine
         return now
+
+    def size(self, connection: Connection) -> int:  # noqa: ARG002 - its files say it
+        return record_bytes(self.path)
 
     def examine(self, connection: Connection) -> None:
         """SQLite comes with the program."""

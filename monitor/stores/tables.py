@@ -303,6 +303,18 @@ Index(None, segments.c.folder, segments.c.stream, segments.c.turn_last)
 
 folders: Final = Table("folders", metadata, _key("name"), *_text("host", "path"), *_whole("time"))
 
+measurements: Final = Table(
+    "measurements",
+    metadata,
+    _key("what"),
+    _key("host"),
+    _key("place"),
+    _key("time", BigInteger),
+    Column("value", Double, nullable=False),
+    Column("bound", Double, nullable=True),
+)
+Index(None, measurements.c.time)
+
 standings: Final = Table(
     "standings",
     metadata,

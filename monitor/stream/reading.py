@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from monitor.containment import TooManyFaults
 from monitor.intake import Intake, Piece, merge_ready
@@ -46,7 +46,7 @@ class Reader:
                 self._next = (self._next + offset + 1) % len(self.intakes)
                 return [intake.take(self.settings.rows_max)]
         if len(self.intakes) > 1:
-            time.sleep(min(self.settings.wait_s, 0.05))
+            self._pause(min(self.settings.wait_s, 0.05))
         return ()
 
     def _read_merged(self, fields: frozenset[str], wait_s: float) -> Sequence[Piece]:
@@ -77,7 +77,7 @@ class Reader:
     def fill(self, intake: Intake, fields: frozenset[str], wait_s: float) -> None:
         """Have the next lines of a partition decoded, if any come in time; a failure is told, and tried again later."""
         if (left_s := self._rests.left_s(intake.partition)) > 0:
-            time.sleep(min(wait_s, left_s))
+            self._pause(min(wait_s, left_s))
             return
         try:
             raw = intake.waiting or self._raw(intake, wait_s)
@@ -94,7 +94,7 @@ class Reader:
             if not error.retryable:
                 raise
             self._fails(intake.partition, str(error))
-            time.sleep(min(wait_s, 1.0))
+            self._pause(min(wait_s, 1.0))
             return
         if raw is None and (missing := intake.source.missing):
             self._fails(intake.partition, missing)
@@ -103,8 +103,12 @@ class Reader:
         self._rests.end(intake.partition)
 
     def _raw(self, intake: Intake, wait_s: float) -> RawBatch | None:
-        with self._timed("read"):
+        with self._timed("read"), self.telemetry.waiting() if wait_s else nullcontext():
             return intake.source.read(self._share(self.settings.bytes_max), wait_s, self._share(self.settings.rows_max))
+
+    def _pause(self, wait_s: float) -> None:
+        with self.telemetry.waiting():
+            time.sleep(wait_s)
 
     def _share(self, bound: int) -> int:
         """What one source may give of what a turn may hold: sources that are merged share it."""

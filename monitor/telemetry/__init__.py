@@ -6,7 +6,8 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, TextIO
 
 import msgspec
@@ -16,7 +17,7 @@ from monitor.telemetry.happening import LEVELS, Happening, Level
 from monitor.telemetry.limiter import Limiter
 from monitor.telemetry.lines import adopt_library_lines, line_writer
 from monitor.telemetry.meter import Meter
-from monitor.telemetry.metrics import BUILD, CATALOGUE, LINES_LOST
+from monitor.telemetry.metrics import BUILD, CATALOGUE, LINES_LOST, WAITED
 from monitor.telemetry.upkeep import LinesSuppressed
 
 LINES_PER_S_MAX = 10
@@ -55,6 +56,16 @@ class Telemetry:
             self._tell_suppressed(self._limiter.ended())
             if LEVELS[happening.level] >= self._least and self._limiter.allows(happening.name()):
                 self._say(happening)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within this the pipeline waits for something to do; what this thread computes meanwhile is work."""
+        begun, worked = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            waited = time.perf_counter() - begun - (time.thread_time() - worked)
+            self.meter.add(WAITED, max(waited, 0.0))
 
     def tick(self) -> None:
         """Tell what was left out in seconds that are over; called now and then, so that no number waits for ever."""

@@ -91,6 +91,10 @@ class Meter:
         assert isinstance(kept, Gauge)  # noqa: S101 - as above
         self._child(kept, metric, labels).set(value)
 
+    def value(self, metric: Metric) -> float:
+        """How far a metric without labels has come."""
+        return self.registry.get_sample_value(metric.name) or 0.0
+
     def say(self, metric: Metric, values: Mapping[tuple[str, ...], float]) -> None:
         """Say all that is now, by the values of its labels; what was said before and is not any more goes. Where values are not known
         beforehand, the first so many are taken, in the order in which they are given.

@@ -76,6 +76,11 @@ EVENTS_FUTURE: Final = _counter("events_future", "Events whose time was clamped.
 BYTES_RECEIVED: Final = _counter("received_bytes", "Raw bytes read and committed.", "bytes", {**_SOURCE})
 TURNS: Final = _counter("turns", "Turns of the pipeline committed.", "turns")
 STAGE_SECONDS: Final = _timing("stage", "Time that one turn spent in a stage.", {"stage": STAGES})
+WAITED: Final = _counter(
+    "pipeline_waiting_seconds",
+    "Time in which the pipeline had nothing to do; of the rest it was busy, what it waited for disk and record included.",
+    "seconds",
+)
 SOURCE_LAG: Final = _gauge("source_lag_bytes", "Bytes that are there and not yet read.", "bytes", {**_SOURCE})
 WATERMARK: Final = _gauge(
     "watermark_timestamp_seconds", "Event time up to which nothing is awaited.", "seconds since 1970", {**_SOURCE}

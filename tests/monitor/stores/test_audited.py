@@ -208,6 +208,7 @@ NOTHING: dict[str, str] = {
     **dict.fromkeys(("take", "seize", "renew", "give_up"), "which process works on what; what it writes has entries"),
     **dict.fromkeys(("read_out", "add_snapshot"), "how far a partition has been read, and where its memory lies"),
     "note_drift": "how features have moved, measured; what is done about it has its entry",
+    **dict.fromkeys(("measure", "forget_measurements"), "how full and how busy all is; nothing is done about it"),
     "keep_gathered": "who comes by, counted: what is decided by it has entries",
     "put_pulls": "how far a bouncer has been told; the decisions themselves have entries",
 }
