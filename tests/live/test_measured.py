@@ -1,17 +1,28 @@
 """Measurements in a real PostgreSQL: the same as in SQLite, and told of all machines together."""
 
+import io
 import json
+import socket
+import threading
+import uuid
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from server import until
 from typer.testing import CliRunner
 
 from monitor.cli.tree import app
+from monitor.config import load_config
+from monitor.detecting import open_detecting
+from monitor.forecasting import measuring
 from monitor.moments import DAY_US, HOUR_US
 from monitor.sealing import Seal
 from monitor.stores import measured
 from monitor.stores.measured import KEPT_DAYS, SLOT_S, Gauge, Measurement
 from monitor.stores.postgresql import PostgresqlAt, PostgresqlDatabase
 from monitor.stores.sql import SqlStore
+from monitor.telemetry import Telemetry
+from monitor.telemetry.metrics import WAITED
 from monitor.testing import scratch_store
 
 pytestmark = pytest.mark.live
@@ -75,3 +86,33 @@ def test_all_machines_on_a_record_are_told_together(stores, url, tmp_path):
         ("one", "ok", "fills"),
     ], said.output
     assert said.exit_code == 0
+
+
+def test_workers_measure_what_is_theirs_and_partitions_that_they_read(kafka, postgres, tmp_path, monkeypatch):
+    topic, folder = f"measured-{uuid.uuid4().hex[:8]}", tmp_path / "data"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result()
+    source = {"uri": f"kafka://{kafka.bootstrap}/{topic}?group={topic}"}
+    given = {"data_dir": str(folder), "store.url": postgres.database(), "sources": [source], "http.listen": ""}
+    config = load_config(None, {}, given)
+    monkeypatch.setattr(measuring, "SLOT_S", 1)
+    telemetry = Telemetry(stream=io.StringIO())
+    with open_detecting(config, telemetry) as detecting:
+        work = threading.Thread(target=detecting.run)
+        work.start()
+        store = detecting.kept.store
+        try:
+            until(lambda: {one.what for one in store.measurements()} >= {Gauge.BUSY, Gauge.LAG}, 60)
+            until(lambda: len({one.place for one in store.measurements() if one.what is Gauge.LAG}) >= 2, 60)
+        finally:
+            detecting.stop()
+            work.join(60)
+        found = store.measurements()
+    assert {one.what for one in found} == {Gauge.DISK, Gauge.ARCHIVE, Gauge.LAG, Gauge.BUSY}
+    partitions = {one.place for one in found if one.what is Gauge.LAG}
+    assert {f"kafka:{topic}/0", f"kafka:{topic}/1"} <= partitions
+    (busy,) = {one.place for one in found if one.what is Gauge.BUSY}
+    assert busy == f"{folder} (workers)"
+    assert {one.host for one in found} == {"", socket.gethostname()}
+    waited = telemetry.meter.value(WAITED)
+    assert waited > 0, "a worker without events waits"
