@@ -45,7 +45,6 @@ def write_forecasts(form: Form, config: Path | None, data_dir: Path | None) -> i
     """Write what is to be expected, what comes first on top; gives the number of problems."""
     from monitor.cli.opening import record
     from monitor.clock import now_us
-    from monitor.forecasting.outlook import SOON_DAYS
     from monitor.stores.measured import SLOT_S
 
     with record(config, data_dir) as opened:
@@ -63,7 +62,7 @@ def write_forecasts(form: Form, config: Path | None, data_dir: Path | None) -> i
     problems = sum(one.state == "problem" for one in found)
     warnings = sum(one.state == "warning" for one in found)
     said = f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}."
-    say(said if problems or warnings else f"Nothing is full within {SOON_DAYS} days, as far as was measured.")
+    say(said if problems or warnings else f"{_well(found).capitalize()}.")
     return problems
 
 
@@ -92,9 +91,16 @@ def signs_of_forecast(opened: Opened) -> Iterator[Sign]:
         if one.state != "ok":
             yield Sign("forecast", one.state, f"{row['name']}: {row['found']}", ADVICE[one.what], (one.host, one.place))
     if rows and all(one.state == "ok" for one in found):
-        from monitor.forecasting.outlook import SOON_DAYS
+        yield Sign("forecast", "ok", _well(found))
 
-        yield Sign("forecast", "ok", f"nothing is full within {SOON_DAYS} days, as far as was measured")
+
+def _well(found: Sequence[Forecast]) -> str:
+    """What there is to say where nothing is a problem or a warning."""
+    from monitor.forecasting.outlook import SOON_DAYS, Outlook
+
+    unknown = sum(one.outlook is Outlook.UNKNOWN for one in found)
+    but = f"; of {unknown} of {len(found)} there is not enough history yet" if unknown else ""
+    return f"nothing is known to be full within {SOON_DAYS} days{but}"
 
 
 def told(one: Forecast, beside: Sequence[Forecast]) -> dict[str, Any]:

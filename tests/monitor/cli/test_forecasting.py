@@ -221,9 +221,15 @@ def test_a_stopped_daemon_s_measurements_are_as_of_then_and_a_problem_is_a_probl
 def test_without_problems_it_leaves_with_0(fresh, kept):
     kept.store.measure([one for one in installation(until=now_us()) if one.what is not Gauge.LAG])
     said = fresh.here("doctor", "--forecast")
-    assert said.stderr == "Nothing is full within 7 days, as far as was measured.\n"
+    assert said.stderr == "Nothing is known to be full within 7 days.\n"
     (sign,) = (row for row in fresh.rows("doctor") if row["what"] == "forecast")
-    assert (sign["state"], sign["found"]) == ("ok", "nothing is full within 7 days, as far as was measured")
+    assert (sign["state"], sign["found"]) == ("ok", "nothing is known to be full within 7 days")
+
+
+def test_that_all_is_well_is_not_said_of_what_is_not_known_yet(fresh, kept):
+    kept.store.measure([one for one in installation(1 / 24, now_us()) if one.what in {Gauge.DISK, Gauge.SPOOL}])
+    said = fresh.here("doctor", "--forecast").stderr
+    assert said == "Nothing is known to be full within 7 days; of 1 of 2 there is not enough history yet.\n"
 
 
 def test_doctor_tells_what_is_full_soon_among_its_signs(fresh, kept):
