@@ -107,6 +107,7 @@ class Daemon:
     claim: Claim | None = None
     intakes: Intakes | None = None
     heartbeat: list[float] = field(default_factory=lambda: [time.monotonic()])
+    has_recovered: bool = False  # the memory is that of the last committed turn: events that come can be judged
 
     @property
     def age_s(self) -> float:
@@ -130,6 +131,7 @@ class Daemon:
             intake.watch.between = self._still_going
         self.kept.archive.between = self._move
         self.pipeline.recover()
+        self.has_recovered = True
         if self.indexer is not None:
             self.indexer.start()
         if not settings.until_end:
@@ -539,6 +541,7 @@ def health_of(daemon: Daemon) -> Health:
         degraded=search,
         held=lambda: held_of(daemon),
         others=(
+            *(() if daemon.has_recovered else ("recovering: bringing memory up to the record",)),
             *(("stopping",) if daemon.stopping.is_set() else ()),
             *pipeline.suspensions.words(pipeline.lineup),
             *map(str, daemon.reloader.in_force.models.problems),

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Argument, Option
 
@@ -54,6 +54,9 @@ from monitor.listing.filters import Order
 
 if TYPE_CHECKING:
     from detectors.finding import Finding
+
+TITLED_MAX: Final = 200
+"""Findings of an incident, the last, of which what their rules call them is shown."""
 
 Id = Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
 StateWord = Annotated[
@@ -162,8 +165,9 @@ def show_incident(key: Id, output: Output = Form.TABLE, config: ConfigFile = Non
     with record(config, data_dir) as opened:
         row, now = there(opened.store.incident(opened.id_of("incident", key))), now_us()
         acts = [decision_text(each) for each in opened.store.decisions(Query(incident=row.id, limit=20))]
+        titles = {one.rule.id: one.title for one in opened.store.findings(Query(incident=row.id, limit=TITLED_MAX))}
         done = tended_lines(opened.store.clocks_of([row.id]), opened.store.words_about([row.id]), now)
-        write_one(output, shown(opened.store, row, now), [*incident_lines(row), *done, ("Decisions", acts)])
+        write_one(output, shown(opened.store, row, now), [*incident_lines(row, titles), *done, ("Decisions", acts)])
 
 
 incidents.command("ack", epilog="Example: miniwatch incidents ack 91bd")(acknowledge_incidents)

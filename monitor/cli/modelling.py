@@ -124,7 +124,7 @@ def list_models(output: Output = Form.TABLE, config: ConfigFile = None, data_dir
     with record(config, data_dir) as opened:
         rows = opened.store.models()
         if output is Form.TABLE:
-            write_rows(output, rows, COLUMNS)
+            write_rows(output, rows, COLUMNS, none="There is no model: miniwatch model train makes one.")
         else:
             write_rows(output, [model_told(row) for row in rows], [])
 

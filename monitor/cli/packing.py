@@ -195,7 +195,7 @@ def list_packs(output: Output = Form.TABLE, config: ConfigFile = None, data_dir:
 
     with record(config, data_dir) as opened:
         rows = [msgspec.to_builtins(row) for row in opened.store.packs()]
-    write_rows(output, rows, COLUMNS)
+    write_rows(output, rows, COLUMNS, none="No pack was ever taken up; the program's own rules are in force.")
 
 
 def _verified(path: Path, config: Config) -> Pack:

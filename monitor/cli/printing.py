@@ -31,13 +31,20 @@ def limit_of(form: Form, limit: int | None) -> int | None:
     return limit if limit is not None else (ROWS_MAX if form is Form.TABLE else None)
 
 
-def write_rows(form: Form, rows: Iterable[Row], columns: Sequence[Column[Row]], *, limit: int | None = None) -> int:
-    """Write a list; gives how many rows there were. `limit` is the one that was applied, to say that there may be more."""
+def write_rows(
+    form: Form,
+    rows: Iterable[Row],
+    columns: Sequence[Column[Row]],
+    *,
+    limit: int | None = None,
+    none: str = "Nothing matches.",
+) -> int:
+    """Write a list; gives how many rows there were. `limit` is the one that was applied, to say that there may be more, and `none` what is said of none."""
     if form is Form.TABLE:
         held = list(rows)
         _table(held, columns)
         if not held:
-            say("Nothing matches.")
+            say(none)
         elif limit is not None and len(held) >= limit:
             say(f"Only {limit} {'is' if limit == 1 else 'are'} shown; --limit N shows more.")
         return len(held)

@@ -45,10 +45,10 @@ def standing_of(state: EnforcerState) -> dict[str, Any]:
     }
 
 
-def write_receivers(output: Form, rows: list[dict[str, Any]], first: list[Column[Any]]) -> None:
-    """Write a list: as a table with these columns before how each stands, or as JSON with times in RFC 3339."""
+def write_receivers(output: Form, rows: list[dict[str, Any]], first: list[Column[Any]], none: str) -> None:
+    """Write a list: as a table with these columns before how each stands, or as JSON with times in RFC 3339; `none` is what is said of none."""
     if output is Form.TABLE:
-        write_rows(output, rows, [*first, *STANDING])
+        write_rows(output, rows, [*first, *STANDING], none=none)
     else:
         write_rows(
             output, [{**row, **{name: stamp(row[name]) if row[name] else None for name in _TIMES}} for row in rows], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from monitor.cli.moments import short, span
@@ -117,7 +117,9 @@ def _of_trial(row: Finding) -> str:
     return " (in shadow: its rule is being tried)" if row.shadow else ""
 
 
-def incident_lines(row: Incident) -> list[tuple[str, object]]:
+def incident_lines(row: Incident, titles: Mapping[str, str] | None = None) -> list[tuple[str, object]]:
+    """What an incident is; `titles` are those of findings, by rule."""
+    titles = titles or {}
     return [
         ("Incident", row.id),
         ("What", row.title),
@@ -132,7 +134,7 @@ def incident_lines(row: Incident) -> list[tuple[str, object]]:
             "Findings",
             f"{row.findings:,} of {counted(len(row.rules), 'rule')}; {'kind' if len(row.kinds) == 1 else 'kinds'} of detector: {', '.join(row.kinds)}",
         ),
-        ("Rules", list(row.rules)),
+        ("Rules", [f"{rule}  {titles[rule]}" if rule in titles else rule for rule in row.rules]),
         ("Tags", ", ".join(row.tags)),
     ]
 

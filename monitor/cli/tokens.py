@@ -93,7 +93,7 @@ def list_tokens(
     with record(config, data_dir) as opened:
         rows = rows_of(opened, TOKENS, all=over)
     if output is Form.TABLE:
-        write_rows(output, rows, _columns(now))
+        write_rows(output, rows, _columns(now), none="There is no token: miniwatch tokens add NAME makes one.")
     else:
         write_rows(output, (TOKENS.told(row, now) for row in rows), [])
 

@@ -117,7 +117,7 @@ def list_undos(
 
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
-        write_rows(output, opened.store.undos(limit), COLUMNS, limit=limit)
+        write_rows(output, opened.store.undos(limit), COLUMNS, limit=limit, none="Nothing was ever undone.")
 
 
 @undos.command("show", epilog="Example: miniwatch undos show 9f2c")

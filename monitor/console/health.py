@@ -30,7 +30,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     store_stalled: str | None = None  # the store's error, while it cannot be written
     failing_sources: Mapping[str, str] = {}  # error by source
     lag_bytes: Mapping[str, int | None] = {}  # by source; None where that cannot be known
-    others: tuple[str, ...] = ()  # further reasons, in words: "recovering", "stopping" …
+    others: tuple[str, ...] = ()  # further reasons, in words: "recovering: …", "stopping" …
     degraded: tuple[str, ...] = ()  # what does not work beside the stream, in words; the daemon is ready all the same
     held: Callable[[], tuple[str, ...]] = (
         tuple  # why acts do not begin, asked of the record; the daemon is ready for events all the same

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from journey import configured, daemon, differences, outcome
 from ports import free_port
 
+from monitor.clock import now_us
 from monitor.intake import accounted
 from monitor.kept import Kept
 from monitor.sources.file import FileSource
@@ -206,3 +207,21 @@ def test_after_a_spool_was_lost_in_the_middle_of_a_body_what_comes_next_is_read(
     assert accounted(first) > first.end
     assert run("new", lines[60:80], None).received == first.received + 20
     kept.store.close()
+
+
+def test_a_daemon_is_not_ready_before_its_memory_is_that_of_the_record(tmp_path):
+    followed = tmp_path / "events.ndjson"
+    followed.write_bytes(b"".join(journey.troubled(seed=2, events=100)))
+    listen = f"127.0.0.1:{free_port()}"
+    config = configured(tmp_path / "data", [f"file:{followed}?follow"], http__listen=listen)
+    with daemon(config, until_end=False, clock=now_us) as opened:
+        answer = httpx.get(f"http://{listen}/readyz")
+        assert (answer.status_code, answer.json()["reasons"]) == (503, ["recovering: bringing memory up to the record"])
+        working = threading.Thread(target=opened.run)
+        working.start()
+        deadline = time.monotonic() + 60
+        while httpx.get(f"http://{listen}/readyz").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert opened.has_recovered
+        opened.stop()
+        working.join()
