@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -14,14 +15,25 @@ SHARE = float(os.environ.get("EXAMPLES_SHARE", "1"))
 Its name does not begin with MINIWATCH_: what does is a setting, and unknown ones are refused.
 """
 
+TESTS = Path(__file__).parent
+
 FEWEST = 10
 """Laws are tried with so many examples in any case, unless they ask for fewer."""
 
 _SETTINGS = "_hypothesis_internal_use_settings"  # where Hypothesis looks when a law is tried; no public name reaches an explicit number
 
 
+FIRST = ("live", "journeys", "deploy")
+"""Folders whose tests take longest and mostly wait: begun first, they leave no worker alone with them at the end."""
+
+
 def pytest_collection_modifyitems(items):
     shorten({item.function for item in items if hasattr(item, "function")}, SHARE)
+    items.sort(key=lambda item: _turn(item.path.relative_to(TESTS).parts[0]))
+
+
+def _turn(folder):
+    return FIRST.index(folder) if folder in FIRST else len(FIRST)
 
 
 def shorten(laws, share):

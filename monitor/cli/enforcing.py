@@ -43,7 +43,12 @@ def list_enforcers(output: Output = Form.TABLE, config: ConfigFile = None, data_
         {"name": state.channel.partition(":")[2], "configured": state.channel in configured, **standing_of(state)}
         for state in with_unused(states, configured)
     ]
-    write_receivers(output, sorted(rows, key=lambda row: str(row["name"])), COLUMNS, "No [[enforcers]] are configured: decisions are on record, for who asks.")
+    write_receivers(
+        output,
+        sorted(rows, key=lambda row: str(row["name"])),
+        COLUMNS,
+        "No [[enforcers]] are configured: decisions are on record, for who asks.",
+    )
 
 
 @enforcers.command("retry", epilog='Example: miniwatch enforcers retry platform --reason "It was down"')

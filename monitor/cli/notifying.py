@@ -39,7 +39,9 @@ def list_notifiers(output: Output = Form.TABLE, config: ConfigFile = None, data_
         channels = {channel.name: channel for channel in channels_of(opened.config)}
         states = [state for kind in KINDS for state in opened.store.enforcer_states(f"{kind}:")]
     rows = [_row(state, channels.get(state.channel)) for state in with_unused(states, channels)]
-    write_receivers(output, rows, COLUMNS, "Nobody is told: no [[pagerduty]], [[alertmanager]] or [[apprise]] is configured.")
+    write_receivers(
+        output, rows, COLUMNS, "Nobody is told: no [[pagerduty]], [[alertmanager]] or [[apprise]] is configured."
+    )
 
 
 def _row(state: EnforcerState, channel: Channel | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from monitor.partitions.answering import LEASE
 from monitor.stores import StoreError
 
 pytestmark = pytest.mark.live
-EVENTS = 12_000
+EVENTS = 6_000
 TOPIC = "responders"
 AWAY_S = 20.0
 """Longer than the lease of who answers (15 s)."""

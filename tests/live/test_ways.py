@@ -11,12 +11,12 @@ from server import until
 from ways import Door, KafkaDoor
 
 pytestmark = pytest.mark.live
-EVENTS = 30_000
+EVENTS = 15_000
 TOPIC = "doors"
 SHUT_S = 18.0
 """Longer than a session (6 s)."""
 
-LOST = 30
+LOST = 15
 """Answers to commits that are lost, at least."""
 
 

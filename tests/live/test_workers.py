@@ -4,7 +4,7 @@ import pytest
 from chaos import SEARCH, SEEDS, Chaos, Site, in_force, live, lived, outcome, produced, searched, to_be_searched
 
 pytestmark = pytest.mark.live
-EVENTS = 40_000
+EVENTS = 24_000
 BLOWS = ("kill_worker", "kill_search", "kill_broker", "kill_database", "kill_responder", "stop_worker", "add_worker")
 
 
