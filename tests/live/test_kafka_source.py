@@ -327,7 +327,15 @@ def spoil_header(data, begin, _end):
     data[begin + 22] ^= 0x10
 
 
-@pytest.mark.parametrize("spoil", [spoil_checksum, spoil_compression, spoil_count, spoil_header])
+@pytest.mark.parametrize(
+    ("client", "spoil"),
+    [
+        pytest.param(client, spoil, marks=() if number % 2 == (client == "confluent") else pytest.mark.slow)
+        for number, spoil in enumerate([spoil_checksum, spoil_compression, spoil_count, spoil_header])
+        for client in ("kafka-python", "confluent")
+    ],
+    indirect=["client"],
+)
 def test_spoilt_batches_in_the_log_are_told_and_reading_goes_on(fresh_kafka, client, spoil, monkeypatch):
     """The third batch of the log and its last one are spoilt; reading begins in the middle of the first."""
     monkeypatch.setattr("monitor.sources.kafka.client.STALL_S", 1.0)
