@@ -47,7 +47,7 @@ def ledger(output: Output = Form.TABLE, config: ConfigFile = None, data_dir: Dat
         progress = opened.store.progress()
     accounts = [account(progress[name]) for name in sorted(progress)]
     shown = [*accounts, total(accounts)] if output is Form.TABLE and len(accounts) > 1 else accounts
-    write_rows(output, shown, COLUMNS)
+    write_rows(output, shown, COLUMNS, none="Nothing has come in yet.")
     off = [row["partition"] for row in accounts if row["imbalance"]]
     if off:
         say(f"The ledger does not balance: {', '.join(off)}. `miniwatch doctor` looks further.")
