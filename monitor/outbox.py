@@ -24,7 +24,7 @@ from monitor.telemetry import Telemetry
 from monitor.telemetry.upkeep import DeliveryDead, DeliveryFailed, DeliverySent, OutboxLooked, OutboxStalled
 
 DUE_MAX: Final = 1000
-"""Messages taken from the record in one round."""
+"""Messages taken from the record in one round, shared evenly among the channels for which something is due."""
 
 ROUND_S_MAX: Final = 5.0
 """After this long a round starts no further sends, so that new messages of other channels are seen."""
@@ -48,7 +48,10 @@ class Due(Protocol):
 
 
 class OutboxStore(Protocol):
-    """The part of the record that the outbox works on. `message_failed` counts one more attempt."""
+    """The part of the record that the outbox works on.
+
+    `due_messages` gives the first of each channel before the second of any. `message_failed` counts one more attempt.
+    """
 
     def due_messages(self, now: int, limit: int) -> Sequence[Due]: ...
     def message_sent(self, key: str, receipt: str, now: int) -> None: ...

@@ -30,7 +30,10 @@ def put_messages(connection: Connection, messages: Sequence[Message]) -> None:
 
 
 def due_messages(connection: Connection, now: int, limit: int, channel: str = "") -> list[Delivery]:
-    """What may be sent now, of each channel and line the first at most: of one channel, or of all but topics."""
+    """What may be sent now, of each channel and line the first at most: of one channel, or of all but topics.
+
+    Of several channels the first of each comes before the second of any, so that many messages for one crowd out no other's.
+    """
     table, earlier = tables.outbox, tables.outbox.alias()
     waits = exists().where(
         earlier.c.channel == table.c.channel,
@@ -38,10 +41,19 @@ def due_messages(connection: Connection, now: int, limit: int, channel: str = ""
         earlier.c.state == PENDING,
         earlier.c.place < table.c.place,
     )
-    wanted = select(table).where(table.c.state == PENDING, table.c.next_attempt <= now, or_(table.c.line == "", ~waits))
-    of_whom = table.c.channel == channel if channel else ~table.c.channel.startswith(f"{TOPIC}:")
-    ordered = wanted.where(of_whom).order_by(table.c.next_attempt, table.c.place).limit(limit)
-    return [delivery(row) for row in connection.execute(ordered).mappings()]
+    is_due = and_(table.c.state == PENDING, table.c.next_attempt <= now, or_(table.c.line == "", ~waits))
+    if channel:
+        wanted = select(table).where(is_due, table.c.channel == channel)
+        rows = connection.execute(wanted.order_by(table.c.next_attempt, table.c.place).limit(limit))
+        return [delivery(row) for row in rows.mappings()]
+    rank = func.row_number().over(partition_by=table.c.channel, order_by=(table.c.next_attempt, table.c.place))
+    numbered = select(table.c.key, table.c.next_attempt, table.c.place, rank.label("rank"))
+    every = numbered.where(is_due, ~table.c.channel.startswith(f"{TOPIC}:")).subquery()
+    in_turn = (every.c.rank, every.c.next_attempt, every.c.place)
+    first = select(every).order_by(*in_turn).limit(limit).subquery()
+    chosen = select(table).join(first, first.c.key == table.c.key)
+    rows = connection.execute(chosen.order_by(first.c.rank, first.c.next_attempt, first.c.place))
+    return [delivery(row) for row in rows.mappings()]
 
 
 def settle_messages(connection: Connection, receipts: Mapping[str, str], now: int) -> None:

@@ -407,6 +407,13 @@ def _check_outbox(store: Record) -> None:
     store.message_failed("m2", "gone", 400, dead=True)
     assert store.due_messages(2**60, 10) == []
     _refused(lambda: store.message_sent("absent", "", 1), NotFound)
+    many = [Message(key=f"many{number}", channel="enforcer:gone", body=b"{}", created=401) for number in range(9)]
+    few = [Message(key=f"few{number}", channel="webhook:test", body=b"{}", created=402) for number in range(2)]
+    store.commit(Turn(number=4, messages=[*many, *few]))
+    first = [one.message.key for one in store.due_messages(500, 5)]
+    assert first == ["many0", "few0", "many1", "few1", "many2"], "many for one channel crowd out no other's"
+    for message in (*many, *few):
+        store.message_sent(message.key, "", 500)
     assert (store.forget_messages(301, 400), store.forget_messages(302, 400)) == (0, 1)
 
 
