@@ -22,7 +22,7 @@ from monitor.content.reload import CaughtUp
 from monitor.intake.timeline import BEGINNING
 from monitor.partitions.around import Around
 from monitor.partitions.leaving import Left, left_in
-from monitor.partitions.order import WATCHED_S, Order, alive, horizon_of
+from monitor.partitions.order import WATCHED_S, Order, alive, arrivals_of, horizon_of
 from monitor.pipeline import Pipeline
 from monitor.rules.lineup import History, Lineup
 from monitor.stores import Control, Fence, Fenced, Mark, StoreError, StreamState, Turn
@@ -159,6 +159,7 @@ class AnsweringPipeline(Pipeline):
         self._order = Order(round(self.wait_s_max * 1_000_000))
         self._unread.clear()
         self._looked.clear()
+        self._letters.clear()
         self._gathered.take_over(self._opened())
         self._controls.begin(self.store, History(self.store, self.lineup, self._models, self._lost))
         self.fence = fence
@@ -189,6 +190,7 @@ class AnsweringPipeline(Pipeline):
 
     def _lose(self) -> None:
         self.fence = None
+        self._around.condition.looks_away()
         self.telemetry.emit(upkeep.LeadLost(holder=self.holder))
 
     # Answering
@@ -200,6 +202,7 @@ class AnsweringPipeline(Pipeline):
             streams = self.retried(record.streams)
             self._gather(streams)
             streams = self._waited_for(streams)
+        self._around.condition.arrived(np.array(arrivals_of(streams), np.int64))
         horizon = horizon_of(self._as_read(one) for one in streams)
         lateness = self.settings.bounds.lateness
         self._gathered.all_have_told(moment_of(horizon - lateness))
@@ -228,7 +231,6 @@ class AnsweringPipeline(Pipeline):
         self._looked = reached
         self._unread = {name: min(each.get(name, END_OF_TIME) for each in (told, unread)) for name in {*told, *unread}}
         if rows:
-            self._around.condition.arrived(np.array([one.reached for one in streams], np.int64))
             self._count_letters()
 
     def _waited_for(self, streams: Sequence[StreamState]) -> Sequence[StreamState]:

@@ -8,7 +8,7 @@ given out of order then is counted.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from monitor.partitions.leaving import CLOCKS_US, Left
@@ -32,6 +32,15 @@ def alive(streams: Iterable[StreamState], now: int) -> list[StreamState]:
 def horizon_of(streams: Iterable[StreamState]) -> int:
     """Before this no stream can say anything more."""
     return min((max(one.reached, one.read_out - CLOCKS_US) for one in streams), default=0)
+
+
+def arrivals_of(streams: Sequence[StreamState]) -> list[int]:
+    """Up to when each stream knows what arrived. One that has taken all of its log knows as much as the one that is furthest, also where no
+    event comes to its partition; where none comes to any, none knows more than the last event tells.
+    """
+    furthest = max((one.reached for one in streams), default=0)
+    known = [max(one.reached, min(one.read_out - CLOCKS_US, furthest)) for one in streams]
+    return [each for each in known if each > 0]
 
 
 class Order:

@@ -108,6 +108,10 @@ class Condition:
         if len(arrivals):
             self._arrived = int(np.partition(arrivals, len(arrivals) // 2)[len(arrivals) // 2])
 
+    def looks_away(self) -> None:
+        """Another looks at the input from now on: of how late it is nothing more is known here."""
+        self._arrived = None
+
     def read(self, lines: int, letters: int) -> None:
         """Lines of a turn, and how many could not be read."""
         self._letters.add(lines, letters, self._running_s())
