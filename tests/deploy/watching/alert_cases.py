@@ -17,13 +17,16 @@ History = dict[str, str]
 
 @dataclass(frozen=True)
 class Case:
-    """`labels` are those of the alert beside its severity, at the time `at` of the history."""
+    """`labels` are those of the alert beside its severity, at the time `at` of the history. `also` are more histories in which it fires: by another
+    part of what it asks for, in a process that has nothing of the rest.
+    """
 
     fires: History
     silent: list[History]
     labels: dict[str, str] = field(default_factory=lambda: TARGET)
     at: str = "40m"
     step: str = "1m"
+    also: list[History] = field(default_factory=list)
 
 
 def _gauge(metric: str, fires: float, *silent: float, of: str = "", at: str = "40m", **labels: str) -> Case:
@@ -112,6 +115,12 @@ CASES: Final[dict[str, Case]] = {
                 "miniwatch_http_failed_total{}": "3x60",
                 'miniwatch_line_faults_total{source="s"}': "2x60",
             }
+        ],
+        also=[
+            {"miniwatch_http_failed_total{}": "0x29 1x30"},
+            {'miniwatch_line_faults_total{source="s"}': "0x29 1x30"},
+            {'miniwatch_line_faults_total{source="s"}': "0x29 1x30", "miniwatch_http_failed_total{}": "0x60"},
+            {_OVERLOOKED: "0x29 1x30", "miniwatch_http_failed_total{}": "0x60"},
         ],
     ),
     "MiniwatchJobsFail": Case(

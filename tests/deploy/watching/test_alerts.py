@@ -46,7 +46,10 @@ def test_an_alert_fires_and_is_silent_where_it_should_be(name, tmp_path):
     case, rule = CASES[name], _alerts()[name]
     told = {key: _filled(text, case.labels) for key, text in rule["annotations"].items()}
     fired = [{"exp_labels": {**case.labels, "severity": rule["labels"]["severity"]}, "exp_annotations": told}]
-    histories = [(case.fires, fired), *((history, []) for history in case.silent)]
+    histories = [
+        *((history, fired) for history in (case.fires, *case.also)),
+        *((history, []) for history in case.silent),
+    ]
     tests = [
         {
             "interval": case.step,
