@@ -6,7 +6,9 @@ import pytest
 import yaml
 from authority import Authority
 from chart import CHART, EVERY, WORKERS
+from typer.testing import CliRunner
 
+from monitor.cli.tree import app
 from monitor.config import load_config
 
 
@@ -51,8 +53,9 @@ def test_pods_run_the_roles_with_a_configuration_that_the_program_reads(tools, t
     written = kinds["ConfigMap"]["data"]["config.toml"]
     for role, pod in found.items():
         (container,) = pod["containers"]
-        assert container["args"] == ["run", "--role", role, "--config", "/etc/miniwatch/config.toml"]
+        assert container["args"] == ["run", "--role", role]
         environment = {one["name"]: one["value"] for one in container["env"]}
+        assert environment.pop("MINIWATCH_CONFIG") == "/etc/miniwatch/config.toml"
         mounted = tuple(one["mountPath"] for one in container["volumeMounts"])
         assert environment["MINIWATCH_DATA_DIR"] in mounted
         for path in re.findall(r"/etc/miniwatch/[a-z/.]+", written + " ".join(environment.values())):
@@ -71,6 +74,31 @@ def test_pods_run_the_roles_with_a_configuration_that_the_program_reads(tools, t
             file, {name: value.replace("/etc/", f"{tmp_path}/etc/") for name, value in environment.items()}
         )
         assert str(loaded.data_dir) == environment["MINIWATCH_DATA_DIR"]
+
+
+CHANNEL = """
+[[alertmanagers]]
+name = "oncall"
+urls = ["https://alertmanager.monitoring.svc:9093"]
+"""
+
+
+def test_what_is_typed_in_a_pod_goes_by_the_configuration_of_the_pod(tools, tmp_path, monkeypatch):
+    given = tmp_path / "config.toml"
+    given.write_text(CHANNEL)
+    found, kinds = pods(tools, "--set-file", f"config={given}")
+    given.write_text(kinds["ConfigMap"]["data"]["config.toml"])
+    (container,) = found["all"]["containers"]
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.chdir(data)  # where the image has whoever comes in
+    for one in container["env"]:
+        here = one["value"].replace("/etc/miniwatch", str(tmp_path)).replace("/var/lib/miniwatch", str(data))
+        monkeypatch.setenv(one["name"], here)
+    for words in ("tokens add shipper --role ingest --reason X", "notifiers list -o json"):
+        said = CliRunner().invoke(app, words.split(), catch_exceptions=False, prog_name="miniwatch")
+        assert said.exit_code == 0, said.output
+    assert "oncall" in said.output
 
 
 @pytest.mark.parametrize("values", [(), WORKERS], ids=["standalone", "workers"])

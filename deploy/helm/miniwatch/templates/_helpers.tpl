@@ -74,8 +74,11 @@ spec:
     - name: miniwatch
       image: {{ include "miniwatch.image" $root }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
-      args: [run, --role, {{ .role }}, --config, /etc/miniwatch/config.toml]
+      args: [run, --role, {{ .role }}]
       env:
+        # In the environment, so that what is typed behind `kubectl exec` goes by it too.
+        - name: MINIWATCH_CONFIG
+          value: /etc/miniwatch/config.toml
         - name: MINIWATCH_DATA_DIR
           value: /var/lib/miniwatch
         - name: MINIWATCH_HTTP__LISTEN
