@@ -63,7 +63,13 @@ class Tools:
         """What the API's schemas say; kinds of others than Kubernetes are looked at nowhere."""
         where = f"{self._schemas}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
         return self.run(
-            "kubeconform", "-strict", "-skip", "ScaledObject,ServiceMonitor", "-schema-location", where, given=manifests
+            "kubeconform",
+            "-strict",
+            "-skip",
+            "ScaledObject,ServiceMonitor,PrometheusRule",
+            "-schema-location",
+            where,
+            given=manifests,
         )
 
     def score(self, manifests: str) -> tuple[int, str]:

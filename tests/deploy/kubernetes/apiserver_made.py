@@ -33,7 +33,10 @@ CUSTOM = {
         "github.com/prometheus-operator/prometheus-operator",
         "v0.85.0",
         "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
-    ): ("example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",),
+    ): (
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+    ),
 }
 """Modules whose definitions of kinds are taken, with the sum of what they hold, and which."""
 

@@ -135,6 +135,7 @@ def test_what_would_make_such_pods_is_warned_of(api, namespace, tools, worse, wh
         ("maxReplicaCount:", "maxReplicas:"),  # of KEDA's kind
         ("minReplicaCount: 2", "minReplicaCount: two"),
         ("path: /metrics", "paths: /metrics"),  # of the Prometheus Operator's
+        ("expr: ", "expression: "),
     ],
 )
 def test_what_the_kinds_do_not_know_is_refused(api, namespace, tools, right, wrong):
