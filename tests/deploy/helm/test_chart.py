@@ -136,6 +136,38 @@ def test_workers_without_keys_are_refused(tools):
     assert "people.key and seal.key" in said
 
 
+def test_workers_go_only_once_the_topic_was_behind_by_less_for_long_enough(tools):
+    """Between one worker and more the autoscaler of Kubernetes decides; KEDA's own patience is for going to none."""
+    _, kinds = pods(tools, *WORKERS, "--set", "detect.autoscaling.cooldown_s=1234")
+    scaled = kinds["ScaledObject"]["spec"]
+    behaviour = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behaviour["scaleDown"]["stabilizationWindowSeconds"] == 1234
+    assert "cooldownPeriod" not in scaled
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ("minReplicas=0", "minReplicas is 0: at least 1"),
+        ("minReplicas=9", "minReplicas is 9: at most maxReplicas (8)"),
+        ("cooldown_s=3601", "cooldown_s is 3601: at most 3600"),
+        ("topic=", "set bootstrapServers, topic and consumerGroup"),
+    ],
+)
+def test_growth_that_cannot_work_is_refused_with_the_reason(tools, values, why):
+    code, said = tools.run("helm", "template", "mw", CHART, *WORKERS, "--set", f"detect.autoscaling.{values}")
+    assert code != 0
+    assert why in said
+
+
+def test_how_far_behind_is_written_as_a_whole_number(tools, tmp_path):
+    """As KEDA reads it; numbers of a values file are fractions to Helm, and 2e+06 when they are large."""
+    given = tmp_path / "values.yaml"
+    given.write_text("detect: {autoscaling: {lagThreshold: 2000000}}")
+    _, kinds = pods(tools, *WORKERS, "--values", given)
+    assert kinds["ScaledObject"]["spec"]["triggers"][0]["metadata"]["lagThreshold"] == "2000000"
+
+
 def test_what_grows_by_itself_is_counted_by_nobody_else(tools):
     _, kinds = pods(tools, *WORKERS)
     scaled = kinds["ScaledObject"]["spec"]

@@ -25,7 +25,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if not (contains "\"postgresql://" .Values.config) }}{{ fail "mode workers: set store.url in config to a PostgreSQL that all processes reach" }}{{ end }}
 {{- if not (contains "\"kafka://" .Values.config) }}{{ fail "mode workers: name a source of kafka:// in config, which several processes can share" }}{{ end }}
 {{- if not .Values.keysSecret }}{{ fail "mode workers: set keysSecret, a secret with people.key and seal.key that all processes share" }}{{ end }}
-{{- with .Values.detect.autoscaling }}{{ if and .enabled (not (and .bootstrapServers .topic .consumerGroup)) }}{{ fail "detect.autoscaling: set bootstrapServers, topic and consumerGroup" }}{{ end }}{{ end }}
+{{- with .Values.detect.autoscaling }}{{ if .enabled }}
+{{- if not (and .bootstrapServers .topic .consumerGroup) }}{{ fail "detect.autoscaling: set bootstrapServers, topic and consumerGroup" }}{{ end }}
+{{- if lt (int .minReplicas) 1 }}{{ fail (printf "detect.autoscaling.minReplicas is %v: at least 1, or nobody watches" .minReplicas) }}{{ end }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}{{ fail (printf "detect.autoscaling.minReplicas is %v: at most maxReplicas (%v)" .minReplicas .maxReplicas) }}{{ end }}
+{{- if gt (int .cooldown_s) 3600 }}{{ fail (printf "detect.autoscaling.cooldown_s is %v: at most 3600, which is as long as Kubernetes waits" .cooldown_s) }}{{ end }}
+{{- end }}{{ end }}
 {{- end }}
 {{- end }}
 
