@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from monitor.config import Config
+from monitor.config import Config, Problem
 from monitor.config.receivers import EnforcerKeys, PatientKeys, WebhookKeys
 from monitor.enforcers import CHANNEL
-from monitor.notifiers import Notifier, Patience
+from monitor.notifiers import Notifier, NotifierError, Patience
 from monitor.notifiers.alertmanager import Member
-from monitor.notifiers.apprise import Apprise
+from monitor.notifiers.apprise import Apprise, refuse_useless
 from monitor.notifiers.channels import ALERTMANAGER, APPRISE, PAGERDUTY, WEBHOOK
 from monitor.notifiers.pagerduty import PagerDuty
 from monitor.notifiers.webhook import Webhook
@@ -34,6 +34,24 @@ def people_told_of(config: Config, clock: Callable[[], int]) -> dict[str, Notifi
             _revealed(chat.target), timeout_s=chat.timeout_s, patience=_patience(chat)
         )
     return found | members_of(config, clock)
+
+
+def unreached(config: Config) -> Iterator[Problem]:
+    """Channels to people that lack what it takes to tell anybody anything, whoever listens there."""
+    for number, pager in enumerate(config.pagerduty):
+        if pager.routing_key is None:
+            place, remedy = f"pagerduty[{number}].routing_key_file", "name the file in which the integration's key stands"
+            yield Problem(place, f"no routing key for {pager.name}", "a key, without which nothing is taken", remedy)
+    for number, chat in enumerate(config.apprise):
+        try:
+            refuse_useless(_revealed(chat.target))
+        except NotifierError as error:
+            place, remedy = f"apprise[{number}].target_file", "see docs/oncall.md, Who is told"
+            yield Problem(place, f"{chat.name}: {error}", "one address that Apprise carries to", remedy)
+    for number, cluster in enumerate(config.alertmanagers):
+        if cluster.username and cluster.password is None:
+            place, remedy = f"alertmanagers[{number}].password_file", "name its file, or leave username out"
+            yield Problem(place, f"no password for {cluster.username}", "the password of this user", remedy)
 
 
 def members_of(config: Config, clock: Callable[[], int]) -> dict[str, Member]:

@@ -42,7 +42,7 @@ def check(
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Check configuration, rules, playbooks, sources, data folder and keys: all problems at once. Exits 1 when there are any."""
+    """Check configuration, rules, playbooks, sources, data folder, keys and who is told: all problems at once. Exits 1 when there are any."""
     from monitor.cli.opening import config_file, configuration, sound_configuration
     from monitor.config import ConfigError
 
@@ -87,6 +87,7 @@ def problems_of(config: Config) -> list[Problem | RuleFault]:
         *key_problems(config.data_dir),
         *_listening(config),
         *_search(config),
+        *_told(config),
     ]
 
 
@@ -122,6 +123,13 @@ def _search(config: Config) -> Iterator[Problem]:
         yield Problem("elasticsearch", *ailment)
     for what in unchecked:
         say(f"elasticsearch: not checked: {what}.")
+
+
+def _told(config: Config) -> Iterator[Problem]:
+    """Whether those who are to be told of incidents can be; `notifiers test` says whether they hear it."""
+    from monitor.carriers import unreached
+
+    yield from unreached(config)
 
 
 def _sources(config: Config) -> Iterator[Problem]:

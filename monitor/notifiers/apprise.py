@@ -41,13 +41,8 @@ class Apprise:
         return 1
 
     def send(self, message: Message) -> Receipt:
-        if self._target is None:
-            raise NotifierError("no address is configured", retryable=False)
+        library, carrier = _carrier(self._target)
         told = msgspec.json.decode(message.body)
-        library = _library()
-        carrier = library.Apprise()
-        if not carrier.add(self._target):
-            raise NotifierError("Apprise does not know this kind of address, or it is incomplete", retryable=False)
         kind = _kind(library, told)
         title, body = headline(told)[:TITLE_CHARACTERS_MAX], paragraphs(told)
         sending = self._sends.submit(
@@ -65,6 +60,22 @@ class Apprise:
 
     def close(self) -> None:
         self._sends.shutdown(wait=False, cancel_futures=True)
+
+
+def refuse_useless(target: str | None) -> None:
+    """Raises `NotifierError` where nothing can be carried to an address, whoever listens there."""
+    _carrier(target)
+
+
+def _carrier(target: str | None) -> tuple[Any, Any]:
+    """Apprise, and what carries to an address; raises `NotifierError` where there is no such thing."""
+    if target is None:
+        raise NotifierError("no address is configured", retryable=False)
+    library = _library()
+    carrier = library.Apprise()
+    if not carrier.add(target):
+        raise NotifierError("Apprise does not know this kind of address, or it is incomplete", retryable=False)
+    return library, carrier
 
 
 def _library() -> Any:

@@ -265,6 +265,28 @@ def test_check_sees_a_record_that_a_newer_version_has_changed(fresh):
     assert "data_dir: found this database has schema 9999, made by a newer Miniwatch" in told
 
 
+def test_check_tells_of_channels_that_reach_nobody(fresh):
+    file, address, key = (fresh.folder / name for name in ("c.toml", "address", "key"))
+    address.write_text("nothing-of-the-kind://T0KENT0KEN")
+    key.write_text("a" * 32)
+    for secret in (address, key):
+        secret.chmod(0o600)
+    file.write_text(
+        '[http]\nlisten = ""\n'
+        f'[[pagerduty]]\nname = "mute"\n[[pagerduty]]\nname = "sound"\nrouting_key_file = "{key}"\n'
+        f'[[apprise]]\nname = "none"\n[[apprise]]\nname = "odd"\ntarget_file = "{address}"\n'
+        '[[alertmanagers]]\nname = "main"\nurls = ["http://127.0.0.1:9"]\nusername = "ann"\n'
+    )
+    told = fresh.here("check", "-c", str(file), code=1).stdout
+    assert [line.partition(":")[0] for line in told.splitlines()] == [
+        "pagerduty[0].routing_key_file",
+        "apprise[0].target_file",
+        "apprise[1].target_file",
+        "alertmanagers[0].password_file",
+    ]
+    assert "T0KEN" not in told
+
+
 def test_check_says_how_many_rules_are_there_and_which_folders_give_none(fresh):
     own, empty, playbook = (fresh.folder / name for name in ("own", "empty", "own/a.yml"))
     own.mkdir()
