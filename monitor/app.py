@@ -79,6 +79,7 @@ from monitor.stores.record import Request
 from monitor.surroundings import surroundings_of
 from monitor.telemetry import Telemetry, happenings, upkeep
 from monitor.telemetry.standing import NamesKnown
+from monitor.unreached import telling_others
 
 if TYPE_CHECKING:
     from monitor.indexer import Indexer
@@ -258,7 +259,8 @@ def open_daemon(
         given_up = giving_up(channels_of(config))
         carriers = carriers_of(config, clock)
         channels = (*carriers, *(f"{TOPIC}:{keys.name}" for keys in config.topics))
-        outbox = OutboxWorker(kept.store, carriers, clock, telemetry, given_up=given_up)
+        others = telling_others(channels_of(config))
+        outbox = OutboxWorker(kept.store, carriers, clock, telemetry, given_up=given_up, unreached=others)
         publishing = publishing_of(config, kept.store, clock, telemetry, given_up)
         catching_up = CatchingUp(kept.store, enforcers_of(config), clock, publications_of(config))
         if not until_end:

@@ -24,7 +24,9 @@ def carriers_of(config: Config, clock: Callable[[], int]) -> dict[str, Notifier]
 
 def people_told_of(config: Config, clock: Callable[[], int]) -> dict[str, Notifier]:
     """Those who carry alerts to people."""
-    found: dict[str, Notifier] = {f"{WEBHOOK}:{keys.name}": _webhook(keys, clock) for keys in config.webhooks}
+    found: dict[str, Notifier] = {
+        f"{WEBHOOK}:{keys.name}": _webhook(keys, clock, outlives_mistakes=True) for keys in config.webhooks
+    }
     for pager in config.pagerduty:
         found[f"{PAGERDUTY}:{pager.name}"] = PagerDuty(
             pager.url, _revealed(pager.routing_key), clock, timeout_s=pager.timeout_s, patience=_patience(pager)
@@ -40,7 +42,10 @@ def unreached(config: Config) -> Iterator[Problem]:
     """Channels to people that lack what it takes to tell anybody anything, whoever listens there."""
     for number, pager in enumerate(config.pagerduty):
         if pager.routing_key is None:
-            place, remedy = f"pagerduty[{number}].routing_key_file", "name the file in which the integration's key stands"
+            place, remedy = (
+                f"pagerduty[{number}].routing_key_file",
+                "name the file in which the integration's key stands",
+            )
             yield Problem(place, f"no routing key for {pager.name}", "a key, without which nothing is taken", remedy)
     for number, chat in enumerate(config.apprise):
         try:
@@ -71,9 +76,19 @@ def members_of(config: Config, clock: Callable[[], int]) -> dict[str, Member]:
     }
 
 
-def _webhook(keys: WebhookKeys | EnforcerKeys, clock: Callable[[], int], *, at_once: int = 1) -> Notifier:
+def _webhook(
+    keys: WebhookKeys | EnforcerKeys, clock: Callable[[], int], *, at_once: int = 1, outlives_mistakes: bool = False
+) -> Notifier:
     secret = keys.secret.get_secret_value().encode() if keys.secret is not None else None
-    return Webhook(keys.url, secret, clock, timeout_s=keys.timeout_s, patience=_patience(keys), at_once=at_once)
+    return Webhook(
+        keys.url,
+        secret,
+        clock,
+        timeout_s=keys.timeout_s,
+        patience=_patience(keys),
+        at_once=at_once,
+        outlives_mistakes=outlives_mistakes,
+    )
 
 
 def _patience(keys: PatientKeys) -> Patience:

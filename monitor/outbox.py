@@ -35,6 +35,9 @@ SENDS_MAX: Final = 16
 POLL_S: Final = 1.0
 """Wait before looking again when nothing was due and nobody called `wake`."""
 
+UNREACHED_S: Final = 600.0
+"""After a channel has taken nothing for this long, others are told."""
+
 ERROR_CHARACTERS_MAX: Final = 500
 
 
@@ -65,7 +68,8 @@ class OutboxWorker:
 
     Of messages that must not overtake one another only the first is ever due. After a failure that can pass, a channel
     rests for the remainder of the round: one silent receiver holds up neither the others nor itself by time-outs in a row.
-    `given_up` says what follows when a message is given up, by message, error and time.
+    `given_up` says what follows when a message is given up, by message, error and time; `unreached`, who else is told then, and when a
+    channel has taken nothing for `UNREACHED_S`.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class OutboxWorker:
         chance: Callable[[], float] | None = None,
         given_up: Callable[[Message, str, int], GivenUp] = lambda _message, _error, _now: GivenUp(),
         leads: Callable[[], bool] = lambda: True,
+        unreached: Callable[[Message, str, int], Sequence[Message]] = lambda _message, _error, _now: (),
     ) -> None:
         self._store = store
         self._notifiers = notifiers
@@ -85,6 +90,8 @@ class OutboxWorker:
         self._chance = chance or random.SystemRandom().random
         self._unrecorded: dict[str, Receipt] = {}  # sent, but the store could not be told yet; at most DUE_MAX
         self._given_up = given_up
+        self._unreached = unreached
+        self._failing_since: dict[str, int] = {}  # by channel, until it takes something; the time of the first failure
         self.leads = leads
         self._stalled = False
         self._stop_by = float("inf")
@@ -211,6 +218,7 @@ class OutboxWorker:
 
     def _succeed(self, item: Due, receipt: Receipt, seconds: float) -> None:
         message = item.message
+        self._failing_since.pop(message.channel, None)
         self._unrecorded[message.key] = receipt
         sent = DeliverySent(
             channel=message.channel,
@@ -227,14 +235,23 @@ class OutboxWorker:
         text = str(error)[:ERROR_CHARACTERS_MAX]
         notifier = self._notifiers.get(message.channel)
         patience = notifier.patience if notifier is not None else Patience()
+        now = self._clock()
+        if not error.retryable:
+            self._failing_since.pop(message.channel, None)  # it answers, but will not have this
         if not error.retryable or attempt >= patience.attempts_max:
-            now = self._clock()
-            self._store.message_failed(message.key, text, now, dead=True, given_up=self._given_up(message, text, now))
+            follows = self._given_up(message, text, now)
+            others = (*follows.messages, *self._unreached(message, text, now))
+            follows = GivenUp(messages=others, audit=follows.audit)
+            self._store.message_failed(message.key, text, now, dead=True, given_up=follows)
             dead = DeliveryDead(channel=message.channel, message=message.key, attempt=attempt, error=text)
             self._telemetry.emit(dead)
             return
         wait_s = max(backoff_s(patience, attempt, self._chance()), error.retry_after_s or 0.0)
-        self._store.message_failed(message.key, text, self._clock() + int(wait_s * 1_000_000), dead=False)
+        since = self._failing_since.setdefault(message.channel, now)
+        is_unreached = now - since >= UNREACHED_S * MICROSECONDS
+        others = tuple(self._unreached(message, text, now)) if is_unreached else ()
+        again = now + int(wait_s * MICROSECONDS)
+        self._store.message_failed(message.key, text, again, dead=False, given_up=GivenUp(messages=others))
         failed = DeliveryFailed(
             channel=message.channel, message=message.key, attempt=attempt, error=text, retry_s=round(wait_s, 3)
         )

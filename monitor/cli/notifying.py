@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument
 
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
-from monitor.cli.options import ConfigFile, DataDir, Form, Output, group
+from monitor.cli.options import ConfigFile, DataDir, Form, Output, ReasonText, group
 from monitor.cli.printing import Column
 from monitor.cli.receivers import standing_of, with_unused, write_receivers
 from monitor.clock import now_us
+from monitor.counting import counted
 
 if TYPE_CHECKING:
     from monitor.alerts import Channel
@@ -24,6 +26,8 @@ COLUMNS: Final[list[Column[Any]]] = [
     ("FROM", lambda row: row["min_severity"] or "not configured"),
     ("SECOND", lambda row: "yes" if row["when_unacknowledged"] else ""),
 ]
+
+Name = Annotated[str, Argument(metavar="NAME", help="Of a channel, with or without its kind.", show_default=False)]
 
 notifiers = group("Who is told of incidents, and whether they can be.")
 
@@ -55,7 +59,7 @@ def _row(state: EnforcerState, channel: Channel | None) -> dict[str, Any]:
 
 @notifiers.command("test", epilog="Example: miniwatch notifiers test pagerduty:security")
 def try_notifier(
-    name: Annotated[str, Argument(metavar="NAME", help="Of a channel, with or without its kind.", show_default=False)],
+    name: Name,
     config: ConfigFile = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -65,14 +69,8 @@ def try_notifier(
     from monitor.notifiers import NotifierError
 
     carriers = people_told_of(configuration(config, data_dir), now_us)
-    found = [channel for channel in carriers if name in {channel, *_short_names(channel)}]
-    kinds = {":".join(channel.split(":")[:2]) for channel in found}
-    if not found or len(kinds) > 1:
-        known = ", ".join(sorted(carriers)) or "none"
-        several = "is the name of several channels" if found else "is no channel"
-        raise Refused(f"{name} {several}; there are: {known}", USAGE)
     failed = False
-    for channel in found:
+    for channel in _named(name, carriers):
         try:
             receipt = carriers[channel].send(_message(channel))
         except NotifierError as error:
@@ -85,6 +83,29 @@ def try_notifier(
             carriers[channel].close()
     if failed:
         leave(FOUND_PROBLEMS)
+
+
+@notifiers.command("retry", epilog='Example: miniwatch notifiers retry pagerduty:security --reason "It was down"')
+def retry_notifier(name: Name, reason: ReasonText, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Send again what a channel did not get and was given up, but for what later alerts have overtaken. Of a cluster, to every member."""
+    from monitor.cli.opening import actor, record
+    from monitor.settings import channels_of
+
+    with record(config, data_dir) as opened:
+        found = _named(name, [channel.name for channel in channels_of(opened.config)])
+        again = sum(opened.store.send_again(channel, None, actor(), reason, now_us()) for channel in found)
+    say(f"{counted(again, 'alert')} for {name} will be sent within seconds, while the daemon runs.")
+
+
+def _named(name: str, channels: Collection[str]) -> list[str]:
+    """The channels that are meant by a name: one, or the members of one cluster."""
+    found = [channel for channel in channels if name in {channel, *_short_names(channel)}]
+    kinds = {":".join(channel.split(":")[:2]) for channel in found}
+    if not found or len(kinds) > 1:
+        known = ", ".join(sorted(channels)) or "none"
+        several = "is the name of several channels" if found else "is no channel"
+        raise Refused(f"{name} {several}; there are: {known}", USAGE)
+    return found
 
 
 def _short_names(channel: str) -> list[str]:

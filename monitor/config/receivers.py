@@ -68,9 +68,11 @@ class ToldKeys(PatientKeys):
 
     min_severity: SeverityWord = "medium"
     when_unacknowledged: bool = False
+    attempts_max: Attempts = 600
+    backoff_s_max: Wait = 300.0
 
 
-class WebhookKeys(ReceiverKeys, ToldKeys):
+class WebhookKeys(ToldKeys, ReceiverKeys):
     """Who is told of incidents by a post, signed."""
 
 

@@ -1,4 +1,4 @@
-"""When an enforcer could not be told of a decision: people on call are, and the audit has it."""
+"""When an enforcer could not be told of a decision: people on call are, and the audit has it. Of an alert that was given up, too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from detectors.finding import Severity
 from monitor.alerts import Channel, notices
 from monitor.audit import AuditEntry
 from monitor.enforcers import CHANNEL
+from monitor.notifiers.channels import KINDS
 from monitor.notifiers.notice import Notice
 from monitor.stores import TOPIC, GivenUp, Message
 
@@ -16,12 +17,14 @@ from monitor.stores import TOPIC, GivenUp, Message
 def giving_up(channels: Sequence[Channel]) -> Callable[[Message, str, int], GivenUp]:
     """What follows when a message is given up, by message, error and time.
 
-    Alerts are given up quietly but for log and metric. Of an enforcer, people are told once an hour: of thousands of messages
-    to a receiver that is gone, they need to know once.
+    Of an alert the audit has it; who is told of that stands in `unreached`. Of an enforcer, people are told once an hour: of thousands of
+    messages to a receiver that is gone, they need to know once.
     """
 
     def given_up(message: Message, error: str, now: int) -> GivenUp:
         kind, _, name = message.channel.partition(":")
+        if kind in KINDS:
+            return GivenUp(audit=(_undelivered(message, error, now),))
         if kind not in {CHANNEL, TOPIC}:
             return GivenUp()
         entry = AuditEntry(
@@ -35,6 +38,16 @@ def giving_up(channels: Sequence[Channel]) -> Callable[[Message, str, int], Give
         return GivenUp(messages=tuple(notices(_notice(name, message, error, now), channels)), audit=(entry,))
 
     return given_up
+
+
+def _undelivered(message: Message, error: str, now: int) -> AuditEntry:
+    return AuditEntry(
+        time=now,
+        actor=f"system:notifier {message.channel}",
+        action="alert.undelivered",
+        subject=message.key,
+        reason=error,
+    )
 
 
 def _notice(name: str, message: Message, error: str, now: int) -> Notice:

@@ -44,7 +44,9 @@ class Member:
     ) -> None:
         auth = (username, password) if username else None
         address = url.rstrip("/") + PATH
-        self._poster = Poster(address, clock, timeout_s=timeout_s, secrets=[password], auth=auth)
+        self._poster = Poster(
+            address, clock, timeout_s=timeout_s, secrets=[password], auth=auth, outlives_mistakes=True
+        )
         self._clock = clock
         self._hold_us = int(hold_s * MICROSECONDS)
         self._patience = patience or Patience()

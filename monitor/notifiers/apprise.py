@@ -70,11 +70,11 @@ def refuse_useless(target: str | None) -> None:
 def _carrier(target: str | None) -> tuple[Any, Any]:
     """Apprise, and what carries to an address; raises `NotifierError` where there is no such thing."""
     if target is None:
-        raise NotifierError("no address is configured", retryable=False)
+        raise NotifierError("no address is configured", retryable=True)
     library = _library()
     carrier = library.Apprise()
     if not carrier.add(target):
-        raise NotifierError("Apprise does not know this kind of address, or it is incomplete", retryable=False)
+        raise NotifierError("Apprise does not know this kind of address, or it is incomplete", retryable=True)
     return library, carrier
 
 
@@ -86,7 +86,7 @@ def _library() -> Any:
         try:
             import apprise  # noqa: PLC0415 - a fifth of a second and its own dependencies, for those who use it
         except ImportError:
-            raise NotifierError("Apprise is not installed: pip install 'miniwatch[apprise]'", retryable=False) from None
+            raise NotifierError("Apprise is not installed: pip install 'miniwatch[apprise]'", retryable=True) from None
         log.disabled, log.propagate = True, False
         return apprise
 

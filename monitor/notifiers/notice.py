@@ -36,6 +36,6 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
             "title": told_text(self.title),
             "text": told_text(self.text),
             "time": told_time(self.time),
-            "look": self.look,
+            "look": told_text(self.look),
         }
         return msgspec.json.encode(told)

@@ -51,7 +51,8 @@ class PagerDuty:
         timeout_s: float = 10.0,
         patience: Patience | None = None,
     ) -> None:
-        self._poster = Poster(url, clock, timeout_s=timeout_s, secrets=[routing_key or ""])
+        secrets = [routing_key or ""]
+        self._poster = Poster(url, clock, timeout_s=timeout_s, secrets=secrets, outlives_mistakes=True)
         self._routing_key = routing_key
         self._patience = patience or Patience()
 
@@ -65,7 +66,7 @@ class PagerDuty:
 
     def send(self, message: Message) -> Receipt:
         if self._routing_key is None:
-            raise NotifierError("no routing key is configured", retryable=False)
+            raise NotifierError("no routing key is configured", retryable=True)
         event = {"routing_key": self._routing_key, **event_of(message)}
         return self._poster.post(msgspec.json.encode(event), {})
 

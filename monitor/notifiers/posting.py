@@ -1,7 +1,8 @@
 """One message posted to one address over HTTP, and what its receiver's answer means.
 
 Any 2xx says that the message was taken. 408, 425, 429 and 5xx ask for another try (``Retry-After`` is honoured), and so does a receiver that is
-silent, unreachable or without a valid certificate. Anything else is final, redirects too.
+silent, unreachable or without a valid certificate. Where somebody can mend the address or the secret, for whoever tells people, so do answers about
+these: redirects, 401, 403, 404 and their like. Anything else is final.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ Answer = tuple[int, str | None, str]
 """Status, Retry-After, and the beginning of what a receiver said."""
 
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
+_OF_ADDRESS_OR_SECRET: Final = frozenset({*range(300, 400), 401, 402, 403, 404, 405, 407, 410, 421})
 
 
 class Poster:
@@ -43,13 +45,18 @@ class Poster:
         timeout_s: float = 10.0,
         secrets: Collection[str] = (),
         auth: tuple[str, str] | None = None,
+        outlives_mistakes: bool = False,
     ) -> None:
-        """`secrets` are texts that are never repeated in an error; `auth` is a user and a password."""
+        """`secrets` are texts that are never repeated in an error; `auth` is a user and a password.
+
+        `outlives_mistakes`: whether a message is tried again that an address or a secret was wrong for.
+        """
         self._url = url
         self._clock = clock
         self._timeout_s = timeout_s
         self._secrets = tuple(secret for secret in secrets if secret)
         self._auth = auth
+        self._try_again = _TRY_AGAIN | _OF_ADDRESS_OR_SECRET if outlives_mistakes else _TRY_AGAIN
         self._closed = False
         self._sending: set[tuple[asyncio.AbstractEventLoop, asyncio.Task[Answer]]] = set()
 
@@ -72,7 +79,7 @@ class Poster:
             raise NotifierError(self._without_secrets(f"{type(error).__name__}: {error}"), retryable=True) from None
         if 200 <= status < 300:
             return Receipt(f"HTTP {status}")
-        retryable = status in _TRY_AGAIN or status >= 500
+        retryable = status in self._try_again or status >= 500
         wait_s = self._wait_s(after) if retryable else None
         raise NotifierError(f"HTTP {status} {answer}".strip(), retryable=retryable, retry_after_s=wait_s)
 

@@ -34,8 +34,9 @@ class Webhook:
         timeout_s: float = 10.0,
         patience: Patience | None = None,
         at_once: int = 1,
+        outlives_mistakes: bool = False,
     ) -> None:
-        self._poster = Poster(url, clock, timeout_s=timeout_s)
+        self._poster = Poster(url, clock, timeout_s=timeout_s, outlives_mistakes=outlives_mistakes)
         self._secret = secret
         self._clock = clock
         self._patience = patience or Patience()

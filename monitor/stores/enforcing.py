@@ -88,8 +88,10 @@ def send_again(connection: Connection, channel: str, tell: Tell | None, why: tup
     dead = retry_dead(connection, channel, now)
     anew = [_anew(message, now) for message in _in_force(connection, tell, now)] if tell is not None else []
     put_messages(connection, anew)
-    after = f"{counted(dead, 'message')} that had been given up, {len(anew)} of what is in force"
-    entry = AuditEntry(time=now, actor=actor, action="enforcer.retry", subject=channel, reason=reason, after=after)
+    action, after = "notifier.retry", f"{counted(dead, 'message')} that had been given up"
+    if channel.startswith("enforcer:"):
+        action, after = "enforcer.retry", f"{after}, {len(anew)} of what is in force"
+    entry = AuditEntry(time=now, actor=actor, action=action, subject=channel, reason=reason, after=after)
     append_audit(connection, [entry])
     return dead + len(anew)
 

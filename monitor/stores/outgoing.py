@@ -109,13 +109,21 @@ def deliveries_about(connection: Connection, decision: str) -> list[Delivery]:
 def retry_dead(connection: Connection, channel: str, now: int) -> int:
     """Have what was given up sent again, from the first attempt on; how many messages.
 
-    Of each decision only the latest word: what came after has been said, and must not be taken back.
+    Of each decision only the latest word, and of alerts that must not overtake one another only what none has overtaken that was taken: what
+    came after has been said, and must not be taken back.
     """
     table, later = tables.outbox, tables.outbox.alias()
     outdated = exists().where(
         later.c.channel == table.c.channel, later.c.about == table.c.about, later.c.place > table.c.place
     )
-    dead = and_(table.c.channel == channel, table.c.state == DEAD, ~and_(table.c.about != "", outdated))
+    overtaken = exists().where(
+        later.c.channel == table.c.channel,
+        later.c.line == table.c.line,
+        later.c.state == SENT,
+        later.c.place > table.c.place,
+    )
+    is_said = or_(and_(table.c.about != "", outdated), and_(table.c.about == "", table.c.line != "", overtaken))
+    dead = and_(table.c.channel == channel, table.c.state == DEAD, ~is_said)
     again = {"state": PENDING, "attempts": 0, "next_attempt": now}
     return connection.execute(update(table).where(dead).values(**again)).rowcount
 

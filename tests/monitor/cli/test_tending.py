@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from detectors.finding import Severity
+from monitor.cli.opening import record
 from monitor.clock import now_us
 from monitor.kept import Kept
 from monitor.stores import Turn
@@ -105,12 +106,28 @@ def test_a_test_reaches_a_channel_or_says_why_not(on_call, outside):
     assert "webhook:ops took it: HTTP 200" in on_call.here("notifiers", "test", "webhook:ops", "-c", str(file)).stderr
     assert outside.came[0]["what"] == "test"
     refused = on_call.here("notifiers", "test", "pagerduty:ops", "-c", str(file), code=1).stderr
-    assert "no routing key is configured (it would not be tried again)" in refused
+    assert "no routing key is configured (it would be tried again)" in refused
     assert "name of several channels" in on_call.here("notifiers", "test", "ops", "-c", str(file), code=2).stderr
     assert (
         "is no channel; there are: pagerduty:ops"
         in on_call.here("notifiers", "test", "x", "-c", str(file), code=2).stderr
     )
+
+
+def test_what_a_channel_did_not_get_is_sent_again(on_call, outside):
+    file = on_call.folder / "c.toml"
+    file.write_text(OUTSIDE.format(url=f"http://127.0.0.1:{outside.server_port}/yes"))
+    on_call.here("incidents", "close", "bb", "--reason", "done", "--config", str(file))
+    with record(None, on_call.folder / "data") as opened:
+        store = opened.store
+        (message,) = [one.message for one in store.due_messages(2**60, 9) if one.message.channel == "pagerduty:ops"]
+        store.message_failed(message.key, "HTTP 400", 1, dead=True)
+    said = on_call.here("notifiers", "retry", "pagerduty:ops", "--reason", "mended", "-c", str(file)).stderr
+    assert "1 alert for pagerduty:ops will be sent within seconds" in said
+    rows = on_call.rows("notifiers", "list", "--config", str(file))
+    assert [(row["pending"], row["dead"]) for row in rows] == [(1, 0), (1, 0)]
+    assert on_call.rows("audit", "list")[-1]["action"] == "notifier.retry"
+    assert "is no channel" in on_call.here("notifiers", "retry", "x", "--reason", "r", "-c", str(file), code=2).stderr
 
 
 def test_a_cluster_is_tested_as_a_whole(on_call, outside):

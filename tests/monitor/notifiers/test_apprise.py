@@ -75,9 +75,9 @@ def test_what_is_not_taken_is_tried_again_and_the_address_is_in_no_error_and_no_
     assert SECRET not in str(error) + log.getvalue()
 
 
-def test_an_address_that_apprise_does_not_know_is_final_and_not_repeated():
+def test_an_address_that_apprise_does_not_know_waits_to_be_mended_and_is_not_repeated():
     error = refused(Apprise(f"nothing-of-the-kind://{SECRET}"))
-    assert not error.retryable
+    assert error.retryable
     assert SECRET not in str(error)
 
 

@@ -45,6 +45,27 @@ def test_the_status_says_whether_to_try_again(receiver: Receiver, status: int, r
 
 
 @pytest.mark.parametrize(
+    ("status", "retryable"),
+    [
+        (302, True),
+        (401, True),
+        (403, True),
+        (404, True),
+        (410, True),
+        (503, True),
+        (400, False),
+        (413, False),
+        (422, False),
+    ],
+)
+def test_whoever_tells_people_tries_again_what_an_address_or_a_secret_was_wrong_for(
+    receiver: Receiver, status: int, retryable: bool
+):
+    receiver.behave = lambda handler: handler.answer(status)
+    assert _refused(receiver.webhook(outlives_mistakes=True)).retryable is retryable
+
+
+@pytest.mark.parametrize(
     ("retry_after", "wait_s"),
     [
         ("30", 30),
