@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Final
 
 from monitor.claim import LEASE_S, RENEW_S, Claim
-from monitor.kept import AlreadyRunning, Kept
+from monitor.kept import Kept
 from monitor.partitions.answering import LEASE
 from monitor.process import Role, holder_name
 from monitor.stores import Fence, Lease
+from monitor.stores.held_folder import AlreadyRunning
 from monitor.stores.sql import SqlStore
 
 LOOK_S: Final = 0.2

@@ -49,7 +49,7 @@ from monitor.intake.growing import Intakes
 from monitor.intake.opening import Opened, sources_of
 from monitor.jobs import Jobs
 from monitor.keeping_up import KeptUp
-from monitor.kept import AlreadyRunning, Kept, only_one
+from monitor.kept import Kept
 from monitor.models.opening import OpenedModels
 from monitor.models.shelf import ModelShelf
 from monitor.notifiers.alertmanager import Member
@@ -74,6 +74,7 @@ from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.spooling import spooling_of
 from monitor.stores import TOPIC, StoreError
+from monitor.stores.held_folder import AlreadyRunning, only_one
 from monitor.stores.places import Places
 from monitor.stores.record import Request
 from monitor.surroundings import surroundings_of

@@ -28,7 +28,7 @@ from monitor.forecasting.measuring import Measuring
 from monitor.front import health_front
 from monitor.gauging import Gauging
 from monitor.intake.opening import kafka_settings
-from monitor.kept import Kept, only_one
+from monitor.kept import Kept
 from monitor.models.moving import note_drift
 from monitor.models.opening import OpenedModels
 from monitor.models.shelf import ModelShelf
@@ -48,6 +48,7 @@ from monitor.sources.kafka.address import is_kafka, parse_address, refuse_readab
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import open_group
 from monitor.stores import StoreError
+from monitor.stores.held_folder import only_one
 from monitor.stores.places import Places
 from monitor.stores.upkeep import compact, sweep_days
 from monitor.telemetry import Telemetry, happenings, upkeep

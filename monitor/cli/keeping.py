@@ -122,12 +122,12 @@ def _restored_in_postgresql(source: Path, url: str, config: Path | None, data_di
 def move(config: ConfigFile = None, data_dir: DataDir = None) -> None:
     """Move the record from the data folder into the empty PostgreSQL database of store.url, with all that is in force.
 
-    Stop the daemon before. Archive, keys and snapshots stay where they are, and so does the old record, under another name.
+    Stop the daemon before, and what would start it again, such as its socket. Archive, keys and snapshots stay where they are, and so does the old record, under another name.
     """
     from monitor.audit import AuditEntry
     from monitor.cli.opening import actor, configuration
-    from monitor.kept import only_one
     from monitor.recorded import move_to_server
+    from monitor.stores.held_folder import only_one
     from monitor.stores.moving import ACTION
     from monitor.stores.places import Places
 

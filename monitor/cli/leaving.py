@@ -38,7 +38,7 @@ _OURS: Final = {
     "monitor.refusal.StoreError": COULD_NOT_RUN,
     "monitor.sources.SourceError": COULD_NOT_RUN,
     "monitor.sealing.SealError": COULD_NOT_RUN,
-    "monitor.kept.AlreadyRunning": COULD_NOT_RUN,
+    "monitor.stores.held_folder.AlreadyRunning": COULD_NOT_RUN,
     "monitor.partitions.keying.KeyedOtherwise": COULD_NOT_RUN,
     "builtins.OSError": COULD_NOT_RUN,
 }

@@ -27,7 +27,8 @@ from monitor.refusal import refusals_told
 from monitor.snapshots import SnapshotFolder
 from monitor.stores import StoreError
 from monitor.stores.folder_name import NAME_FILE
-from monitor.stores.places import ARCHIVE, DATABASE, KEYS, SNAPSHOTS, Places
+from monitor.stores.held_folder import only_one
+from monitor.stores.places import ARCHIVE, DATABASE, KEYS, LOCK, SNAPSHOTS, Places
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -113,19 +114,26 @@ def restore(
     What was decided after the backup is lost with it, and enforcers may know of it: the record says that they must begin anew.
 
     Raises `BackupBroken` when it is not whole, `StoreError` when the directory is not empty or the disk refuses; the
-    directory is left empty then.
+    directory is left empty then. No daemon begins on it meanwhile, for its record would be replaced under its
+    hands; where one has just begun, raises `AlreadyRunning`.
     """
     with refusals_told(data_dir):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(data_dir.iterdir()):
-            raise StoreError(f"{data_dir} is not empty: restore into an empty directory", retryable=False)
-        with _staging(data_dir) as staging:
+        _check_empty(data_dir)
+        with only_one(data_dir / LOCK), _staging(data_dir) as staging:
+            _check_empty(data_dir, staging.name)  # a daemon may have begun and ended since
             manifest = _unpack(source, staging, progress)
             _begin_anew(staging / DATABASE, _restored(source, manifest, actor, now))
             for entry in sorted(staging.iterdir(), key=lambda entry: entry.name == DATABASE):
                 entry.rename(data_dir / entry.name)  # the database last: without it this is no installation yet
             sync_folder(data_dir)
     return manifest
+
+
+def _check_empty(data_dir: Path, *but: str) -> None:
+    """Raise `StoreError` where anything is kept already; a lock that nobody holds keeps nothing."""
+    if any(entry.name not in {LOCK, *but} for entry in data_dir.iterdir()):
+        raise StoreError(f"{data_dir} is not empty: restore into an empty directory", retryable=False)
 
 
 def _restored(source: Path, manifest: BackupManifest, actor: str, now: int) -> AuditEntry:

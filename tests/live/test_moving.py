@@ -15,8 +15,9 @@ from journey import configured, differences, outcome, run
 
 from monitor.audit import AuditEntry
 from monitor.cli.tree import app
-from monitor.kept import Kept, only_one
+from monitor.kept import Kept
 from monitor.sealing import SealError
+from monitor.stores.held_folder import only_one
 from monitor.stores.moving import ACTION, move_record
 from monitor.stores.places import Places
 from monitor.stores.postgresql import PostgresqlAt, PostgresqlDatabase

@@ -7,10 +7,11 @@ import pytest
 
 from monitor.alone import alone, refuse_beside_one
 from monitor.clock import now_us
-from monitor.kept import AlreadyRunning, Kept
+from monitor.kept import Kept
 from monitor.partitions.answering import LEASE
 from monitor.stores import Fenced, StoreError, Turn
 from monitor.stores.archive import Archive
+from monitor.stores.held_folder import AlreadyRunning
 
 SHORT = {"lease_s": 0.8, "renew_s": 0.2}
 

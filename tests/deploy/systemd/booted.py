@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -86,20 +87,26 @@ class Booted:
         self._process.wait(60)
         self._said.close()
 
+    def _within(self, *words):
+        there = ["nsenter", "-t", str(self._init), "-a", "env", "-i"]
+        path = "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return [*there, path, "LC_ALL=C.UTF-8", *map(str, words)]
+
+    @contextmanager
+    def asking(self, url):
+        """Somebody asks there for a page, again and again, whether or not it is answered."""
+        again = f"while :; do curl --silent --max-time 1 {url} >/dev/null; sleep 0.05; done"
+        asks = subprocess.Popen(self._within("sh", "-c", again), stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            yield
+        finally:
+            os.killpg(asks.pid, signal.SIGKILL)
+            asks.wait(60)
+
     def __call__(self, *words, wait_s=180):
         """Run a command in there."""
-        given = [
-            "nsenter",
-            "-t",
-            str(self._init),
-            "-a",
-            "env",
-            "-i",
-            "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "LC_ALL=C.UTF-8",
-        ]
         return subprocess.run(
-            [*given, *map(str, words)],
+            self._within(*words),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -4,7 +4,8 @@ import json
 import time
 
 import pytest
-from booted import Booted, why_not
+from booted import ROOT, Booted, why_not
+from pasted import blocks
 
 pytestmark = [pytest.mark.programs, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
@@ -94,6 +95,36 @@ def _curl(booted, *words):
 
 def _asked(booted, path):
     return _curl(booted, f"{BASE}{path}")
+
+
+def test_a_backup_is_restored_as_the_guide_says_while_somebody_asks_all_the_time(running):
+    made, restored = (_step(word) for word in ("miniwatch backup", "miniwatch restore"))
+    running.does(
+        "sh", "-ec", "\n".join(line for line in made.splitlines() if line.startswith("cd ") or "backup" in line)
+    )
+    ledger = _accounted(running)
+    before, starts, after = restored.partition("systemctl start ")
+    with running.asking(f"{BASE}/healthz"):
+        running.does("sh", "-ec", before)
+        assert running.shown("miniwatch", "ActiveState") == ("inactive",), "nothing has started it meanwhile"
+        running.does("sh", "-ec", starts + after)
+    assert running.shown("miniwatch", "ActiveState", "NRestarts") == ("active", "0")
+    assert running("flock", "--nonblock", "/var/lib/miniwatch/run.lock", "true").returncode != 0
+    assert _accounted(running) == ledger
+    audit = running.does("miniwatch", "audit", "list", "-o", "ndjson", "--config", "/etc/miniwatch/config.toml")
+    assert '"backup.restore"' in audit
+    assert running.does("find", "/var/lib/miniwatch", "!", "-user", "miniwatch") == ""
+
+
+def _step(word):
+    """The one block of the guide's steps that has a word."""
+    (block,) = [each for each in blocks((ROOT / "docs" / "systemd.md").read_text(), "sh") if f"{word} /" in each]
+    return block
+
+
+def _accounted(booted):
+    ledger = booted.does("miniwatch", "ledger", "-o", "ndjson", "--config", "/etc/miniwatch/config.toml")
+    return [(one["received"], one["processed"]) for one in map(json.loads, ledger.splitlines())]
 
 
 def test_who_asks_while_it_is_started_anew_waits_and_is_answered(running):

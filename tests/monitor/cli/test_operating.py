@@ -14,13 +14,14 @@ from monitor.cli.moments import stamp
 from monitor.clock import now_us
 from monitor.config import Config
 from monitor.decoders import DeadLetter, DeadLetterReason
-from monitor.kept import Kept, only_one
+from monitor.kept import Kept
 from monitor.sealing import Seal, key_at
 from monitor.sources.uri import FORMATS
 from monitor.spool.given import Given
 from monitor.spool.spool import Spool
 from monitor.spooling import spooling_of
 from monitor.stores import Message, Progress, StoreError, Turn
+from monitor.stores.held_folder import only_one
 from monitor.stores.sqlite import sqlite_store
 from monitor.telemetry import happenings
 

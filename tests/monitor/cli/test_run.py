@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from monitor.kept import only_one
+from monitor.stores.held_folder import only_one
 
 
 def test_the_summary_says_what_came_in_what_was_found_what_was_decided_and_where_to_look(miniwatch):

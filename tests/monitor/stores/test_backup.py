@@ -13,7 +13,8 @@ from monitor.snapshots import SnapshotFolder
 from monitor.stores import StoreError, backup, upkeep
 from monitor.stores.archive import Archive
 from monitor.stores.backup import BackupBroken
-from monitor.stores.places import Places
+from monitor.stores.held_folder import AlreadyRunning, only_one
+from monitor.stores.places import LOCK, Places
 from monitor.stores.sqlite import sqlite_store
 from monitor.testing import store_state, whole_turn
 
@@ -137,6 +138,30 @@ def test_a_backup_is_not_restored_over_anything(places, tmp_path):
         backup.restore(tmp_path / "b.tar.zst", places.root, now=9)
 
 
+def test_no_daemon_begins_on_a_folder_that_is_being_restored(places, tmp_path):
+    target, again, refused = tmp_path / "b.tar.zst", Places(tmp_path / "again"), []
+    backup.backup(places.root, target, now=5)
+
+    def begin(_done, _total):
+        with pytest.raises(AlreadyRunning), only_one(again.lock):
+            pass
+        refused.append(again.database.exists())
+
+    backup.restore(target, again.root, now=9, progress=begin)
+    assert refused
+    assert not any(refused)
+    with only_one(again.lock):
+        assert again.database.exists()
+
+
+def test_nothing_is_restored_into_a_folder_that_a_daemon_has_just_taken(places, tmp_path):
+    backup.backup(places.root, tmp_path / "b.tar.zst", now=5)
+    again = Places(tmp_path / "again")
+    with only_one(again.lock), pytest.raises(AlreadyRunning):
+        backup.restore(tmp_path / "b.tar.zst", again.root, now=9)
+    assert backup.restore(tmp_path / "b.tar.zst", again.root, now=9).last_turn == 4
+
+
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
 def test_a_backup_cut_short_is_refused_and_leaves_nothing(places, tmp_path, part):
     target = tmp_path / "b.tar.zst"
@@ -145,7 +170,7 @@ def test_a_backup_cut_short_is_refused_and_leaves_nothing(places, tmp_path, part
     target.write_bytes(content[: int(len(content) * part)])
     with pytest.raises(BackupBroken, match=r"b\.tar\.zst"):
         backup.restore(target, tmp_path / "again", now=9)
-    assert list((tmp_path / "again").iterdir()) == []
+    assert [each.name for each in (tmp_path / "again").iterdir()] == [LOCK]
 
 
 def repacked(target, change):
@@ -191,7 +216,7 @@ def test_an_altered_backup_is_refused_and_leaves_nothing(places, tmp_path, chang
     repacked(target, change)
     with pytest.raises(BackupBroken):
         backup.restore(target, tmp_path / "again", now=9)
-    assert list((tmp_path / "again").iterdir()) == []
+    assert [each.name for each in (tmp_path / "again").iterdir()] == [LOCK]
     assert not list(tmp_path.parent.rglob("out-of-it*"))
 
 
