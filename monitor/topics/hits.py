@@ -10,10 +10,14 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from monitor.sources.kafka.settings import KafkaSettings
 from monitor.stores import StoreError
-from monitor.topics.kafka import DELIVERY_MS, FLUSH_S, METADATA_MS, connection, described, make, trouble_of
+from monitor.topics.kafka import DELIVERY_MS, connection, described, let_go, make, trouble_of
 
 RETENTION_MS: Final = 7 * 86_400_000
 """How long hits stay: as long as a window's memory might have to be learnt again."""
+
+WAIT_S: Final = 8.0
+"""Longer than this nobody waits for brokers in one go, once for what they know and once for their answers: a turn that waits is to say so before
+it is taken for dead (`http.alive_s_max`)."""
 
 
 class HitsTopic:
@@ -51,7 +55,7 @@ class HitsTopic:
         """Wait until all that was written is taken."""
         sent, self._sent = self._sent, []
         try:
-            self._opened().flush(FLUSH_S)
+            self._opened().flush(WAIT_S)
             for future in sent:
                 if not future.is_done:
                     raise errors.KafkaTimeoutError("no answer in time")
@@ -71,7 +75,7 @@ class HitsTopic:
                 acks="all",
                 enable_idempotence=True,
                 delivery_timeout_ms=DELIVERY_MS,
-                max_block_ms=METADATA_MS,
+                max_block_ms=int(WAIT_S * 1000),
                 allow_auto_create_topics=False,
             )
         return self._producer
@@ -80,7 +84,7 @@ class HitsTopic:
         self._sent = []
         if self._producer is not None:
             producer, self._producer = self._producer, None
-            producer.close(timeout=0)
+            let_go(producer)
 
     def _refusal(self, error: BaseException) -> StoreError:
         return StoreError(str(trouble_of(error, f"topic {self._topic}")), retryable=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition, errors
@@ -36,6 +36,9 @@ LINGER_MS: Final = 100
 """Records wait so long for others to go with them, or until all are handed over, which is sooner."""
 
 FLUSH_S: Final = 30.0
+LET_GO_S: Final = 2.0
+"""How long a producer may take to end once it is not to wait for anybody."""
+
 METADATA_MS: Final = 10_000
 READ_ROWS: Final = 5000
 READ_QUIET_S_MAX: Final = 30.0
@@ -213,6 +216,21 @@ class KafkaTopic:
         """Let go of the producer, with whatever it still holds."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
+            let_go(producer)
+
+
+def let_go(producer: KafkaProducer) -> None:
+    """End a producer, with whatever it still holds; raises nothing.
+
+    `KafkaProducer.close` waits for what is on its way, raises where that does not come, and leaves its thread at work: that would bring later
+    what is written again meanwhile. No public name ends it.
+    """
+    try:
+        producer.close(timeout=0)
+    except errors.KafkaError:
+        producer._sender.force_close()  # noqa: SLF001 - see above
+        producer._sender.join(LET_GO_S)  # noqa: SLF001
+        with suppress(errors.KafkaError):
             producer.close(timeout=0)
 
 
