@@ -224,8 +224,9 @@ def test_secrets_that_the_documentation_makes_are_taken(api, namespace, tmp_path
     for name, made in zip(("server.crt", "server.key"), Authority(tmp_path, "ca").issue("tls"), strict=True):
         made.replace(tmp_path / name)
     made = [line for block in shown("sh") for line in block.splitlines() if line.startswith("kubectl create secret")]
-    assert len(made) == 4
+    (tmp_path / "ca.crt").write_text("a certificate")
+    assert len(made) == 6
     for line in made:
         _, *words = shlex.split(line.replace('"$(openssl rand -hex 32)"', "ab" * 32))
-        found = [re.sub(r"server\.(crt|key)", rf"{tmp_path}/server.\1", word) for word in words]
+        found = [re.sub(r"\b((server|ca)\.(crt|key))$", rf"{tmp_path}/\1", word) for word in words]
         api.does(*found, "--namespace", namespace, "--dry-run=server")
