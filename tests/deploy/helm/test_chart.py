@@ -130,6 +130,41 @@ def test_values_that_cannot_work_are_refused_with_the_reason(tools, values, why)
     assert why in said
 
 
+def test_workers_that_may_reach_no_broker_and_no_database_are_refused(tools):
+    code, said = tools.run("helm", "template", "mw", CHART, *WORKERS, "--set", "networkPolicy.egress=null")
+    assert code != 0
+    assert "networkPolicy.egress" in said
+    tools.template(*WORKERS, "--set", "networkPolicy.egress=null,networkPolicy.enabled=false")
+
+
+URL = "postgresql://miniwatch@db.svc:5432/miniwatch"
+SOURCE = "[[sources]]\nuri = 'kafka://broker.svc:9092/events?group=g'"
+SECRET_URL = (
+    "--set",
+    "env[0].name=MINIWATCH_STORE__URL,env[0].valueFrom.secretKeyRef.name=db,env[0].valueFrom.secretKeyRef.key=url",
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "more", "why"),
+    [
+        (f"[store]\nurl = '{URL}'\n{SOURCE}", (), ""),
+        (f'store.url = "{URL}"\n{SOURCE}', (), ""),
+        (SOURCE, SECRET_URL, ""),
+        (SOURCE, (), "set store.url"),
+        (f'# store.url = "{URL}"\n{SOURCE}', (), "set store.url"),
+        (f'store.url = "{URL}"', (), "name a source of kafka://"),
+        (f'store.url = "{URL}"\n# uri = "kafka://broker.svc:9092/events"', (), "name a source of kafka://"),
+    ],
+)
+def test_where_workers_meet_may_stand_where_the_program_reads_it(tools, tmp_path, config, more, why):
+    given = tmp_path / "config.toml"
+    given.write_text(config)
+    code, said = tools.run("helm", "template", "mw", CHART, *WORKERS, "--set-file", f"config={given}", *more)
+    assert (code == 0) == (not why), said
+    assert why in said
+
+
 def test_workers_without_keys_are_refused(tools):
     code, said = tools.run("helm", "template", "mw", CHART, *WORKERS, "--set", "keysSecret=")
     assert code != 0

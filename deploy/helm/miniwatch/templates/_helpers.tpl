@@ -22,8 +22,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "miniwatch.checked" -}}
 {{- if not (has .Values.mode (list "standalone" "workers")) }}{{ fail (printf "mode is standalone or workers, not %s" .Values.mode) }}{{ end }}
 {{- if eq .Values.mode "workers" }}
-{{- if not (contains "\"postgresql://" .Values.config) }}{{ fail "mode workers: set store.url in config to a PostgreSQL that all processes reach" }}{{ end }}
-{{- if not (contains "\"kafka://" .Values.config) }}{{ fail "mode workers: name a source of kafka:// in config, which several processes can share" }}{{ end }}
+{{- $variables := list }}{{ range .Values.env }}{{ $variables = append $variables .name }}{{ end }}
+{{- if not (or (has "MINIWATCH_STORE__URL" $variables) (regexMatch "(?m)^[^#\n]*=\\s*[\"']postgresql://" .Values.config)) }}{{ fail "mode workers: set store.url in config, or MINIWATCH_STORE__URL in env, to a PostgreSQL that all processes reach" }}{{ end }}
+{{- if not (regexMatch "(?m)^[^#\n]*=\\s*[\"']kafka://" .Values.config) }}{{ fail "mode workers: name a source of kafka:// in config, which several processes can share" }}{{ end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.egress) }}{{ fail "mode workers: name brokers, PostgreSQL and who is told of alerts in networkPolicy.egress, or they are reached by nobody; networkPolicy.enabled=false where another policy says who may go where" }}{{ end }}
 {{- if not .Values.keysSecret }}{{ fail "mode workers: set keysSecret, a secret with people.key and seal.key that all processes share" }}{{ end }}
 {{- with .Values.detect.autoscaling }}{{ if .enabled }}
 {{- if not (and .bootstrapServers .topic .consumerGroup) }}{{ fail "detect.autoscaling: set bootstrapServers, topic and consumerGroup" }}{{ end }}
