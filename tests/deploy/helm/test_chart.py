@@ -1,6 +1,7 @@
 """The chart makes what the API takes and its checkers approve of, and pods that the program understands."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from monitor.cli.tree import app
 from monitor.config import load_config
+from monitor.stores.places import Places
 
 
 @pytest.mark.parametrize("values", EVERY.values(), ids=EVERY)
@@ -46,6 +48,12 @@ def pods(tools, *values):
     }, {one["kind"]: one for one in every}
 
 
+def resolved(variable, role):
+    """What Kubernetes writes where the pod's name is asked for."""
+    assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    return f"mw-miniwatch-{role}-0"
+
+
 @pytest.mark.parametrize(("values", "roles"), [((), {"all"}), (WORKERS, {"detect", "respond", "api"})])
 def test_pods_run_the_roles_with_a_configuration_that_the_program_reads(tools, tmp_path, values, roles):
     found, kinds = pods(tools, *values)
@@ -54,7 +62,7 @@ def test_pods_run_the_roles_with_a_configuration_that_the_program_reads(tools, t
     for role, pod in found.items():
         (container,) = pod["containers"]
         assert container["args"] == ["run", "--role", role]
-        environment = {one["name"]: one["value"] for one in container["env"]}
+        environment = {one["name"]: one.get("value") or resolved(one, role) for one in container["env"]}
         assert environment.pop("MINIWATCH_CONFIG") == "/etc/miniwatch/config.toml"
         mounted = tuple(one["mountPath"] for one in container["volumeMounts"])
         assert environment["MINIWATCH_DATA_DIR"] in mounted
@@ -74,6 +82,28 @@ def test_pods_run_the_roles_with_a_configuration_that_the_program_reads(tools, t
             file, {name: value.replace("/etc/", f"{tmp_path}/etc/") for name, value in environment.items()}
         )
         assert str(loaded.data_dir) == environment["MINIWATCH_DATA_DIR"]
+        # Only the names of a StatefulSet's pods come again, and only workers share partitions.
+        assert loaded.kafka.group_instance_id == (f"mw-miniwatch-{role}-0" if role == "detect" else "")
+
+
+def test_workers_may_share_their_snapshots(tools):
+    """A worker's memory moves with a partition only where the next one finds it."""
+    given = ("--set", "detect.snapshots.size=3Gi")
+    found, kinds = pods(tools, *WORKERS, *given)
+    claim = kinds["PersistentVolumeClaim"]
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "nfs",
+        "resources": {"requests": {"storage": "3Gi"}},
+    }
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    for role, pod in found.items():
+        (container,) = pod["containers"]
+        where = str(Places(Path("/var/lib/miniwatch")).snapshots)
+        volumes = [one["name"] for one in container["volumeMounts"] if one["mountPath"] == where]
+        named = [one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if one["name"] in volumes]
+        assert named == ([claim["metadata"]["name"]] if role == "detect" else [])
+    assert "PersistentVolumeClaim" not in pods(tools, *WORKERS, "--set", "detect.snapshots.shared=false")[1]
 
 
 CHANNEL = """
@@ -113,7 +143,7 @@ def test_pods_have_no_rights_and_write_nothing_but_their_data(tools, values):
         assert not container["securityContext"]["allowPrivilegeEscalation"]
         assert not pod["automountServiceAccountToken"]
         writable = {one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")}
-        assert writable == {"/var/lib/miniwatch", "/tmp"}
+        assert writable - {"/var/lib/miniwatch/snapshots"} == {"/var/lib/miniwatch", "/tmp"}
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,11 @@ spec:
         - name: MINIWATCH_HTTP__LISTEN_ANYWHERE
           value: "true"
         {{- end }}
+        {{- if eq .role "detect" }}
+        # Under its own name a worker that is replaced in time has its partitions again, and others need not take them up.
+        - name: MINIWATCH_KAFKA__GROUP_INSTANCE_ID
+          valueFrom: { fieldRef: { fieldPath: metadata.name } }
+        {{- end }}
         {{- with $values.env }}{{ toYaml . | nindent 8 }}{{ end }}
       ports:
         - name: http
@@ -122,6 +127,9 @@ spec:
         - { name: config, mountPath: /etc/miniwatch/config.toml, subPath: config.toml, readOnly: true }
         - { name: data, mountPath: /var/lib/miniwatch }
         - { name: tmp, mountPath: /tmp }
+        {{- if and (eq .role "detect") $values.detect.snapshots.shared }}
+        - { name: snapshots, mountPath: /var/lib/miniwatch/snapshots }
+        {{- end }}
         {{- if $values.keysSecret }}
         - { name: keys, mountPath: /var/lib/miniwatch/keys, readOnly: true }
         {{- end }}
@@ -140,6 +148,10 @@ spec:
     {{- if not .keeps }}
     - name: data
       emptyDir: { sizeLimit: 512Mi }
+    {{- end }}
+    {{- if and (eq .role "detect") $values.detect.snapshots.shared }}
+    - name: snapshots
+      persistentVolumeClaim: { claimName: {{ include "miniwatch.name" $root }}-snapshots }
     {{- end }}
     {{- with $values.keysSecret }}
     - name: keys
