@@ -139,10 +139,9 @@ uninstall: ## Remove what `make install` has installed; configuration, secrets a
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 lock: $(VENV)/.made ## Resolve the dependencies anew, with hashes
-	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/run.txt
+	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --extra apprise -o requirements/run.txt
 	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --extra dev -o requirements/dev.txt
 	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --group docs -o requirements/docs.txt
-	$(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --extra apprise -o requirements/image.txt
 	echo uv | $(UV) compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate - -o requirements/uv.txt
 
 clean: ## Remove what was made here

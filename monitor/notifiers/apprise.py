@@ -86,7 +86,9 @@ def _library() -> Any:
         try:
             import apprise  # noqa: PLC0415 - a fifth of a second and its own dependencies, for those who use it
         except ImportError:
-            raise NotifierError("Apprise is not installed: pip install 'miniwatch[apprise]'", retryable=True) from None
+            raise NotifierError(
+                "Apprise is not installed: install the package apprise beside Miniwatch", retryable=True
+            ) from None
         log.disabled, log.propagate = True, False
         return apprise
 

@@ -60,7 +60,7 @@ def _make(work: Path, wheel: Path, kernel: Path | None, time: int) -> Path:
     _say("Debian: fetching and unpacking")
     packages = debian.unpack(debian.fetch(work / "apt"), base)
     _say("Dependencies: installing")
-    program.install(base, dependencies, "--require-hashes", "--requirement", ROOT / "requirements" / "image.txt")
+    program.install(base, dependencies, "--require-hashes", "--requirement", ROOT / "requirements" / "run.txt")
     _say("Miniwatch: installing")
     program.environment(base, ours)
     program.install(base, ours, wheel, *([kernel] if kernel else []))
@@ -82,7 +82,7 @@ def _make(work: Path, wheel: Path, kernel: Path | None, time: int) -> Path:
         layers.written(
             base, blobs, f"Python of Debian {release}, what it is linked with, certificates, time zones", time, owned
         ),
-        layers.written(dependencies, blobs, "Dependencies, as requirements/image.txt locks them", time),
+        layers.written(dependencies, blobs, "Dependencies, as requirements/run.txt locks them", time),
         layers.written(ours, blobs, f"{layout.NAME} {version}", time),
     ]
     described = layout.Described(

@@ -12,7 +12,7 @@ MADE_FROM = (
     "native/src",
     "deploy/image",
     "pyproject.toml",
-    "requirements/image.txt",
+    "requirements/run.txt",
 )
 
 

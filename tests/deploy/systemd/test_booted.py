@@ -168,6 +168,8 @@ forest = sklearn.ensemble.IsolationForest(random_state=1).fit(rows)
 again = skops.io.loads(skops.io.dumps(forest), trusted=skops.io.get_untrusted_types(data=skops.io.dumps(forest)))
 frame = polars.DataFrame(rows).lazy().group_by(polars.col("column_0") > 0).agg(polars.all().sum()).collect()
 scipy.linalg.svd(rows)
+import apprise
+assert apprise.Apprise().add("wecombot://0123456789")
 assert (again.predict(rows) == forest.predict(rows)).all() and frame.height == 2
 import os
 os.nice(10)
