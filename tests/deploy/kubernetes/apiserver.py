@@ -27,6 +27,7 @@ class ApiServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.config = folder / "config"  # how it is reached, as kubectl and helm read it
         self._programs = apiserver_made.folder()
         self._running: list[subprocess.Popen[bytes]] = []
 
@@ -96,7 +97,7 @@ class ApiServer:
             "contexts": [{"name": "here", "context": {"cluster": "here", "user": "admin"}}],
             "current-context": "here",
         }
-        (self._folder / "config").write_text(json.dumps(config))
+        self.config.write_text(json.dumps(config))
         self._take_kinds_of_others()
 
     def _run(self, name: str, flags: dict[str, object]) -> None:
@@ -130,7 +131,7 @@ class ApiServer:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self._folder),
-            "KUBECONFIG": str(self._folder / "config"),
+            "KUBECONFIG": str(self.config),
         }
         text = given if isinstance(given, str) or given is None else json.dumps(given)
         ran = subprocess.run(

@@ -209,6 +209,31 @@ def test_a_right_that_is_given_is_one_that_it_has(api, asked):
     assert not asked("list pods")
 
 
+CUT_OFF = "networkPolicy.egress is empty"
+IN_CLEAR = "Without tlsSecret"
+
+
+@pytest.mark.parametrize(
+    ("values", "where", "told"),
+    [
+        ((), "statefulset/mw-miniwatch-all", {CUT_OFF, IN_CLEAR}),
+        (("--set", "networkPolicy.enabled=false,tlsSecret=tls"), "statefulset/mw-miniwatch-all", set()),
+        (WORKERS, "deployment/mw-miniwatch-api", set()),
+    ],
+)
+def test_whoever_installs_it_is_told_where_commands_go_and_what_is_amiss(api, namespace, tools, values, where, told):
+    words = ("install", "mw", CHART, "--dry-run=server", "--kubeconfig", api.config, "--namespace", namespace)
+    code, said = tools.run("helm", *words, *values)
+    assert code == 0, said
+    notes = said.partition("\nNOTES:\n")[2]
+    assert f"kubectl exec --namespace {namespace} {where} -- miniwatch doctor" in notes
+    assert {one for one in (CUT_OFF, IN_CLEAR) if one in notes} == told
+    kind, name = where.split("/")
+    assert any(
+        (one["kind"].lower(), one["metadata"]["name"]) == (kind, name) for one in documents(tools.template(*values))
+    )
+
+
 def shown(language):
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```", (CHART.parents[2] / "docs" / "kubernetes.md").read_text())
 
