@@ -209,6 +209,12 @@ def test_a_right_that_is_given_is_one_that_it_has(api, asked):
     assert not asked("list pods")
 
 
+@pytest.fixture(scope="module")
+def empty(api):
+    """A namespace in which nothing is that helm has not made."""
+    return api.namespace("empty")
+
+
 CUT_OFF = "networkPolicy.egress is empty"
 IN_CLEAR = "Without tlsSecret"
 
@@ -221,12 +227,12 @@ IN_CLEAR = "Without tlsSecret"
         (WORKERS, "deployment/mw-miniwatch-api", set()),
     ],
 )
-def test_whoever_installs_it_is_told_where_commands_go_and_what_is_amiss(api, namespace, tools, values, where, told):
-    words = ("install", "mw", CHART, "--dry-run=server", "--kubeconfig", api.config, "--namespace", namespace)
+def test_whoever_installs_it_is_told_where_commands_go_and_what_is_amiss(api, empty, tools, values, where, told):
+    words = ("install", "mw", CHART, "--dry-run=server", "--kubeconfig", api.config, "--namespace", empty)
     code, said = tools.run("helm", *words, *values)
     assert code == 0, said
     notes = said.partition("\nNOTES:\n")[2]
-    assert f"kubectl exec --namespace {namespace} {where} -- miniwatch doctor" in notes
+    assert f"kubectl exec --namespace {empty} {where} -- miniwatch doctor" in notes
     assert {one for one in (CUT_OFF, IN_CLEAR) if one in notes} == told
     kind, name = where.split("/")
     assert any(
