@@ -10,17 +10,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
-from monitor.alerts import Channel, is_unanswered
+from monitor.alerts import Channel
 from monitor.notifiers import NotifierError
 from monitor.notifiers.alertmanager import Member
 from monitor.stores import StoreError
+from monitor.stores.clocks import Episodes
 from monitor.telemetry import Telemetry
-from monitor.telemetry.oncall import AlertsKeptUp, AlertsNotKeptUp
+from monitor.telemetry.oncall import AlertsKeptUp, AlertsLeftOut, AlertsNotKeptUp
 from playbooks.clocks import Clock
 from playbooks.incident import Incident
 
 ALERTS_MAX: Final = 10_000
-"""Alerts that are kept up, those that began last."""
+"""Alerts that are kept up at a member: the most severe, of these those that began last. What is left out is counted."""
 
 ENDED_US: Final = 300 * 1_000_000
 """For how long an alert that is over is sent again."""
@@ -29,8 +30,8 @@ ENDED_US: Final = 300 * 1_000_000
 class EpisodeStore(Protocol):
     """The part of the record that alerts are made of."""
 
-    def episodes(self, ended_after: int, limit: int) -> Sequence[tuple[Clock, Incident]]: ...
-    def clocks_of(self, incidents: Sequence[str]) -> Sequence[Clock]: ...
+    def episodes(self, of: Episodes, limit: int) -> Sequence[tuple[Clock, Incident]]: ...
+    def count_episodes(self, of: Episodes) -> int: ...
 
 
 class KeptUp:
@@ -65,26 +66,27 @@ class KeptUp:
         """Send what stands."""
         try:
             standing = self.standing()
+            left_out = max(0, self._store.count_episodes(self._wanted) - ALERTS_MAX)
             posts = self._member.keep_up(standing)
-        except (NotifierError, StoreError) as error:
-            self._telemetry.emit(AlertsNotKeptUp(channel=self._channel.name, error=str(error)))
-        else:
-            self._telemetry.emit(AlertsKeptUp(channel=self._channel.name, alerts=len(standing), posts=posts))
+        except Exception as error:  # noqa: BLE001 - nobody looks at what becomes of this call: a mistake of ours would be silent
+            told = str(error) if isinstance(error, (NotifierError, StoreError)) else repr(error)
+            self._telemetry.emit(AlertsNotKeptUp(channel=self._channel.name, error=told))
+            return
+        kept = AlertsKeptUp(channel=self._channel.name, alerts=len(standing), posts=posts, left_out=left_out)
+        self._telemetry.emit(kept)
+        if left_out:
+            self._telemetry.emit(AlertsLeftOut(channel=self._channel.name, alerts=left_out))
 
-    def standing(self) -> list[tuple[Clock, Incident]]:
+    def standing(self) -> Sequence[tuple[Clock, Incident]]:
         """The episodes that this member is told of, and that are open or have just ended."""
-        found = self._store.episodes(self._clock() - ENDED_US, ALERTS_MAX)
-        unanswered = self._unanswered([clock for clock, _ in found]) if self._channel.is_second else set()
-        return [
-            (clock, incident)
-            for clock, incident in found
-            if self._channel.hears_of(clock.episode, is_unanswered=(clock.incident, clock.episode) in unanswered)
-        ]
+        return self._store.episodes(self._wanted, ALERTS_MAX)
+
+    @property
+    def _wanted(self) -> Episodes:
+        channel = self._channel
+        ended_after = self._clock() - ENDED_US
+        return Episodes(ended_after=ended_after, at_least=channel.min_severity, unanswered=channel.is_second)
 
     def stop(self) -> None:
         """Begin no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _unanswered(self, clocks: Sequence[Clock]) -> set[tuple[str, object]]:
-        every = self._store.clocks_of(sorted({clock.incident for clock in clocks}))
-        return {(clock.incident, clock.episode) for clock in every if is_unanswered([clock])}

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, exists, func, or_, select
 
 from detectors.finding import Severity
 from monitor.stores import tables
@@ -38,6 +38,14 @@ class IncidentWord(msgspec.Struct, frozen=True, kw_only=True):
     act: IncidentAct
     text: str
     assignee: str = ""
+
+
+class Episodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Episodes that are open, or ended after a time, of a severity and above; `unanswered`: that nobody acknowledged in time."""
+
+    ended_after: int
+    at_least: Severity = Severity.INFORMATIONAL
+    unanswered: bool = False
 
 
 class ClockCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,13 +125,31 @@ def due_clocks(connection: Connection, now: int, limit: int) -> list[Clock]:
     return [clock(row) for row in rows]
 
 
-def episodes(connection: Connection, stopped_after: int, limit: int) -> list[Clock]:
-    """The episodes that are open, and those that ended after a time, by the clock that runs until the end; the newest."""
+def episodes(connection: Connection, of: Episodes, limit: int) -> list[Clock]:
+    """Episodes by the clock that runs until the end: the most severe first, of these the newest."""
     table = tables.clocks
-    is_there = table.c.stopped.is_(None) | (table.c.stopped > stopped_after)
-    wanted = select(table).where(table.c.kind == ClockKind.RESOLVE.value, is_there)
-    rows = connection.execute(wanted.order_by(table.c.begun.desc(), table.c.incident).limit(limit)).mappings()
-    return [clock(row) for row in rows]
+    wanted = select(table).where(_is_one(of)).order_by(table.c.episode.desc(), table.c.begun.desc(), table.c.incident)
+    return [clock(row) for row in connection.execute(wanted.limit(limit)).mappings()]
+
+
+def count_episodes(connection: Connection, of: Episodes) -> int:
+    """How many such episodes there are."""
+    return connection.execute(select(func.count()).select_from(tables.clocks).where(_is_one(of))).scalar_one()
+
+
+def _is_one(of: Episodes) -> ColumnElement[bool]:
+    table, answer = tables.clocks, tables.clocks.alias()
+    is_there = table.c.stopped.is_(None) | (table.c.stopped > of.ended_after)
+    found = and_(table.c.kind == ClockKind.RESOLVE.value, is_there, table.c.episode >= of.at_least.rank)
+    if not of.unanswered:
+        return found
+    late = exists().where(
+        answer.c.incident == table.c.incident,
+        answer.c.episode == table.c.episode,
+        answer.c.kind == ClockKind.ACKNOWLEDGE.value,
+        answer.c.breached.is_not(None),
+    )
+    return and_(found, late)
 
 
 def stop_clocks(

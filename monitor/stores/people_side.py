@@ -25,7 +25,7 @@ from monitor.stores import (
     tables,
 )
 from monitor.stores.acting import Acting
-from monitor.stores.clocks import ClockCount, ClocksSettled, IncidentWord
+from monitor.stores.clocks import ClockCount, ClocksSettled, Episodes, IncidentWord
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, counter
 from monitor.stores.models import ModelRow
@@ -178,15 +178,19 @@ class PeopleSide:
         with self._database.reading() as connection:
             return clocks.settled_clocks(connection, since)
 
-    def episodes(self, ended_after: int, limit: int) -> Sequence[tuple[Clock, Incident]]:
-        """Incidents of which people were told and that are open, or were closed after a time, each with the last clock of an episode."""
+    def episodes(self, of: Episodes, limit: int) -> Sequence[tuple[Clock, Incident]]:
+        """Incidents of which people were told, each with the last clock of an episode; the most severe first, of these the newest."""
         with self._database.reading() as connection:
-            found = clocks.episodes(connection, ended_after, limit)
+            found = clocks.episodes(connection, of, limit)
             incidents = {
                 one.id: one
                 for one in documents(connection, Incident, tables.incidents, {one.incident for one in found})
             }
             return [(one, incidents[one.incident]) for one in found if one.incident in incidents]
+
+    def count_episodes(self, of: Episodes) -> int:
+        with self._database.reading() as connection:
+            return clocks.count_episodes(connection, of)
 
     def words_about(self, incidents: Collection[str]) -> Sequence[IncidentWord]:
         """What people have said about incidents, the oldest first."""

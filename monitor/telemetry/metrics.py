@@ -340,6 +340,12 @@ ALERTS_RESENT: Final = _counter(
 ALERTS_STANDING: Final = _gauge(
     "alerts_standing", "Alerts that are kept up at Alertmanager.", "alerts", {"channel": CHANNELS_MAX}
 )
+ALERTS_LEFT_OUT: Final = _gauge(
+    "alerts_left_out",
+    "Alerts that stand and are not kept up at Alertmanager, since more severe or newer ones are as many as are kept up.",
+    "alerts",
+    {"channel": CHANNELS_MAX},
+)
 CACHE_REFUSALS: Final = _counter(
     "cache_refusals", "Files of the rule cache that could not be used or written.", "files"
 )

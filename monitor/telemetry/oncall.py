@@ -65,10 +65,20 @@ class AlertsKeptUp(Happening, frozen=True, kw_only=True):
     channel: str
     alerts: int
     posts: int
+    left_out: int
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.ALERTS_RESENT, self.posts, channel=self.channel, outcome="sent")
         meter.set(metrics.ALERTS_STANDING, self.alerts, channel=self.channel)
+        meter.set(metrics.ALERTS_LEFT_OUT, self.left_out, channel=self.channel)
+
+
+class AlertsLeftOut(Happening, frozen=True, kw_only=True):
+    """More alerts stand than are kept up at a member of Alertmanager: the least severe and oldest are over there, and not here."""
+
+    level: ClassVar[Level] = "warning"
+    channel: str
+    alerts: int
 
 
 class AlertsNotKeptUp(Happening, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from monitor.clock import now_us
 from monitor.kept import Kept
 from monitor.responding.tending import close
 from monitor.simulate import simulate
+from monitor.stores.clocks import Episodes
 from monitor.stores.sql import SqlStore
 
 pytestmark = pytest.mark.live
@@ -76,7 +77,7 @@ def _record(data_dir: Path) -> Iterator[SqlStore]:
 
 def _standing(store: SqlStore) -> set[tuple[str, str]]:
     """The episodes that are open, by the record."""
-    found = store.episodes(now_us(), 10_000)
+    found = store.episodes(Episodes(ended_after=now_us()), 10_000)
     return {(clock.incident, clock.episode.value) for clock, _ in found if clock.stopped is None}
 
 

@@ -17,6 +17,7 @@ from monitor.responding.clocks_told import ClockWatch
 from monitor.responding.tending import close, note
 from monitor.sealing import Seal
 from monitor.stores import AppRecord, Mark, Progress, StoreError, Turn
+from monitor.stores.clocks import Episodes
 from monitor.stores.finding_parts import put_findings
 from monitor.stores.postgresql import PostgresqlAt, PostgresqlDatabase
 from monitor.stores.postgresql_standing import standing
@@ -110,7 +111,9 @@ def test_clocks_run_out_and_are_stopped_as_in_sqlite(store, tmp_path):
     assert store.settled_clocks(0) == left.settled_clocks(0)
     assert len(store.settled_clocks(0)) == 3
     assert store.words_about(["i1"])[0] == left.words_about(["i1"])[0]
-    assert store.episodes(0, 10) == left.episodes(0, 10)
+    every, late = Episodes(ended_after=0), Episodes(ended_after=0, unanswered=True)
+    assert store.episodes(every, 10) == left.episodes(every, 10)
+    assert store.count_episodes(late) == left.count_episodes(late)
     assert not store.has_due_clocks(2**62)
     left.close()
 

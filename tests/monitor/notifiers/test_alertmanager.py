@@ -5,6 +5,7 @@ import pytest
 from webhooks import NOW
 
 from detectors.finding import Severity
+from monitor import keeping_up
 from monitor.alerts import Channel
 from monitor.keeping_up import KeptUp
 from monitor.notifiers import NotifierError
@@ -41,13 +42,17 @@ def store(tmp_path):
     opened.close()
 
 
-def kept_up(store, receiver, now, channel=MEMBER):
+def quiet():
+    return Telemetry(level="error", log_format="json", stream=io.StringIO())
+
+
+def kept_up(store, receiver, now, channel=MEMBER, telemetry=None):
     return KeptUp(
         store,
         channel,
         member(receiver, now),
         lambda: now * US,
-        Telemetry(level="error", log_format="json", stream=io.StringIO()),
+        telemetry or quiet(),
     )
 
 
@@ -115,6 +120,28 @@ def test_a_second_channel_keeps_up_only_what_nobody_acknowledged_in_time(receive
 def test_what_is_less_severe_than_a_member_hears_of_is_not_kept_up(receiver, store):
     opened(store, severity=Severity.LOW)
     assert kept_up(store, receiver, NOW + 60).standing() == []
+
+
+@pytest.mark.parametrize("hears_from", [Severity.LOW, Severity.HIGH])
+def test_many_incidents_of_little_weight_end_no_alert_of_a_grave_one(receiver, store, monkeypatch, hears_from):
+    monkeypatch.setattr(keeping_up, "ALERTS_MAX", 3)
+    opened(store, "grave", severity=Severity.CRITICAL)
+    for number in range(5):
+        opened(store, f"i{number}", severity=Severity.LOW, at=NOW + number)
+    telemetry = quiet()
+    kept_up(store, receiver, NOW + 60, Channel(MEMBER.name, hears_from), telemetry).keep_up()
+    assert receiver.told[0][0]["labels"]["incident"] == "grave"
+    count = telemetry.registry.get_sample_value("miniwatch_alerts_left_out", {"channel": MEMBER.name})
+    assert count == (3 if hears_from is Severity.LOW else 0)
+
+
+def test_a_mistake_of_ours_counts_as_not_kept_up(receiver, store, monkeypatch):
+    opened(store)
+    telemetry = quiet()
+    monkeypatch.setattr(Member, "keep_up", lambda _self, _standing: {}["oops"])
+    kept_up(store, receiver, NOW + 60, telemetry=telemetry).keep_up()
+    labels = {"channel": MEMBER.name, "outcome": "failed"}
+    assert telemetry.registry.get_sample_value("miniwatch_alerts_resent_total", labels) == 1
 
 
 def test_many_alerts_are_sent_in_parts_and_a_member_that_refuses_one_gets_no_more(receiver, store):

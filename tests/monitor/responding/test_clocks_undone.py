@@ -12,6 +12,7 @@ from monitor.keeping_up import ENDED_US
 from monitor.responding.clocks_told import ClockWatch
 from monitor.responding.tending import acknowledge, close
 from monitor.stores import tables
+from monitor.stores.clocks import Episodes
 from playbooks.clocks import ClockKind, Targets
 from playbooks.incident import IncidentState
 from playbooks.testing import finding
@@ -62,7 +63,7 @@ def test_undoing_a_rule_ends_what_only_it_had_opened(town):
     key = opened(town, finding(severity="high", rule="bad"))
     town.undo("bad")
     assert {clock.stopped for clock in town.store.clocks_of([key])} == {town.now}
-    ((clock, _),) = town.store.episodes(town.now - ENDED_US, 10)
+    ((clock, _),) = town.store.episodes(Episodes(ended_after=town.now - ENDED_US), 10)
     assert clock.stopped == town.now  # so that Alertmanager hears of it again and again, as of one that was closed
     assert told(town)[-1] == ("closed", "high")
 
