@@ -2,13 +2,17 @@
 
 Apprise is loaded with the first message, and its own log is shut: what it writes there holds addresses, and addresses hold secrets. It says no more
 than whether a message was taken, so every failure is tried again.
+
+It cannot be cut off. What has not answered in time goes on, and is waited for by whoever sends next: nothing is begun beside it, and what it says in the end
+counts, so that a slow receiver gets no message twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLong
 from typing import Any, Final
 
@@ -20,7 +24,14 @@ from monitor.stores import Message
 
 TITLE_CHARACTERS_MAX: Final = 250
 
+LATE_MAX: Final = 1000
+"""Messages taken late that are remembered until they are tried again."""
+
 _loading: Final = threading.Lock()
+
+
+class _Failed(NotifierError):
+    """A carrier that ended with an error, not with an answer."""
 
 
 class Apprise:
@@ -31,6 +42,8 @@ class Apprise:
         self._timeout_s = timeout_s
         self._patience = patience or Patience()
         self._sends = ThreadPoolExecutor(1, "apprise")
+        self._under_way: tuple[str, Future[Any]] | None = None  # a message's key, and what becomes of it
+        self._taken_late: dict[str, None] = {}  # keys of what was taken after it had been given back to be tried again
 
     @property
     def patience(self) -> Patience:
@@ -41,6 +54,10 @@ class Apprise:
         return 1
 
     def send(self, message: Message) -> Receipt:
+        self._await_late()
+        if message.key in self._taken_late:
+            del self._taken_late[message.key]
+            return Receipt("taken, late")
         library, carrier = _carrier(self._target)
         told = msgspec.json.decode(message.body)
         kind = _kind(library, told)
@@ -48,15 +65,35 @@ class Apprise:
         sending = self._sends.submit(
             carrier.notify, body=body, title=title, notify_type=kind, body_format=library.NotifyFormat.TEXT
         )
-        try:
-            is_taken = sending.result(self._timeout_s)
-        except TooLong:
-            raise NotifierError(f"no answer within {self._timeout_s:g} s", retryable=True) from None
-        except Exception as error:  # noqa: BLE001 - a hundred carriers, and what they raise may hold the address
-            raise NotifierError(f"Apprise failed: {type(error).__name__}", retryable=True) from None
-        if not is_taken:
+        self._under_way = message.key, sending
+        if not self._is_taken(sending):
             raise NotifierError("not taken; Apprise says no more", retryable=True)
         return Receipt("taken")
+
+    def _await_late(self) -> None:
+        """Wait for what had not answered in time, and note what became of it."""
+        if self._under_way is None:
+            return
+        key, sending = self._under_way
+        with contextlib.suppress(_Failed):  # it is tried again as what it is
+            if self._is_taken(sending):
+                self._taken_late[key] = None
+                while len(self._taken_late) > LATE_MAX:
+                    del self._taken_late[next(iter(self._taken_late))]
+
+    def _is_taken(self, sending: Future[Any]) -> bool:
+        """What became of the one under way; raises `NotifierError`, and leaves it under way where it does not answer."""
+        try:
+            is_taken = bool(sending.result(self._timeout_s))
+        except TooLong:
+            if not sending.done():
+                raise NotifierError(f"no answer within {self._timeout_s:g} s", retryable=True) from None
+            is_taken = False  # it failed by a time limit of its own
+        except Exception as error:  # noqa: BLE001 - a hundred carriers, and what they raise may hold the address
+            self._under_way = None
+            raise _Failed(f"Apprise failed: {type(error).__name__}", retryable=True) from None
+        self._under_way = None
+        return is_taken
 
     def close(self) -> None:
         self._sends.shutdown(wait=False, cancel_futures=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 from lacking import lacking
 
@@ -85,6 +86,45 @@ def test_a_receiver_that_dawdles_costs_no_more_than_the_time_limit(receiver):
     receiver.behave = lambda _handler: time.sleep(2)
     error = refused(Apprise(target(receiver), timeout_s=0.3))
     assert (str(error), error.retryable) == ("no answer within 0.3 s", True)
+
+
+def _sent_until_taken(carrier, *messages):
+    """Try messages in turn, as the outbox does, until all are taken; how many tries that took."""
+    waiting, tries = list(messages), 0
+    while waiting and tries < 50:
+        tries += 1
+        try:
+            carrier.send(waiting[0])
+            waiting.pop(0)
+        except NotifierError:
+            waiting.append(waiting.pop(0))
+    return tries
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 0.3, 0.7])
+@pytest.mark.parametrize("many", [1, 3])
+def test_a_slow_receiver_gets_no_message_twice(receiver, takes_s, many):
+    receiver.behave = lambda handler: (time.sleep(takes_s), handler.answer(200))
+    carrier = Apprise(target(receiver), timeout_s=0.2)
+    tries = _sent_until_taken(carrier, *(msgspec.structs.replace(message(), key=f"k{each}") for each in range(many)))
+    assert (len(receiver.came), tries < 50) == (many, True)
+
+
+def test_what_a_slow_receiver_refuses_in_the_end_is_sent_again(receiver):
+    answers = iter([500, 200])
+    receiver.behave = lambda handler: (time.sleep(0.4), handler.answer(next(answers)))
+    assert _sent_until_taken(Apprise(target(receiver), timeout_s=0.1), message()) > 2
+    assert len(receiver.came) == 2
+
+
+def test_nothing_queues_up_behind_one_that_hangs(receiver):
+    receiver.behave = lambda _handler: time.sleep(1)
+    carrier = Apprise(target(receiver), timeout_s=0.1)
+    for each in range(4):
+        with pytest.raises(NotifierError):
+            carrier.send(msgspec.structs.replace(message(), key=f"k{each}"))
+    time.sleep(1.2)
+    assert len(receiver.came) == 1
 
 
 @pytest.mark.parametrize(
