@@ -202,7 +202,7 @@ class AnsweringPipeline(Pipeline):
             streams = self.retried(record.streams)
             self._gather(streams)
             streams = self._waited_for(streams)
-        self._around.condition.arrived(np.array(arrivals_of(streams), np.int64))
+        self._around.condition.arrived(np.array(arrivals_of(streams, self.clock()), np.int64))
         horizon = horizon_of(self._as_read(one) for one in streams)
         lateness = self.settings.bounds.lateness
         self._gathered.all_have_told(moment_of(horizon - lateness))

@@ -34,12 +34,12 @@ def horizon_of(streams: Iterable[StreamState]) -> int:
     return min((max(one.reached, one.read_out - CLOCKS_US) for one in streams), default=0)
 
 
-def arrivals_of(streams: Sequence[StreamState]) -> list[int]:
+def arrivals_of(streams: Sequence[StreamState], now: int) -> list[int]:
     """Up to when each stream knows what arrived. One that has taken all of its log knows as much as the one that is furthest, also where no
-    event comes to its partition; where none comes to any, none knows more than the last event tells.
+    event comes to its partition, but never more than what is `now`; where none comes to any, none knows more than the last event tells.
     """
     furthest = max((one.reached for one in streams), default=0)
-    known = [max(one.reached, min(one.read_out - CLOCKS_US, furthest)) for one in streams]
+    known = [max(one.reached, min(one.read_out - CLOCKS_US, furthest, now)) for one in streams]
     return [each for each in known if each > 0]
 
 

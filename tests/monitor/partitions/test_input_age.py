@@ -60,14 +60,14 @@ def stream(reached, read_out):
 
 def test_a_partition_to_which_nothing_comes_is_as_far_as_the_others():
     idle, never, busy = stream(NOW - 90 * MINUTE, NOW), stream(0, NOW), stream(NOW - MINUTE, NOW)
-    assert arrivals_of([idle, never, busy]) == [NOW - MINUTE] * 3
+    assert arrivals_of([idle, never, busy], NOW) == [NOW - MINUTE] * 3
 
 
 def test_one_that_has_not_taken_its_log_is_only_as_far_as_it_came():
     behind, busy = stream(NOW - 90 * MINUTE, NOW - 80 * MINUTE), stream(NOW, NOW)
-    assert arrivals_of([behind, busy]) == [NOW - 80 * MINUTE - CLOCKS_US, NOW]
+    assert arrivals_of([behind, busy], NOW) == [NOW - 80 * MINUTE - CLOCKS_US, NOW]
 
 
 def test_where_nothing_comes_to_any_the_last_event_tells():
-    assert arrivals_of([stream(NOW - 90 * MINUTE, NOW), stream(NOW - 30 * MINUTE, NOW)]) == [NOW - 30 * MINUTE] * 2
-    assert arrivals_of([stream(0, NOW)]) == []
+    assert arrivals_of([stream(NOW - 90 * MINUTE, NOW), stream(NOW - 30 * MINUTE, NOW)], NOW) == [NOW - 30 * MINUTE] * 2
+    assert arrivals_of([stream(0, NOW)], NOW) == []
