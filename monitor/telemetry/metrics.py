@@ -94,7 +94,7 @@ EVENT_LATENCY: Final = _timing(
 )
 INPUT_AGE: Final = _gauge(
     "input_age_seconds",
-    "Time since the middle event of the latest turn with events arrived; 0 before the first. Who answers what others find tells up to when the middle one of their partitions knows what arrived; 0 while another answers.",
+    "Time since the middle event of the latest turn with events arrived; 0 before the first. Of who answers workers: up to when their middle partition knows what arrived; 0 while another answers.",
     "seconds",
 )
 KERNEL_FAILURES: Final = _counter(
