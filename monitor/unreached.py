@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from detectors.finding import Severity
 from monitor.alerts import Channel, notices
-from monitor.moments import MICROSECONDS
 from monitor.notifiers.channels import KINDS
-from monitor.notifiers.notice import Notice
+from monitor.notifiers.notice import Notice, once_an_hour
 from monitor.stores import Message
 
 WHAT: Final = "channel-unreached"
@@ -35,10 +33,9 @@ def telling_others(channels: Sequence[Channel]) -> Callable[[Message, str, int],
 
 
 def _notice(channel: str, error: str, now: int) -> Notice:
-    hour = datetime.fromtimestamp(now // MICROSECONDS, UTC).strftime("%Y-%m-%dT%H")
     return Notice(
         what=WHAT,
-        key=f"{channel}:{hour}",
+        key=once_an_hour(channel, now),
         severity=Severity.CRITICAL,
         title=f"{channel} could not be told of an alert",
         text=(

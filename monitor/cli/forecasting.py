@@ -14,12 +14,11 @@ from monitor.cli.options import Form
 from monitor.cli.printing import Column, write_rows
 from monitor.cli.signs import Sign
 from monitor.counting import counted
+from monitor.moments import DAY_US
 
 if TYPE_CHECKING:
     from monitor.cli.opening import Opened
     from monitor.forecasting.outlook import Forecast
-
-DAY_US: Final = 86_400 * MICROSECONDS
 
 COLUMNS: Final[list[Column[dict[str, Any]]]] = [
     ("WHAT", lambda row: row["name"]),

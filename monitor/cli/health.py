@@ -153,7 +153,10 @@ def signs_of_all(
                     opened, KINDS, "alert", "look at the receiver and its configuration: miniwatch notifiers test NAME"
                 ),
                 lambda: _outbox(
-                    opened, ("enforcer",), "enforcement", "mend the receiver; then miniwatch enforcers retry NAME"
+                    opened,
+                    ("enforcer",),
+                    "enforcement",
+                    "mend the receiver; then miniwatch enforcers retry NAME --reason TEXT",
                 ),
                 lambda: _topics(opened),
                 lambda: _clocks(opened),
@@ -342,7 +345,9 @@ def _topics(opened: Opened) -> Iterator[Sign]:
     def due(now: int) -> list[Delivery]:
         return [each for channel in channels for each in opened.store.due_of(channel, now, WAITING_MAX)]
 
-    yield from _leaving(states, due, "topic record", "see what is said of it; then miniwatch enforcers retry NAME")
+    yield from _leaving(
+        states, due, "topic record", "see what is said of it; then miniwatch enforcers retry NAME --reason TEXT"
+    )
 
 
 def _untold(opened: Opened) -> Sign:

@@ -44,7 +44,10 @@ def list_notifiers(output: Output = Form.TABLE, config: ConfigFile = None, data_
         states = [state for kind in KINDS for state in opened.store.enforcer_states(f"{kind}:")]
     rows = [_row(state, channels.get(state.channel)) for state in with_unused(states, channels)]
     write_receivers(
-        output, rows, COLUMNS, "Nobody is told: no [[pagerduty]], [[alertmanager]] or [[apprise]] is configured."
+        output,
+        rows,
+        COLUMNS,
+        "Nobody is told: no [[webhooks]], [[pagerduty]], [[alertmanagers]] or [[apprise]] are configured.",
     )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from detectors.finding import Severity
 from monitor.alerts import Channel, notices
 from monitor.audit import AuditEntry
 from monitor.enforcers import CHANNEL
 from monitor.notifiers.channels import KINDS
-from monitor.notifiers.notice import Notice
+from monitor.notifiers.notice import Notice, once_an_hour
 from monitor.stores import TOPIC, GivenUp, Message
 
 
@@ -51,15 +50,14 @@ def _undelivered(message: Message, error: str, now: int) -> AuditEntry:
 
 
 def _notice(name: str, message: Message, error: str, now: int) -> Notice:
-    hour = datetime.fromtimestamp(now // 1_000_000, UTC).strftime("%Y-%m-%dT%H")
     return Notice(
         what="enforcement-undelivered",
-        key=f"{name}:{hour}",
+        key=once_an_hour(name, now),
         severity=Severity.CRITICAL,
         title=f"The enforcer {name} could not be told of a decision",
         text=(
             f"Decision {message.about} was not delivered: {error}. More may follow, and are told again in an hour. "
-            f"What it did not get can be sent again: miniwatch enforcers retry {name}"
+            f'What it did not get can be sent again: miniwatch enforcers retry {name} --reason "…"'
         ),
         time=now,
         look=f"miniwatch decisions show {message.about}",

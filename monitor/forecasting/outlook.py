@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.forecasting.fitting import Slope, daily, hourly, slope
-from monitor.moments import DAY_US, HOUR_US
+from monitor.moments import DAY_US, HOUR_US, MICROSECONDS
 from monitor.stores.measured import SLOT_S, Gauge, Measurement
 
 HISTORY_H_MIN: Final = 6
@@ -280,7 +280,7 @@ def _busy(series: _Series) -> Forecast:
     peak, needed = float(of[-1]), BUSY_DAYS_MIN * DAY_US
     if peak >= BUSY_FULL:
         return series.forecast(Outlook.FULL, now=peak, full=series.last)
-    compared = len(at) * DAY_US if series.history >= DAY_US - SLOT_S * 1_000_000 else series.history
+    compared = len(at) * DAY_US if series.history >= DAY_US - SLOT_S * MICROSECONDS else series.history
     if len(at) < BUSY_DAYS_MIN:
         return series.forecast(Outlook.UNKNOWN, now=peak, history=compared, needed=needed)
     growth = slope(at, of)

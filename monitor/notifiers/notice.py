@@ -9,9 +9,12 @@ Receivers may rely on these keys: later versions add keys and change none. Times
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from detectors.finding import Severity
+from monitor.moments import MICROSECONDS
 from monitor.notifiers.alert import told_text, told_time
 
 
@@ -39,3 +42,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
             "look": told_text(self.look),
         }
         return msgspec.json.encode(told)
+
+
+def once_an_hour(name: str, now: int) -> str:
+    """A `Notice.key` under which people are told of something at most once in each hour of the day (microseconds since 1970 UTC)."""
+    return f"{name}:{datetime.fromtimestamp(now // MICROSECONDS, UTC):%Y-%m-%dT%H}"

@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+from lacking import lacking
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_the_site_has_every_key_of_the_configuration(conf, documents, texts):
 def test_sphinx_builds_the_site_without_a_warning(root, tmp_path):
     sphinx = root / "build" / "docs" / "env" / "bin" / "sphinx-build"
     if not sphinx.is_file():
-        pytest.skip("Sphinx is not installed: make docs")
+        lacking("Sphinx is not installed: make docs")
     command = [sphinx, "-W", "--keep-going", "-q", "-d", tmp_path / "read", root / "docs", tmp_path / "site"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-3000:]

@@ -9,13 +9,14 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusing import Refusing
 
 from detectors.finding import Severity
 from monitor.alerts import Channel
 from monitor.config.oncall import AppriseKeys, ClusterKeys, PagerDutyKeys
 from monitor.config.receivers import WebhookKeys
 from monitor.enforcers.undelivered import giving_up
-from monitor.notifiers import NotifierError, Patience, Receipt
+from monitor.notifiers import NotifierError, Patience
 from monitor.outbox import UNREACHED_S, OutboxWorker, backoff_s
 from monitor.stores import Message, Turn
 from monitor.telemetry import Telemetry
@@ -32,23 +33,11 @@ CHANNELS = [
 DOWN, WRONG = NotifierError("HTTP 401", retryable=True), NotifierError("HTTP 400", retryable=False)
 
 
-class Carrier:
-    """Refuses while `refuses` says how."""
+class Told(Refusing):
+    """Somebody who is told of alerts."""
 
     def __init__(self) -> None:
-        self.refuses: NotifierError | None = None
-        self.patience = Patience(attempts_max=600, backoff_s_min=1.0, backoff_s_max=60.0)
-        self.at_once = 2
-        self.taken: list[Message] = []
-
-    def send(self, message: Message) -> Receipt:
-        if self.refuses is not None:
-            raise self.refuses
-        self.taken.append(message)
-        return Receipt("HTTP 200")
-
-    def close(self) -> None:
-        """Nothing to cut off."""
+        super().__init__(Patience(attempts_max=600, backoff_s_min=1.0, backoff_s_max=60.0))
 
     @property
     def heard(self) -> list[str]:
@@ -61,7 +50,7 @@ class Scene:
     def __init__(self, folder) -> None:
         self.now, self.turn = 10 * HOUR_S * SECOND, 0
         self.store = scratch_store(folder)
-        self.carriers = {channel.name: Carrier() for channel in CHANNELS}
+        self.carriers = {channel.name: Told() for channel in CHANNELS}
         self.worker = OutboxWorker(
             self.store,
             self.carriers,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+from lacking import lacking
 from miniwatch_release import building
 from miniwatch_release.__main__ import HERE, main
 from miniwatch_release.bill import bill
@@ -49,7 +50,7 @@ class Clone:
 @pytest.fixture
 def clone(tmp_path):
     if not (HERE / ".git").exists():
-        pytest.skip("this is no clone")
+        lacking("this is no clone, and a release is made of one")
     return Clone(tmp_path / "clone")
 
 

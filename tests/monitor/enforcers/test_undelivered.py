@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+from refusing import Refusing
 
 from detectors.finding import Severity
 from monitor.alerts import Channel
@@ -13,7 +14,7 @@ from monitor.enforcers import Enforcer
 from monitor.enforcers.catching_up import CatchingUp
 from monitor.enforcers.telling import telling
 from monitor.enforcers.undelivered import giving_up
-from monitor.notifiers import NotifierError, Patience, Receipt
+from monitor.notifiers import NotifierError, Patience
 from monitor.outbox import OutboxWorker
 from monitor.responding.lifting import revoke
 from monitor.sealing import Seal
@@ -26,25 +27,7 @@ from playbooks.decision import Mode
 SECOND = 1_000_000
 ENFORCER = Enforcer(name="platform")
 CHANNELS = [Channel("webhook:oncall", Severity.MEDIUM)]
-
-
-class Carrier:
-    """Refuses while `refuses` says how."""
-
-    def __init__(self) -> None:
-        self.refuses: NotifierError | None = None
-        self.patience = Patience(attempts_max=2, backoff_s_min=1.0, backoff_s_max=1.0)
-        self.at_once = 2
-        self.taken: list[bytes] = []
-
-    def send(self, message) -> Receipt:
-        if self.refuses is not None:
-            raise self.refuses
-        self.taken.append(message.body)
-        return Receipt("HTTP 200")
-
-    def close(self) -> None:
-        """Nothing to cut off."""
+ONCE_MORE = Patience(attempts_max=2, backoff_s_min=1.0, backoff_s_max=1.0)
 
 
 class Scene:
@@ -52,7 +35,7 @@ class Scene:
         self.now = 3_600 * 1_000 * SECOND
         self.tell = telling([ENFORCER], lambda: self.now)
         self.store = scratch_store(folder, tell=self.tell)
-        self.platform, self.oncall = Carrier(), Carrier()
+        self.platform, self.oncall = (Refusing(ONCE_MORE) for _ in range(2))
         carriers = {ENFORCER.channel: self.platform, "webhook:oncall": self.oncall}
         telemetry = Telemetry(stream=io.StringIO())
         self.worker = OutboxWorker(
@@ -71,7 +54,11 @@ class Scene:
 
     @property
     def told(self) -> list[dict]:
-        return [json.loads(body) for body in self.oncall.taken]
+        return [json.loads(message.body) for message in self.oncall.taken]
+
+    @property
+    def enforced(self) -> list[dict]:
+        return [json.loads(message.body) for message in self.platform.taken]
 
     def states(self, key: str) -> list[str]:
         return [each.state.value for each in self.store.deliveries_about(key)]
@@ -130,7 +117,7 @@ def test_what_died_is_sent_again_and_only_the_latest_word_of_each(scene):
     scene.work()
     assert scene.store.send_again(ENFORCER.channel, None, "operator:a", "it is back", scene.now) == 2
     scene.work()
-    assert [(told["punish_id"], told["miniwatch"]["state"]) for told in map(json.loads, scene.platform.taken)] == [
+    assert [(told["punish_id"], told["miniwatch"]["state"]) for told in scene.enforced] == [
         ("lifted", "revoked"),
         ("stays", "active"),
         ("received", "active"),
@@ -147,7 +134,7 @@ def test_one_that_lost_its_memory_is_sent_all_that_is_in_force_under_new_keys(sc
     before = {each.message.key for each in scene.store.deliveries_about("d2")}
     assert scene.store.send_again(ENFORCER.channel, scene.tell, "operator:a", "b", scene.now) == 1
     scene.work()
-    assert json.loads(scene.platform.taken[-1])["punish_id"] == "d2"
+    assert scene.enforced[-1]["punish_id"] == "d2"
     assert len({each.message.key for each in scene.store.deliveries_about("d2")} - before) == 1
 
 
@@ -176,7 +163,7 @@ def test_what_a_command_without_the_enforcer_changed_is_told_by_the_daemon(scene
     for _ in range(3):
         _caught_up(scene, ENFORCER)
     scene.work()
-    assert [(told["punish_id"], told["miniwatch"]["state"]) for told in map(json.loads, scene.platform.taken)] == [
+    assert [(told["punish_id"], told["miniwatch"]["state"]) for told in scene.enforced] == [
         ("d1", "active"),
         ("d2", "revoked"),
     ]
