@@ -187,6 +187,8 @@ def main() -> None:
     parser.add_argument("--findings", type=Path, help="write every finding here, one JSON object a line")
     parser.add_argument("--write", type=Path, help="put the table into this page, between its marks")
     given = parser.parse_args()
+    if given.write is not None and not (given.write.is_file() and BEGIN in given.write.read_text()):
+        parser.error(f"--write: {given.write} is no page with the mark {BEGIN}")  # now, and not once all seeds were run
     chosen = seeds(given.seeds) if given.seeds.isalpha() else [int(one) for one in given.seeds.split(",")]
     table = report(chosen, given.apps, given.findings, given.detectors, given.jobs, given.keep).markdown()
     print(table)
