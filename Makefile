@@ -132,7 +132,8 @@ install-service:
 	@ln -sfn $(PREFIX)/current/share/doc/miniwatch $(DESTDIR)/usr/local/share/doc/miniwatch
 	@if [ -z "$(DESTDIR)" ]; then systemd-sysusers miniwatch.conf && systemd-tmpfiles --create miniwatch.conf && if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; fi
 
-uninstall: ## Remove what `make install` has installed; configuration, secrets and data stay
+uninstall: ## Stop and remove what `make install` has installed; configuration, secrets and data stay
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl disable --quiet --now miniwatch.socket miniwatch.service 2>/dev/null || true; systemctl stop --quiet 'miniwatch@*.service' 2>/dev/null || true; fi
 	@rm -f $(UNITS)/miniwatch.service $(UNITS)/miniwatch@.service $(UNITS)/miniwatch.socket $(DESTDIR)/usr/local/bin/miniwatch $(DESTDIR)/usr/local/share/doc/miniwatch
 	@rm -f $(DESTDIR)/usr/local/lib/sysusers.d/miniwatch.conf $(DESTDIR)/usr/local/lib/tmpfiles.d/miniwatch.conf
 	@rm -rf $(DESTDIR)$(PREFIX)

@@ -190,7 +190,10 @@ class Jobs:
         gone = retain(self.kept.archive, store, days=keys.events_days, now=now, turn_max=self.pipeline.snapshot_turn)
         letters = now - keys.dead_letters_days * DAY_US
         store.forget_dead_letters(letters, now)
-        store.forget_findings(now - keys.findings_days * DAY_US, now)
+        before = now - keys.findings_days * DAY_US
+        store.forget_findings(before, now)
+        store.forget_decisions(before, now)
+        store.forget_incidents(before, now)
         store.forget_messages(letters, now)
         store.forget_requests(letters)
         store.forget_measurements(store.agreed_time(now))

@@ -14,7 +14,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
@@ -115,11 +115,12 @@ def restore(
 
     Raises `BackupBroken` when it is not whole, `StoreError` when the directory is not empty or the disk refuses; the
     directory is left empty then. No daemon begins on it meanwhile, for its record would be replaced under its
-    hands; where one has just begun, raises `AlreadyRunning`.
+    hands; where one works on it already, raises `AlreadyRunning`.
     """
     with refusals_told(data_dir):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_empty(data_dir)
+        with only_one(data_dir / LOCK) if (data_dir / LOCK).exists() else nullcontext():
+            _check_empty(data_dir)  # of a folder that a daemon works on, "not empty" would be a poor account
         with only_one(data_dir / LOCK), _staging(data_dir) as staging:
             _check_empty(data_dir, staging.name)  # a daemon may have begun and ended since
             manifest = _unpack(source, staging, progress)

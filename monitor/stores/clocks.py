@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, exists, func, or_, select, union_all
 
 from detectors.finding import Severity
 from monitor.stores import tables
@@ -49,15 +49,12 @@ class Episodes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClockCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many clocks of a kind and severity are in a state: running, overdue, met or missed."""
+    """How many clocks of a kind and severity nobody has stopped: running, or overdue."""
 
     kind: ClockKind
     severity: Severity
     state: str
     clocks: int
-
-
-STATES: Final = ("running", "overdue", "met", "missed")
 
 
 class ClocksSettled(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,17 +160,12 @@ def stop_clocks(
 
 
 def count_clocks(connection: Connection) -> list[ClockCount]:
-    """How many clocks of each kind and severity are in each state; those that a worse episode ended before they ran out are left out."""
+    """How many clocks of each kind and severity run, in time or overdue; it takes as long as these are many, not as the record keeps."""
     columns = tables.clocks.c
-    state = case(
-        (and_(columns.stopped.is_(None), columns.breached.is_(None)), "running"),
-        (columns.stopped.is_(None), "overdue"),
-        (columns.breached.is_(None), "met"),
-        else_="missed",
-    ).label("state")
+    state = case((columns.breached.is_(None), "running"), else_="overdue").label("state")
     wanted = (
         select(columns.kind, columns.episode, state, func.count().label("clocks"))
-        .where(or_(columns.stopped_by != SUPERSEDED, columns.breached.is_not(None)))
+        .where(_ANY_KIND, columns.stopped.is_(None))
         .group_by(columns.kind, columns.episode, state)
         .order_by(columns.kind, columns.episode, state)
     )
@@ -183,14 +175,22 @@ def count_clocks(connection: Connection) -> list[ClockCount]:
     ]
 
 
+_ANY_KIND: Final = tables.clocks.c.kind.in_([kind.value for kind in ClockKind])
+"""Says nothing, and leads to the index."""
+
+
 def settled_clocks(connection: Connection, since: int) -> list[ClocksSettled]:
     """What has come of clocks after a time; those that a worse episode ended have come to nothing, unless they ran out."""
     columns = tables.clocks.c
-    ended = or_(and_(columns.stopped > since, columns.stopped_by != SUPERSEDED), columns.breached > since)
     wanted = select(columns.kind, columns.episode, columns.begun, columns.stopped, columns.stopped_by, columns.breached)
-    latest = func.coalesce(columns.stopped, columns.breached).desc()
+    came_to_something = or_(columns.stopped_by != SUPERSEDED, columns.breached > since)
+    ended = union_all(
+        wanted.where(_ANY_KIND, columns.stopped > since, came_to_something),
+        wanted.where(_ANY_KIND, columns.stopped.is_(None), columns.breached > since),
+    ).subquery()
+    latest = func.coalesce(ended.c.stopped, ended.c.breached).desc()
     found = defaultdict[tuple[str, int], list[RowMapping]](list)
-    for row in connection.execute(wanted.where(ended).order_by(latest).limit(SETTLED_MAX)).mappings():
+    for row in connection.execute(select(ended).order_by(latest).limit(SETTLED_MAX)).mappings():
         found[row["kind"], row["episode"]].append(row)
     return [_settled(ClockKind(kind), BY_RANK[rank], rows, since) for (kind, rank), rows in sorted(found.items())]
 

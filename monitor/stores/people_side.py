@@ -16,6 +16,7 @@ from monitor.stores import (
     changes,
     clocks,
     deciding,
+    forgetting,
     granting,
     letters,
     models,
@@ -169,7 +170,7 @@ class PeopleSide:
             return bool(clocks.due_clocks(connection, now, 1))
 
     def clock_counts(self) -> Sequence[ClockCount]:
-        """How many clocks of incidents are in each state."""
+        """How many clocks of incidents run, in time or overdue."""
         with self._database.reading() as connection:
             return clocks.count_clocks(connection)
 
@@ -249,17 +250,18 @@ class PeopleSide:
 
     def forget_findings(self, before: int, now: int) -> int:
         """Delete findings whose last event was before a time, and what became of them; not those of which a mark still counts."""
-        counts = select(tables.finding_marks.c.finding).where(tables.finding_marks.c.expires > now)
-        is_old = (tables.findings.c.last_event < before) & tables.findings.c.id.not_in(counts)
-        old = select(tables.findings.c.id).where(is_old)
         with self._database.writing("retention") as connection:
-            connection.execute(tables.considered.delete().where(tables.considered.c.finding.in_(old)))
-            connection.execute(tables.untold.delete().where(tables.untold.c.finding.in_(old)))
-            rows = connection.execute(tables.findings.delete().where(is_old)).rowcount
-            gone = tables.finding_marks.c.finding.not_in(select(tables.findings.c.id))
-            connection.execute(tables.finding_marks.delete().where(gone))
-            append_audit(connection, changes.deleted("findings", rows, before, now))
-            return rows
+            return forgetting.forget_findings(connection, before, now)
+
+    def forget_decisions(self, before: int, now: int) -> int:
+        """Delete decisions that were over before a time and whose finding is gone."""
+        with self._database.writing("retention") as connection:
+            return forgetting.forget_decisions(connection, before, now)
+
+    def forget_incidents(self, before: int, now: int) -> int:
+        """Delete incidents that were closed before a time and of which nothing else is kept."""
+        with self._database.writing("retention") as connection:
+            return forgetting.forget_incidents(connection, before, now)
 
     def forget_dead_letters(self, before: int, now: int) -> int:
         """Delete dead letters older than a time."""

@@ -302,9 +302,9 @@ TRAININGS: Final = _counter(
 CLOCK_KINDS: Final = tuple(kind.value for kind in ClockKind)
 CLOCKS: Final = _gauge(
     "incident_clocks",
-    "Clocks of incidents by what they have come to: running, overdue, met (stopped in time) or missed (stopped too late).",
+    "Clocks of incidents that nobody has stopped: running, or overdue.",
     "clocks",
-    {"clock": CLOCK_KINDS, "severity": SEVERITIES, "state": ("running", "overdue", "met", "missed")},
+    {"clock": CLOCK_KINDS, "severity": SEVERITIES, "state": ("running", "overdue")},
 )
 CLOCKS_SETTLED: Final = _gauge(
     "incident_clocks_settled",

@@ -35,6 +35,7 @@ from monitor.testing import (
     stored_incident,
     whole_turn,
 )
+from monitor.testing.retention import check_retention
 from playbooks.clocks import Targets, begun
 from playbooks.correction import Correction
 
@@ -80,6 +81,10 @@ def ask(url, *statements):
 
 def test_the_record_in_postgresql_keeps_the_laws_of_stores(postgres):
     check_store(lambda: opened(postgres.database()))
+
+
+def test_retention_deletes_in_postgresql_what_it_deletes_in_sqlite(postgres):
+    check_retention(lambda: opened(postgres.database()))
 
 
 def test_marks_are_kept_counted_and_forgotten_as_in_sqlite(store):

@@ -6,7 +6,6 @@ from typing import Final
 
 from miniwatch_dashboards.page import Ask, Page, Panel, Row
 
-_RUNNING: Final = 'state=~"running|overdue"'
 _PEOPLE: Final = 'channel!~"enforcer:.*|topic:.*"'
 
 
@@ -56,7 +55,7 @@ ONCALL: Final = Page(
                     "Open incidents",
                     "Incidents that nobody has closed.",
                     "short",
-                    (Ask(_number(_RESOLVE, _RUNNING), "open"),),
+                    (Ask(_number(_RESOLVE), "open"),),
                     "figure",
                     4,
                 ),
@@ -64,7 +63,7 @@ ONCALL: Final = Page(
                     "Not acknowledged",
                     "Incidents of which nobody has said that they have seen them.",
                     "short",
-                    (Ask(_number(_ACKNOWLEDGE, _RUNNING), "waiting"),),
+                    (Ask(_number(_ACKNOWLEDGE), "waiting"),),
                     "figure",
                     4,
                 ),
@@ -115,7 +114,7 @@ ONCALL: Final = Page(
                     "Open incidents",
                     "Incidents that nobody has closed, by severity.",
                     "short",
-                    (Ask(f"sum by (severity) {_clocks(_RESOLVE, _RUNNING)}", "{{severity}}"),),
+                    (Ask(f"sum by (severity) {_clocks(_RESOLVE)}", "{{severity}}"),),
                     width=8,
                     stacked=True,
                 ),
@@ -248,9 +247,12 @@ ONCALL: Final = Page(
                 ),
                 Panel(
                     "Kept up at Alertmanager",
-                    "Alerts that stand and are sent again, by member.",
+                    "Alerts that stand and are sent again, by member; left out: open, and not kept up since there are too many.",
                     "short",
-                    (Ask("max by (channel) (miniwatch_alerts_standing{<>})", "{{channel}}"),),
+                    (
+                        Ask("max by (channel) (miniwatch_alerts_standing{<>})", "{{channel}}"),
+                        Ask("max by (channel) (miniwatch_alerts_left_out{<>})", "{{channel}} left out"),
+                    ),
                     width=8,
                 ),
                 Panel(

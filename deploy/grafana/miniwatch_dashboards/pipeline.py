@@ -80,16 +80,30 @@ PIPELINE: Final = Page(
                     ),
                 ),
                 Panel(
+                    "Busy",
+                    "Share of its time in which a pipeline has something to do, what it waits for disk and record included. At 1 it falls behind.",
+                    "percentunit",
+                    (
+                        Ask(
+                            "clamp_min(1 - rate(miniwatch_pipeline_waiting_seconds_total{<>}[$__rate_interval]), 0)",
+                            "{{instance}}",
+                        ),
+                    ),
+                    width=8,
+                ),
+                Panel(
                     "Turns",
                     "Turns of the pipeline committed.",
                     "ops",
                     (Ask("sum by (instance) (rate(miniwatch_turns_total{<>}[$__rate_interval]))", "{{instance}}"),),
+                    width=8,
                 ),
                 Panel(
                     "Heartbeat",
                     "Time since the pipeline's last sign of life.",
                     "s",
                     (Ask("miniwatch_heartbeat_age_seconds{<>}", "{{instance}}"),),
+                    width=8,
                 ),
                 Panel(
                     "Store",

@@ -350,7 +350,7 @@ CASES: Final[dict[str, Case]] = {
     "MiniwatchCriticalOverdue": Case(
         {_CLOCKS.format("critical", "overdue"): "1x60"},
         [
-            {_CLOCKS.format("critical", "running"): "1x60", _CLOCKS.format("critical", "missed"): "1x60"},
+            {_CLOCKS.format("critical", "running"): "1x60"},
             {_CLOCKS.format("high", "overdue"): "1x60"},
         ],
         {**JOB, "clock": "acknowledge", "severity": "critical"},
@@ -379,6 +379,14 @@ CASES: Final[dict[str, Case]] = {
         [
             {_RESENT.format("failed"): "0+10x60", _RESENT.format("sent"): "0+1x60"},
             {_RESENT.format("failed"): "7x60", _RESENT.format("sent"): "7x60"},
+        ],
+        {**JOB, "channel": "alertmanager:main:1"},
+    ),
+    "MiniwatchAlertsLeftOut": Case(
+        {'miniwatch_alerts_left_out{channel="alertmanager:main:1"}': "0x23 1x60"},
+        [
+            {'miniwatch_alerts_left_out{channel="alertmanager:main:1"}': "0x26 1x60"},
+            {'miniwatch_alerts_left_out{channel="alertmanager:main:1"}': "0x60"},
         ],
         {**JOB, "channel": "alertmanager:main:1"},
     ),

@@ -20,10 +20,11 @@ from monitor.stores.models import ModelState
 from monitor.stores.record import PackRow, PackState, Reply, Request
 from monitor.stores.sql import SqlStore
 from monitor.stores.undos import Marking, UndoAsked, Verdict
-from monitor.testing import scratch_store, stored_decision, stored_finding, whole_turn
+from monitor.testing import scratch_store, stored_decision, stored_finding, stored_incident, whole_turn
 from monitor.tokens import Role, Token
 from playbooks.correction import Correction
 from playbooks.decision import DecisionState, Mode, Reason
+from playbooks.incident import IncidentState
 
 NOW = 5_000_000
 WHO = "operator:ada"
@@ -152,6 +153,18 @@ AUDITED: dict[str, Case] = {
         [("system:retention", "findings.delete")],
         lambda store: store.commit(Turn(number=1, findings=[stored_finding()])),
     ),
+    "forget_decisions": Case(
+        lambda store: store.forget_decisions(500, NOW),
+        [("system:retention", "decisions.delete")],
+        lambda store: store.commit(
+            Turn(number=1, decisions=[stored_decision(expires=400, state=DecisionState.REJECTED)])
+        ),
+    ),
+    "forget_incidents": Case(
+        lambda store: store.forget_incidents(500, NOW),
+        [("system:retention", "incidents.delete")],
+        lambda store: store.commit(Turn(number=1, incidents=[stored_incident(state=IncidentState.CLOSED)])),
+    ),
     "forget_dead_letters": Case(
         lambda store: store.forget_dead_letters(500, NOW),
         [("system:retention", "dead-letters.delete")],
@@ -252,6 +265,8 @@ def test_what_changes_nothing_has_no_entry(tmp_path):
     before = len(list(store.audit_entries()))
     store.expire_decisions(NOW)
     store.forget_findings(NOW, NOW)
+    store.forget_decisions(NOW, NOW)
+    store.forget_incidents(NOW, NOW)
     store.forget_dead_letters(NOW, NOW)
     store.forget_messages(NOW, NOW)
     store.mark_replayed(["absent"], WHO, NOW)

@@ -162,6 +162,12 @@ def test_nothing_is_restored_into_a_folder_that_a_daemon_has_just_taken(places, 
     assert backup.restore(tmp_path / "b.tar.zst", again.root, now=9).last_turn == 4
 
 
+def test_of_a_folder_that_a_daemon_works_on_that_is_said(places, tmp_path):
+    backup.backup(places.root, tmp_path / "b.tar.zst", now=5)
+    with only_one(places.lock), pytest.raises(AlreadyRunning, match="stop it"):
+        backup.restore(tmp_path / "b.tar.zst", places.root, now=9)
+
+
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
 def test_a_backup_cut_short_is_refused_and_leaves_nothing(places, tmp_path, part):
     target = tmp_path / "b.tar.zst"
