@@ -54,11 +54,12 @@ run: $(VENV)/.kernel ## Simulate a day of a platform, watch it, and tell what wa
 	$(BIN)/miniwatch apps import $(DEMO)/apps.ndjson --data-dir $(DEMO)/data
 	$(BIN)/miniwatch run --until-end --source file:$(DEMO)/day.ndjson --data-dir $(DEMO)/data
 
+# Three at a time: a test that waits for a server leaves its processor to another.
 test: $(VENV)/.kernel ## All tests but the slow ones; those for which this machine lacks a server are skipped, and say so
-	EXAMPLES_SHARE=$${EXAMPLES_SHARE:-0.3} $(BIN)/pytest -m "not slow" -rs -n 2 --dist loadfile --no-loadscope-reorder
+	EXAMPLES_SHARE=$${EXAMPLES_SHARE:-0.3} $(BIN)/pytest -m "not slow" -rs -n 3 --dist loadfile --no-loadscope-reorder
 
 laws: $(VENV)/.kernel ## All tests, the slow ones too, and each law with all of its examples: hours
-	EXAMPLES_SHARE=1 $(BIN)/pytest -rs -n 2 --dist loadfile --no-loadscope-reorder
+	EXAMPLES_SHARE=1 $(BIN)/pytest -rs -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.kernel ## Everything a machine can check: format, lint, types, contracts, tests
 	$(BIN)/ruff format --check

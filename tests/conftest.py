@@ -23,17 +23,25 @@ FEWEST = 6
 _SETTINGS = "_hypothesis_internal_use_settings"  # where Hypothesis looks when a law is tried; no public name reaches an explicit number
 
 
-FIRST = ("live", "journeys", "deploy")
-"""Folders whose tests take longest and mostly wait: begun first, they leave no worker alone with them at the end."""
+WAITING = ("live", "journeys", "deploy")
+"""Folders whose tests take longest, and for half of their time wait for servers and processes."""
+
+WAITING_PART = 0.7
+"""The part of the whole over which they are spread, so that others compute while they wait; none is left for the end."""
 
 
 def pytest_collection_modifyitems(items):
     shorten({item.function for item in items if hasattr(item, "function")}, SHARE)
-    items.sort(key=lambda item: _turn(item.path.relative_to(TESTS).parts[0]))
+    turns = mixed(list(dict.fromkeys(item.path for item in items)))
+    items.sort(key=lambda item: turns[item.path])
 
 
-def _turn(folder):
-    return FIRST.index(folder) if folder in FIRST else len(FIRST)
+def mixed(files):
+    """The turn of each file of tests: those that wait among the others, each kind in its own order."""
+    waiting = [file for file in files if file.relative_to(TESTS).parts[0] in WAITING]
+    others = [file for file in files if file not in set(waiting)]
+    turns = {file: place * WAITING_PART / len(waiting) for place, file in enumerate(waiting)}
+    return {**turns, **{file: place / len(others) for place, file in enumerate(others)}}
 
 
 def shorten(laws, share):

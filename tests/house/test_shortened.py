@@ -35,3 +35,14 @@ def test_a_law_is_tried_with_a_part_of_its_examples(conftest, asked, share, trie
 def test_what_is_no_law_is_left_alone(conftest):
     conftest.shorten({test_what_is_no_law_is_left_alone}, 0.5)
     assert not hasattr(test_what_is_no_law_is_left_alone, "_hypothesis_internal_use_settings")
+
+
+def test_files_whose_tests_wait_are_spread_among_the_others_and_done_before_the_end(conftest):
+    waiting = [conftest.TESTS / "live" / f"test_{number}.py" for number in range(7)]
+    others = [conftest.TESTS / "monitor" / f"test_{number}.py" for number in range(100)]
+    turns = conftest.mixed([*others, *waiting])
+    order = sorted(turns, key=turns.get)
+    assert [file for file in order if file in waiting] == waiting
+    assert [file for file in order if file in others] == others
+    assert [order.index(file) for file in waiting] == [0, 11, 22, 33, 44, 55, 66]
+    assert conftest.mixed(others[:3]) == dict(zip(others, (0, 1 / 3, 2 / 3), strict=False))
