@@ -30,20 +30,19 @@ def _of_old(store: SqlStore, turn: int, name: str, **more: Any) -> None:
     decision: dict[str, Any] = {"time": 100, "expires": OLD, "state": DecisionState.EXPIRED, **more.get("decision", {})}
     incident: dict[str, Any] = {"last_finding": OLD, "state": IncidentState.CLOSED, **more.get("incident", {})}
     clock: dict[str, Any] = {"stopped": OLD, "stopped_by": "operator:ada", **more.get("clock", {})}
-    key = {"incident": f"i-{name}", "finding": f"f-{name}"}
-    decided = stored_decision(f"d-{name}", value=name, **key, **decision)
+    found, seen, decided = f"f-{name}", f"i-{name}", f"d-{name}"
     clocks = [
-        Clock(incident=key["incident"], episode=Severity.HIGH, kind=kind, begun=100, due=900, next=None, **clock)
+        Clock(incident=seen, episode=Severity.HIGH, kind=kind, begun=100, due=900, next=None, **clock)
         for kind in ClockKind
     ]
     store.commit(
         Turn(
             number=turn,
-            findings=[stored_finding(key["finding"], entity=entity, **finding)],
-            incidents=[stored_incident(key["incident"], entity=entity, **incident)],
+            findings=[stored_finding(found, entity=entity, **finding)],
+            incidents=[stored_incident(seen, entity=entity, **incident)],
             clocks=clocks,
-            decisions=[decided],
-            considered=[Considered(**key, decision=decided.id, reason=Reason.PLAYBOOK, detail="")],
+            decisions=[stored_decision(decided, value=name, incident=seen, finding=found, **decision)],
+            considered=[Considered(finding=found, incident=seen, decision=decided, reason=Reason.PLAYBOOK, detail="")],
         )
     )
 
