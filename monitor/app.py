@@ -354,8 +354,9 @@ def open_daemon(
         anchoring = anchoring_of(config, kept.store, telemetry, clock)
         if anchoring.is_wanted and not until_end and role is Role.ALL:
             anchoring.look()
+        resend_s = {keys.name: keys.resend_s for keys in config.alertmanagers}
         kept_up = [
-            KeptUp(kept.store, channel, member, clock, telemetry)
+            KeptUp(kept.store, channel, member, clock, telemetry, resend_s[channel.name.split(":")[1]])
             for channel in channels_of(config)
             if isinstance(member := carriers.get(channel.name), Member)
         ]

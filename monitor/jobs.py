@@ -89,10 +89,8 @@ class Jobs:
         schedule.every("watch clocks", CLOCKS_S, leading(partial(self.watch_clocks, watch)))
         self.count_clocks()  # a restart is no gap in what alerts go by
         schedule.every("count clocks", CLOCK_COUNT_S, self.count_clocks)
-        every_s = {keys.name: keys.resend_s for keys in self.config.alertmanagers}
         for one in self.kept_up:
-            name = one.channel.name.split(":")[1]
-            schedule.every(f"keep up {one.channel.name}", every_s[name], leading(one.look))
+            schedule.every(f"keep up {one.channel.name}", one.every_s, leading(one.look))
         remind_s = int(self.config.held.remind_h * 3600)
         reminder = Reminder(store, channels_of(self.config), remind_s, self.clock)
         schedule.every("end updates that were followed", UPDATES_S, leading(self.end_followed))

@@ -1,4 +1,4 @@
-"""Keeps alerts up at a member of Alertmanager: what is open is sent again, and what has just ended for five more minutes.
+"""Keeps alerts up at a member of Alertmanager: what is open is sent again, and what has just ended for five more minutes, or three rounds.
 
 It is made of the record at every time, so that nothing is lost with a restart, ours or the member's. A member that does not answer is asked again the
 next time; it holds up nobody else.
@@ -24,7 +24,10 @@ ALERTS_MAX: Final = 10_000
 """Alerts that are kept up at a member: the most severe, of these those that began last. What is left out is counted."""
 
 ENDED_US: Final = 300 * 1_000_000
-"""For how long an alert that is over is sent again."""
+"""For how long an alert that is over is sent again, at least."""
+
+ENDED_ROUNDS: Final = 3
+"""Rounds within which it is: wherever in a round it ends, two of them tell of it, though one may be late."""
 
 
 class EpisodeStore(Protocol):
@@ -35,7 +38,7 @@ class EpisodeStore(Protocol):
 
 
 class KeptUp:
-    """One member, in a thread of its own."""
+    """One member, in a thread of its own, that is told every `every_s` seconds of what stands."""
 
     def __init__(
         self,
@@ -44,8 +47,11 @@ class KeptUp:
         member: Member,
         clock: Callable[[], int],
         telemetry: Telemetry,
+        every_s: float,
     ) -> None:
         self._store = store
+        self.every_s = every_s
+        self._ended_us = max(ENDED_US, int(ENDED_ROUNDS * every_s * 1_000_000))
         self._channel = channel
         self._member = member
         self._clock = clock
@@ -84,7 +90,7 @@ class KeptUp:
     @property
     def _wanted(self) -> Episodes:
         channel = self._channel
-        ended_after = self._clock() - ENDED_US
+        ended_after = self._clock() - self._ended_us
         return Episodes(ended_after=ended_after, at_least=channel.min_severity, unanswered=channel.is_second)
 
     def stop(self) -> None:

@@ -1,7 +1,7 @@
 """Alerts to one member of a Prometheus Alertmanager cluster, by its API v2.
 
 An incident's episode is one alert there, known by its labels. It stands until `hold_s` after it was last sent, so it is sent again and again until it
-is over (`KeptUp`), and then for five more minutes as one that has ended: a member that had forgotten it, or never believed us, knows it again.
+is over (`KeptUp`), and then for some more minutes as one that has ended: a member that had forgotten it, or never believed us, knows it again.
 """
 
 from __future__ import annotations

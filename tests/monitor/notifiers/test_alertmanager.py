@@ -46,13 +46,14 @@ def quiet():
     return Telemetry(level="error", log_format="json", stream=io.StringIO())
 
 
-def kept_up(store, receiver, now, channel=MEMBER, telemetry=None):
+def kept_up(store, receiver, now, channel=MEMBER, telemetry=None, every_s=60.0):
     return KeptUp(
         store,
         channel,
         member(receiver, now),
         lambda: now * US,
         telemetry or quiet(),
+        every_s,
     )
 
 
@@ -91,6 +92,18 @@ def test_what_is_closed_is_sent_for_five_more_minutes_as_over_and_then_no_more(r
     for now in (NOW + 160, NOW + 399, NOW + 401):
         kept_up(store, receiver, now).keep_up()
     assert [[one["endsAt"] for one in body] for body in receiver.told] == [["2023-11-14T22:15:00.000000Z"]] * 2
+
+
+@pytest.mark.parametrize("every_s", [5, 60, 150, 151, 900, 3_600])
+@pytest.mark.parametrize("into_a_round", [0.0, 0.5, 0.999])
+def test_of_what_is_closed_two_rounds_tell_however_far_apart_they_are(receiver, store, every_s, into_a_round):
+    opened(store)
+    over = NOW + 100
+    close(store, "i1", actor="operator:ann", reason="done", now=over * US)
+    first = over + int(every_s * (1 - into_a_round)) + 1
+    for number in range(2):
+        kept_up(store, receiver, first + number * every_s, every_s=every_s).keep_up()
+    assert [len(body) for body in receiver.told] == [1, 1]
 
 
 def test_an_incident_that_became_worse_is_one_alert_that_is_over_and_one_that_stands(receiver, store):

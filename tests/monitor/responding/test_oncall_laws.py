@@ -121,7 +121,7 @@ def test_what_is_kept_up_is_what_was_told_and_is_not_over(tmp_path_factory, life
     words = told(town)
     for channel in CHANNELS:
         if channel.keeps_alerts:
-            kept = KeptUp(town.store, channel, None, lambda: town.now, None)
+            kept = KeptUp(town.store, channel, None, lambda: town.now, None, 60.0)
             standing = {
                 (incident.id, clock.episode.value) for clock, incident in kept.standing() if clock.stopped is None
             }
