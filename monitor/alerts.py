@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from detectors.finding import Finding, Severity
-from monitor.notifiers.alert import NEW, Occasion, Word, alert_body
+from monitor.notifiers.alert import Occasion, Word, alert_body
 from monitor.notifiers.channels import ALERTMANAGER, KEEPS_ALERTS
 from monitor.notifiers.notice import Notice
 from monitor.stores import Message
@@ -45,11 +45,13 @@ def alerts(
     fresh: Sequence[Finding],
     channels: Sequence[Channel],
     created: int,
+    episodes: Mapping[str, Severity] | None = None,
     risen: Mapping[str, Sequence[Clock]] | None = None,
 ) -> list[Message]:
     """The messages of a turn; `fresh` are its new findings, `created` is when, in microseconds.
 
-    `risen` are incidents that have become more severe, with the clocks of the episode that is over with that.
+    `episodes` says in which episode an incident is, where that is not the one of its own severity, which an undo can lower: whoever keeps alerts hears of
+    it in the one that is told to be over in the end. `risen` are incidents that have become more severe, with the clocks of the episode that is over with that.
     """
     decisions = _by_incident(outcome.decisions)
     by_id = {finding.id: finding for finding in fresh}
@@ -66,7 +68,8 @@ def alerts(
             messages += _superseded(incident, [moved_on(clock, created)[0] for clock in before], channels, created)
         if not (decided or is_new or before):
             continue
-        told = NEW if is_new or not decided else Word(occasion=Occasion.DECIDED)
+        reason = Occasion.OPENED if is_new or not decided else Occasion.DECIDED
+        told = Word(occasion=reason, episode=(episodes or {}).get(incident.id))
         body = alert_body(incident, decided, findings.get(incident.id, ()), told)
         occasion = decided[-1].id if decided else "opened"
         occasion = f"{incident.severity.value}:{occasion}" if before and not decided else occasion

@@ -70,12 +70,14 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begun(incident: str, severity: Severity, earlier: Sequence[Clock], targets: Targets, now: int) -> list[Clock]:
-    """The clocks that an incident's episode begins with; none where it has begun before.
+    """The clocks that an incident's episode begins with; none where it, or one that is more severe, has begun before.
+
+    An undo can lower an incident: it stays in the episode that people were told of until it becomes more severe than it ever was.
 
     `earlier` are all clocks of the incident. One that was not stopped has the last word on when the new one of its kind runs out:
     that an incident has become worse gives nobody more time.
     """
-    if any(clock.episode is severity for clock in earlier):
+    if any(clock.episode.rank >= severity.rank for clock in earlier):
         return []
     running = {clock.kind: clock.due for clock in earlier if clock.stopped is None and clock.due > now}
     made = []

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import msgspec
 import polars as pl
 
-from detectors.finding import Entity, Finding, Scope, Sighting
+from detectors.finding import Entity, Finding, Scope, Severity, Sighting
 from monitor.alerts import alerts
 from monitor.moments import HOUR_US
 from monitor.settings import Settings
 from monitor.stores import Message, Overtaken, Store, Turn
 from monitor.surroundings import Surroundings
 from monitor.tripping import shadowing, told
-from playbooks.clocks import Clock, begun
+from playbooks.clocks import Clock, begun, latest
 from playbooks.decide import decide, decide_in_shadow
 from playbooks.incident import Incident
 from playbooks.known import Known, Outcome
@@ -88,7 +88,7 @@ class TurnCommitter:
             with self._timed("decide"):
                 rulings = self._retried(self._store.rulings_version) if fresh else None
                 outcome = self._retried(lambda: self.decided(fresh, orders))
-                clocks, risen = self._retried(partial(self._clocks, outcome.incidents))
+                clocks, episodes, risen = self._retried(partial(self._clocks, outcome.incidents))
             whole = msgspec.structs.replace(
                 turn,
                 risks=outcome.risks,
@@ -96,7 +96,7 @@ class TurnCommitter:
                 clocks=clocks,
                 decisions=outcome.decisions,
                 considered=outcome.considered,
-                messages=self._messages(outcome, fresh, risen),
+                messages=self._messages(outcome, fresh, episodes, risen),
                 standings=shadowing(outcome.trips),
                 rulings=rulings,
             )
@@ -143,32 +143,40 @@ class TurnCommitter:
         )
         return decide(fresh, known, policy, now=now)
 
-    def _clocks(self, incidents: Sequence[Incident]) -> tuple[list[Clock], dict[str, list[Clock]]]:
-        """The clocks of episodes that begin; and of incidents that have become worse, those of the episode before. None where nobody is told."""
+    def _clocks(self, incidents: Sequence[Incident]) -> tuple[list[Clock], dict[str, Severity], dict[str, list[Clock]]]:
+        """The clocks of episodes that begin; in which episode each incident is; and of those that have become worse, the clocks of the one before.
+
+        None where nobody is told.
+        """
         targets = self._settings.targets
         if targets is None or not self._settings.deliver or not incidents:
-            return [], {}
+            return [], {}, {}
         now, earlier = self._clock(), defaultdict[str, list[Clock]](list)
         for clock in self._store.clocks_of([incident.id for incident in incidents]):
             earlier[clock.incident].append(clock)
         made: list[Clock] = []
+        episodes: dict[str, Severity] = {}
         risen: dict[str, list[Clock]] = {}
         for incident in incidents:
             known = earlier[incident.id]
             fresh = begun(incident.id, incident.severity, known, targets, now)
             made += fresh
+            episodes[incident.id] = (fresh or latest(known))[0].episode
             if fresh and known:
-                last = max(clock.episode.rank for clock in known)
-                risen[incident.id] = [clock for clock in known if clock.episode.rank == last]
-        return made, risen
+                risen[incident.id] = latest(known)
+        return made, episodes, risen
 
     def _messages(
-        self, outcome: Outcome, fresh: Sequence[Finding], risen: Mapping[str, Sequence[Clock]]
+        self,
+        outcome: Outcome,
+        fresh: Sequence[Finding],
+        episodes: Mapping[str, Severity],
+        risen: Mapping[str, Sequence[Clock]],
     ) -> list[Message]:
         channels = self._settings.channels if self._settings.deliver else ()
         if not channels:
             return []
-        return [*alerts(outcome, fresh, channels, self._clock(), risen), *told(outcome.trips, channels)]
+        return [*alerts(outcome, fresh, channels, self._clock(), episodes, risen), *told(outcome.trips, channels)]
 
     def _now(self) -> int | None:
         """The present, unless the run lives on the stream's own clock."""

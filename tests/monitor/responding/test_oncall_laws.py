@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 from town import Town
@@ -12,10 +12,11 @@ from town import Town
 from detectors.finding import Severity
 from monitor.alerts import Channel
 from monitor.keeping_up import KeptUp
+from monitor.notifiers.pagerduty import event_of
 from monitor.responding.clocks_told import ClockWatch
 from monitor.responding.refusals import ActRefused
 from monitor.responding.tending import acknowledge, assign, close, note
-from monitor.stores import tables
+from monitor.stores import Message, tables
 from playbooks.clocks import Targets
 from playbooks.incident import IncidentState
 from playbooks.testing import finding
@@ -26,6 +27,7 @@ CHANNELS = (
     Channel("webhook:oncall", Severity.MEDIUM),
     Channel("pagerduty:a", Severity.MEDIUM),
     Channel("pagerduty:second", Severity.MEDIUM, is_second=True),
+    Channel("pagerduty:grave", Severity.CRITICAL),
     Channel("alertmanager:main:1", Severity.HIGH),
 )
 TARGETS = Targets(
@@ -82,20 +84,47 @@ def meddle(town, act, number):
         return  # it is closed
 
 
+def outbox(town):
+    with town.store._database.reading() as connection:
+        return list(connection.execute(select(tables.outbox).order_by(tables.outbox.c.place)).mappings())
+
+
 def told(town):
     """What each channel was told of each episode, in order: what happened, and what of a clock."""
-    with town.store._database.reading() as connection:
-        rows = list(connection.execute(select(tables.outbox).order_by(tables.outbox.c.place)).mappings())
     said = defaultdict(list)
-    for row in rows:
+    for row in outbox(town):
         body = json.loads(row["body"])
         clock = body["clock"] and (body["clock"]["kind"], body["clock"]["share"])
         said[row["channel"], body["incident"]["id"], body["episode"]].append((body["occasion"], clock))
     return said
 
 
+def pages(town):
+    """What PagerDuty was asked last of each alert, by channel and key."""
+    last = {}
+    for row in outbox(town):
+        if row["channel"].startswith("pagerduty:"):
+            event = event_of(Message(key=row["key"], channel=row["channel"], body=row["body"], created=0))
+            last[row["channel"], event["dedup_key"]] = event["event_action"]
+    return last
+
+
+def lowered(*more):
+    """Lives in which an incident becomes critical, is lowered by a mark, and goes on; either of its findings is the one that is marked."""
+    begin = [(0, ("find", "medium", "a")), (5, ("find", "critical", "b"))]
+    return [[*begin, (5, ("false", number)), *more] for number in range(2)]
+
+
+AGAIN = lowered((5, ("find", "medium", "a")))
+RISES = lowered((5, ("find", "high", "a")), (5, ("find", "critical", "b")))
+
+
 @settings(max_examples=60, deadline=None)
 @given(lives)
+@example(AGAIN[0])
+@example(AGAIN[1])
+@example(RISES[0])
+@example(RISES[1])
 def test_what_was_told_is_told_to_be_over_once_it_is_and_nothing_after_that(tmp_path_factory, life):
     town = lived(tmp_path_factory.mktemp("town"), life)
     for incident in town.store.incidents():
@@ -108,6 +137,7 @@ def test_what_was_told_is_told_to_be_over_once_it_is_and_nothing_after_that(tmp_
             assert words[-1][0] in ENDS, (channel, episode, words)
         clocks = [clock for _, clock in words if clock is not None]
         assert len(clocks) == len(set(clocks)), (channel, episode, words)
+    assert set(pages(town).values()) <= {"resolve"}
     assert {clock.stopped is None for one in town.store.incidents() for clock in town.store.clocks_of([one.id])} <= {
         False
     }
@@ -116,6 +146,10 @@ def test_what_was_told_is_told_to_be_over_once_it_is_and_nothing_after_that(tmp_
 
 @settings(max_examples=60, deadline=None)
 @given(lives)
+@example(AGAIN[0])
+@example(AGAIN[1])
+@example(RISES[0])
+@example(RISES[1])
 def test_what_is_kept_up_is_what_was_told_and_is_not_over(tmp_path_factory, life):
     town = lived(tmp_path_factory.mktemp("town"), life)
     words = told(town)
@@ -133,6 +167,18 @@ def test_what_is_kept_up_is_what_was_told_and_is_not_over(tmp_path_factory, life
             }
             assert standing == open_ones, channel
     town.close()
+
+
+@pytest.mark.parametrize(("lives", "severity"), [(AGAIN, "medium"), (RISES, "high")])
+def test_laws_are_about_lives_in_which_more_is_told_of_an_incident_that_was_lowered(tmp_path, lives, severity):
+    said = set()
+    for number, life in enumerate(lives):
+        (tmp_path / str(number)).mkdir()
+        town = lived(tmp_path / str(number), life)
+        bodies = [json.loads(row["body"]) for row in outbox(town)]
+        said |= {(body["incident"]["severity"], body["episode"]) for body in bodies}
+        town.close()
+    assert (severity, "critical") in said
 
 
 @pytest.mark.parametrize("kind", ["acknowledge", "respond", "resolve"])
