@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+from monitor.one_line import CONTROL
+
 _BUT_LINES: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: object) -> str:
     """A value as one line of text that cannot drive a terminal."""
-    return _CONTROL.sub(_named, str(text))
+    return CONTROL.sub(_named, str(text))
 
 
 def visible_lines(text: str) -> str:

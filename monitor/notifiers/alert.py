@@ -1,6 +1,7 @@
 """What an alert says: one stable JSON object that tells a person who, what, why, until when, and how to undo it.
 
-Receivers may rely on these keys: later versions add keys and change none. Times are RFC 3339 in UTC.
+Receivers may rely on these keys: later versions add keys and change none. Times are RFC 3339 in UTC. ``title``, ``explanation``, ``said`` and ``by`` are for people,
+and one line each; ``value``, ``owner`` and ``target`` are as they came, for programs.
 
 - ``schema``: ``"miniwatch.alert/1"``
 - ``incident``: id, title, severity, risk (0 to 100), tier, state, opened, last_finding, due, findings (their number),
@@ -28,6 +29,7 @@ from typing import Any, Final
 import msgspec
 
 from detectors.finding import Finding, Severity
+from monitor.one_line import one_line
 from playbooks.clocks import Clock
 from playbooks.decision import Decision, DecisionState
 from playbooks.incident import Incident
@@ -86,8 +88,8 @@ def alert(
         "occasion": word.occasion,
         "episode": word.episode or incident.severity,
         "clock": None if word.clock is None else _clock(word.clock, word.share),
-        "by": word.by,
-        "said": None if word.said is None else told_text(word.said),
+        "by": None if word.by is None else told_line(word.by),
+        "said": None if word.said is None else told_line(word.said),
     }
 
 
@@ -105,7 +107,7 @@ def _clock(clock: Clock, share: int) -> dict[str, Any]:
 def _incident(incident: Incident) -> dict[str, Any]:
     return {
         "id": incident.id,
-        "title": told_text(incident.title),
+        "title": told_line(incident.title),
         "severity": incident.severity,
         "risk": round(incident.risk, 1),
         "tier": incident.tier,
@@ -133,7 +135,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "mode": decision.mode,
         "state": decision.state,
         "reason": decision.reason,
-        "explanation": told_text(decision.explanation),
+        "explanation": told_line(decision.explanation),
         "begun": told_time(decision.time),
         "until": told_time(decision.expires),
         "undo": f"miniwatch decisions revoke {decision.id}" if in_force else None,
@@ -145,7 +147,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
 def _finding(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.id,
-        "title": told_text(finding.title),
+        "title": told_line(finding.title),
         "rule": finding.rule.id,
         "severity": finding.severity,
         "events": finding.evidence.count,
@@ -165,3 +167,8 @@ def told_time(microseconds: int) -> str:
 def told_text(text: str) -> str:
     """A text, cut where it is longer than alerts have them."""
     return text if len(text) <= TEXT_CHARACTERS_MAX else text[: TEXT_CHARACTERS_MAX - 1] + "…"
+
+
+def told_line(text: str) -> str:
+    """A text for people, who read it beside words of ours: one line, and cut likewise."""
+    return told_text(one_line(text))

@@ -13,9 +13,10 @@ import msgspec
 
 from monitor.moments import stamp
 from monitor.notifiers import Patience, Receipt
-from monitor.notifiers.alert import told_text
+from monitor.notifiers.alert import told_line, told_text
 from monitor.notifiers.posting import Poster
 from monitor.notifiers.wording import is_over, paragraphs
+from monitor.one_line import one_line
 from monitor.stores import Message
 from playbooks.clocks import Clock
 from playbooks.incident import Incident
@@ -94,7 +95,7 @@ class Member:
         text = f"{clock.episode.value}, risk {incident.risk:.0f} of 100, {incident.findings} findings\n{look}"
         return {
             "labels": labels(incident.id, clock.episode.value, entity.scope.value, told_text(entity.value)),
-            "annotations": _annotations(told_text(incident.title), text, look),
+            "annotations": _annotations(told_line(incident.title), text, look),
             "startsAt": stamp(min(incident.opened, ends)),
             "endsAt": stamp(ends),
         }
@@ -105,10 +106,10 @@ class Member:
             "labels": {
                 "alertname": "MiniwatchNotice",
                 "what": told["what"],
-                "notice": message.key.rpartition(f"{told['what']}:")[2],
+                "notice": told_line(message.key.rpartition(f"{told['what']}:")[2]),
                 "severity": told["severity"],
             },
-            "annotations": _annotations(told["title"], told["text"], told["look"]),
+            "annotations": _annotations(told["title"], one_line(told["text"]), told["look"]),
             "startsAt": stamp(now),
             "endsAt": stamp(now + NOTICE_S * MICROSECONDS),
         }
@@ -121,9 +122,9 @@ def labels(incident: str, episode: str, scope: str, value: str) -> dict[str, str
         "incident": incident,
         "severity": episode,
         "scope": scope,
-        "entity": value,
+        "entity": told_line(value),
     }
 
 
 def _annotations(summary: str, description: str, look: str) -> dict[str, str]:
-    return {"summary": summary, "description": description, "look": look}
+    return {"summary": one_line(summary), "description": description, "look": look}

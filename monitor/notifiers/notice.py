@@ -3,7 +3,7 @@
 Receivers may rely on these keys: later versions add keys and change none. Times are RFC 3339 in UTC.
 
 - ``schema``: ``"miniwatch.notice/1"``
-- ``what``: a word for programs (``pack-returned``, ``pack-not-returned``); ``severity``, ``title`` and ``text`` are for people
+- ``what``: a word for programs (``pack-returned``, ``pack-not-returned``); ``severity``, ``title`` and ``text`` are for people, and one line each
 - ``time``: when it happened; ``look`` is the command that shows more
 """
 
@@ -15,7 +15,7 @@ import msgspec
 
 from detectors.finding import Severity
 from monitor.moments import MICROSECONDS
-from monitor.notifiers.alert import told_text, told_time
+from monitor.notifiers.alert import told_line, told_time
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +36,10 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
             "schema": "miniwatch.notice/1",
             "what": self.what,
             "severity": self.severity,
-            "title": told_text(self.title),
-            "text": told_text(self.text),
+            "title": told_line(self.title),
+            "text": told_line(self.text),
             "time": told_time(self.time),
-            "look": told_text(self.look),
+            "look": told_line(self.look),
         }
         return msgspec.json.encode(told)
 

@@ -16,6 +16,7 @@ from monitor.notifiers import NotifierError, Patience, Receipt
 from monitor.notifiers.alert import Occasion
 from monitor.notifiers.posting import Poster
 from monitor.notifiers.wording import headline
+from monitor.one_line import one_line
 from monitor.stores import Message
 
 SUMMARY_CHARACTERS_MAX: Final = 1024
@@ -79,7 +80,8 @@ def event_of(message: Message) -> dict[str, Any]:
     told = msgspec.json.decode(message.body)
     if "incident" not in told:
         return _notice(message, told)
-    incident, who = told["incident"], told["who"]
+    incident = told["incident"]
+    who = {name: value and one_line(value) for name, value in told["who"].items()}
     event: dict[str, Any] = {
         "event_action": ACTIONS.get(told["occasion"], "trigger"),
         "dedup_key": dedup_key(incident["id"], told["episode"]),
@@ -95,7 +97,10 @@ def event_of(message: Message) -> dict[str, Any]:
             {name: one[name] for name in ("type", "state", "reason", "until", "undo", "approve")}
             for one in told["decisions"][-DETAILS_MAX:]
         ],
-        "why": [{name: one[name] for name in ("title", "severity", "events")} for one in told["why"][-DETAILS_MAX:]],
+        "why": [
+            {"title": one_line(one["title"]), "severity": one["severity"], "events": one["events"]}
+            for one in told["why"][-DETAILS_MAX:]
+        ],
     }
     payload = {
         "summary": headline(told)[:SUMMARY_CHARACTERS_MAX],
@@ -104,7 +109,7 @@ def event_of(message: Message) -> dict[str, Any]:
         "timestamp": incident["last_finding"],
         "component": who["scope"],
         "group": (who["owner"] or who["value"])[:SUMMARY_CHARACTERS_MAX],
-        "class": (incident["tags"][0] if incident["tags"] else "incident")[:SUMMARY_CHARACTERS_MAX],
+        "class": (one_line(incident["tags"][0]) if incident["tags"] else "incident")[:SUMMARY_CHARACTERS_MAX],
         "custom_details": details,
     }
     return {**event, "payload": payload}
@@ -126,6 +131,6 @@ def _notice(message: Message, told: dict[str, Any]) -> dict[str, Any]:
             "source": "miniwatch",
             "timestamp": told["time"],
             "class": told["what"],
-            "custom_details": {"text": told["text"], "look": told["look"]},
+            "custom_details": {"text": one_line(told["text"]), "look": one_line(told["look"])},
         },
     }

@@ -1,23 +1,22 @@
-"""An alert or a notice in words for people, made of its JSON: a line, and a few more."""
+"""An alert or a notice in words for people, made of its JSON: a line, and a few more.
+
+Strangers choose parts of what is told. None of it begins a line of its own: a command among these lines is one of ours.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from monitor.notifiers.alert import Occasion
+from monitor.one_line import one_line
 
 OWED: Final = {"acknowledge": "to be acknowledged", "respond": "to be answered", "resolve": "to be closed"}
 LINES_MAX: Final = 5
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What would end a line, or turn what stands beside it round: strangers choose parts of titles."""
-
 
 def headline(told: dict[str, Any]) -> str:
     """What happened, in a line; never an empty one."""
-    line = " ".join(_CONTROL.sub(" ", _said(told)).split())
-    return line or ("Incident " + told["incident"]["id"] if "incident" in told else str(told["what"]))
+    return one_line(_said(told)) or ("Incident " + told["incident"]["id"] if "incident" in told else str(told["what"]))
 
 
 def _said(told: dict[str, Any]) -> str:
@@ -40,18 +39,18 @@ def _said(told: dict[str, Any]) -> str:
 def paragraphs(told: dict[str, Any]) -> str:
     """The rest, a line each: how severe, what was decided, what was seen, where to look."""
     if "incident" not in told:
-        return f"{told['text']}\n{told['look']}"
+        return f"{one_line(told['text'])}\n{one_line(told['look'])}"
     incident = told["incident"]
     lines = [
         f"{told['episode']}, risk {incident['risk']:g} of 100, {incident['findings']} findings; an answer is owed by {_short(incident['due'])}"
     ]
     if told["said"]:
-        lines.append(str(told["said"]))
+        lines.append(told["said"])
     for decision in told["decisions"][-LINES_MAX:]:
-        lines.append(str(decision["explanation"]))
+        lines.append(decision["explanation"])
         lines += [command for command in (decision["undo"], decision["approve"]) if command]
     lines += [f"{one['severity']}: {one['title']} ({one['events']} events)" for one in told["why"][-LINES_MAX:]]
-    return "\n".join([*lines, incident["look"]])
+    return "\n".join(one_line(line) for line in [*lines, incident["look"]])
 
 
 def severity_of(told: dict[str, Any]) -> str:
