@@ -13,7 +13,7 @@ from monitor.cli.leaving import USAGE, Refused, say
 from monitor.cli.moments import short
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, ReasonText, group
 from monitor.cli.printing import Column
-from monitor.cli.receivers import standing_of, with_unused, write_receivers
+from monitor.cli.receivers import given_up, standing_of, with_unused, write_receivers
 from monitor.clock import now_us
 from monitor.counting import counted
 
@@ -82,7 +82,32 @@ def retry_enforcer(
             raise Refused(f"no enforcer {name} is configured; {known}", USAGE)
         tell = telling([enforcer], now_us) if everything else None
         again = opened.store.send_again(enforcer.channel, tell, actor(), reason, now_us())
+        overtaken = given_up(opened.store, [enforcer.channel])
     say(f"{counted(again, 'message')} for {name} will be sent within seconds, while the daemon runs.")
+    if overtaken:
+        say(f"{overtaken:,} more will not, since there are later ones: miniwatch enforcers drop {name} --reason TEXT")
+
+
+@enforcers.command("drop", epilog='Example: miniwatch enforcers drop old-gateway --reason "It was taken down"')
+def drop_given_up(
+    name: Annotated[str, Argument(metavar="NAME", help="Its name, as in the list.", show_default=False)],
+    reason: ReasonText,
+    config: ConfigFile = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete what an enforcer did not get and was given up, without sending it; also of one that is no longer configured."""
+    from monitor.cli.opening import actor, record
+    from monitor.enforcers import CHANNEL
+    from monitor.stores import TOPIC
+
+    with record(config, data_dir) as opened:
+        states = [state for kind in (CHANNEL, TOPIC) for state in opened.store.enforcer_states(f"{kind}:")]
+        found = [state.channel for state in states if state.channel.partition(":")[2] == name]
+        if not found:
+            names = ", ".join(sorted(state.channel.partition(":")[2] for state in states)) or "none"
+            raise Refused(f"no enforcer {name} was ever sent anything; there are: {names}", USAGE)
+        gone = sum(opened.store.drop_given_up(channel, actor(), reason, now_us()) for channel in found)
+    say(f"{counted(gone, 'message')} for {name}: dropped.")
 
 
 def receipt_lines(deliveries: Sequence[Delivery]) -> list[str]:

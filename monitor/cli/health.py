@@ -150,13 +150,16 @@ def signs_of_all(
                 lambda: _archive(opened, deep=deep),
                 lambda: _accounts(opened),
                 lambda: _outbox(
-                    opened, KINDS, "alert", "look at the receiver and its configuration: miniwatch notifiers test NAME"
+                    opened,
+                    KINDS,
+                    "alert",
+                    "mend the receiver (miniwatch notifiers list); then miniwatch notifiers retry NAME --reason TEXT, or drop",
                 ),
                 lambda: _outbox(
                     opened,
                     ("enforcer",),
                     "enforcement",
-                    "mend the receiver; then miniwatch enforcers retry NAME --reason TEXT",
+                    "mend the receiver; then miniwatch enforcers retry NAME --reason TEXT, or drop",
                 ),
                 lambda: _topics(opened),
                 lambda: _clocks(opened),

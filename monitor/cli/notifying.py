@@ -12,7 +12,7 @@ from typer import Argument
 from monitor.cli.leaving import FOUND_PROBLEMS, USAGE, Refused, leave, say
 from monitor.cli.options import ConfigFile, DataDir, Form, Output, ReasonText, group
 from monitor.cli.printing import Column
-from monitor.cli.receivers import standing_of, with_unused, write_receivers
+from monitor.cli.receivers import given_up, standing_of, with_unused, write_receivers
 from monitor.clock import now_us
 from monitor.counting import counted
 
@@ -97,7 +97,25 @@ def retry_notifier(name: Name, reason: ReasonText, config: ConfigFile = None, da
     with record(config, data_dir) as opened:
         found = _named(name, [channel.name for channel in channels_of(opened.config)])
         again = sum(opened.store.send_again(channel, None, actor(), reason, now_us()) for channel in found)
+        overtaken = given_up(opened.store, found)
     say(f"{counted(again, 'alert')} for {name} will be sent within seconds, while the daemon runs.")
+    if overtaken:
+        say(f"{overtaken:,} more will not, since later ones were taken: miniwatch notifiers drop {name} --reason TEXT")
+
+
+@notifiers.command("drop", epilog='Example: miniwatch notifiers drop pagerduty:old --reason "It is no longer ours"')
+def drop_given_up(name: Name, reason: ReasonText, config: ConfigFile = None, data_dir: DataDir = None) -> None:
+    """Delete what a channel did not get and was given up, without sending it; also of one that is no longer configured."""
+    from monitor.cli.opening import actor, record
+    from monitor.notifiers.channels import KINDS
+    from monitor.settings import channels_of
+
+    with record(config, data_dir) as opened:
+        states = [state for kind in KINDS for state in opened.store.enforcer_states(f"{kind}:")]
+        known = {*(state.channel for state in states), *(channel.name for channel in channels_of(opened.config))}
+        found = _named(name, known)
+        gone = sum(opened.store.drop_given_up(channel, actor(), reason, now_us()) for channel in found)
+    say(f"{counted(gone, 'alert')} for {name}: dropped.")
 
 
 def _named(name: str, channels: Collection[str]) -> list[str]:

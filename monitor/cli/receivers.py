@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor.cli.moments import short, stamp
@@ -13,6 +13,7 @@ from monitor.cli.printing import Column, write_rows
 
 if TYPE_CHECKING:
     from monitor.stores.record import EnforcerState
+    from monitor.stores.sql import SqlStore
 
 STANDING: Final[list[Column[Any]]] = [
     ("TAKEN", lambda row: row["sent"]),
@@ -32,6 +33,13 @@ def with_unused(states: Iterable[EnforcerState], configured: Iterable[str]) -> l
     none = {name: EnforcerState(channel=name, pending=0, sent=0, dead=0) for name in configured}
     every = none | {state.channel: state for state in states}
     return [every[channel] for channel in sorted(every)]
+
+
+def given_up(store: SqlStore, channels: Collection[str]) -> int:
+    """How many messages of these channels were given up and are there still."""
+    return sum(
+        state.dead for channel in channels for state in store.enforcer_states(channel) if state.channel == channel
+    )
 
 
 def standing_of(state: EnforcerState) -> dict[str, Any]:

@@ -96,6 +96,17 @@ def send_again(connection: Connection, channel: str, tell: Tell | None, why: tup
     return dead + len(anew)
 
 
+def drop_given_up(connection: Connection, channel: str, why: tuple[str, str, int]) -> int:
+    actor, reason, now = why
+    dead = forget_dead(connection, channel)
+    if dead:
+        action = "enforcer.drop" if channel.startswith(("enforcer:", "topic:")) else "notifier.drop"
+        before = f"{counted(dead, 'message')} that had been given up"
+        entry = AuditEntry(time=now, actor=actor, action=action, subject=channel, reason=reason, before=before)
+        append_audit(connection, [entry])
+    return dead
+
+
 def _in_force(connection: Connection, tell: Tell, now: int) -> Sequence[Message]:
     """Oldest first, as they came."""
     return tell(decisions_in_force(connection, now, [Mode.LIVE])[::-1], in_force(connection))

@@ -129,10 +129,11 @@ def retry_dead(connection: Connection, channel: str, now: int) -> int:
 
 
 def forget_messages(connection: Connection, before: int) -> int:
-    """Delete messages that were sent before a time; how many. Receipts of what is in force stay, and so does what was not sent."""
+    """Delete messages that were sent, or given up, before a time; how many. What is about an act in force stays, and so does what waits."""
     table, decisions = tables.outbox, tables.decisions
     in_force = select(decisions.c.id).where(decisions.c.state == DecisionState.ACTIVE.value)
-    old = and_(table.c.sent < before, table.c.about.not_in(in_force))
+    given_up = and_(table.c.state == DEAD, table.c.next_attempt < before)
+    old = and_(or_(table.c.sent < before, given_up), table.c.about.not_in(in_force))
     return connection.execute(table.delete().where(old)).rowcount
 
 

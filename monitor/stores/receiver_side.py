@@ -131,7 +131,7 @@ class ReceiverSide:
             append_audit(connection, given_up.audit)
 
     def forget_messages(self, before: int, now: int) -> int:
-        """Delete messages that were sent before a time; those that are pending, dead, or receipts of what is in force stay."""
+        """Delete messages that were sent, or given up, before a time; those that wait, or are about what is in force, stay."""
         with self._database.writing("outbox") as connection:
             rows = outgoing.forget_messages(connection, before)
             append_audit(connection, changes.deleted("messages", rows, before, now))
@@ -171,3 +171,8 @@ class ReceiverSide:
         """Send again what was given up, and with `tell` all that is in force, under new keys; how many messages."""
         with self._database.writing("operator") as connection:
             return enforcing.send_again(connection, channel, tell, (actor, reason, now))
+
+    def drop_given_up(self, channel: str, actor: str, reason: str, now: int) -> int:
+        """Delete what was given up of a channel, without sending it; how many messages."""
+        with self._database.writing("operator") as connection:
+            return enforcing.drop_given_up(connection, channel, (actor, reason, now))

@@ -415,6 +415,10 @@ def _check_outbox(store: Record) -> None:
     for message in (*many, *few):
         store.message_sent(message.key, "", 500)
     assert (store.forget_messages(301, 400), store.forget_messages(302, 400)) == (0, 1)
+    assert (store.forget_messages(400, 400), store.forget_messages(401, 400)) == (0, 1), (
+        "what was given up goes with its time"
+    )
+    assert store.delivery("m2") is None
 
 
 def _check_manifest(store: Record) -> None:

@@ -69,3 +69,35 @@ def test_doctor_tells_of_what_was_given_up_and_of_anchors(told, tmp_path):
     assert signs["enforcements"]["found"] == "1 enforcement given up"
     assert signs["alerts"]["state"] == "ok"
     assert signs["anchors"]["state"] == "warning"
+
+
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_what_an_enforcer_did_not_get_is_dropped_and_doctor_has_nothing_to_say_of_it(told, tmp_path, is_configured):
+    with record(None, told.folder / "data") as opened:
+        (message,) = opened.store.due_messages(2**60, 10)
+        opened.store.message_failed(message.message.key, "HTTP 410", 0, dead=True)
+    if not is_configured:
+        (tmp_path / "config.toml").write_text("")
+    assert "enforcers retry NAME --reason TEXT, or drop" in told.here("doctor", code=1).stdout.replace("\n", " ")
+    told.here("decisions", "revoke", "d1", "--reason", "a mistake")
+    waiting = told.rows("enforcers", "list")[0]["pending"]
+    assert waiting == int(is_configured)
+    assert "1 message for platform: dropped." in told.here("enforcers", "drop", "platform", "--reason", "gone").stderr
+    assert [row["pending"] for row in told.rows("enforcers", "list")] == [1] * waiting
+    (entry,) = [row for row in told.rows("audit", "list") if row["action"] == "enforcer.drop"]
+    assert (entry["subject"], entry["reason"]) == ("enforcer:platform", "gone")
+    told.here("doctor")
+    missing = told.here("enforcers", "drop", "nobody", "--reason", "x", code=2).stderr
+    assert "no enforcer nobody was ever sent anything" in missing
+
+
+def test_retry_says_what_later_words_have_overtaken(told):
+    told.here("decisions", "revoke", "d1", "--reason", "a mistake")
+    with record(None, told.folder / "data") as opened:
+        for each in opened.store.due_messages(2**60, 10):
+            opened.store.message_failed(each.message.key, "HTTP 410", 0, dead=True)
+        for each in opened.store.due_messages(2**60, 10):
+            opened.store.message_failed(each.message.key, "HTTP 410", 0, dead=True)
+    said = told.here("enforcers", "retry", "platform", "--reason", "it is back").stderr
+    assert "1 message for platform will be sent" in said
+    assert "1 more will not, since there are later ones: miniwatch enforcers drop platform --reason TEXT" in said

@@ -130,6 +130,52 @@ def test_what_a_channel_did_not_get_is_sent_again(on_call, outside):
     assert "is no channel" in on_call.here("notifiers", "retry", "x", "--reason", "r", "-c", str(file), code=2).stderr
 
 
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_what_a_channel_did_not_get_is_dropped_and_doctor_has_nothing_to_say_of_it(on_call, outside, is_configured):
+    file = on_call.folder / "c.toml"
+    file.write_text(OUTSIDE.format(url=f"http://127.0.0.1:{outside.server_port}/yes"))
+    on_call.here("incidents", "close", "bb", "--reason", "done", "--config", str(file))
+    with record(None, on_call.folder / "data") as opened:
+        for one in opened.store.due_messages(2**60, 9):
+            opened.store.message_failed(one.message.key, "HTTP 400", 1, dead=True)
+    if not is_configured:
+        file.write_text("")
+    found = on_call.here("doctor", "-c", str(file), code=1).stdout
+    assert "2 alerts given up" in found
+    for channel in ("pagerduty:ops", "webhook:ops"):
+        said = on_call.here("notifiers", "drop", channel, "--reason", "it is gone", "-c", str(file)).stderr
+        assert f"1 alert for {channel}: dropped." in said
+    entries = [row for row in on_call.rows("audit", "list") if row["action"] == "notifier.drop"]
+    assert [(row["subject"], row["reason"], row["before"]) for row in entries] == [
+        (channel, "it is gone", "1 message that had been given up") for channel in ("pagerduty:ops", "webhook:ops")
+    ]
+    left = on_call.here("doctor", "-c", str(file), "-o", "ndjson", code=int(is_configured))  # a channel has no key
+    assert "given up" not in left.stdout
+    assert on_call.here("notifiers", "list", "-c", str(file), "-o", "ndjson").stdout.count('"dead":0') == (
+        2 if is_configured else 0
+    )
+    missing = on_call.here("notifiers", "drop", "x", "--reason", "r", "-c", str(file), code=2).stderr
+    assert "is no channel" in missing
+
+
+def test_retry_says_what_later_words_have_overtaken(on_call, outside):
+    file = on_call.folder / "c.toml"
+    file.write_text(OUTSIDE.format(url=f"http://127.0.0.1:{outside.server_port}/yes"))
+    on_call.here("incidents", "ack", "bb", "--config", str(file))
+    on_call.here("incidents", "close", "bb", "--reason", "done", "--config", str(file))
+    with record(None, on_call.folder / "data") as opened:
+        for fails in (True, False):
+            due = [one.message for one in opened.store.due_messages(2**60, 9)]
+            (message,) = [one for one in due if one.channel == "pagerduty:ops"]
+            if fails:
+                opened.store.message_failed(message.key, "HTTP 400", 1, dead=True)
+            else:
+                opened.store.message_sent(message.key, "HTTP 202", 2)
+    said = on_call.here("notifiers", "retry", "pagerduty:ops", "--reason", "mended", "-c", str(file)).stderr
+    assert "0 alerts for pagerduty:ops" in said
+    assert "1 more will not, since later ones were taken: miniwatch notifiers drop pagerduty:ops --reason TEXT" in said
+
+
 def test_a_cluster_is_tested_as_a_whole(on_call, outside):
     file = on_call.folder / "c.toml"
     base = f"http://127.0.0.1:{outside.server_port}"

@@ -179,6 +179,15 @@ def test_more_changes_than_are_gone_through_at_once_are_all_told(scene, tmp_path
     assert len(scene.store.due_messages(2**60, 100)) == 9
 
 
+def test_what_was_given_up_goes_with_retention_but_for_what_is_about_acts_in_force(scene):
+    scene.decide("d1", "d2")
+    for each in scene.store.due_messages(2**60, 9):
+        scene.store.message_failed(each.message.key, "HTTP 410", scene.now, dead=True)
+    revoke(scene.store, "d2", actor="operator:a", reason="b", now=scene.now)
+    scene.store.forget_messages(scene.now + 1, scene.now)
+    assert (scene.states("d1"), scene.states("d2")) == (["dead"], ["pending"])
+
+
 def test_receipts_of_what_is_in_force_outlive_retention(scene):
     scene.decide("d1", "d2")
     scene.work()

@@ -191,6 +191,14 @@ AUDITED: dict[str, Case] = {
         lambda store: store.commit(msgspec.structs.replace(whole_turn(1), audit=(), decisions=())),
     ),
     "send_again": Case(lambda store: store.send_again("enforcer:e", None, WHO, "r", NOW), [(WHO, "enforcer.retry")]),
+    "drop_given_up": Case(
+        lambda store: store.drop_given_up("webhook:test", WHO, "r", NOW),
+        [(WHO, "notifier.drop")],
+        lambda store: (
+            store.commit(msgspec.structs.replace(whole_turn(1), audit=(), decisions=())),
+            store.message_failed("m1", "gone", NOW, dead=True),
+        ),
+    ),
     "ask_comparison": Case(lambda store: store.ask_comparison("topic:t", WHO, "r", NOW), [(WHO, "topic.compare")]),
     "note_configuration": Case(
         lambda store: store.note_configuration({"mode": "live"}, NOW),
@@ -269,6 +277,7 @@ def test_what_changes_nothing_has_no_entry(tmp_path):
     store.forget_incidents(NOW, NOW)
     store.forget_dead_letters(NOW, NOW)
     store.forget_messages(NOW, NOW)
+    store.drop_given_up("webhook:test", WHO, "r", NOW)
     store.mark_replayed(["absent"], WHO, NOW)
     store.note_configuration({"mode": "live"}, NOW)
     assert len(list(store.audit_entries())) == before
