@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from monitor.config import Config, Problem
-from monitor.config.receivers import EnforcerKeys, PatientKeys, WebhookKeys
+from monitor.config.receivers import EnforcerKeys, PatientKeys, WebhookKeys, is_overheard
 from monitor.enforcers import CHANNEL
 from monitor.notifiers import Notifier, NotifierError, Patience
 from monitor.notifiers.alertmanager import Member
@@ -29,7 +30,12 @@ def people_told_of(config: Config, clock: Callable[[], int]) -> dict[str, Notifi
     }
     for pager in config.pagerduty:
         found[f"{PAGERDUTY}:{pager.name}"] = PagerDuty(
-            pager.url, _revealed(pager.routing_key), clock, timeout_s=pager.timeout_s, patience=_patience(pager)
+            pager.url,
+            _revealed(pager.routing_key),
+            clock,
+            timeout_s=pager.timeout_s,
+            patience=_patience(pager),
+            ca_file=pager.ca_file,
         )
     for chat in config.apprise:
         found[f"{APPRISE}:{chat.name}"] = Apprise(
@@ -59,6 +65,21 @@ def unreached(config: Config) -> Iterator[Problem]:
             yield Problem(place, f"no password for {cluster.username}", "the password of this user", remedy)
 
 
+def overheard(config: Config) -> Iterator[tuple[str, str]]:
+    """Where what is told is not encrypted on its way to another machine: the place in the configuration, and the machine."""
+    told: dict[str, list[tuple[str, ...]]] = {
+        "webhooks": [(keys.url,) for keys in config.webhooks],
+        "pagerduty": [(keys.url,) for keys in config.pagerduty],
+        "alertmanagers": [keys.urls for keys in config.alertmanagers],
+        "enforcers": [(keys.url,) for keys in config.enforcers],
+    }
+    places = [(f"{kind}[{number}]", urls) for kind, each in told.items() for number, urls in enumerate(each)]
+    for place, urls in (*places, ("elasticsearch", config.elasticsearch.urls)):
+        for url in urls:
+            if is_overheard(url):
+                yield f"{place}.plain_http", urlsplit(url).netloc
+
+
 def members_of(config: Config, clock: Callable[[], int]) -> dict[str, Member]:
     """The members of all Alertmanager clusters."""
     return {
@@ -70,6 +91,7 @@ def members_of(config: Config, clock: Callable[[], int]) -> dict[str, Member]:
             timeout_s=keys.timeout_s,
             hold_s=keys.hold_s,
             patience=_patience(keys),
+            ca_file=keys.ca_file,
         )
         for keys in config.alertmanagers
         for number, url in enumerate(keys.urls, 1)
@@ -88,6 +110,7 @@ def _webhook(
         patience=_patience(keys),
         at_once=at_once,
         outlives_mistakes=outlives_mistakes,
+        ca_file=keys.ca_file,
     )
 
 

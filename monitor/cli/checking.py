@@ -126,9 +126,11 @@ def _search(config: Config) -> Iterator[Problem]:
 
 
 def _told(config: Config) -> Iterator[Problem]:
-    """Whether those who are to be told of incidents can be; `notifiers test` says whether they hear it."""
-    from monitor.carriers import unreached
+    """Whether those who are to be told of incidents can be; `notifiers test` says whether they hear it. Who else may hear it is said."""
+    from monitor.carriers import overheard, unreached
 
+    for place, machine in overheard(config):
+        say(f"{place}: warning: what goes to {machine} is not encrypted: whoever is on the way can read and change it.")
     yield from unreached(config)
 
 

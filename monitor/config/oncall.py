@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from monitor.config.receivers import SafeUrl, ToldKeys
+from monitor.config.receivers import PostedKeys, SafeUrl, ToldKeys
 from monitor.config.values import Hours, Keys, RefusedValueError
 
 
@@ -32,7 +32,7 @@ class OnCallKeys(Keys):
     resolve_h: ResolveKeys = ResolveKeys()
 
 
-class PagerDutyKeys(ToldKeys):
+class PagerDutyKeys(ToldKeys, PostedKeys):
     url: SafeUrl = "https://events.pagerduty.com/v2/enqueue"
     routing_key_file: str = ""
     routing_key: SecretStr | None = None  # from `routing_key_file` or the environment
@@ -47,7 +47,7 @@ class PagerDutyKeys(ToldKeys):
         return value
 
 
-class ClusterKeys(ToldKeys):
+class ClusterKeys(ToldKeys, PostedKeys):
     urls: Annotated[tuple[SafeUrl, ...], Field(min_length=1, max_length=16)]
     username: str = ""
     password_file: str = ""

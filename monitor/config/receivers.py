@@ -19,7 +19,7 @@ Wait = Annotated[float, Field(gt=0, le=86_400)]
 SeverityWord = Literal["informational", "low", "medium", "high", "critical"]
 
 
-def _safe(value: str) -> str:
+def _safe(value: str, info: ValidationInfo) -> str:
     try:
         url = urlsplit(value)
         host, _port = url.hostname, url.port
@@ -27,14 +27,39 @@ def _safe(value: str) -> str:
         raise RefusedValueError("a URL", "write https://host/path") from None
     if url.scheme not in {"http", "https"} or not host:
         raise RefusedValueError("a URL", "write https://host/path")
-    if url.scheme == "http" and not is_loopback(host):
-        raise RefusedValueError("https, because it is told of apps and people", "use https (http only to loopback)")
+    if url.scheme == "http" and not is_loopback(host) and info.data.get("plain_http") is False:
+        raise RefusedValueError(
+            "https, because it is told of apps and people",
+            "use https (ca_file names an authority of your own); or, where nobody else can listen in, set plain_http = true",
+        )
     if url.username or url.password:
         raise RefusedValueError("a URL without user and password", "the signature proves who sends: use secret_file")
     return value
 
 
 SafeUrl = Annotated[str, AfterValidator(_safe)]
+
+
+def is_overheard(url: str) -> bool:
+    """Whether others can listen in on what is sent to an address: it goes over a network, and is not encrypted."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def _authorities(path: str) -> str:
+    import ssl  # noqa: PLC0415 - most commands have no use for it
+
+    try:
+        if path:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise RefusedValueError("certificates of authorities, in PEM", "name the file that has them") from None
+    except OSError:
+        raise RefusedValueError("a file that can be read", "give this user the right to read it") from None
+    return path
+
+
+Authorities = Annotated[FileIfAny, AfterValidator(_authorities)]
 
 
 class PatientKeys(Keys):
@@ -55,7 +80,14 @@ class PatientKeys(Keys):
         return value
 
 
-class ReceiverKeys(PatientKeys):
+class PostedKeys(PatientKeys):
+    """Who is spoken to over HTTP: whose word on who it is counts beside the system's authorities, and whether others may listen in."""
+
+    plain_http: bool = False
+    ca_file: Authorities = ""
+
+
+class ReceiverKeys(PostedKeys):
     """Where something is posted, signed."""
 
     url: SafeUrl

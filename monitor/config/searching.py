@@ -11,7 +11,7 @@ from monitor.config.listening import is_loopback
 from monitor.config.values import KIB, MIB, FileIfAny, Keys, RefusedValueError
 
 
-def _node(text: str) -> str:
+def _node(text: str, info: ValidationInfo) -> str:
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
@@ -25,14 +25,18 @@ def _node(text: str) -> str:
         )
     if url.query or url.fragment:
         raise RefusedValueError("a URL without a query", "write https://host:9200")
-    if url.scheme == "http" and not is_loopback(host):
-        raise RefusedValueError("https, because all events go there", "use https (http only to loopback)")
+    if url.scheme == "http" and not is_loopback(host) and info.data.get("plain_http") is False:
+        raise RefusedValueError(
+            "https, because all events go there",
+            "use https; or, where nobody else can listen in, set elasticsearch.plain_http = true",
+        )
     if port is None:
         raise RefusedValueError("a URL with a port", "write https://host:9200")
     return text
 
 
 class ElasticsearchKeys(Keys):
+    plain_http: bool = False
     urls: Annotated[tuple[Annotated[str, AfterValidator(_node)], ...], Field(max_length=64)] = ()
     api_key_file: str = ""
     api_key: SecretStr | None = None  # from `api_key_file` or the environment

@@ -42,11 +42,18 @@ class Member:
         timeout_s: float = 10.0,
         hold_s: float = 900.0,
         patience: Patience | None = None,
+        ca_file: str = "",
     ) -> None:
         auth = (username, password) if username else None
         address = url.rstrip("/") + PATH
         self._poster = Poster(
-            address, clock, timeout_s=timeout_s, secrets=[password], auth=auth, outlives_mistakes=True
+            address,
+            clock,
+            timeout_s=timeout_s,
+            secrets=[password],
+            auth=auth,
+            outlives_mistakes=True,
+            ca_file=ca_file,
         )
         self._clock = clock
         self._hold_us = int(hold_s * MICROSECONDS)
@@ -116,7 +123,7 @@ class Member:
 
 
 def labels(incident: str, episode: str, scope: str, value: str) -> dict[str, str]:
-    """What an alert is known by: none of it changes while the episode lasts."""
+    """What an alert is known by: none of it changes while the episode lasts. Who it is about is one line, whatever they are called."""
     return {
         "alertname": "MiniwatchIncident",
         "incident": incident,

@@ -51,9 +51,10 @@ class PagerDuty:
         *,
         timeout_s: float = 10.0,
         patience: Patience | None = None,
+        ca_file: str = "",
     ) -> None:
         secrets = [routing_key or ""]
-        self._poster = Poster(url, clock, timeout_s=timeout_s, secrets=secrets, outlives_mistakes=True)
+        self._poster = Poster(url, clock, timeout_s=timeout_s, secrets=secrets, outlives_mistakes=True, ca_file=ca_file)
         self._routing_key = routing_key
         self._patience = patience or Patience()
 

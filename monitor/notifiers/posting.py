@@ -1,7 +1,7 @@
 """One message posted to one address over HTTP, and what its receiver's answer means.
 
 Any 2xx says that the message was taken. 408, 425, 429 and 5xx ask for another try (``Retry-After`` is honoured), and so does a receiver that is
-silent, unreachable or without a valid certificate. Where somebody can mend the address or the secret, for whoever tells people, so do answers about
+silent, unreachable or without a certificate that counts: of the system's authorities, or of those in a file that is named beside them. Where somebody can mend the address or the secret, for whoever tells people, so do answers about
 these: redirects, 401, 403, 404 and their like. Anything else is final.
 """
 
@@ -46,10 +46,11 @@ class Poster:
         secrets: Collection[str] = (),
         auth: tuple[str, str] | None = None,
         outlives_mistakes: bool = False,
+        ca_file: str = "",
     ) -> None:
         """`secrets` are texts that are never repeated in an error; `auth` is a user and a password.
 
-        `outlives_mistakes`: whether a message is tried again that an address or a secret was wrong for.
+        `outlives_mistakes`: whether a message is tried again that an address or a secret was wrong for. `ca_file`: authorities beside the system's.
         """
         self._url = url
         self._clock = clock
@@ -57,13 +58,17 @@ class Poster:
         self._secrets = tuple(secret for secret in secrets if secret)
         self._auth = auth
         self._try_again = _TRY_AGAIN | _OF_ADDRESS_OR_SECRET if outlives_mistakes else _TRY_AGAIN
+        self._ca_file = ca_file
         self._closed = False
         self._sending: set[tuple[asyncio.AbstractEventLoop, asyncio.Task[Answer]]] = set()
 
     @cached_property
     def _trusted(self) -> ssl.SSLContext:
         """Whose certificates count. Reading them anew for every message would cost twenty times what sending it does."""
-        return httpx.create_ssl_context()
+        trusted = ssl.create_default_context()
+        if self._ca_file:
+            trusted.load_verify_locations(self._ca_file)
+        return trusted
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Receipt:
         """Post it once; raises `NotifierError`. It may be called from any thread."""

@@ -35,8 +35,9 @@ class Webhook:
         patience: Patience | None = None,
         at_once: int = 1,
         outlives_mistakes: bool = False,
+        ca_file: str = "",
     ) -> None:
-        self._poster = Poster(url, clock, timeout_s=timeout_s, outlives_mistakes=outlives_mistakes)
+        self._poster = Poster(url, clock, timeout_s=timeout_s, outlives_mistakes=outlives_mistakes, ca_file=ca_file)
         self._secret = secret
         self._clock = clock
         self._patience = patience or Patience()

@@ -16,10 +16,13 @@ class Receiver(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        self.tls = tls
         self.came: list[tuple[dict[str, str], bytes]] = []
         self.behave = lambda handler: handler.answer(204)
         super().__init__(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def webhook(self, **options) -> Webhook:
@@ -28,7 +31,7 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.server_port}"
 
     @property
     def told(self) -> list:
