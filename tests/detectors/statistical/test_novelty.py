@@ -69,7 +69,7 @@ def test_new_pages_without_a_new_version_are_told_and_with_one_are_not():
     assert one.measured[0].name == "new pages of pages/casino"
 
 
-@pytest.mark.parametrize(("hours", "found"), [(40, set()), (100, {"wx99"})])
+@pytest.mark.parametrize(("hours", "found"), [pytest.param(40, set(), marks=pytest.mark.slow), (100, {"wx99"})])
 def test_pages_of_an_app_that_few_open_are_found_late(hours, found):
     seldom = [
         visits("wx99", 0.1 + number * 125 / hours, 0.5, 2, page="pages/index", seed=number) for number in range(hours)
