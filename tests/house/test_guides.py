@@ -10,8 +10,6 @@ from ports import free_port
 import monitor
 from monitor.stores.schema import LATEST
 
-pytestmark = pytest.mark.slow
-
 BEGUN = """
 miniwatch simulate --seed 1 --events 2000 --registry apps.ndjson -O events.ndjson
 miniwatch apps import apps.ndjson
