@@ -520,10 +520,13 @@ def _cache_refused(telemetry: Telemetry, path: Path, reason: str) -> None:
 
 
 def held_of(daemon: Daemon) -> tuple[str, ...]:
-    """Why acts do not begin; nothing where the record does not answer, which is told as such."""
+    """Why acts do not begin; nothing where the record does not answer, which is told as such. How well we see ourselves keeps acts from
+    beginning where they are decided, and nowhere else.
+    """
     pipeline = daemon.pipeline
     try:
-        return (*held_words(daemon.kept.store, pipeline.clock()), *pipeline.ailments(), *daemon.publishing.troubles())
+        ailments = pipeline.ailments() if pipeline.leads else ()
+        return (*held_words(daemon.kept.store, pipeline.clock()), *ailments, *daemon.publishing.troubles())
     except StoreError:
         return ()
 
@@ -539,6 +542,7 @@ def health_of(daemon: Daemon) -> Health:
     search = daemon.indexer.health().words() if daemon.indexer is not None else ()
     return Health(
         heartbeat_age_s=daemon.age_s,
+        leads=pipeline.leads,
         store_stalled=pipeline.stalled,
         failing_sources=dict(pipeline.failures),
         lag_bytes=_lags(pipeline),

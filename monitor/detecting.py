@@ -323,9 +323,9 @@ def _tell_of_lag(groups: Sequence[Group], telemetry: Telemetry) -> None:
 
 
 def _note_drift(worker: Worker, kept: Kept, telemetry: Telemetry) -> None:
-    """Of one partition, whose apps stand for all."""
-    for _, stream in sorted(worker.streams.copy().items())[:1]:
-        note_drift(stream.lineup.learned, kept.store, telemetry)
+    """Of one partition, whose apps stand for all; without any there is nothing to tell."""
+    first = [stream.lineup.learned for _, stream in sorted(worker.streams.copy().items())[:1]]
+    note_drift(first[0] if first else None, kept.store, telemetry)
 
 
 def _compact(kept: Kept, worker: Worker) -> None:

@@ -281,8 +281,8 @@ class Indexer:
                 self._behind_since.pop(what, None)
             seconds = round(now - self._behind_since.get(what, now), 1)
             self.telemetry.emit(SearchLag(what=what, documents=self._behind[what], seconds=seconds))
-        if FINDINGS in self.claims and self.claims[FINDINGS].fence is not None:
-            self._unattended.look(self.kept.store.unattended(self.clock()), now)
+        brings = FINDINGS in self.claims and self.claims[FINDINGS].fence is not None
+        self._unattended.look(self.kept.store.unattended(self.clock()) if brings else (), now)
 
     def _rest(self, kind: str, error: Exception, wished_s: float) -> None:
         """Leave the search alone for a while: a time that doubles with every failure, within a bound."""

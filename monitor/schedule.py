@@ -12,7 +12,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from monitor.telemetry import Telemetry
-from monitor.telemetry.upkeep import JobDone, JobFailed, JobMissed
+from monitor.telemetry.jobs import JobDone, JobFailed, JobKnown, JobMissed
 
 JOBS_AT_ONCE_MAX: Final = 4
 """Jobs that run side by side; each job has at most one run under way."""
@@ -55,12 +55,14 @@ class Schedule:
             id=name,
             misfire_grace_time=max(1, int(interval_s)),
         )
+        self._telemetry.emit(JobKnown(job=name))
 
     def daily(self, name: str, hour_utc: int, job: Job) -> None:
         """Run a job once a day, at this hour."""
         self._scheduler.add_job(
             self._guarded(name, job), "cron", hour=hour_utc, minute=0, id=name, misfire_grace_time=LATE_S_MAX
         )
+        self._telemetry.emit(JobKnown(job=name))
 
     def start(self) -> None:
         self._scheduler.start()

@@ -27,6 +27,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How the daemon is: the pipeline's last sign of life, and what keeps it from its work."""
 
     heartbeat_age_s: float
+    leads: bool = False  # whether this process decides
     store_stalled: str | None = None  # the store's error, while it cannot be written
     failing_sources: Mapping[str, str] = {}  # error by source
     lag_bytes: Mapping[str, int | None] = {}  # by source; None where that cannot be known
@@ -94,6 +95,8 @@ class HealthPages:
         health = self.health()
         self.telemetry.emit(
             HealthLooked(
+                leads=health.leads,
+                stalled=health.store_stalled is not None,
                 alive=is_alive(health, self.bounds),
                 ready=not why_not_ready(health, self.bounds),
                 degraded=bool(health.degraded),

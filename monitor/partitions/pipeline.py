@@ -75,6 +75,10 @@ class PartitionPipeline(Pipeline):
     recorded: Callable[[float], int] = lambda _moment: 0  # the record's clock at a moment of the monotonic one
     _quiet_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        Pipeline.__post_init__(self)
+        self._teller.leaves = True
+
     def _make_committer(self) -> Committer:
         return TurnLeaver(
             self.store,

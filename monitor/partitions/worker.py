@@ -100,10 +100,10 @@ class Worker:
 
     def _change(self, changes: Changes) -> None:
         for partition in changes.lost:
-            self._taken.discard(partition)
+            self._forget(partition)
             self._leave(partition, "it was taken away", keep=False)
         for partition in changes.revoked:
-            self._taken.discard(partition)
+            self._forget(partition)
             self._leave(partition, "it is another's", keep=True)
         if changes.revoked:
             self._partitions.release(changes.revoked)
@@ -113,6 +113,11 @@ class Worker:
         for partition in sorted(self._taken - self.streams.keys()):
             if self._again.get(partition, 0.0) <= now and not self._stopping():
                 self._begin(partition)
+
+    def _forget(self, partition: str) -> None:
+        """It is not ours any more; that it could not be taken up is another's trouble now, if it is one."""
+        self._taken.discard(partition)
+        self.failing.pop(partition, None)
 
     def _begin(self, partition: str) -> None:
         try:

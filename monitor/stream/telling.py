@@ -44,6 +44,7 @@ class TurnTeller:
     def __init__(self, telemetry: Telemetry, now: Callable[[], int | None] = lambda: None) -> None:
         self._telemetry = telemetry
         self._now = now
+        self.leaves = False  # what is found is left to be answered by another process
         self._forgotten: dict[str, int] = {}
         self._held_back: dict[str, int] = {}
 
@@ -66,6 +67,7 @@ class TurnTeller:
     def begin(self, detectors: Sequence[Detector]) -> None:
         """Go on from what detectors remember: it was told by who watched before."""
         for detector in detectors:
+            self._telemetry.emit(happenings.DetectorKnown(detector=detector.name))
             self._forgotten[detector.name] = detector.forgotten
             if isinstance(detector, HoldsBack):
                 self._held_back[detector.name] = detector.held_back
@@ -74,6 +76,8 @@ class TurnTeller:
         """What detectors have given up, and not told, since this was asked last."""
         emit = self._telemetry.emit
         for detector in detectors:
+            if detector.name not in self._forgotten:  # it came with other rules, or another model
+                emit(happenings.DetectorKnown(detector=detector.name))
             forgotten = detector.forgotten - self._forgotten.get(detector.name, 0)
             if forgotten:
                 emit(happenings.DetectorForgot(detector=detector.name, things=forgotten))
@@ -86,18 +90,17 @@ class TurnTeller:
 
     def tell_finding(self, finding: Finding) -> None:
         """What was found."""
-        self._telemetry.emit(
-            happenings.FindingMade(
-                finding=finding.id,
-                rule=finding.rule.id,
-                kind=finding.kind,
-                severity=finding.severity,
-                scope=finding.entity.scope,
-                value=finding.entity.value,
-                title=finding.title,
-                shadow=finding.shadow,
-            )
-        )
+        said: dict[str, Any] = {
+            "finding": finding.id,
+            "rule": finding.rule.id,
+            "kind": finding.kind,
+            "severity": finding.severity,
+            "scope": finding.entity.scope,
+            "value": finding.entity.value,
+            "title": finding.title,
+            "shadow": finding.shadow,
+        }
+        self._telemetry.emit(happenings.FindingLeft(**said) if self.leaves else happenings.FindingMade(**said))
 
     def tell_answers(self, turn: Turn) -> None:
         """What was decided about what was found."""

@@ -69,8 +69,6 @@ class LinesTaken(Happening, frozen=True, kw_only=True):
         meter.add(metrics.BYTES_RECEIVED, self.bytes, source=self.source)
         if self.watermark is not None:
             meter.set(metrics.WATERMARK, self.watermark / 1_000_000, source=self.source)
-        if self.lag_bytes is not None:
-            meter.set(metrics.SOURCE_LAG, self.lag_bytes, source=self.source)
 
 
 class DeadLettered(Happening, frozen=True, kw_only=True):
@@ -214,6 +212,13 @@ class FindingMade(Happening, frozen=True, kw_only=True):
         meter.add(metrics.FINDINGS_BY_RULE, rule=self.rule)
 
 
+class FindingLeft(FindingMade, frozen=True, kw_only=True):
+    """A worker has found it and left it to be answered: who answers counts it, once, however many partitions found it."""
+
+    def count(self, meter: Meter) -> None:
+        """Not here."""
+
+
 class IncidentOpened(Happening, frozen=True, kw_only=True):
     """The severity is that at the end of the turn that opened it; it may rise later."""
 
@@ -328,15 +333,21 @@ class StoreStalled(Happening, frozen=True, kw_only=True):
     retry_s: float
 
     def count(self, meter: Meter) -> None:
-        meter.set(metrics.STORE_STALLED, 1)
         meter.add(metrics.STORE_FAILURES)
 
 
 class StoreResumed(Happening, frozen=True, kw_only=True):
     stalled_s: float
 
+
+class DetectorKnown(Happening, frozen=True, kw_only=True):
+    """A detector watches here from now on: its counters are there, so that the first burst is seen as one."""
+
+    level: ClassVar[Level] = "debug"
+    detector: str
+
     def count(self, meter: Meter) -> None:
-        meter.set(metrics.STORE_STALLED, 0)
+        meter.begin("detector", self.detector)
 
 
 class DetectorForgot(Happening, frozen=True, kw_only=True):

@@ -79,10 +79,32 @@ class Meter:
                 for labels in product(*(one for one in known if isinstance(one, tuple))):
                     self._child(self._kept[metric.name], metric, dict(zip(metric.labels, labels, strict=True)))
 
+    def end(self, label: str, name: str) -> None:
+        """Have gauges with such a label say nothing more of this name, which is another's now; nor of those that are told together, of
+        which one may have been this: what is still there is said again.
+        """
+        name = name[:NAME_CHARACTERS_MAX]
+        for metric in self._catalogue:
+            if label in metric.labels and metric.kind == "gauge":
+                for gone in (name, OTHER):
+                    self.forget(metric, **{label: gone})
+                self._names.get((metric.name, label), set()).discard(name)
+
+    def forget(self, metric: Metric, **labels: str) -> None:
+        """Say nothing more of what is now, or only of what has these labels; a gauge without labels, which is always there, says 0."""
+        kept = self._kept[metric.name]
+        assert isinstance(kept, Gauge)  # noqa: S101 - a metric used as what it is not is our own mistake
+        if not metric.labels:
+            kept.set(0)
+        elif labels:
+            kept.remove_by_labels(labels)
+        else:
+            kept.clear()
+
     def add(self, metric: Metric, amount: float = 1, **labels: str) -> None:
         """Count up."""
         kept = self._kept[metric.name]
-        assert isinstance(kept, Counter)  # noqa: S101 - a metric used as what it is not is our own mistake
+        assert isinstance(kept, Counter)  # noqa: S101 - as above
         self._child(kept, metric, labels).inc(amount)
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:

@@ -129,6 +129,7 @@ READY: Final = _gauge(
 )
 DEGRADED: Final = _gauge("degraded", "1 while something beside the stream does not work, such as the search.", "")
 HEARTBEAT_AGE: Final = _gauge("heartbeat_age_seconds", "Time since the pipeline's last sign of life.", "seconds")
+LEADS: Final = _gauge("leads", "1 for the process that decides; 0 while another does, and for workers.", "")
 ACTS_HELD: Final = _gauge(
     "acts_held", "1 while acts do not begin: paused, rules in shadow, or not well enough ourselves.", ""
 )
@@ -363,6 +364,12 @@ RETENTION_ROWS: Final = _counter("retention_removed", "Rows removed because thei
 JOBS_RUN: Final = _counter(
     "jobs", "Runs of scheduled jobs.", "runs", {"task": JOBS_MAX, "outcome": ("done", "failed", "missed")}
 )
+JOB_FAILING: Final = _gauge(
+    "job_failing",
+    "1 while the latest run of a scheduled job is one that failed, or was missed.",
+    "",
+    {"task": JOBS_MAX},
+)
 ANCHORS: Final = _counter(
     "audit_anchors", "Anchors of the audit, by what came of them.", "anchors", {"outcome": ("made", "failed")}
 )
@@ -402,6 +409,9 @@ LINES_SUPPRESSED: Final = _counter(
     "log_lines_suppressed", "Log lines left out by the limit.", "lines", {"happening": NAMES_MAX}
 )
 LINES_LOST: Final = _counter("log_lines_lost", "Log lines that could not be written.", "lines")
+
+OF_WHO_LEADS: Final = (FINDINGS_WAITING, TOPIC_TROUBLE, OUTBOX_PENDING, ALERTS_STANDING, ALERTS_LEFT_OUT)
+"""Gauges that only the process moves that decides: of one that does not any more, they would say for ever how it was."""
 
 CATALOGUE: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

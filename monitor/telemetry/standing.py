@@ -30,9 +30,13 @@ class NamesKnown(Happening, frozen=True, kw_only=True):
 
 
 class HealthLooked(Happening, frozen=True, kw_only=True):
-    """What probes would be told at this moment. `lag_bytes` is by source, None where it cannot be known; `failing` are sources."""
+    """What probes would be told at this moment. `lag_bytes` is by source, None where it cannot be known; `failing` are sources. A process that
+    does not decide tells nothing of what only who decides can know.
+    """
 
     level: ClassVar[Level] = "debug"
+    leads: bool
+    stalled: bool
     alive: bool
     ready: bool
     degraded: bool
@@ -41,15 +45,21 @@ class HealthLooked(Happening, frozen=True, kw_only=True):
     lag_bytes: Mapping[str, int | None]
 
     def count(self, meter: Meter) -> None:
+        meter.set(metrics.LEADS, self.leads)
+        meter.set(metrics.STORE_STALLED, self.stalled)
         meter.set(metrics.ALIVE, self.alive)
         meter.set(metrics.READY, self.ready)
         meter.set(metrics.DEGRADED, self.degraded)
         meter.set(metrics.HEARTBEAT_AGE, self.heartbeat_age_s)
         sources = sorted(self.failing | self.lag_bytes.keys(), key=lambda name: (name not in self.failing, name))
         meter.say(metrics.SOURCE_FAILING, {(name,): name in self.failing for name in sources})
-        for name, lag in self.lag_bytes.items():
-            if lag is not None:
-                meter.set(metrics.SOURCE_LAG, lag, source=name)
+        known = {name: lag for name, lag in self.lag_bytes.items() if lag is not None}
+        furthest = sorted(known.items(), key=lambda each: (-each[1], each[0]))
+        meter.say(metrics.SOURCE_LAG, {(name,): lag for name, lag in furthest})
+        if not self.leads:
+            for metric in metrics.OF_WHO_LEADS:
+                meter.forget(metric)
+            meter.forget(metrics.RULES, state="refused")
 
 
 class ConditionLooked(Happening, frozen=True, kw_only=True):

@@ -79,6 +79,7 @@ class StreamLeft(Happening, frozen=True, kw_only=True):
     streams: int
 
     def count(self, meter: Meter) -> None:
+        meter.end("source", self.stream)
         meter.set(metrics.STREAMS, self.streams)
 
 
@@ -87,6 +88,9 @@ class RulesFollowed(Happening, frozen=True, kw_only=True):
 
     digest: str
     rules: int
+
+    def count(self, meter: Meter) -> None:
+        meter.set(metrics.RULES, self.rules, state="active")
 
 
 class StreamFailed(Happening, frozen=True, kw_only=True):
@@ -390,34 +394,6 @@ class RetentionRan(Happening, frozen=True, kw_only=True):
 
     def count(self, meter: Meter) -> None:
         meter.add(metrics.RETENTION_ROWS, self.rows)
-
-
-class JobDone(Happening, frozen=True, kw_only=True):
-    level: ClassVar[Level] = "debug"
-    job: str
-    seconds: float
-
-    def count(self, meter: Meter) -> None:
-        meter.add(metrics.JOBS_RUN, task=self.job, outcome="done")
-
-
-class JobFailed(Happening, frozen=True, kw_only=True):
-    level: ClassVar[Level] = "error"
-    job: str
-    error: str
-
-    def count(self, meter: Meter) -> None:
-        meter.add(metrics.JOBS_RUN, task=self.job, outcome="failed")
-
-
-class JobMissed(Happening, frozen=True, kw_only=True):
-    """A job's hour came and went: the machine slept, or the run before was still at it."""
-
-    level: ClassVar[Level] = "warning"
-    job: str
-
-    def count(self, meter: Meter) -> None:
-        meter.add(metrics.JOBS_RUN, task=self.job, outcome="missed")
 
 
 class DeliverySent(Happening, frozen=True, kw_only=True):

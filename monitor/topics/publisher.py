@@ -75,7 +75,7 @@ class Publisher:
         self._chance = chance or random.SystemRandom().random
         self._monotonic = monotonic
         self.leads: Callable[[], bool] = lambda: True
-        self.trouble = ""  # what keeps the topic from being written, in words
+        self._trouble = ""
         self._known = ""  # the id of the topic that was written last
         self._check_at = 0.0
         self._failures = 0
@@ -93,6 +93,11 @@ class Publisher:
     @property
     def channel(self) -> str:
         return self._feed.channel
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the topic from being written, in words; nothing while another process writes it."""
+        return self._trouble if self.leads() else ""
 
     def ask_to_stop(self) -> None:
         """Write no further records."""
@@ -147,7 +152,7 @@ class Publisher:
             if known != self._known or self._failures:
                 self._telemetry.emit(TopicReached(channel=self._feed.channel))
             self._feed.reached(self._topic, known == self._known, self._stopping.is_set)
-            self._known, self._failures, self.trouble = known, 0, ""
+            self._known, self._failures, self._trouble = known, 0, ""
             self._check_at = self._monotonic() + CHECK_S
         items = self._feed.due(BATCH_MAX)
         if not items or self._stopping.is_set():
@@ -167,9 +172,9 @@ class Publisher:
 
     def _failed(self, trouble: TopicTrouble) -> float:
         self._failures += 1
-        self.trouble = str(trouble)
+        self._trouble = str(trouble)
         with suppress(StoreError, OSError):
-            self._feed.troubled(self.trouble)
+            self._feed.troubled(self._trouble)
         self._check_at = 0.0  # before the next try it is seen what became of the topic
         patience = LASTING if trouble.lasting else PASSING
         wait_s = backoff_s(patience, self._failures, self._chance())

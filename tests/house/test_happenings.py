@@ -3,7 +3,7 @@
 import ast
 import re
 
-from monitor.telemetry import feedback, happenings, metrics, oncall, searching, standing, upkeep
+from monitor.telemetry import feedback, happenings, jobs, metrics, oncall, searching, standing, upkeep
 from monitor.telemetry.happening import Happening
 from monitor.telemetry.meter import Metric
 
@@ -11,7 +11,7 @@ from monitor.telemetry.meter import Metric
 def test_every_happening_happens_somewhere(sources):
     defined = {
         f"monitor/telemetry/{module.__name__.rpartition('.')[2]}.py"
-        for module in (feedback, happenings, oncall, searching, standing, upkeep)
+        for module in (feedback, happenings, jobs, oncall, searching, standing, upkeep)
     }
     made = {
         getattr(node.func, "attr", getattr(node.func, "id", None))

@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from functools import partial
 
 import polars as pl
 import pytest
@@ -199,4 +200,20 @@ def test_a_folder_that_nobody_indexes_is_told_by_who_brings_findings_until_someb
     responder.work()
     assert responder.health().words() == ()
     worker.stop()
+    responder.stop()
+
+
+def test_who_brings_findings_no_more_says_nothing_of_folders_that_nobody_indexes(node, machines):
+    one, two = machines
+    _work(two, "events/1", 1, 1500)
+    responder = _indexer(one, node, answers=True, unattended_s=0.0)
+    _drain(responder)
+    told = partial(responder.telemetry.registry.get_sample_value, "miniwatch_search_unattended")
+    assert told() == 1500
+    claim = responder.claims["findings"]
+    one.store.seize(claim.name, "another", now_us(), 60.0)
+    responder._looked = 0.0
+    _drain(responder)
+    assert told() == 0
+    assert responder.health().words() == ()
     responder.stop()

@@ -36,6 +36,35 @@ def test_a_job_that_raises_is_counted_and_stops_neither_itself_nor_others():
     schedule.stop()
 
 
+def _failing(telemetry: Telemetry, job: str) -> float | None:
+    return telemetry.registry.get_sample_value("miniwatch_job_failing", {"task": job})
+
+
+def test_what_is_to_be_done_by_the_clock_is_counted_from_zero():
+    schedule, telemetry = _schedule()
+    schedule.daily("retention", 3, lambda: None)
+    schedule.every("often", 60, lambda: None)
+    for job in ("retention", "often"):
+        for outcome in ("done", "failed", "missed"):
+            labels = {"task": job, "outcome": outcome}
+            assert telemetry.registry.get_sample_value("miniwatch_jobs_total", labels) == 0
+        assert _failing(telemetry, job) == 0
+
+
+def test_a_job_is_told_as_failing_from_the_run_that_failed_until_one_succeeds():
+    schedule, telemetry = _schedule()
+    outcomes = iter([0, 1])
+    schedule.every("mended", 0.05, lambda: 1 / next(outcomes, 1))
+    assert _failing(telemetry, "mended") == 0
+    told = []
+    emit = telemetry.emit
+    telemetry.emit = lambda happening: (emit(happening), told.append(_failing(telemetry, "mended")))
+    schedule.start()
+    assert _until(lambda: len(told) > 1)
+    schedule.stop()
+    assert told[:2] == [1, 0]
+
+
 def test_a_job_that_may_take_long_is_not_started_again_and_that_is_not_told():
     schedule, telemetry = _schedule()
     running, release, started = [], threading.Event(), threading.Event()

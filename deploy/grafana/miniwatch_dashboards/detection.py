@@ -106,7 +106,10 @@ DETECTION: Final = Page(
                     "Rules left out for a fault, moved to shadow by a guard, and reloads that failed.",
                     "short",
                     (
-                        Ask("sum(increase(miniwatch_rules_suspended_total{<>}[$__rate_interval]))", "suspended"),
+                        Ask(
+                            "max(increase(miniwatch_rules_suspended_total{<>}[$__rate_interval]))",
+                            "suspended",
+                        ),
                         Ask("sum(increase(miniwatch_rules_shadowed_total{<>}[$__rate_interval]))", "in shadow"),
                         Ask(
                             'sum(increase(miniwatch_rule_reloads_total{<>,outcome="failed"}[$__rate_interval]))',

@@ -63,10 +63,14 @@ PIPELINE: Final = Page(
             (
                 Panel(
                     "Time by stage",
-                    "Share of a second that each stage takes; all together near 1 is a pipeline that does nothing else.",
+                    "Share of its time that a process spends in each stage; where those of one process are near 1 together, it does nothing else.",
                     "percentunit",
-                    (Ask("sum by (stage) (rate(miniwatch_stage_seconds_sum{<>}[$__rate_interval]))", "{{stage}}"),),
-                    stacked=True,
+                    (
+                        Ask(
+                            "sum by (instance, stage) (rate(miniwatch_stage_seconds_sum{<>}[$__rate_interval]))",
+                            "{{stage}} {{instance}}",
+                        ),
+                    ),
                 ),
                 Panel(
                     "Slow turns by stage",
@@ -137,21 +141,28 @@ PIPELINE: Final = Page(
                     "Partitions that each process works on.",
                     "short",
                     (Ask("miniwatch_streams{<>}", "{{instance}}"),),
-                    width=8,
+                    width=6,
+                ),
+                Panel(
+                    "Who decides",
+                    "1 for the process that decides what is done about findings. One has to, where there are partitions; others stand by.",
+                    "short",
+                    (Ask("miniwatch_leads{<>}", "{{instance}}"),),
+                    width=6,
                 ),
                 Panel(
                     "Findings waiting",
                     "Findings of other processes that wait to be answered.",
                     "short",
                     (Ask("miniwatch_findings_waiting{<>}", "{{instance}}"),),
-                    width=8,
+                    width=6,
                 ),
                 Panel(
                     "Clock",
                     "How far a machine's clock has jumped, or is behind what was written by it.",
                     "s",
                     (Ask("miniwatch_clock_off_seconds{<>}", "{{instance}}"),),
-                    width=8,
+                    width=6,
                 ),
             ),
         ),

@@ -22,11 +22,11 @@ STORAGE: Final = Page(
                 ),
                 Panel(
                     "Kept",
-                    "What archive, record, spool and the latest snapshot take.",
+                    "What archive, record, spool and the latest snapshot of each process take.",
                     "bytes",
                     (
                         Ask("max(miniwatch_archive_bytes{<>})", "archive"),
-                        Ask("sum(miniwatch_record_bytes{<>})", "record"),
+                        Ask("max(miniwatch_record_bytes{<>})", "record"),
                         Ask("sum(miniwatch_spool_bytes{<>})", "spool"),
                         Ask("sum(miniwatch_snapshot_bytes{<>})", "snapshot"),
                     ),

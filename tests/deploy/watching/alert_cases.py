@@ -41,8 +41,8 @@ def _rises(metric: str, by: int, silent: int, of: str = "", labels: dict[str, st
     return Case({name: f"0x29 {by}x240"}, [{name: f"0x29 {silent}x240"}], labels, at)
 
 
-def _burns(errors: History, calm: History, blip: History | None = None, at: str = "90m") -> Case:
-    return Case(errors, [calm, *([blip] if blip else [])], JOB, at)
+def _burns(errors: History, calm: History, *silent: History, at: str = "90m", also: History | None = None) -> Case:
+    return Case(errors, [calm, *silent], JOB, at, also=[also] if also else [])
 
 
 def _latency(slow_of_1000: int) -> History:
@@ -56,6 +56,23 @@ def _loss(lost_of_10000: int) -> History:
     return {
         'miniwatch_events_dead_lettered_total{reason="broken-json"}': f"0+{lost_of_10000}x600",
         'miniwatch_events_received_total{source="http:"}': "0+10000x600",
+        "miniwatch_turns_total{}": "0+1x600",
+    }
+
+
+def _quiet_latency(slow: int, minute: int) -> History:
+    """One event a minute, and at some minute so many more, all of them slow."""
+    return {
+        'miniwatch_event_latency_seconds_bucket{le="2.5"}': "0+1x600",
+        "miniwatch_event_latency_seconds_count{}": f"0+1x{minute} {minute + slow}+1x500",
+    }
+
+
+def _quiet_loss(lost: int, minute: int) -> History:
+    """The same of lines that cannot be read."""
+    return {
+        'miniwatch_events_dead_lettered_total{reason="broken-json"}': f"0x{minute} {lost}x500",
+        'miniwatch_events_received_total{source="http:"}': f"0+1x{minute} {minute + lost}+1x500",
         "miniwatch_turns_total{}": "0+1x600",
     }
 
@@ -77,6 +94,10 @@ def _ended(clock: str, missed: int, met: int, severity: str = "critical") -> His
 
 _CLOCKS: Final = 'miniwatch_incident_clocks{{clock="acknowledge",severity="{}",state="{}"}}'
 _RESENT: Final = 'miniwatch_alerts_resent_total{{channel="alertmanager:main:1",outcome="{}"}}'
+_RUNS: Final = 'miniwatch_jobs_total{{task="retention",outcome="{}"}}'
+_FAILING: Final = 'miniwatch_job_failing{task="retention"}'
+_STREAMS: Final = 'miniwatch_streams{instance="worker:9465"}'
+_WORKER_LEADS: Final = 'miniwatch_leads{instance="worker:9465"}'
 _OVERLOOKED: Final = 'miniwatch_events_overlooked_total{by="statistics"}'
 _STORED: Final = "miniwatch_disk_free_bytes{}"
 _SIZE: Final = {"miniwatch_disk_size_bytes{}": "100x900"}
@@ -89,6 +110,25 @@ CASES: Final[dict[str, Case]] = {
     "MiniwatchAbsent": Case({'up{job="others"}': "1x60"}, [{"up{}": "0x60"}], JOB),
     "MiniwatchDead": _gauge("miniwatch_alive", 0, 1),
     "MiniwatchNotReady": Case({"miniwatch_ready{}": "1x33 0x9"}, [{"miniwatch_ready{}": "1x35 0x9"}]),
+    "MiniwatchNobodyDecides": Case(
+        {_STREAMS: "4x60", _WORKER_LEADS: "0x60", "miniwatch_leads{}": "0x60"},  # who should decide stands by
+        [
+            {_STREAMS: "4x60", _WORKER_LEADS: "0x60", "miniwatch_leads{}": "1x60"},
+            {
+                _STREAMS: "4x60",
+                _WORKER_LEADS: "0x60",
+                "miniwatch_leads{}": "1x36 0x20",
+            },  # another is about to take over
+            {"miniwatch_streams{}": "0x60", "miniwatch_leads{}": "1x60"},  # one process does all of it
+            {"miniwatch_streams{}": "0x60", "miniwatch_leads{}": "0x60"},  # one only shows what is there
+        ],
+        JOB,
+        also=[
+            {_STREAMS: "4x60", _WORKER_LEADS: "0x60"},  # nobody is there who could
+            {_STREAMS: "4x60", _WORKER_LEADS: "0x60", "miniwatch_leads{}": "1x25 _x35"},  # he who did is gone
+            {_STREAMS: "4x60"},
+        ],
+    ),
     "MiniwatchDegraded": Case({"miniwatch_degraded{}": "0x23 1x20"}, [{"miniwatch_degraded{}": "0x26 1x20"}]),
     "MiniwatchRestarting": Case(
         {"process_start_time_seconds{}": "1x15 2x5 3x5 4x30"}, [{"process_start_time_seconds{}": "1x15 2x5 3x30"}]
@@ -124,10 +164,15 @@ CASES: Final[dict[str, Case]] = {
         ],
     ),
     "MiniwatchJobsFail": Case(
-        {'miniwatch_jobs_total{task="retention",outcome="failed"}': "0x29 3x30"},
-        [{'miniwatch_jobs_total{task="retention",outcome="failed"}': "0x29 1x5 2x30"}],
+        {_RUNS.format("done"): "1x1440 1x1440", _RUNS.format("failed"): "0x1440 1x1440", _FAILING: "0x1440 1x1440"},
+        [
+            {_RUNS.format("failed"): "0x1440 1x1440", _FAILING: "0x1440 1x9 0x1440"},  # the next run succeeded
+            {_RUNS.format("failed"): "0x1485 1x1440", _FAILING: "0x1485 1x1440"},  # a moment ago: it may be done again
+            {_RUNS.format("failed"): "0x1440 1x9 2x1440", _RUNS.format("done"): "0+30x1500", _FAILING: "0x1500"},
+        ],
         {**TARGET, "task": "retention"},
-        "59m",
+        "1490m",
+        also=[{_RUNS.format("failed"): "0x1440 3x1440", _RUNS.format("done"): "0+30x1500", _FAILING: "0x1500"}],
     ),
     "MiniwatchLogLost": _rises("miniwatch_log_lines_lost_total", 1, 0),
     "MiniwatchFilesRunOut": Case(
@@ -424,9 +469,13 @@ CASES: Final[dict[str, Case]] = {
             'miniwatch_event_latency_seconds_bucket{le="2.5"}': f"{_BLIP} 80500 81500+1000x30",
             "miniwatch_event_latency_seconds_count{}": "0+1000x120",
         },
+        _quiet_latency(15, 80),
         at="83m",
+        also=_quiet_latency(30, 80),
     ),
-    "MiniwatchLatencyBurnsSlowly": _burns(_latency(11), _latency(9)),
+    "MiniwatchLatencyBurnsSlowly": _burns(
+        _latency(11), _latency(9), _quiet_latency(15, 60), also=_quiet_latency(30, 60)
+    ),
     "MiniwatchLossBurnsFast": _burns(
         _loss(61),
         _loss(59),
@@ -435,9 +484,12 @@ CASES: Final[dict[str, Case]] = {
             'miniwatch_events_received_total{source="http:"}': "0+10000x120",
             "miniwatch_turns_total{}": "0+1x120",
         },
+        _quiet_loss(1, 80),
+        _quiet_loss(15, 80),
         at="83m",
+        also=_quiet_loss(30, 80),
     ),
-    "MiniwatchLossBurnsSlowly": _burns(_loss(11), _loss(9)),
+    "MiniwatchLossBurnsSlowly": _burns(_loss(11), _loss(9), _quiet_loss(15, 60), also=_quiet_loss(30, 60)),
     "MiniwatchDeliveryBurnsFast": _burns(
         _delivery(61),
         _delivery(59),

@@ -14,7 +14,7 @@ from asked import ALERTS, RULES, names_asked, names_of, rules_of, selectors
 from watched import DEPLOY, ROOT, program
 
 from monitor.cli.tree import app
-from monitor.telemetry import feedback, happenings, oncall, searching, standing, upkeep
+from monitor.telemetry import feedback, happenings, jobs, oncall, searching, standing, upkeep
 from monitor.telemetry.happening import Happening
 from monitor.telemetry.metrics import CATALOGUE
 
@@ -115,7 +115,7 @@ def test_runbooks_name_commands_log_lines_and_metrics_that_are_there():
                 break
             assert word in command.commands, words
             command = command.commands[word]
-    assert all((feedback, happenings, oncall, searching, standing, upkeep))  # they have to be loaded to be known
+    assert all((feedback, happenings, jobs, oncall, searching, standing, upkeep))  # they have to be loaded to be known
     told = {kind.name() for kind in Happening.__subclasses__()} | {metric.name for metric in CATALOGUE}
     settings = set(re.findall(r"\w+", (ROOT / "config.toml").read_text())) | {"job_name", "process_open_fds"}
     assert {word for word in codes if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)} - told - settings == set()

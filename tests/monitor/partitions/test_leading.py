@@ -4,10 +4,11 @@ import io
 import json
 import threading
 
+import numpy as np
 import pytest
 from made_models import add, of_another_version
 
-from monitor.app import open_daemon
+from monitor.app import health_of, held_of, open_daemon
 from monitor.config import load_config
 from monitor.content.model_changing import ACTIVATE, change_of
 from monitor.kept import Kept
@@ -117,6 +118,16 @@ def test_what_another_put_in_force_meanwhile_is_in_force_before_the_first_turn(s
     assert scene.daemon.reloader.in_force.models.active.digest == scene.pipeline.lineup.learned.asked.model
     assert scene.written()
     assert scene.events()[-2:] == ["reloaded", "lead_taken"]
+
+
+def test_who_stands_by_says_so_and_holds_no_acts_for_how_well_it_sees(scene):
+    scene.pipeline.around.condition.arrived(np.array([NOW - 86_400_000_000]))
+    assert not health_of(scene.daemon).leads
+    assert held_of(scene.daemon) == ()
+    scene.lead()
+    scene.pipeline.around.condition.arrived(np.array([NOW - 86_400_000_000]))
+    assert health_of(scene.daemon).leads
+    assert "nothing above a warning begins" in held_of(scene.daemon)[0]
 
 
 def test_nobody_is_told_that_this_process_leads_while_it_still_reads(scene):

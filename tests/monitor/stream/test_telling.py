@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.stream.telling import TurnTeller, _latencies
-from monitor.telemetry.happenings import DetectorForgot, FindingsHeldBack
+from monitor.telemetry.happenings import DetectorForgot, DetectorKnown, FindingsHeldBack
 from monitor.telemetry.metrics import EVENT_LATENCY
 
 
@@ -12,10 +12,13 @@ class Told:
     """Telemetry that only notes."""
 
     def __init__(self):
-        self.all = []
+        self.all, self.known = [], []
 
     def emit(self, happening):
-        self.all.append(happening)
+        if isinstance(happening, DetectorKnown):
+            self.known.append(happening.detector)
+        else:
+            self.all.append(happening)
 
 
 class Plain:
@@ -53,6 +56,15 @@ def test_what_was_told_before_a_restart_is_not_told_again():
     teller.begin([choosy])
     teller.tell_bounds([choosy])
     assert telemetry.all == []
+
+
+def test_each_detector_is_known_once_before_it_has_anything_to_tell():
+    telemetry, plain, choosy = Told(), Plain(), Choosy()
+    teller = TurnTeller(telemetry)
+    teller.begin([plain])
+    for _ in range(2):
+        teller.tell_bounds([plain, choosy])
+    assert telemetry.known == ["plain", "choosy"]
 
 
 def test_another_model_in_force_begins_with_none():

@@ -15,6 +15,7 @@ from monitor.telemetry import Telemetry
 from monitor.telemetry.happenings import (
     DeadLettered,
     FindingMade,
+    FindingsAnswered,
     LateEvents,
     LinesTaken,
     StoreStalled,
@@ -23,7 +24,9 @@ from monitor.telemetry.happenings import (
 from monitor.telemetry.lines import VALUE_CHARACTERS_MAX, line_writer
 from monitor.telemetry.meter import NAMES_MAX
 from monitor.telemetry.metrics import CATALOGUE, EVENT_LATENCY, SOURCES_MAX, metrics_table
+from monitor.telemetry.oncall import AlertsKeptUp
 from monitor.telemetry.standing import HealthLooked, NamesKnown
+from monitor.telemetry.upkeep import OutboxLooked, RulesLoaded, StreamLeft, TopicFailed
 
 
 class Talk:
@@ -39,6 +42,17 @@ class Talk:
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.telemetry.registry.get_sample_value(name, labels)
+
+
+def _look(talk: Talk, **more) -> None:
+    """What a scrape begins with."""
+    looked = {"leads": True, "stalled": False, "alive": True, "ready": True, "degraded": False}
+    looked |= {"heartbeat_age_s": 0.0, "failing": frozenset(), "lag_bytes": {}}
+    talk.telemetry.emit(HealthLooked(**{**looked, **more}))
+
+
+def _taken(talk: Talk, source: str) -> None:
+    talk.telemetry.emit(LinesTaken(turn=1, source=source, received=3, processed=3, bytes=9, watermark=5, lag_bytes=9))
 
 
 def _dead_letter(position: int = 0) -> DeadLettered:
@@ -97,13 +111,73 @@ def test_what_is_known_by_name_is_counted_from_zero():
 def test_what_was_said_and_is_not_any_more_goes_and_what_is_beyond_the_bound_is_not_said():
     talk = Talk()
     for names in (range(SOURCES_MAX * 3), (1, 7)):
-        looked = {"alive": True, "ready": True, "degraded": False, "heartbeat_age_s": 0.0}
         failing = frozenset(f"file:{name}" for name in names if name == 7)
-        lags = {f"file:{name}": None for name in names}
-        talk.telemetry.emit(HealthLooked(**looked, failing=failing, lag_bytes=lags))
+        _look(talk, failing=failing, lag_bytes={f"file:{name}": None for name in names})
     told = [sample for family in talk.telemetry.registry.collect() for sample in family.samples]
     found = {one.labels["source"]: one.value for one in told if one.name == "miniwatch_source_failing"}
     assert found == {"file:1": 0, "file:7": 1}
+
+
+def test_of_a_partition_that_another_works_on_only_what_was_counted_stays():
+    talk, there = Talk(), ("kafka:calls/0", "kafka:calls/1")
+    for name in there:
+        _taken(talk, name)
+    _look(talk, lag_bytes=dict.fromkeys(there, 7))
+    talk.telemetry.emit(StreamLeft(stream=there[0], turn=1, reason="it is another's", streams=1))
+    _look(talk, lag_bytes=dict.fromkeys(there, 7))  # it had begun to look before
+    _look(talk, lag_bytes={there[1]: 8})
+    for name, lag in zip(there, (None, 8), strict=True):
+        assert talk.value("miniwatch_source_lag_bytes", source=name) == lag
+        assert (talk.value("miniwatch_watermark_timestamp_seconds", source=name) is None) == (lag is None)
+        assert talk.value("miniwatch_events_received_total", source=name) == 3
+
+
+def test_a_partition_that_left_makes_room_for_one_that_comes():
+    talk, name = Talk(), "miniwatch_watermark_timestamp_seconds"
+    for number in range(SOURCES_MAX + 1):
+        _taken(talk, f"kafka:calls/{number}")
+    assert talk.value(name, source="other") is not None
+    talk.telemetry.emit(StreamLeft(stream="kafka:calls/0", turn=1, reason="", streams=SOURCES_MAX))
+    assert talk.value(name, source="other") is None
+    _taken(talk, f"kafka:calls/{SOURCES_MAX}")
+    assert talk.value(name, source=f"kafka:calls/{SOURCES_MAX}") is not None
+
+
+def test_who_does_not_decide_any_more_says_nothing_of_what_only_who_decides_knows():
+    talk = Talk()
+    for happening in (
+        FindingsAnswered(findings=1, waiting=7, out_of_order=0),
+        OutboxLooked(due=3),
+        TopicFailed(channel="topic:t", error="e", lasting=False, attempt=1, retry_s=1.0),
+        AlertsKeptUp(channel="alertmanager:a:1", alerts=4, posts=1, left_out=2),
+        RulesLoaded(rules=5, refused=1),
+    ):
+        talk.telemetry.emit(happening)
+    names = ("findings_waiting", "outbox_pending", "topic_trouble", "alerts_standing", "alerts_left_out")
+    told = {f"miniwatch_{name}" for name in names}
+    _look(talk)
+    before = _values(talk, told)
+    assert set(before) == told
+    assert 0 not in before.values()
+    assert talk.value("miniwatch_rules", state="refused") == 1
+    _look(talk, leads=False)
+    assert set(_values(talk, told).values()) == {0}  # what has no labels is always there
+    assert talk.value("miniwatch_rules", state="refused") is None
+    assert talk.value("miniwatch_rules", state="active") == 5
+    assert talk.value("miniwatch_leads") == 0
+
+
+def _values(talk: Talk, names: set[str]) -> dict[str, float]:
+    told = [sample for family in talk.telemetry.registry.collect() for sample in family.samples]
+    return {one.name: one.value for one in told if one.name in names}
+
+
+def test_whether_the_store_stalls_is_what_is_so_at_this_moment():
+    talk = Talk()
+    talk.telemetry.emit(StoreStalled(error="it is away", retry_s=1))
+    for stalled in (True, False):
+        _look(talk, stalled=stalled)
+        assert talk.value("miniwatch_store_stalled") == stalled
 
 
 def test_lines_beyond_the_limit_are_told_as_a_number_and_never_silent():

@@ -265,6 +265,9 @@ def test_who_may_not_write_is_told_so_and_goes_on_by_itself_later(tmp_path):
     (waiting,) = scene.store.deliveries_about("d1")
     assert (waiting.state, waiting.last_error, waiting.attempts) == (DeliveryState.PENDING, "not authorised", 8)
     assert scene.publisher.trouble == "not authorised"
+    scene.publisher.leads = lambda: False
+    assert scene.publisher.trouble == ""  # it is another's to write
+    scene.publisher.leads = lambda: True
     scene.settle()
     assert scene.publisher.trouble == ""
     scene.check()
