@@ -5,17 +5,15 @@ import shlex
 import socket
 
 import pytest
-import typer
+from commanded import parsed
 from pasted import FENCED, blocks, typed
 
 from detectors.sigma import parse_rules, read_pipelines
-from monitor.cli.tree import app
 from playbooks.playbook import parse_playbooks
 
 LINK = re.compile(r"(?<!\!)\[[^\]]+\]\(([^)\s]+)\)")
 PLACE = re.compile(r"(?m)^#+ (.*)$")
 PROMISED = re.compile(r"(?i)\bwebhooks? in\b|\bomnibus\b")
-COMMAND = typer.main.get_command(app)
 
 
 def _commands(text):
@@ -38,24 +36,12 @@ def _words(rest):
     return words
 
 
-def _parse(words):
-    """Let the command line read the words as it would, without doing anything."""
-    context, command, rest = None, COMMAND, words
-    while hasattr(command, "commands"):
-        context = command.make_context("miniwatch", list(rest), parent=context, resilient_parsing=not rest)
-        left = [*getattr(context, "_protected_args", ()), *context.args]
-        if not left:
-            return
-        name, command, rest = command.resolve_command(context, left)
-    command.make_context(name, list(rest), parent=context)
-
-
 def test_every_command_in_the_documentation_is_one(documents):
     wrong = []
     for name, text in documents.items():
         for words in _commands(text):
             try:
-                _parse(words)
+                parsed(words)
             except Exception as error:  # noqa: BLE001 - whatever the command line says
                 if type(error).__name__ != "Exit":
                     wrong.append((name, " ".join(words), str(error)))
@@ -66,9 +52,9 @@ def test_every_command_in_the_documentation_is_one(documents):
     "words", ["findings list --severty high", "finding list", "run --nowhere", "rules check --deep"]
 )
 def test_a_command_that_is_none_would_be_noticed(words):
-    (parsed,) = _commands(f"```sh\nminiwatch {words}\n```\n")
+    (shown,) = _commands(f"```sh\nminiwatch {words}\n```\n")
     with pytest.raises(Exception, match=r"(?i)no such|unexpected"):
-        _parse(parsed)
+        parsed(shown)
 
 
 def test_every_link_leads_somewhere(documents, root):

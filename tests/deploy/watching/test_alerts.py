@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from functools import cache
 
 import pytest
-import typer
 from alert_cases import CASES, TARGET
 from asked import ALERTS, RULES, names_asked, names_of, rules_of, selectors
+from commanded import parsed
 from watched import DEPLOY, ROOT, program
 
-from monitor.cli.tree import app
 from monitor.telemetry import feedback, happenings, jobs, oncall, searching, standing, upkeep
 from monitor.telemetry.happening import Happening
 from monitor.telemetry.metrics import CATALOGUE
-
-COMMAND = typer.main.get_command(app)
 
 FOLDER = DEPLOY / "prometheus"
 RUNBOOKS = ROOT / "docs" / "alerts.md"
@@ -107,18 +105,29 @@ def test_every_alert_has_a_runbook_in_the_order_of_the_rules_and_no_runbook_is_o
 
 def test_runbooks_name_commands_log_lines_and_metrics_that_are_there():
     codes = set(re.findall(r"`([^`\n]+)`", RUNBOOKS.read_text()))
-    commands = [words.split()[1:] for words in codes if words.startswith("miniwatch ")]
-    for words in commands:
-        command = COMMAND
-        for word in words:
-            if not hasattr(command, "commands"):
-                break
-            assert word in command.commands, words
-            command = command.commands[word]
+    commands = [code for code in codes if code.startswith("miniwatch ")]
+    assert len(commands) > 20
+    for command in commands:
+        _type(command)
     assert all((feedback, happenings, jobs, oncall, searching, standing, upkeep))  # they have to be loaded to be known
     told = {kind.name() for kind in Happening.__subclasses__()} | {metric.name for metric in CATALOGUE}
     settings = set(re.findall(r"\w+", (ROOT / "config.toml").read_text())) | {"job_name", "process_open_fds"}
     assert {word for word in codes if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)} - told - settings == set()
+
+
+def _type(command):
+    """A command of a runbook, with something in the place of what stands in capitals."""
+    words = shlex.split(re.sub(r"\b[A-Z]{2,}\b", lambda found: found[0].lower(), command))
+    try:
+        parsed(words[1:])
+    except Exception as error:  # whatever the command line says
+        raise AssertionError(f"{command}: {error}") from error
+
+
+@pytest.mark.parametrize("command", ["notifiers retry NAME", "resume", "rules unshadow RULE", "findings list --rul ID"])
+def test_a_command_that_lacks_something_would_be_noticed(command):
+    with pytest.raises(AssertionError, match=r"(?i)missing|no such"):
+        _type(f"miniwatch {command}")
 
 
 def test_rules_ask_for_nothing_that_is_not_exported(daemon):
