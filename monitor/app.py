@@ -24,7 +24,7 @@ from monitor.config import Config
 from monitor.console.api.operation import Api
 from monitor.console.api.pages import ApiPages
 from monitor.console.crowdsec.machines import MachinePages
-from monitor.console.health import Health
+from monitor.console.health import Check, Health
 from monitor.content.again import Again
 from monitor.content.ages import RuleAges
 from monitor.content.compiling import compiled
@@ -549,9 +549,9 @@ def health_of(daemon: Daemon) -> Health:
         degraded=search,
         held=lambda: held_of(daemon),
         others=(
-            *(() if daemon.has_recovered else ("recovering: bringing memory up to the record",)),
-            *(("stopping",) if daemon.stopping.is_set() else ()),
-            *pipeline.suspensions.words(pipeline.lineup),
-            *map(str, daemon.reloader.in_force.models.problems),
+            *(() if daemon.has_recovered else ((Check.START, "recovering: bringing memory up to the record"),)),
+            *(((Check.STOP, "stopping"),) if daemon.stopping.is_set() else ()),
+            *((Check.RULES, words) for words in pipeline.suspensions.words(pipeline.lineup)),
+            *((Check.MODELS, str(problem)) for problem in daemon.reloader.in_force.models.problems),
         ),
     )

@@ -20,7 +20,7 @@ from monitor.alone import refuse_beside_one
 from monitor.clock import now_us
 from monitor.config import Config
 from monitor.config.keys import SourceKeys
-from monitor.console.health import Health
+from monitor.console.health import Check, Health
 from monitor.content.compiling import compiled
 from monitor.content.in_force import Installed
 from monitor.content.model_changing import LOOK_S as MODELS_S
@@ -168,7 +168,10 @@ class Detecting:
             failing_sources=failing,
             lag_bytes=self.lags(),
             degraded=self.indexer.health().words() if self.indexer is not None else (),
-            others=(*(("stopping",) if self.stopping.is_set() else ()), *self.rules.problems),
+            others=(
+                *(((Check.STOP, "stopping"),) if self.stopping.is_set() else ()),
+                *((Check.MODELS, problem) for problem in self.rules.problems),
+            ),
         )
 
 

@@ -4,12 +4,15 @@
 - ``GET /healthz``: 200 ``{"status": "alive"}``; 503 ``"dead"`` when the pipeline has not moved for too long: restart it.
 - ``GET /readyz``: 200 ``{"status": "ready"}``; 503 ``"not-ready"`` with ``reasons``, when restarting would not help. ``held`` says why acts do not
   begin (a pause, rules in shadow), ``degraded`` what else does not work (the search); neither is a reason to send no events.
+  ``?exclude=CHECK``, as often as one likes, leaves a `Check` out, as Kubernetes' own servers do it: for who asks only whether to send requests here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
 import msgspec
 from prometheus_client.exposition import choose_encoder
@@ -23,6 +26,22 @@ from monitor.telemetry.standing import HealthLooked
 from monitor.tokens import Role, Token
 
 
+class Check(StrEnum):
+    """What has to be well for a daemon to be ready, by the names that ``exclude`` takes."""
+
+    START = "start"  # memory is that of the record
+    STOP = "stop"  # nobody has asked it to leave
+    LIFE = "life"  # the pipeline moves
+    STORE = "store"  # the record can be written
+    SOURCES = "sources"  # each can be read
+    LAG = "lag"  # none is far behind
+    RULES = "rules"  # none is suspended, and neither are statistics or models
+    MODELS = "models"  # those in force can be opened
+
+
+EXCLUDE: Final = "exclude"
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How the daemon is: the pipeline's last sign of life, and what keeps it from its work."""
 
@@ -31,7 +50,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     store_stalled: str | None = None  # the store's error, while it cannot be written
     failing_sources: Mapping[str, str] = {}  # error by source
     lag_bytes: Mapping[str, int | None] = {}  # by source; None where that cannot be known
-    others: tuple[str, ...] = ()  # further reasons, in words: "recovering: …", "stopping" …
+    others: tuple[tuple[Check, str], ...] = ()  # further reasons, in words: "recovering: …", "stopping" …
     degraded: tuple[str, ...] = ()  # what does not work beside the stream, in words; the daemon is ready all the same
     held: Callable[[], tuple[str, ...]] = (
         tuple  # why acts do not begin, asked of the record; the daemon is ready for events all the same
@@ -50,17 +69,18 @@ def is_alive(health: Health, bounds: Bounds) -> bool:
     return health.heartbeat_age_s <= bounds.alive_s_max
 
 
-def why_not_ready(health: Health, bounds: Bounds) -> list[str]:
-    """All reasons, in words; none when the daemon does its work and keeps up with it."""
+def why_not_ready(health: Health, bounds: Bounds) -> list[tuple[Check, str]]:
+    """All reasons, in words, each with the check that it is of; none when the daemon does its work and keeps up with it."""
     reasons = list(health.others)
     if not is_alive(health, bounds):
-        reasons.append(f"the pipeline has not moved for {health.heartbeat_age_s:.0f} s")
+        reasons.append((Check.LIFE, f"the pipeline has not moved for {health.heartbeat_age_s:.0f} s"))
     if health.store_stalled is not None:
-        reasons.append(f"the store cannot be written: {health.store_stalled}")
-    reasons += [f"source {name} fails: {error}" for name, error in sorted(health.failing_sources.items())]
+        reasons.append((Check.STORE, f"the store cannot be written: {health.store_stalled}"))
+    failing = sorted(health.failing_sources.items())
+    reasons += [(Check.SOURCES, f"source {name} fails: {error}") for name, error in failing]
     if bounds.lag_bytes_max:
         behind = [(name, lag) for name, lag in sorted(health.lag_bytes.items()) if lag and lag > bounds.lag_bytes_max]
-        reasons += [f"source {name} is {lag} bytes behind" for name, lag in behind]
+        reasons += [(Check.LAG, f"source {name} is {lag} bytes behind") for name, lag in behind]
     return reasons
 
 
@@ -112,12 +132,21 @@ class HealthPages:
         age_s = round(health.heartbeat_age_s, 3)
         return json_answer({"status": "alive" if alive else "dead", "heartbeat_age_s": age_s}, 200 if alive else 503)
 
-    async def _readyz(self, _request: Request, token: Token | None) -> Response:
+    async def _readyz(self, request: Request, token: Token | None) -> Response:
+        left_out = request.query_params.getlist(EXCLUDE)
+        if strange := [name for name in left_out if name not in {*Check}]:
+            known = ", ".join(Check)
+            return json_answer({"message": f"{EXCLUDE}={strange[0]}: there is no such check; there are {known}"}, 400)
         health = await run_in_threadpool(self.health)
-        reasons, held = why_not_ready(health, self.bounds), await run_in_threadpool(health.held)
-        status = "not-ready" if reasons else "ready"
-        told = {"reasons": reasons, **({"held": list(held)} if held else {})}
+        every, held = why_not_ready(health, self.bounds), await run_in_threadpool(health.held)
+        reasons = [words for check, words in every if check not in left_out]
+        excluded = [words for check, words in every if check in left_out]
+        told = {
+            "reasons": reasons,
+            **({"excluded": excluded} if excluded else {}),
+            **({"held": list(held)} if held else {}),
+        }
         told |= {"degraded": list(health.degraded)} if health.degraded else {}
         if self.is_private and token is None:
             told = {}
-        return json_answer({"status": status, **told}, 503 if reasons else 200)
+        return json_answer({"status": "not-ready" if reasons else "ready", **told}, 503 if reasons else 200)

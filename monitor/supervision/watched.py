@@ -157,7 +157,7 @@ def watched(
 
 def told(health: Health, bounds: Bounds, doing: str) -> str:
     """How a daemon is, in a line: whether it does its work and if not why, what is held back, what does not work beside it."""
-    reasons = why_not_ready(health, bounds)
+    reasons = [words for _, words in why_not_ready(health, bounds)]
     parts = [f"Not ready: {'; '.join(reasons)}" if reasons else "Ready", doing]
     held = health.held()
     parts += [f"held: {'; '.join(held)}"] if held else []

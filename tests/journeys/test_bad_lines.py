@@ -226,7 +226,7 @@ def test_a_rule_that_cannot_go_on_is_left_out_and_the_others_watch_on(
         opened.run()
         gone = {one.entry.subject for one in opened.kept.store.audit_entries() if one.entry.action == "rule.suspend"}
         assert rule in gone
-        assert any(f"rule {rule} is suspended" in why for why in health_of(opened).others)
+        assert any(f"rule {rule} is suspended" in why for _, why in health_of(opened).others)
         told = CliRunner().invoke(app, ["doctor", "--data-dir", str(tmp_path / "data"), "-o", "ndjson"]).stdout
         assert f"rule {rule} was left out" in told
     found = outcome(tmp_path / "data")
@@ -250,7 +250,7 @@ def test_statistics_that_cannot_go_on_are_left_out_and_rules_watch_on(
         opened.run()
         (entry,) = (one.entry for one in opened.kept.store.audit_entries() if one.entry.action == "rule.suspend")
         assert (entry.subject, opened.pipeline.lineup.statistics) == ("statistical", None)
-        assert any("statistics are suspended" in why for why in health_of(opened).others)
+        assert any("statistics are suspended" in why for _, why in health_of(opened).others)
         told = CliRunner().invoke(app, ["doctor", "--data-dir", str(tmp_path / "data"), "-o", "ndjson"]).stdout
         assert "rule statistical was left out" in told
     found = outcome(tmp_path / "data")

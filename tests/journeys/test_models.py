@@ -280,7 +280,7 @@ def test_a_daemon_whose_model_was_altered_on_disk_asks_the_one_before_and_tells_
         asked = running.pipeline.lineup.learned
         assert asked is not None
         assert asked.asked.model == digest_of(file(2))
-        (word,) = health_of(running).others
+        ((_, word),) = health_of(running).others
         assert word.startswith("model 2 is not used: ")
         assert word.endswith("; model 1, which was in force before it, is asked in its place")
         assert {one.number: one.state.value for one in running.kept.store.models()} == {1: "retired", 2: "active"}
@@ -301,7 +301,7 @@ def test_models_that_cannot_go_on_are_left_out_and_rules_watch_on(
         entries = [one.entry for one in running.kept.store.audit_entries() if one.entry.action == "rule.suspend"]
         assert [entry.subject for entry in entries] == ["learned"]
         assert running.pipeline.lineup.learned is None
-        assert any("models are suspended" in word for word in health_of(running).others)
+        assert any("models are suspended" in word for _, word in health_of(running).others)
         told = CliRunner().invoke(app, ["doctor", "--data-dir", str(run.data), "-o", "ndjson"]).stdout
         assert "rule learned was left out" in told
     found, expected = outcome(run.data), outcome(calm.data)

@@ -130,7 +130,7 @@ def test_a_trial_that_ends_in_a_fault_costs_no_finding_of_the_rules_in_force(
     with daemon(run.config) as opened:
         opened.pipeline.lineup = lineup(BEFORE)
         opened.run(lambda _: run._after_turn(opened, None, None))
-        (word,) = health_of(opened).others
+        ((_, word),) = health_of(opened).others
         assert word.startswith(f"rule {ID.format(number)} is no longer tried")
         audit = [(one.entry.action, one.entry.subject) for one in opened.kept.store.audit_entries()]
         assert ("rule.trial-ended", ID.format(number)) in audit

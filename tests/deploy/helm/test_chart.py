@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from monitor.cli.tree import app
 from monitor.config import load_config
+from monitor.console.health import Check
 from monitor.stores.places import Places
 
 
@@ -84,6 +86,24 @@ def test_pods_run_the_roles_with_a_configuration_that_the_program_reads(tools, t
         assert str(loaded.data_dir) == environment["MINIWATCH_DATA_DIR"]
         # Only the names of a StatefulSet's pods come again, and only workers share partitions.
         assert loaded.kafka.group_instance_id == (f"mw-miniwatch-{role}-0" if role == "detect" else "")
+
+
+NOBODY_ANSWERS = {Check.START, Check.STOP, Check.LIFE}
+READY = {
+    "all": NOBODY_ANSWERS,
+    "api": NOBODY_ANSWERS | {Check.STORE},
+    "detect": NOBODY_ANSWERS | {Check.STORE, Check.SOURCES, Check.MODELS},
+    "respond": NOBODY_ANSWERS | {Check.STORE, Check.SOURCES, Check.MODELS},
+}
+
+
+@pytest.mark.parametrize("values", [(), WORKERS], ids=["standalone", "workers"])
+def test_a_pod_is_asked_no_more_while_nobody_answers_there_and_not_for_what_people_have_to_mend(tools, values):
+    for role, pod in pods(tools, *values)[0].items():
+        page = urlsplit(pod["containers"][0]["readinessProbe"]["httpGet"]["path"])
+        left_out = parse_qs(page.query, strict_parsing=True)["exclude"]
+        assert page.path == "/readyz"
+        assert {*map(Check, left_out)} == {*Check} - READY[role]
 
 
 def test_workers_may_share_their_snapshots(tools):

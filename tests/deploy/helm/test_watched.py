@@ -56,3 +56,26 @@ def test_rules_are_those_that_are_tested(tools, values, runbooks):
 
 def test_rules_are_made_only_where_they_are_asked_for(tools):
     assert not [one for one in made(tools) if one["kind"] in {"PrometheusRule", "ServiceMonitor"}]
+
+
+def let_in(tools, *values):
+    """Whom the NetworkPolicy lets in; None where that is everybody."""
+    (policy,) = (one for one in made(tools, *values) if one["kind"] == "NetworkPolicy")
+    (rule,) = policy["spec"]["ingress"]
+    return rule["from"]
+
+
+OPERATORS = {
+    "namespaceSelector": {},
+    "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+}
+
+
+def test_whoever_asks_for_metrics_gets_through_where_the_chart_has_him_ask(tools):
+    assert let_in(tools) == [{"podSelector": {}}]
+    assert let_in(tools, *ONE) == [{"podSelector": {}}, OPERATORS]
+    assert OPERATORS in let_in(tools, *WORKERS)
+    named = "serviceMonitor.from[0].namespaceSelector.matchLabels.name=watching"
+    assert let_in(tools, *ONE, "--set", named)[1] == {"namespaceSelector": {"matchLabels": {"name": "watching"}}}
+    assert let_in(tools, *ONE, "--set", "serviceMonitor.from=null") == [{"podSelector": {}}]
+    assert let_in(tools, *ONE, "--set", "networkPolicy.from=null") is None, "who lets in everybody lets him in too"

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.config import ConfigError, load_config
 from monitor.console import protocol
-from monitor.console.health import Health
+from monitor.console.health import Check, Health
 from monitor.telemetry.happenings import LateEvents
 from monitor.tokens import Role
 
@@ -39,7 +39,7 @@ def test_all_reasons_for_not_being_ready_are_given(site):
         store_stalled="disk full",
         failing_sources={"file:/a": "no such file"},
         lag_bytes={"file:/b": 2**31, "file:/c": 5, "stdin:": None},
-        others=("recovering",),
+        others=((Check.START, "recovering"),),
     )
     answer = site.get("/readyz")
     assert answer.status_code == 503
@@ -50,6 +50,38 @@ def test_all_reasons_for_not_being_ready_are_given(site):
         "source file:/b is 2147483648 bytes behind",
     ]
     assert site.get("/healthz").status_code == 200
+
+
+AMISS = {
+    Check.START: {"others": ((Check.START, "recovering"),)},
+    Check.STOP: {"others": ((Check.STOP, "stopping"),)},
+    Check.LIFE: {"heartbeat_age_s": 31.0},
+    Check.STORE: {"store_stalled": "disk full"},
+    Check.SOURCES: {"failing_sources": {"file:/a": "no such file"}},
+    Check.LAG: {"lag_bytes": {"file:/b": 2**31}},
+    Check.RULES: {"others": ((Check.RULES, "rule r is suspended"),)},
+    Check.MODELS: {"others": ((Check.MODELS, "model m cannot be opened"),)},
+}
+
+
+@pytest.mark.parametrize("check", Check)
+def test_whoever_asks_may_leave_out_what_does_not_matter_to_him(site, check):
+    site.health = Health(**{"heartbeat_age_s": 1.0, **AMISS[check]})
+    every = site.get("/readyz")
+    assert (every.status_code, len(every.json()["reasons"])) == (503, 1)
+    but_this = "&".join(f"exclude={one}" for one in Check if one is not check)
+    assert site.get(f"/readyz?{but_this}").json() == every.json()
+    without = site.get(f"/readyz?exclude={check}")
+    said = {"status": "ready", "reasons": [], "excluded": every.json()["reasons"]}
+    assert (without.status_code, without.json()) == (200, said)
+
+
+def test_what_is_no_check_cannot_be_left_out(site):
+    answer = site.get("/readyz?exclude=lag&exclude=source")
+    assert answer.status_code == 400
+    assert answer.json()["message"] == (
+        "exclude=source: there is no such check; there are start, stop, life, store, sources, lag, rules, models"
+    )
 
 
 def test_other_methods_paths_and_bodies_are_refused(site):

@@ -18,6 +18,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.image.digest }}{{ printf "%s@%s" .Values.image.repository .Values.image.digest }}{{ else }}{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}{{ end }}
 {{- end }}
 
+{{- /*
+Which checks of /readyz a role's readiness leaves out. Where others send requests (all, api), only what makes requests fail may count: a source that
+fails, or a rule, is told by alerts, and is no reason to have nobody answer. One process takes events into its spool even while its record
+cannot be written. To detect and respond nobody sends anything: their readiness says when the next of them may be replaced, so what a version or
+a configuration can break counts, and what events bring about does not.
+*/}}
+{{- define "miniwatch.unasked" -}}
+{{- $checks := dict "all" (list "store" "sources" "lag" "rules" "models") "api" (list "sources" "lag" "rules" "models") "detect" (list "lag" "rules") "respond" (list "lag" "rules") }}
+{{- range $at, $check := get $checks . }}{{ ternary "?" "&" (eq $at 0) }}exclude={{ $check }}{{ end }}
+{{- end }}
+
 {{- /* What is wrong with the values, before anything is made of them. */}}
 {{- define "miniwatch.checked" -}}
 {{- if not (has .Values.mode (list "standalone" "workers")) }}{{ fail (printf "mode is standalone or workers, not %s" .Values.mode) }}{{ end }}
@@ -118,7 +129,7 @@ spec:
         timeoutSeconds: 5
         failureThreshold: 6
       readinessProbe:
-        httpGet: { path: /readyz, port: http{{ if $values.tlsSecret }}, scheme: HTTPS{{ end }} }
+        httpGet: { path: "/readyz{{ include "miniwatch.unasked" .role }}", port: http{{ if $values.tlsSecret }}, scheme: HTTPS{{ end }} }
         periodSeconds: 5
         timeoutSeconds: 5
       resources: {{ toYaml .resources | nindent 8 }}
