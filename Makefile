@@ -12,13 +12,18 @@ RULES_TESTED := detectors/rules/tested.json
 DESTDIR ?=
 PREFIX := /opt/miniwatch
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-RELEASE = $(DESTDIR)$(PREFIX)/$(VERSION)
+WHEEL = dist/miniwatch-$(VERSION)-py3-none-any.whl
+# What an installation is made of. One that is there, and may run, is never written over: another one of the same version has a name of its own.
+MADE_FROM = $(shell { $(SYSTEM_PYTHON) -V; cat $(WHEEL) $(wildcard build/native/*.whl) requirements/run.txt docs/*.md config.toml CHANGELOG.md LICENSE; } 2>/dev/null | sha256sum | cut -c 1-8)
+MADE_FROM_FILE := share/miniwatch-made-from
+INSTALLED = $(DESTDIR)$(PREFIX)/$(VERSION)
+RELEASE = $(shell if [ ! -e $(INSTALLED) ] || [ "$$(cat $(INSTALLED)/$(MADE_FROM_FILE) 2>/dev/null)" = $(MADE_FROM) ]; then echo $(INSTALLED); else echo $(INSTALLED)-$(MADE_FROM); fi)
 UNITS := $(DESTDIR)/usr/local/lib/systemd/system
 # The distribution's: one in the home of somebody is out of reach for a service.
 SYSTEM_PYTHON ?= /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help run test laws check bench lock twins chaos kill-demo native docs wheel image k8s release install install-program install-service uninstall clean
+.PHONY: help run test laws check bench lock twins chaos kill-demo native docs wheel image k8s release install install-program install-version install-service uninstall clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -110,15 +115,22 @@ install: install-program install-service ## Install for systemd, as root: the pr
 
 # Each version has an environment of its own, made from the hashed lock beside the others; `current` is changed to it at the end, at once.
 install-program: $(VENV)/.kernel wheel
+	$(eval MADE_FROM := $(MADE_FROM))
+	$(eval RELEASE := $(RELEASE))
+	@if [ -e $(RELEASE) ]; then echo "$(notdir $(RELEASE)) is there already, made of the same."; else $(MAKE) --no-print-directory install-version MADE_FROM=$(MADE_FROM) RELEASE=$(RELEASE); fi
+	@was=$$(readlink $(DESTDIR)$(PREFIX)/current); \
+	ln -sfn $(notdir $(RELEASE)) $(DESTDIR)$(PREFIX)/current.new && mv -T $(DESTDIR)$(PREFIX)/current.new $(DESTDIR)$(PREFIX)/current && \
+	echo "$(PREFIX)/current is $(notdir $(RELEASE)) now$${was:+, and was $$was before}."
+
+install-version:
 	@rm -rf $(RELEASE).new && mkdir -p $(DESTDIR)$(PREFIX)
 	$(BIN)/uv venv --quiet --relocatable --no-project --python $(SYSTEM_PYTHON) $(RELEASE).new
 	$(UV) sync --quiet --python $(RELEASE).new/bin/python --link-mode copy --require-hashes --compile-bytecode requirements/run.txt
-	$(UV) install --quiet --python $(RELEASE).new/bin/python --link-mode copy --no-deps --offline --compile-bytecode dist/miniwatch-$(VERSION)-py3-none-any.whl $(wildcard build/native/*.whl)
+	$(UV) install --quiet --python $(RELEASE).new/bin/python --link-mode copy --no-deps --offline --compile-bytecode $(WHEEL) $(wildcard build/native/*.whl)
 	@mkdir -p $(RELEASE).new/share/doc/miniwatch
 	@cp -r docs/*.md config.toml CHANGELOG.md LICENSE $(RELEASE).new/share/doc/miniwatch/
-	@rm -rf $(RELEASE) && mv $(RELEASE).new $(RELEASE)
-	@ln -sfn $(VERSION) $(DESTDIR)$(PREFIX)/current.new && mv -T $(DESTDIR)$(PREFIX)/current.new $(DESTDIR)$(PREFIX)/current
-	@echo "Installed $(PREFIX)/$(VERSION); $(PREFIX)/current is it now."
+	@echo $(MADE_FROM) >$(RELEASE).new/$(MADE_FROM_FILE)
+	@mv -T $(RELEASE).new $(RELEASE)
 
 # What is configured already stays as it is.
 install-service:
@@ -129,13 +141,14 @@ install-service:
 	@install -d -m 700 $(DESTDIR)/etc/miniwatch/secrets
 	@if [ ! -e $(DESTDIR)/etc/miniwatch/config.toml ]; then install -m 644 deploy/systemd/config.toml $(DESTDIR)/etc/miniwatch/config.toml; fi
 	@ln -sfn $(PREFIX)/current/bin/miniwatch $(DESTDIR)/usr/local/bin/miniwatch
+	@install -m 755 deploy/systemd/miniwatch-as-service $(DESTDIR)/usr/local/bin/miniwatch-as-service
 	@install -d $(DESTDIR)/usr/local/share/doc
 	@ln -sfn $(PREFIX)/current/share/doc/miniwatch $(DESTDIR)/usr/local/share/doc/miniwatch
 	@if [ -z "$(DESTDIR)" ]; then systemd-sysusers miniwatch.conf && systemd-tmpfiles --create miniwatch.conf && if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; fi
 
 uninstall: ## Stop and remove what `make install` has installed; configuration, secrets and data stay
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl disable --quiet --now miniwatch.socket miniwatch.service 2>/dev/null || true; systemctl stop --quiet 'miniwatch@*.service' 2>/dev/null || true; fi
-	@rm -f $(UNITS)/miniwatch.service $(UNITS)/miniwatch@.service $(UNITS)/miniwatch.socket $(DESTDIR)/usr/local/bin/miniwatch $(DESTDIR)/usr/local/share/doc/miniwatch
+	@rm -f $(UNITS)/miniwatch.service $(UNITS)/miniwatch@.service $(UNITS)/miniwatch.socket $(DESTDIR)/usr/local/bin/miniwatch $(DESTDIR)/usr/local/bin/miniwatch-as-service $(DESTDIR)/usr/local/share/doc/miniwatch
 	@rm -f $(DESTDIR)/usr/local/lib/sysusers.d/miniwatch.conf $(DESTDIR)/usr/local/lib/tmpfiles.d/miniwatch.conf
 	@rm -rf $(DESTDIR)$(PREFIX)
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

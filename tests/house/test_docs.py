@@ -20,7 +20,9 @@ def _commands(text):
     """Every ``miniwatch …`` that a reader would type: one a line, also behind pipes and inside $(…)."""
     for block in blocks(text, "sh", "console"):
         shell = re.sub(r"(?ms)<<'?(\w+)'?.*?^\1$", "", block.replace("\\\n", " "))
-        for found in re.finditer(r"(?m)(?:^|[|;&(]|\$ )[ \t]*(?:[A-Z_]+=\S+ )*(?:\S*bin/)?miniwatch\b([^\n]*)", shell):
+        for found in re.finditer(
+            r"(?m)(?:^|[|;&(]|\$ )[ \t]*(?:[A-Z_]+=\S+ )*(?:\S*bin/)?miniwatch(?:-as-service)?\b([^\n]*)", shell
+        ):
             yield _words(found.group(1))
 
 

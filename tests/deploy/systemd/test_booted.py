@@ -1,6 +1,7 @@
 """The units at work under a real systemd, with all that shuts them in: started, reloaded, watched, restarted and stopped."""
 
 import json
+import re
 import time
 
 import pytest
@@ -71,6 +72,24 @@ def test_a_secret_in_the_folder_of_secrets_is_one_that_it_has(running):
     assert running("test", "-e", "/var/lib/miniwatch/keys/people.key").returncode != 0  # none was made
 
 
+def test_a_command_has_what_the_service_has(running):
+    """Its user, its variables and its secrets; and what is typed reaches it as it was typed."""
+    running.write("/etc/default/miniwatch", "MINIWATCH_LOG__LEVEL=warning\n")
+    shown = running("miniwatch-as-service", "check", "-v").stdout
+    assert re.search(r"people.key +<secret> +credential", shown)
+    assert re.search(r'log\.level +"warning" +environment', shown)
+    reason = "it costs $5 in $HOME, 7 % \"more\", or 'less'"
+    person = ("--scope", "OpenId", "--value", "oPerson-1")
+    running.does("miniwatch-as-service", "allowlists", "add", *person, "--reason", reason)
+    (row,) = map(json.loads, running.does("miniwatch-as-service", "allowlists", "list", "-o", "ndjson").splitlines())
+    assert (row["reason"], row["actor"]) == (reason, "operator:miniwatch")
+    assert running("miniwatch-as-service", "nothing-of-the-kind").returncode == 2
+    without = ("--config", "/etc/miniwatch/config.toml", "--reason", "x")
+    refused = running("runuser", "-u", "miniwatch", "--", "miniwatch", "allowlists", "add", *person, *without)
+    assert (refused.returncode, "miniwatch-as-service" in refused.stderr) == (3, True)
+    running.does("rm", "/etc/default/miniwatch")
+
+
 def test_events_become_findings_within_all_that_shuts_it_in(running):
     running.does("miniwatch", "simulate", "--seed", "7", "--events", "3000", "--hours", "2", "-O", "/srv/day.ndjson")
     token = running.does("cat", "/var/lib/miniwatch/admin.token").strip()
@@ -98,14 +117,17 @@ def _asked(booted, path):
 
 
 def test_a_backup_is_restored_as_the_guide_says_while_somebody_asks_all_the_time(running):
-    made, restored = (_step(word) for word in ("miniwatch backup", "miniwatch restore"))
-    running.does(
-        "sh", "-ec", "\n".join(line for line in made.splitlines() if line.startswith("cd ") or "backup" in line)
-    )
+    made, restored = (_step(word) for word in ("backup", "restore"))
+    (backs_up, *_, checks, _) = (line.removesuffix(" &&").strip() for line in made.splitlines())
+    for _ in range(2):  # each has a name of its own
+        running.does("sh", "-ec", backs_up)
+        time.sleep(1)
+    told = running("sh", "-ec", checks)
+    assert (told.stderr, told.stdout.startswith("rules.folders: ")) == ("1 problem.\n", True), told
     ledger = _accounted(running)
     before, starts, after = restored.partition("systemctl start ")
     with running.asking(f"{BASE}/healthz"):
-        running.does("sh", "-ec", before)
+        running.does("sh", "-ec", before.removesuffix(" &&\n  "))
         assert running.shown("miniwatch", "ActiveState") == ("inactive",), "nothing has started it meanwhile"
         running.does("sh", "-ec", starts + after)
     assert running.shown("miniwatch", "ActiveState", "NRestarts") == ("active", "0")
@@ -117,8 +139,9 @@ def test_a_backup_is_restored_as_the_guide_says_while_somebody_asks_all_the_time
 
 
 def _step(word):
-    """The one block of the guide's steps that has a word."""
-    (block,) = [each for each in blocks((ROOT / "docs" / "systemd.md").read_text(), "sh") if f"{word} /" in each]
+    """The one block of the guide's steps that has a command joined to others."""
+    steps = blocks((ROOT / "docs" / "systemd.md").read_text(), "sh")
+    (block,) = [each for each in steps if f"miniwatch-as-service {word} " in each and " &&\n" in each]
     return block
 
 

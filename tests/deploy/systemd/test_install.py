@@ -1,5 +1,6 @@
 """`make install` puts everything where the units look for it, keeps what is configured, and its opposite takes away no more than that."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -33,6 +34,7 @@ def test_units_users_and_an_example_are_put_where_systemd_looks(make, tmp_path):
     assert _files(tmp_path) == {
         "etc/miniwatch/config.toml",
         "usr/local/bin/miniwatch",
+        "usr/local/bin/miniwatch-as-service",
         "usr/local/lib/systemd/system/miniwatch.service",
         "usr/local/lib/systemd/system/miniwatch.socket",
         "usr/local/lib/systemd/system/miniwatch@.service",
@@ -97,8 +99,59 @@ def test_to_uninstall_leaves_configuration_secrets_and_data(make, tmp_path):
     assert not (tmp_path / "opt/miniwatch").exists()
 
 
-def test_the_version_in_the_path_is_that_of_the_program():
-    words = ["make", "--silent", "DESTDIR=/nowhere", "--eval=told: ; @echo $(RELEASE)", "told"]
-    found = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert found.stdout == f"/nowhere/opt/miniwatch/{version}\n"
+UV = """#!/bin/sh
+for last; do :; done
+case "$1" in venv) mkdir -p "$last/bin" && echo "$MADE" >"$last/bin/miniwatch" ;; esac
+"""
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+@pytest.fixture
+def install(tmp_path):
+    """Install what is made of something: no packages are fetched, and nothing is built."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "uv").write_text(UV)
+    (tools / "uv").chmod(0o755)
+
+    def install(made_from):
+        old = ("--old-file=wheel", "--old-file=.venv/.kernel")
+        words = ["make", "--silent", *old, f"BIN={tools}", f"DESTDIR={tmp_path}", f"MADE_FROM={made_from}"]
+        environment = {**os.environ, "MADE": made_from}
+        ran = subprocess.run(
+            [*words, "install-program"], cwd=ROOT, check=True, capture_output=True, text=True, env=environment
+        )
+        current = tmp_path / "opt" / "miniwatch" / "current"
+        assert (current / "bin" / "miniwatch").read_text().strip() == made_from
+        return current.readlink().name, ran.stdout
+
+    return install
+
+
+def test_what_is_installed_and_may_run_is_never_written_over(install, tmp_path):
+    assert install("aa")[0] == VERSION
+    name, said = install("bb")
+    assert name == f"{VERSION}-bb"
+    assert f"current is {VERSION}-bb now, and was {VERSION} before" in said
+    assert (tmp_path / "opt" / "miniwatch" / VERSION / "bin" / "miniwatch").read_text() == "aa\n"
+
+
+def test_what_is_there_already_is_taken_as_it_is(install, tmp_path):
+    for made_from in ("aa", "bb"):
+        name, _ = install(made_from)
+        (tmp_path / "opt" / "miniwatch" / name / "added").touch()
+    for made_from in ("aa", "bb"):
+        name, said = install(made_from)
+        assert f"{name} is there already" in said
+        assert (tmp_path / "opt" / "miniwatch" / name / "added").exists()
+
+
+def test_an_installation_by_other_means_stays_too(install, tmp_path):
+    (tmp_path / "opt" / "miniwatch" / VERSION / "bin").mkdir(parents=True)
+    assert install("aa")[0] == f"{VERSION}-aa"
+
+
+def test_one_that_was_broken_off_is_made_anew(install, tmp_path):
+    (tmp_path / "opt" / "miniwatch" / f"{VERSION}.new" / "half").mkdir(parents=True)
+    assert install("aa")[0] == VERSION
+    assert not (tmp_path / "opt" / "miniwatch" / VERSION / "half").exists()
