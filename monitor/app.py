@@ -225,8 +225,7 @@ def open_daemon(
         kept = Kept.of(config, tell_of(config, clock), findings_leave=delivering)
         closing.callback(kept.store.close)
         claim: Claim | None = None
-        if role is not Role.ALL:
-            kept.refuse_other_keys(config)
+        kept.refuse_other_keys(config)
         if config.store.url and role is Role.RESPOND:
             refuse_beside_one(kept.store, clock)
         elif config.store.url and role is Role.ALL:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from monitor.config import Config
 from monitor.door import PeopleHash
+from monitor.own_keys import people_of, refuse_other_keys
 from monitor.recall import KEPT
 from monitor.recorded import open_record
-from monitor.sealing import Seal, SealError, key_at
+from monitor.sealing import Seal, key_at
 from monitor.stores import LetterBounds
 from monitor.stores.archive import Archive
 from monitor.stores.deciding import Tell, nothing
@@ -59,16 +60,7 @@ class Kept:
 
         Else the same person would have several hashes, and what one has sealed another could not open.
         """
-        keys = (
-            ("people", self.people(config).fingerprint),
-            ("seal", PeopleHash(key_at(self.places.seal_key)).fingerprint),
-        )
-        for name, ours in keys:
-            if self.store.fingerprint(name, ours) != ours:
-                raise SealError(
-                    f"the {name} key of this process is another than that of those who have written the record so far: copy keys/ "
-                    "from one of them into its data_dir, or name the same people.key_file"
-                )
+        refuse_other_keys(config, self.store)
 
     def note_folder(self, now: int) -> None:
         """Have the record know where this archive folder is, and that what it has of files from before folders had names lies here."""
@@ -79,7 +71,5 @@ class Kept:
             self.store.put_folder(ArchiveFolder(name=name, host=host, path=path, time=now), claimed)
 
     def people(self, config: Config) -> PeopleHash:
-        """The keyed hash for people: the configured key, or the installation's own."""
-        if config.people.key is not None:
-            return PeopleHash(bytes.fromhex(config.people.key.get_secret_value()))
-        return PeopleHash(key_at(self.places.people_key))
+        """The keyed hash for people: the configured key, or the installation's own; raises `SealError` where it is not the record's."""
+        return people_of(config, self.store)

@@ -9,7 +9,8 @@ from monitor.config import Config
 from monitor.durable import sync_folder
 from monitor.refusal import refusals_told
 from monitor.sealing import Seal, key_at
-from monitor.stores import LetterBounds
+from monitor.stores import LetterBounds, anchored
+from monitor.stores.anchored import KnownKeys
 from monitor.stores.connection import Database
 from monitor.stores.deciding import Tell, nothing
 from monitor.stores.places import Places
@@ -62,6 +63,20 @@ def refuse_foreign_file(config: Config) -> None:
             revision_of(database)
         finally:
             database.close()
+
+
+def known_keys(config: Config) -> KnownKeys | None:
+    """What the record knows of keys; None where there is no record. Changes nothing; raises `StoreError`."""
+    if not may_have_record(config):
+        return None
+    database = _database(config, read_only=True)
+    try:
+        if revision_of(database) is None:
+            return None
+        with database.reading() as connection:
+            return anchored.known_keys(connection)
+    finally:
+        database.close()
 
 
 def standing_of(config: Config) -> str:

@@ -24,13 +24,13 @@ from monitor.door import Door, PeopleHash
 from monitor.intake import Intake
 from monitor.intake.opening import intakes_of, sources_of
 from monitor.intake.timeline import Bounds
+from monitor.own_keys import people_of
 from monitor.pipeline import Pipeline
 from monitor.recall import KEPT
 from monitor.recorded import may_have_record, open_record
 from monitor.registry import Registry
 from monitor.rules.lineup import Lineup
 from monitor.rulings import Rulings
-from monitor.sealing import key_at
 from monitor.searching import reader_of
 from monitor.settings import settings_of
 from monitor.stores import Progress, Segment, Standing, StandingKind, StoreError
@@ -84,7 +84,6 @@ def past_of(
     config: Config, *, since: int | None = None, until: int | None = None, dataset: str | None = None
 ) -> Iterator[Past]:
     """The past of an installation, read beside its daemon. Where there is none, sources can be gone through all the same."""
-    places = Places(config.data_dir)
     key = config.people.key
     if not may_have_record(config):
         people = PeopleHash(bytes.fromhex(key.get_secret_value()) if key else secrets.token_bytes(32))
@@ -95,7 +94,8 @@ def past_of(
         mark = store.last_mark()
         yield Past(
             config,
-            PeopleHash(bytes.fromhex(key.get_secret_value()) if key else key_at(places.people_key)),
+            # Those of the archive are hashed already.
+            people_of(config, store, notes=False) if config.sources else PeopleHash(secrets.token_bytes(32)),
             Registry(list(store.apps())),
             tuple(one for one in store.standings(now_us()) if one.kind is not StandingKind.SHADOW),
             tuple(store.segments()),

@@ -85,6 +85,7 @@ def problems_of(config: Config) -> list[Problem | RuleFault]:
         *_playbooks(config),
         *_data_dir(config.data_dir),
         *key_problems(config.data_dir),
+        *_other_keys(config),
         *_listening(config),
         *_search(config),
         *_told(config),
@@ -258,6 +259,26 @@ def key_problems(folder: Path) -> Iterator[Problem]:
             yield Problem(
                 str(path), str(error), "the key that was made here", "restore it from a backup made with --keys"
             )
+
+
+def _other_keys(config: Config) -> Iterator[Problem]:
+    """Whether keys are those of the record; where it does not answer, that is told already. None is made here."""
+    from monitor.config import Problem
+    from monitor.own_keys import people_trouble, seal_trouble
+    from monitor.recorded import known_keys
+    from monitor.sealing import SealError
+    from monitor.stores import StoreError
+    from monitor.stores.places import Places
+
+    try:
+        known = known_keys(config)
+        troubles = [people_trouble(config, known)] if known is not None else []
+        if known is not None and Places(config.data_dir).seal_key.exists():
+            troubles.append(seal_trouble(config, known))
+    except (StoreError, SealError, OSError):
+        return
+    for trouble in filter(None, troubles):
+        yield Problem("keys", trouble.found, "the keys with which the record was written", trouble.remedy)
 
 
 def _listening(config: Config) -> Iterator[Problem]:

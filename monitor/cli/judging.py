@@ -33,12 +33,11 @@ from monitor.cli.window_telling import windows_told
 from monitor.counting import counted
 from monitor.decoders.ndjson import NdjsonDecoder
 from monitor.door import Door, PeopleHash
+from monitor.own_keys import people_of
 from monitor.recall import KEPT
 from monitor.recorded import may_have_record, open_record
 from monitor.registry import Registry
-from monitor.sealing import key_at
 from monitor.sources import RawBatch
-from monitor.stores.places import Places
 
 if TYPE_CHECKING:
     from monitor.config import Config
@@ -72,9 +71,14 @@ def given_of(event: pl.DataFrame) -> Given:
 
 
 def foreign(lines: bytes, config: Config) -> Given:
-    """Events from outside. People are hashed with the installation's key where there is one."""
-    key = Places(config.data_dir).people_key
-    people = PeopleHash(key_at(key)) if config.people.key is None and key.is_file() else None
+    """Events from outside. People are hashed as the installation does it, where there is one."""
+    people = None
+    if may_have_record(config):
+        store = open_record(config, read_only=True)
+        try:
+            people = people_of(config, store, notes=False)
+        finally:
+            store.close()
     return Given(lines if lines.endswith(b"\n") else lines + b"\n", people=people)
 
 

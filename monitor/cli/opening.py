@@ -84,12 +84,10 @@ class Opened:
         return reader_of(self.config, self.store)
 
     def people(self) -> PeopleHash:
-        """The keyed hash for people."""
-        from monitor.door import PeopleHash
-        from monitor.sealing import key_at
+        """The keyed hash for people; raises `SealError` where it is not the one by which those of the record are hashed."""
+        from monitor.own_keys import people_of
 
-        key = self.config.people.key
-        return PeopleHash(bytes.fromhex(key.get_secret_value()) if key else key_at(self.places.people_key))
+        return people_of(self.config, self.store)
 
     def windows(self, now: int) -> list[Standing]:
         """Windows of maintenance that the configuration has, those that are over left out."""

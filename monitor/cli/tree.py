@@ -80,6 +80,7 @@ COMMANDS: Final = (
         KEEPING, "restore", "keeping:restore", "Put a backup into an empty folder.", "restore m.backup --data-dir var/new"
     ),
     Place(KEEPING, "move", "keeping:move", "The record into PostgreSQL, with all that is in force.", "move --config new.toml"),
+    Place(KEEPING, "keys", "keeping:keys", "Go on with other keys, where those of the record are lost."),
     Place(KEEPING, "audit", "auditing:audit", "Who changed what, and whether that was altered."),
     Place(KEEPING, "support", "supporting:support", "What goes into a report of a fault, without secrets or people."),
     Place(

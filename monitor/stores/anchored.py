@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,10 +13,31 @@ from monitor.audit.files import INSTALLATION
 from monitor.stores import Anchored, Message, tables
 from monitor.stores.outgoing import put_messages
 from monitor.stores.rows import put, put_new
+from monitor.stores.turn import LAST_TURN
 
 ANCHOR: Final = "anchor"
 ID_BYTES: Final = 8
 FINGERPRINT: Final = "fingerprint:"
+
+
+class KnownKeys(msgspec.Struct, frozen=True):
+    """What the record knows of keys: the fingerprint of each by its name, and whether anything was taken yet."""
+
+    fingerprints: Mapping[str, str]
+    is_begun: bool
+
+
+def known_keys(connection: Connection) -> KnownKeys:
+    columns = tables.meta.c
+    named = select(columns.key, columns.value).where(columns.key.startswith(FINGERPRINT, autoescape=True))
+    found = {row.key.removeprefix(FINGERPRINT): row.value for row in connection.execute(named)}
+    return KnownKeys(found, is_begun=bool(int(_value(connection, LAST_TURN) or 0)))
+
+
+def renew_keys(connection: Connection, fingerprints: Mapping[str, str]) -> None:
+    """Have the record know these keys in place of those that it knew."""
+    rows = [{"key": f"{FINGERPRINT}{name}", "value": value} for name, value in fingerprints.items()]
+    put(connection, tables.meta, rows)
 
 
 def installation(connection: Connection) -> str | None:

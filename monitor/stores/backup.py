@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
@@ -45,6 +45,10 @@ _AUDITED: Final = (
     "VALUES (:seq, :time, :actor, :action, :subject, :reason, :before, :after, :previous, :hash)"
 )
 _STAGING: Final = ("backup.", ".part")
+LOST_AND_FOUND: Final = "lost+found"
+STANDARD_OUTPUT: Final = Path("standard output")
+STANDARD_INPUT: Final = Path("standard input")
+"""What a backup is called that has no file's name."""
 
 Progress = Callable[[int, int], None]
 """Told how many bytes are done, and of how many."""
@@ -88,18 +92,25 @@ def _silent(_done: int, _total: int) -> None:
 
 
 def backup(
-    data_dir: Path, target: Path, *, now: int, keys: bool = False, progress: Progress = _silent
+    data_dir: Path,
+    target: Path | IO[bytes],
+    *,
+    now: int,
+    keys: bool = False,
+    people_key: bool = True,
+    progress: Progress = _silent,
 ) -> BackupManifest:
-    """Write a backup of a data directory to `target`, which appears when it is whole.
+    """Write a backup of a data directory to `target`, a file that appears when it is whole, or what is written as it comes.
 
-    The daemon may run. Raises `StoreError` when the disk refuses or there is no database.
+    The daemon may run. Without `people_key` that of the data directory is left out of the keys: it is not the one that is gone by. Raises
+    `StoreError` when the disk refuses or there is no database.
     """
     places = Places(data_dir)
     if not places.database.is_file():
         raise StoreError(f"{data_dir} has no {DATABASE}: there is nothing to back up", retryable=False)
     _clear_stale(data_dir, now)
-    with refusals_told(target), _staging(data_dir) as staging:
-        last_turn = _stage(places, staging, keys=keys)
+    with refusals_told(target if isinstance(target, Path) else STANDARD_OUTPUT), _staging(data_dir) as staging:
+        last_turn = _stage(places, staging, keys=_keys_of(places, people_key=people_key) if keys else ())
         members = tuple(_member(staging, path) for path in _files(staging))
         manifest = BackupManifest(created=now, last_turn=last_turn, keys=keys, members=members)
         _pack(staging, manifest, target, progress)
@@ -107,9 +118,9 @@ def backup(
 
 
 def restore(
-    source: Path, data_dir: Path, *, now: int, actor: str = "system:restore", progress: Progress = _silent
+    source: Path | IO[bytes], data_dir: Path, *, now: int, actor: str = "system:restore", progress: Progress = _silent
 ) -> BackupManifest:
-    """Put a backup back into a directory that is empty or not there yet; every byte is verified before it counts.
+    """Put a backup, a file or what is read as it comes, back into a directory that is empty or not there yet; every byte is verified before it counts.
 
     What was decided after the backup is lost with it, and enforcers may know of it: the record says that they must begin anew.
 
@@ -123,8 +134,10 @@ def restore(
             _check_empty(data_dir)  # of a folder that a daemon works on, "not empty" would be a poor account
         with only_one(data_dir / LOCK), _staging(data_dir) as staging:
             _check_empty(data_dir, staging.name)  # a daemon may have begun and ended since
-            manifest = _unpack(source, staging, progress)
-            _begin_anew(staging / DATABASE, _restored(source, manifest, actor, now))
+            named = source if isinstance(source, Path) else STANDARD_INPUT
+            with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+                manifest = _unpack(named, file, staging, progress)
+            _begin_anew(staging / DATABASE, _restored(named, manifest, actor, now))
             for entry in sorted(staging.iterdir(), key=lambda entry: entry.name == DATABASE):
                 entry.rename(data_dir / entry.name)  # the database last: without it this is no installation yet
             sync_folder(data_dir)
@@ -132,8 +145,8 @@ def restore(
 
 
 def _check_empty(data_dir: Path, *but: str) -> None:
-    """Raise `StoreError` where anything is kept already; a lock that nobody holds keeps nothing."""
-    if any(entry.name not in {LOCK, *but} for entry in data_dir.iterdir()):
+    """Raise `StoreError` where anything is kept already; a lock that nobody holds keeps nothing, nor does what a new disk comes with."""
+    if any(entry.name not in {LOCK, LOST_AND_FOUND, *but} for entry in data_dir.iterdir()):
         raise StoreError(f"{data_dir} is not empty: restore into an empty directory", retryable=False)
 
 
@@ -192,7 +205,11 @@ def _clear_stale(data_dir: Path, now: int) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _stage(places: Places, staging: Path, *, keys: bool) -> int:
+def _keys_of(places: Places, *, people_key: bool) -> tuple[Path, ...]:
+    return tuple(path for path in sorted(places.keys.glob("*.key")) if people_key or path != places.people_key)
+
+
+def _stage(places: Places, staging: Path, *, keys: Sequence[Path]) -> int:
     """Collect everything that belongs together; gives the last turn it knows of."""
     for _ in range(ATTEMPTS_MAX):
         last_turn, segments = _copy_database(places.database, staging / DATABASE)
@@ -204,9 +221,8 @@ def _stage(places: Places, staging: Path, *, keys: bool) -> int:
         if (name := places.archive / NAME_FILE).is_file():
             _link(name, staging / ARCHIVE / NAME_FILE)
         _stage_snapshot(places, staging, last_turn)
-        if keys:
-            for path in sorted(places.keys.glob("*.key")):
-                _link(path, staging / KEYS / path.name)
+        for path in keys:
+            _link(path, staging / KEYS / path.name)
         return last_turn
     raise StoreError(
         f"{places.archive} has lost files that the database names, or changes faster than it can be copied; "
@@ -264,28 +280,35 @@ def _member(staging: Path, path: Path) -> Member:
     return Member(path.relative_to(staging).as_posix(), path.stat().st_size, digest)
 
 
-def _pack(staging: Path, manifest: BackupManifest, target: Path, progress: Progress) -> None:
+def _pack(staging: Path, manifest: BackupManifest, target: Path | IO[bytes], progress: Progress) -> None:
     (staging / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    if not isinstance(target, Path):
+        _write(staging, manifest, target, progress)
+        return
     part = target.with_name(target.name + ".part")
-    done, total = 0, manifest.bytes
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            packer = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
-            with (
-                packer.stream_writer(file, closefd=False) as packed,
-                tarfile.open(fileobj=packed, mode="w|", dereference=True) as tar,
-            ):
-                for member in (Member(MANIFEST, 0, ""), *manifest.members):
-                    tar.add(staging / member.path, member.path, recursive=False, filter=_plain)
-                    done += member.bytes
-                    progress(done, total)
-            file.flush()
+            _write(staging, manifest, file, progress)
             os.fsync(file.fileno())
         publish(part, target, "backup")
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _write(staging: Path, manifest: BackupManifest, file: IO[bytes], progress: Progress) -> None:
+    done, total = 0, manifest.bytes
+    packer = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
+    with (
+        packer.stream_writer(file, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|", dereference=True) as tar,
+    ):
+        for member in (Member(MANIFEST, 0, ""), *manifest.members):
+            tar.add(staging / member.path, member.path, recursive=False, filter=_plain)
+            done += member.bytes
+            progress(done, total)
+    file.flush()
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -296,11 +319,10 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _unpack(source: Path, staging: Path, progress: Progress) -> BackupManifest:
+def _unpack(source: Path, file: IO[bytes], staging: Path, progress: Progress) -> BackupManifest:
     try:
         with (
-            source.open("rb") as file,
-            zstandard.ZstdDecompressor().stream_reader(file) as unpacked,
+            zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as unpacked,
             tarfile.open(fileobj=unpacked, mode="r|") as tar,
         ):
             return _unpack_members(source, tar, staging, progress)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import select
 
 from detectors.finding import Entity
+from monitor.audit import AuditEntry
 from monitor.stores import (
     Anchored,
     GivenUp,
@@ -95,6 +96,17 @@ class ReceiverSide:
         """That of the key with which this record was begun; the one given, where it had none."""
         with self._database.writing("anchor") as connection:
             return anchored.made_fingerprint(connection, name, fingerprint)
+
+    def known_keys(self) -> anchored.KnownKeys:
+        """The fingerprints of the keys with which this record was begun, as far as it knows them."""
+        with self._database.reading() as connection:
+            return anchored.known_keys(connection)
+
+    def renew_keys(self, fingerprints: Mapping[str, str], entry: AuditEntry) -> None:
+        """Have the record go on with other keys, which the audit has."""
+        with self._database.writing("operator") as connection:
+            anchored.renew_keys(connection, fingerprints)
+            append_audit(connection, [entry])
 
     def last_anchor(self) -> Anchored | None:
         with self._database.reading() as connection:

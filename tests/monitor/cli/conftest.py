@@ -7,6 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.cli.tree import app
+from monitor.sealing import Seal, key_at
+from monitor.stores.places import Places
+from monitor.stores.sql import SqlStore
+from monitor.stores.sqlite import sqlite_store
 
 
 class Miniwatch:
@@ -24,6 +28,12 @@ class Miniwatch:
     def here(self, *arguments: str, code: int = 0, stdin: bytes | None = None):
         """The same, on the data folder."""
         return self(*arguments, "--data-dir", str(self.folder / "data"), code=code, stdin=stdin)
+
+    def store(self) -> SqlStore:
+        """The record, with the keys that whoever begins one has made."""
+        places = Places(self.folder / "data")
+        key_at(places.people_key)
+        return sqlite_store(places.database, seal=Seal(key_at(places.seal_key)))
 
     def rows(self, *arguments: str) -> list[dict]:
         """What a command says as ndjson."""

@@ -115,10 +115,10 @@ def test_doctor_says_what_our_own_state_held_back_lately(fresh):
     before = stored_decision(
         "d2", now - 2 * 3600 * 10**6, now + 10**9, state=DecisionState.HELD, reason=Reason.HELD_HEALTH
     )
-    kept = Kept.open(fresh.folder / "data")
+    store = fresh.store()
     (row,) = (row for row in fresh.rows("doctor") if row["what"] == "acts")
     assert (row["state"], row["found"]) == ("ok", "not paused")
-    kept.store.commit(whole_turn(1, decisions=[held, before], segments=[], messages=[]))
+    store.commit(whole_turn(1, decisions=[held, before], segments=[], messages=[]))
     (row,) = (row for row in fresh.rows("doctor") if row["what"] == "acts")
     assert row["state"] == "warning"
     assert row["found"] == "1 act of the last hour held for our own state: the input is 99 seconds late"

@@ -15,7 +15,7 @@ from monitor.clock import now_us
 from monitor.config import Config
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.kept import Kept
-from monitor.sealing import Seal, key_at
+from monitor.sealing import Seal
 from monitor.sources.uri import FORMATS
 from monitor.spool.given import Given
 from monitor.spool.spool import Spool
@@ -69,9 +69,8 @@ def test_a_dead_letter_says_in_which_line_of_its_file_it_stood(fresh):
 
 def keep_letters(miniwatch, *lines, reason=DeadLetterReason.WRONG_TYPE, read_as="ndjson"):
     """A record in which these lines are dead letters."""
-    data = miniwatch.folder / "data"
     letters = [DeadLetter("file:a", at, reason, "x", raw, len(raw), format=read_as) for at, raw in enumerate(lines)]
-    store = sqlite_store(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
+    store = miniwatch.store()
     reached = Progress(partition="file:a", end=99, received=len(lines), dead_lettered=len(lines))
     store.commit(Turn(number=1, dead_letters=letters, progress=[reached]))
     store.close()
@@ -199,6 +198,29 @@ def test_a_backup_replaces_a_file_only_when_told_to(miniwatch, fresh):
     fresh.here("restore", str(file))
 
 
+def test_a_backup_goes_through_a_pipe(miniwatch, fresh):
+    made = miniwatch.here("backup", "-", "--keys")
+    assert made.stderr.startswith("standard output: ")
+    fresh.here("restore", "-", stdin=made.stdout_bytes)
+    assert fresh.rows("findings", "list") == miniwatch.rows("findings", "list")
+    restored = fresh.rows("audit", "list")[-1]
+    assert (restored["action"], restored["subject"]) == ("backup.restore", "standard input")
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+def test_of_a_backup_that_was_cut_on_its_way_nothing_is_kept(miniwatch, fresh, part):
+    made = miniwatch.here("backup", "-").stdout_bytes
+    refused = fresh.here("restore", "-", stdin=made[: int(len(made) * part)], code=3).stderr
+    assert "standard input: not a" in refused
+    assert not (fresh.folder / "data" / "miniwatch.db").exists()
+    fresh.here("restore", "-", stdin=made)
+
+
+def test_a_new_disk_is_an_empty_folder(miniwatch, fresh):
+    (fresh.folder / "data" / "lost+found").mkdir(parents=True)
+    fresh.here("restore", "-", stdin=miniwatch.here("backup", "-").stdout_bytes)
+
+
 def test_the_audit_is_verified_and_an_altered_one_is_found(fresh):
     fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
     assert fresh.rows("audit", "verify")[0]["broken"] is None
@@ -322,8 +344,7 @@ def test_check_shows_settings_with_where_they_came_from(fresh):
 
 def test_an_alert_that_failed_is_a_warning_with_its_tries_and_last_error(fresh):
     fresh.here("allowlists", "add", "--app", "wx1", "--reason", "ours")
-    data = fresh.folder / "data"
-    store = sqlite_store(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
+    store = fresh.store()
     store.commit(Turn(number=1, messages=[Message(key="a", channel="webhook:oncall", body=b"{}", created=now_us())]))
     for _ in range(2):
         store.message_failed("a", "HTTP 503", now_us() + 60_000_000, dead=False)

@@ -3,9 +3,7 @@
 import pytest
 
 from monitor.cli.opening import actor
-from monitor.sealing import Seal, key_at
 from monitor.stores import Turn
-from monitor.stores.sqlite import sqlite_store
 from playbooks.action import Remove
 from playbooks.decision import DecisionState, Reason
 from playbooks.testing import decision
@@ -57,7 +55,6 @@ def test_a_ban_is_asked_for_and_who_asked_cannot_approve_it(decisions):
 
 
 def held(fresh, answer_by, key):
-    data = fresh.folder / "data"
     made = decision(
         Remove(duration_s=7 * 86_400),
         id=key * 32,
@@ -68,7 +65,7 @@ def held(fresh, answer_by, key):
         time=answer_by - 86_400_000_000,
         expires=answer_by + 86_400_000_000,
     )
-    store = sqlite_store(data / "miniwatch.db", seal=Seal(key_at(data / "keys" / "seal.key")))
+    store = fresh.store()
     store.commit(Turn(number=store.last_turn() + 1, decisions=[made]))
     store.close()
     return made.id

@@ -28,6 +28,7 @@ def told(fresh, monkeypatch, tmp_path):
     (tmp_path / "config.toml").write_text(TOPICS)
     monkeypatch.chdir(tmp_path)
     with record(None, fresh.folder / "data", make=True) as opened:
+        opened.people()  # as who begins a record has made his key
         made = stored_decision("d1", expires=2**52)
         opened.store.commit(Turn(number=1, time=1, decisions=[made], findings=[stored_finding("f1")]))
     return fresh

@@ -16,7 +16,7 @@ def test_a_process_with_another_key_is_refused(tmp_path):
     first.refuse_other_keys(config)
     first.refuse_other_keys(config)
     config, second = kept("5f" * 32)
-    with pytest.raises(SealError, match="the people key of this process is another"):
+    with pytest.raises(SealError, match=r"the people key of this process \(people.key\) is another"):
         second.refuse_other_keys(config)
     first.store.close()
     second.store.close()
