@@ -51,7 +51,7 @@ def test_every_secret_of_the_example_is_made(tools):
     (monitor,) = (one for one in every if one["kind"] == "ServiceMonitor")
     asked |= {*named(monitor["spec"]["endpoints"])}
     shown = [one for block in re.findall(r"(?ms)^```yaml\n(.*?)^```", GUIDE) for one in yaml.safe_load_all(block)]
-    (login,) = (one for one in shown if one["kind"] == "TriggerAuthentication")
+    (login,) = (one for one in shown if one.get("kind") == "TriggerAuthentication")
     (scaled,) = (one for one in every if one["kind"] == "ScaledObject")
     assert scaled["spec"]["triggers"][0]["authenticationRef"]["name"] == login["metadata"]["name"]
     asked |= {*named(login["spec"])}
