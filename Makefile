@@ -127,6 +127,7 @@ install-version:
 	$(BIN)/uv venv --quiet --relocatable --no-project --python $(SYSTEM_PYTHON) $(RELEASE).new
 	$(UV) sync --quiet --python $(RELEASE).new/bin/python --link-mode copy --require-hashes --compile-bytecode requirements/run.txt
 	$(UV) install --quiet --python $(RELEASE).new/bin/python --link-mode copy --no-deps --offline --compile-bytecode $(WHEEL) $(wildcard build/native/*.whl)
+	@rm -f $(RELEASE).new/.lock
 	@mkdir -p $(RELEASE).new/share/doc/miniwatch
 	@cp -r docs/*.md config.toml CHANGELOG.md LICENSE $(RELEASE).new/share/doc/miniwatch/
 	@echo $(MADE_FROM) >$(RELEASE).new/$(MADE_FROM_FILE)

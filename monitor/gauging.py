@@ -60,6 +60,7 @@ class Gauging:
             WaitingLooked(
                 decisions=store.count_waiting(),
                 messages={channel: count for channel, (count, _) in oldest_first},
+                given_up={**dict.fromkeys(self.channels, 0), **store.messages_given_up()},
                 oldest_s={channel: max(0.0, (now - made) / MICROSECONDS) for channel, (_, made) in oldest_first},
             )
         )

@@ -16,7 +16,12 @@ from monitor.cli.terminal import visible
 Row = TypeVar("Row")
 Column = tuple[str, Callable[[Row], object]]
 
-CELL_CHARACTERS_MAX: Final = 200
+CELL_CHARACTERS_MAX: Final = 300
+
+
+def shortened(cell: str) -> str:
+    """A cell no longer than is good to read; that something is left out is seen."""
+    return cell if len(cell) <= CELL_CHARACTERS_MAX else f"{cell[: CELL_CHARACTERS_MAX - 1]}…"
 
 
 def wire(row: Any) -> dict[str, Any]:
@@ -110,7 +115,7 @@ def _json(rows: Iterable[Any], *, as_array: bool, pretty: bool = False) -> int:
 def _table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
     if not rows:
         return
-    cells = [[visible(_cell(read(row)))[:CELL_CHARACTERS_MAX] for _, read in columns] for row in rows]
+    cells = [[shortened(visible(_cell(read(row)))) for _, read in columns] for row in rows]
     heads = [head for head, _ in columns]
     if sys.stdout.isatty():
         _rich_table(heads, cells)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.cli.printing import CELL_CHARACTERS_MAX, STYLES
+from monitor.cli.printing import STYLES, shortened
 from monitor.cli.terminal import visible
 
 
@@ -52,7 +52,7 @@ def _lines(section: Section) -> list[str]:
 
 def _short(cell: str, size: int) -> str:
     """A cell of a table no longer than is good to read: what an app is called has no bound."""
-    return cell if size < 3 or len(cell) <= CELL_CHARACTERS_MAX else f"{cell[: CELL_CHARACTERS_MAX - 1]}…"
+    return cell if size < 3 else shortened(cell)
 
 
 def _write_rich(sections: Sequence[Section]) -> None:

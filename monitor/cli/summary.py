@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from monitor.cli.brought import HELD, IN_FORCE, Before, Chosen, chosen, grown, more
 from monitor.cli.ledger import account, total
 from monitor.cli.moments import short, span
-from monitor.cli.printing import CELL_CHARACTERS_MAX
+from monitor.cli.printing import shortened
 from monitor.cli.sections import Section
 from monitor.counting import counted
 from monitor.intake.misread import MISTAKES, misread
@@ -204,7 +204,7 @@ def _decided(earlier: Before, counts: Counts, shown: Chosen) -> Section:
 
 def _told(row: Decision) -> str:
     """Its explanation; what an app is called has no bound, a line has one."""
-    short = row.value if len(row.value) <= CELL_CHARACTERS_MAX else f"{row.value[: CELL_CHARACTERS_MAX - 1]}…"
+    short = shortened(row.value)
     return row.explanation.replace(row.value, short)
 
 

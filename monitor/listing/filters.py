@@ -87,7 +87,9 @@ VALUE: Final = Filter("value", "About the entity of this name; people are found 
 RULE: Final = Filter("rule", "Of this rule: its id, the beginning of it, its name or file.", metavar="RULE")
 SEVERITY: Final = Filter("severity", "Of at least this severity.", Form.WORD, "SEVERITY", _severities)
 INCIDENT: Final = Filter("incident", "Of this incident.", metavar="ID")
-INCIDENT_STATE: Final = Filter("state", "In this state.", Form.WORD, "STATE", _incident_states)
+INCIDENT_STATE: Final = Filter(
+    "state", "In this state; acknowledged ones are open too.", Form.WORD, "STATE", _incident_states
+)
 DECISION_STATE: Final = Filter("state", "In this state.", Form.WORD, "STATE", _decision_states)
 APPEAL_STATE: Final = Filter("state", "In this state.", Form.WORD, "STATE", _appeal_states)
 DECISION: Final = Filter("decision", "Against this decision.", metavar="ID")

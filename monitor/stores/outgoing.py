@@ -145,6 +145,13 @@ def messages_waiting(connection: Connection) -> dict[str, tuple[int, int]]:
     return {str(channel): (int(count), int(oldest)) for channel, count, oldest in rows}
 
 
+def messages_given_up(connection: Connection) -> dict[str, int]:
+    """How many messages were given up for each channel and are there still; channels of which there are none are left out."""
+    columns = tables.outbox.c
+    wanted = select(columns.channel, func.count()).where(columns.state == DEAD).group_by(columns.channel)
+    return {str(channel): int(count) for channel, count in connection.execute(wanted.order_by(columns.channel))}
+
+
 def enforcer_states(connection: Connection, prefix: str) -> list[EnforcerState]:
     """How the channels that begin like that stand, by name."""
     columns = tables.outbox.c

@@ -165,6 +165,11 @@ class ReceiverSide:
         with self._database.reading() as connection:
             return outgoing.messages_waiting(connection)
 
+    def messages_given_up(self) -> Mapping[str, int]:
+        """How many messages of each channel were given up, and neither sent again nor dropped."""
+        with self._database.reading() as connection:
+            return outgoing.messages_given_up(connection)
+
     def enforcer_states(self, prefix: str) -> Sequence[EnforcerState]:
         """How the channels that begin like that stand, by name."""
         with self._database.reading() as connection:

@@ -191,8 +191,8 @@ def content(rules: LoadedRules, playbooks: LoadedPlaybooks, store: SqlStore | No
 
 
 def known_words(rules: LoadedRules) -> frozenset[str]:
-    """The ids of the rules that come with the program: everybody knows them."""
-    return frozenset(rule.id for rule in rules.rules if _is_builtin(rule.path, builtin_folder().path))
+    """The ids of the rules that come with the program, and its version: everybody knows them."""
+    return frozenset({__version__, *(rule.id for rule in rules.rules if _is_builtin(rule.path, builtin_folder().path))})
 
 
 def _is_builtin(path: str, folder: Path) -> bool:

@@ -36,12 +36,12 @@ _INSIDE: Final = {"<module>", "<lambda>", "<listcomp>", "<genexpr>", "<dictcomp>
 
 @cache
 def own_words() -> frozenset[str]:
-    """Every word in the program's own source, and the names of Python's and SQLite's errors, in small letters."""
+    """Every word in the program's own source, as one and as many, and the names of Python's and SQLite's errors, in small letters."""
     found = {name.casefold() for module in (builtins, sqlite3) for name in dir(module)}
     for package in PACKAGES:
         for path in sorted(Path(str(resources.files(package))).rglob("*.py")):
             found.update(word.casefold() for word in _WORD.findall(path.read_text(encoding="utf-8")))
-    return frozenset(found)
+    return frozenset(found | {f"{word}s" for word in found})
 
 
 class Veil:

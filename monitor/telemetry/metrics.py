@@ -243,6 +243,12 @@ SPOOL_MAX: Final = _gauge(
     "spool_limit_bytes", "What the spool of HTTP may take on disk; 0 where there is none.", "bytes"
 )
 HTTP_FAILED: Final = _counter("http_failed", "HTTP requests that brought out a fault of the program.", "requests")
+OUTBOX_GIVEN_UP: Final = _gauge(
+    "outbox_given_up",
+    "Messages that were given up, and that nobody has had sent again or dropped since.",
+    "messages",
+    {"channel": CHANNELS_MAX},
+)
 OUTBOX_PENDING: Final = _gauge(
     "outbox_pending", "Messages due and not yet delivered (at most the bound of one look).", "messages"
 )

@@ -95,16 +95,18 @@ class StorageLooked(Happening, frozen=True, kw_only=True):
 
 
 class WaitingLooked(Happening, frozen=True, kw_only=True):
-    """What waits: decisions for people, and messages for those who are to take them, by channel and in the order of their age."""
+    """What waits: decisions for people, and messages for those who are to take them, by channel and in the order of their age; and what was given up."""
 
     level: ClassVar[Level] = "debug"
     decisions: int
     messages: Mapping[str, int]
+    given_up: Mapping[str, int]
     oldest_s: Mapping[str, float]
 
     def count(self, meter: Meter) -> None:
         meter.set(metrics.DECISIONS_WAITING, self.decisions)
         meter.say(metrics.OUTBOX_WAITING, {(channel,): count for channel, count in self.messages.items()})
+        meter.say(metrics.OUTBOX_GIVEN_UP, {(channel,): count for channel, count in self.given_up.items()})
         meter.say(metrics.OUTBOX_OLDEST, {(channel,): age for channel, age in self.oldest_s.items()})
 
 

@@ -48,6 +48,20 @@ def test_a_message_that_nobody_takes_grows_older_also_while_it_rests_after_a_fai
     assert looked.value("outbox_oldest_seconds", channel="webhook:a") == 0
 
 
+def test_what_was_given_up_is_told_until_it_is_sent_again_or_dropped(tmp_path):
+    looked = Looked(tmp_path)
+    messages = [Message(key=f"k{n}", channel="webhook:a", body=b"{}", created=NOW) for n in (1, 2)]
+    looked.kept.store.commit(Turn(number=1, time=NOW, messages=messages))
+    for message in messages:
+        looked.kept.store.message_failed(message.key, "refused", NOW, dead=True)
+    looked.gauging.waiting()
+    assert looked.value("outbox_given_up", channel="webhook:a") == 2
+    assert looked.value("outbox_given_up", channel="webhook:b") == 0
+    looked.kept.store.drop_given_up("webhook:a", "operator:ada", "nobody reads it", NOW)
+    looked.gauging.waiting()
+    assert looked.value("outbox_given_up", channel="webhook:a") == 0
+
+
 def test_what_holds_acts_and_how_the_clock_goes_are_told(tmp_path):
     looked = Looked(tmp_path)
     condition = Condition(

@@ -379,8 +379,10 @@ CASES: Final[dict[str, Case]] = {
         ],
         {**JOB, **_ALERT},
     ),
-    "MiniwatchGivenUp": _rises(
-        "miniwatch_deliveries_total", 1, 0, 'channel="webhook:a",outcome="dead"', {**JOB, **_ALERT}
+    "MiniwatchGivenUp": Case(
+        {'miniwatch_outbox_given_up{channel="webhook:a"}': "0x38 1x600"},
+        [{'miniwatch_outbox_given_up{channel="webhook:a"}': "0x10 3x27 0x600"}],
+        {**JOB, **_ALERT},
     ),
     "MiniwatchTopicTrouble": Case(
         {'miniwatch_topic_trouble{channel="topic:t"}': "0x28 1x60"},

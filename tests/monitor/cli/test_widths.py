@@ -1,3 +1,5 @@
+from monitor.cli.options import Form
+from monitor.cli.printing import CELL_CHARACTERS_MAX, write_rows
 from monitor.cli.widths import widths_of
 
 ID = "4f504646bb29"
@@ -19,3 +21,10 @@ def test_where_there_is_too_little_room_columns_are_left_out():
 
 def test_chinese_is_twice_as_wide():
     assert widths_of(["NAME"], [["同城圈子"]], room=80) == [8]
+
+
+def test_of_a_long_cell_is_seen_that_something_is_left_out(capsys):
+    write_rows(Form.TABLE, ["a" * CELL_CHARACTERS_MAX, "b" * (CELL_CHARACTERS_MAX + 1)], [("WHY", str), ("N", len)])
+    _, whole, cut = capsys.readouterr().out.splitlines()
+    assert whole.split()[0] == "a" * CELL_CHARACTERS_MAX
+    assert cut.split()[0] == "b" * (CELL_CHARACTERS_MAX - 1) + "…"

@@ -45,6 +45,7 @@ def test_whatever_it_is_only_plain_characters_and_own_words_come_through(text):
         "2026-03-02 08:00:00 to 2026-03-02T08:00:00.123456Z",
         "raise clock.lateness_s_max, or send sooner",
         "sqlite3.OperationalError: database is locked",
+        "2 enforcements given up",
     ],
 )
 def test_what_the_program_says_is_seen_whole(text):
