@@ -53,7 +53,8 @@ def begun(source, tmp_path):
 def asked(begun, postgres, tmp_path):
     """A command with a configuration that names an empty database."""
     url, file = postgres.database(), tmp_path / "config.toml"
-    file.write_text(f'data_dir = "{begun.data_dir}"\n[store]\nurl = "{url}"\n[http]\nlisten = ""\n')
+    key = f'[people]\nkey_file = "{begun.people.key_file}"\n'
+    file.write_text(f'data_dir = "{begun.data_dir}"\n[store]\nurl = "{url}"\n[http]\nlisten = ""\n{key}')
 
     def ask(*words):
         return CliRunner().invoke(app, [*words, "--config", str(file)], catch_exceptions=False)
@@ -104,7 +105,10 @@ def test_the_guide_goes_as_written(begun, postgres, tmp_path):
     (tmp_path / "grown.toml").write_text(f'[store]\nurl = "{postgres.database()}"\n[http]\nlisten = ""\n')
     page = (Path(__file__).parents[2] / "docs" / "move.md").read_text()
     checked, moved = [block for block in blocks(page, "sh") if "--workers" not in block]
-    environment = {"MINIWATCH_DATA_DIR": str(begun.data_dir)}
+    environment = {
+        "MINIWATCH_DATA_DIR": str(begun.data_dir),
+        "MINIWATCH_PEOPLE__KEY_FILE": str(begun.people.key_file),
+    }
     shown = typed(["miniwatch decisions list > before", checked, moved], tmp_path, environment)
     assert (tmp_path / "before").read_text() in shown
     assert "Audit chain  unbroken" in shown

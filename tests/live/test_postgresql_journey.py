@@ -102,7 +102,8 @@ def test_commands_work_beside_a_daemon_and_after_it(postgres, source, tmp_path):
     url = postgres.database()
     config = configured(tmp_path / "data", [source], **KEYS, store__url=url)
     file = tmp_path / "config.toml"
-    file.write_text(f'data_dir = "{config.data_dir}"\n[store]\nurl = "{url}"\n[http]\nlisten = ""\n')
+    key = f'[people]\nkey_file = "{config.people.key_file}"\n'
+    file.write_text(f'data_dir = "{config.data_dir}"\n[store]\nurl = "{url}"\n[http]\nlisten = ""\n{key}')
 
     def asked(*words):
         return CliRunner().invoke(app, [*words, "--config", str(file)], catch_exceptions=False)
