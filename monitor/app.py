@@ -74,6 +74,7 @@ from monitor.snapshots import SnapshotFolder
 from monitor.sources import Source
 from monitor.spooling import spooling_of
 from monitor.stores import TOPIC, StoreError
+from monitor.stores.damage import marked_when_damaged
 from monitor.stores.held_folder import AlreadyRunning, only_one
 from monitor.stores.places import Places
 from monitor.stores.record import Request
@@ -221,6 +222,8 @@ def open_daemon(
         if role is Role.RESPOND:
             closing.enter_context(only_one(places.respond_lock))
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
+        if not config.store.url:
+            closing.enter_context(marked_when_damaged(places, clock))
         delivering = deliver if deliver is not None else not until_end
         kept = Kept.of(config, tell_of(config, clock), findings_leave=delivering)
         closing.callback(kept.store.close)

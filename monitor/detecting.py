@@ -48,6 +48,7 @@ from monitor.sources.kafka.address import is_kafka, parse_address, refuse_readab
 from monitor.sources.kafka.group import Group
 from monitor.sources.kafka.opening import open_group
 from monitor.stores import StoreError
+from monitor.stores.damage import marked_when_damaged
 from monitor.stores.held_folder import only_one
 from monitor.stores.places import Places
 from monitor.stores.upkeep import compact, sweep_days
@@ -207,6 +208,8 @@ def open_detecting(
     with ExitStack() as closing:
         telemetry.emit(happenings.Starting(version=__version__, data_dir=str(config.data_dir)))
         closing.enter_context(only_one(Places(config.data_dir).lock, shared=True))
+        if not config.store.url:
+            closing.enter_context(marked_when_damaged(Places(config.data_dir), clock))
         kept = Kept.of(config)
         closing.callback(kept.store.close)
         kept.refuse_other_keys(config)

@@ -54,7 +54,7 @@ def check(
         problems += error.problems
     looked_at = loaded or sound_configuration(config, data_dir)
     if looked_at is not None:
-        problems += problems_of(looked_at)
+        problems += [*_damage(looked_at), *problems_of(looked_at)]
     if loaded is not None and verbose:
         _settings(loaded)
     for problem in problems:
@@ -97,10 +97,13 @@ def _store(config: Config) -> Iterator[Problem]:
     from monitor.config import Problem
     from monitor.recorded import refuse_foreign_file, standing_of
     from monitor.stores import StoreError
+    from monitor.stores.damage import Damaged
 
     if not config.store.url:
         try:
             refuse_foreign_file(config)
+        except Damaged as error:
+            yield Problem("data_dir", str(error), "a record that is whole", "see docs/recover.md")
         except StoreError as error:
             yield Problem("data_dir", str(error), "a record that this version can open", "see docs/upgrade.md")
         return
@@ -108,6 +111,22 @@ def _store(config: Config) -> Iterator[Problem]:
         standing_of(config)
     except StoreError as error:
         yield Problem("store.url", str(error), "a database that can keep the record", "see docs/stores.md")
+
+
+def _damage(config: Config) -> Iterator[Problem]:
+    """Whether a daemon has met damage in the record: none begins on it again."""
+    from monitor.config import Problem
+    from monitor.stores import StoreError
+    from monitor.stores.damage import damaged_at, found_damaged, remedy
+    from monitor.stores.places import Places
+
+    places = Places(config.data_dir)
+    try:
+        told = None if config.store.url else damaged_at(places)
+    except StoreError:
+        return  # whether the folder can be worked in is told by itself
+    if told is not None:
+        yield Problem("data_dir", f"{places.database}, {found_damaged(told)}", "a record that is whole", remedy(places))
 
 
 def _search(config: Config) -> Iterator[Problem]:

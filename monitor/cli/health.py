@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from monitor.cli.opening import Opened
     from monitor.cli.working import Shared
     from monitor.config import Config
+    from monitor.stores.places import Places
     from monitor.stores.record import Delivery, EnforcerState
 
 DISK_FREE_SHARE_MIN: Final = 0.05
@@ -54,6 +55,8 @@ HELD_MAX: Final = 1000
 
 SHARE_MAX: Final = 0.01
 """Of dead letters, late events and events from the future: above it, something upstream is wrong."""
+
+RESTORE: Final = "restore a backup: miniwatch restore FILE --data-dir EMPTY_FOLDER"
 
 SKEW_US: Final = 60 * MICROSECONDS
 
@@ -137,10 +140,8 @@ def signs_of_all(
     running = is_running(config.data_dir)
     if config.data_dir.is_dir():
         yield _disk(config.data_dir)
-    if config.store.url:
-        yield Sign("database", "ok", standing_of(config))
-    else:
-        yield _database(places.database, deep=deep)
+    database = Sign("database", "ok", standing_of(config)) if config.store.url else _database(places, deep=deep)
+    yield database
     try:
         with record(file, data_dir, look=looks_only) as opened:
             work = shared(opened, now_us(), running=running)
@@ -175,7 +176,10 @@ def signs_of_all(
             for look in looks:
                 yield from look()
     except StoreError as error:
-        yield Sign("database", "problem", str(error)) if config.store.url else _refused(places.database, error)
+        if config.store.url:
+            yield Sign("database", "problem", str(error))
+        elif database.state == "ok":
+            yield _refused(places.database, error)
 
 
 def _working(opened: Opened, work: Shared | None, *, running: bool) -> Iterator[Sign]:
@@ -228,7 +232,7 @@ def _refused(database: Path, error: Exception) -> Sign:
     if not (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)):
         advice = "give this user the right to write there; on a read-only disk, look at a copy of the folder"
         return Sign("database", "problem", f"{database} cannot be opened for writing", advice)
-    return Sign("database", "problem", str(error), "restore a backup: miniwatch restore FILE --data-dir EMPTY_FOLDER")
+    return Sign("database", "problem", str(error), RESTORE)
 
 
 def _kernel() -> Sign:
@@ -253,17 +257,23 @@ def _size(count: int) -> str:
     return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.0f} MiB"
 
 
-def _database(path: Path, *, deep: bool) -> Sign:
+def _database(places: Places, *, deep: bool) -> Sign:
+    from monitor.stores.damage import damaged_at, found_damaged, remedy, what_told
     from monitor.stores.places import record_bytes
 
+    told = damaged_at(places)
+    if told is not None:
+        return Sign("database", "problem", found_damaged(told), remedy(places))
+    path = places.database
     try:
         with closing(sqlite3.connect(reading_uri(path), uri=True)) as connection:
             schema = connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
             verdict = connection.execute("PRAGMA integrity_check(1)" if deep else "PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.Error as error:
-        return Sign("database", "problem", f"{path}: {error}", "restore a backup")
+        return Sign("database", "problem", f"{path}: {what_told(error)}", RESTORE)
     if verdict != "ok":
-        return Sign("database", "problem", f"damaged: {verdict}", "stop the daemon and restore a backup")
+        found = what_told(verdict.removeprefix("*** in database main ***"))
+        return Sign("database", "problem", f"damaged: {found}", f"stop the daemon and {RESTORE}")
     return Sign("database", "ok", f"whole, schema {schema}, {record_bytes(path) / (1 << 20):.1f} MiB")
 
 

@@ -16,6 +16,7 @@ PACKS: Final = "packs"
 LOCK: Final = "run.lock"
 RESPOND_LOCK: Final = "respond.lock"
 SPOOL: Final = "spool"
+DAMAGE: Final = "record.damaged"
 ADMIN_TOKEN: Final = "admin.token"  # noqa: S105 - a file's name
 
 
@@ -33,6 +34,7 @@ class Places:
         self.rule_cache: Final = root / RULE_CACHE
         self.packs: Final = root / PACKS
         self.spool: Final = root / SPOOL
+        self.damage: Final = root / DAMAGE
         self.admin_token: Final = root / ADMIN_TOKEN
         self.lock: Final = root / LOCK
         self.respond_lock: Final = root / RESPOND_LOCK

@@ -19,6 +19,7 @@ from monitor.refusal import refusals_told
 from monitor.sealing import Seal
 from monitor.stores import LetterBounds, StoreError
 from monitor.stores.connection import CONNECTIONS_MAX, Database
+from monitor.stores.damage import Damaged, what_told
 from monitor.stores.deciding import Tell, nothing
 from monitor.stores.places import record_bytes
 from monitor.stores.record import TooSlow
@@ -42,10 +43,12 @@ _RETRYABLE_CODES: Final = {
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened now",
 }
 _BROKEN_CODES: Final = {
-    sqlite3.SQLITE_CORRUPT: "the database is damaged: restore a backup",
     sqlite3.SQLITE_NOTADB: "this is not a database",
     sqlite3.SQLITE_READONLY: "the database cannot be written: check its owner and mode",
 }
+
+_NO_TEXT: Final = "Could not decode to UTF-8"
+"""So Python begins where a text is none, which has no code: we write no such texts."""
 
 
 def sqlite_store(
@@ -80,7 +83,7 @@ class SqliteDatabase(Database):
             with self.told():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before SQLite does, with its wider mode
-        self.engine = _engine(_url(path, read_only=read_only), busy_timeout_s)
+        self.engine = _engine(_url(path, read_only=read_only), busy_timeout_s, read_only=read_only)
         self.listeners = []
         self._writes: Final = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
@@ -123,9 +126,12 @@ class SqliteDatabase(Database):
 
     def _store_error(self, error: BaseException | None) -> StoreError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bits only refine it
+        told = what_told(error)
         if code in _RETRYABLE_CODES:
-            return StoreError(f"{self.path}: {_RETRYABLE_CODES[code]} ({error})", retryable=True)
-        return StoreError(f"{self.path}: {_BROKEN_CODES.get(code, 'the database refuses')} ({error})", retryable=False)
+            return StoreError(f"{self.path}: {_RETRYABLE_CODES[code]} ({told})", retryable=True)
+        if code == sqlite3.SQLITE_CORRUPT or told.startswith(_NO_TEXT):
+            return Damaged(f"{self.path}: the database is damaged: restore a backup ({told})")
+        return StoreError(f"{self.path}: {_BROKEN_CODES.get(code, 'the database refuses')} ({told})", retryable=False)
 
 
 @contextmanager
@@ -150,7 +156,7 @@ def _url(path: Path, *, read_only: bool) -> URL:
     return URL.create("sqlite", database=str(path))
 
 
-def _engine(url: URL, busy_timeout_s: float) -> Engine:
+def _engine(url: URL, busy_timeout_s: float, *, read_only: bool) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": busy_timeout_s},
@@ -162,6 +168,8 @@ def _engine(url: URL, busy_timeout_s: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where we say, also around DDL
+        if read_only:
+            return  # a file that was just restored has no log yet, and gets none from who only looks
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
