@@ -185,11 +185,17 @@ def signs_of_all(
 def _working(opened: Opened, work: Shared | None, *, running: bool) -> Iterator[Sign]:
     """Who is at work: one process that does all, or workers and whoever answers them."""
     from monitor.cli.working import signs_of
+    from monitor.stores.held_folder import was_left
 
     if work is not None:
         yield from signs_of(opened, work)
         return
-    yield Sign("daemon", "ok", "runs" if running else "does not run")
+    if not running and was_left(opened.places.lock):
+        found = "does not run; the last run was killed, or the machine went down"
+        advice = "look in the journal for why; started again, it goes on behind the last turn"
+        yield Sign("daemon", "warning", found, advice)
+    else:
+        yield Sign("daemon", "ok", "runs" if running else "does not run")
     yield from _snapshots(opened, running=running)
 
 

@@ -14,7 +14,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
@@ -44,6 +44,9 @@ _AUDITED: Final = (
     "INSERT INTO audit (seq, time, actor, action, subject, reason, before, after, previous, hash) "
     "VALUES (:seq, :time, :actor, :action, :subject, :reason, :before, :after, :previous, :hash)"
 )
+_CUT_SHORT: Final = ("empty file", "unexpected end of data")
+"""How Python's `tarfile` tells of an end that comes too soon: nothing of the first block is there, or not all of a later one."""
+
 _STAGING: Final = ("backup.", ".part")
 LOST_AND_FOUND: Final = "lost+found"
 STANDARD_OUTPUT: Final = Path("standard output")
@@ -125,14 +128,15 @@ def restore(
     What was decided after the backup is lost with it, and enforcers may know of it: the record says that they must begin anew.
 
     Raises `BackupBroken` when it is not whole, `StoreError` when the directory is not empty or the disk refuses; the
-    directory is left empty then. No daemon begins on it meanwhile, for its record would be replaced under its
+    directory is left as it was then. No daemon begins on it meanwhile, for its record would be replaced under its
     hands; where one works on it already, raises `AlreadyRunning`.
     """
     with refusals_told(data_dir):
+        is_new = not data_dir.exists()
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with only_one(data_dir / LOCK) if (data_dir / LOCK).exists() else nullcontext():
             _check_empty(data_dir)  # of a folder that a daemon works on, "not empty" would be a poor account
-        with only_one(data_dir / LOCK), _staging(data_dir) as staging:
+        with only_one(data_dir / LOCK), _undone(data_dir, is_new=is_new), _staging(data_dir) as staging:
             _check_empty(data_dir, staging.name)  # a daemon may have begun and ended since
             named = source if isinstance(source, Path) else STANDARD_INPUT
             with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
@@ -142,6 +146,20 @@ def restore(
                 entry.rename(data_dir / entry.name)  # the database last: without it this is no installation yet
             sync_folder(data_dir)
     return manifest
+
+
+@contextmanager
+def _undone(data_dir: Path, *, is_new: bool) -> Iterator[None]:
+    """Take the lock that is held away again where what happens here fails and nothing came of it, and a new folder with it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if all(entry.name in {LOCK, LOST_AND_FOUND} for entry in data_dir.iterdir()):
+                (data_dir / LOCK).unlink(missing_ok=True)
+                if is_new:
+                    data_dir.rmdir()
+        raise
 
 
 def _check_empty(data_dir: Path, *but: str) -> None:
@@ -327,7 +345,8 @@ def _unpack(source: Path, file: IO[bytes], staging: Path, progress: Progress) ->
         ):
             return _unpack_members(source, tar, staging, progress)
     except (tarfile.TarError, zstandard.ZstdError, msgspec.MsgspecError, EOFError) as error:
-        raise BackupBroken(source, f"not a whole backup ({error})") from error
+        why = "it is cut short" if str(error) in _CUT_SHORT else str(error)
+        raise BackupBroken(source, f"not a whole backup ({why})") from error
 
 
 def _unpack_members(source: Path, tar: tarfile.TarFile, staging: Path, progress: Progress) -> BackupManifest:

@@ -14,7 +14,7 @@ from monitor.stores import StoreError, backup, upkeep
 from monitor.stores.archive import Archive
 from monitor.stores.backup import BackupBroken
 from monitor.stores.held_folder import AlreadyRunning, only_one
-from monitor.stores.places import LOCK, Places
+from monitor.stores.places import Places
 from monitor.stores.sqlite import sqlite_store
 from monitor.testing import store_state, whole_turn
 
@@ -174,9 +174,13 @@ def test_a_backup_cut_short_is_refused_and_leaves_nothing(places, tmp_path, part
     backup.backup(places.root, target, now=5)
     content = target.read_bytes()
     target.write_bytes(content[: int(len(content) * part)])
-    with pytest.raises(BackupBroken, match=r"b\.tar\.zst"):
+    with pytest.raises(BackupBroken, match=r"b\.tar\.zst: not a whole backup \(it is cut short\)"):
         backup.restore(target, tmp_path / "again", now=9)
-    assert [each.name for each in (tmp_path / "again").iterdir()] == [LOCK]
+    assert not (tmp_path / "again").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(BackupBroken):
+        backup.restore(target, tmp_path / "there", now=9)
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def repacked(target, change):
@@ -222,7 +226,7 @@ def test_an_altered_backup_is_refused_and_leaves_nothing(places, tmp_path, chang
     repacked(target, change)
     with pytest.raises(BackupBroken):
         backup.restore(target, tmp_path / "again", now=9)
-    assert [each.name for each in (tmp_path / "again").iterdir()] == [LOCK]
+    assert not (tmp_path / "again").exists()
     assert not list(tmp_path.parent.rglob("out-of-it*"))
 
 
