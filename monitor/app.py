@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from monitor import __version__
 from monitor.alone import alone, refuse_beside_one
 from monitor.anchoring import anchoring_of
-from monitor.carriers import carriers_of
+from monitor.carriers import carriers_of, unreached
 from monitor.claim import Claim
 from monitor.clock import now_us
 from monitor.config import Config
@@ -79,7 +79,7 @@ from monitor.stores.held_folder import AlreadyRunning, only_one
 from monitor.stores.places import Places
 from monitor.stores.record import Request
 from monitor.surroundings import surroundings_of
-from monitor.telemetry import Telemetry, happenings, upkeep
+from monitor.telemetry import Telemetry, happenings, oncall, upkeep
 from monitor.telemetry.standing import NamesKnown
 from monitor.unreached import telling_others
 
@@ -259,6 +259,8 @@ def open_daemon(
             registry.owners_of_protected,
             registry.released,
         )
+        for mute in unreached(config) if delivering and role is not Role.API else ():
+            telemetry.emit(oncall.ChannelMute(place=mute.place, found=mute.found, advice=mute.remedy))
         given_up = giving_up(channels_of(config))
         carriers = carriers_of(config, clock)
         channels = (*carriers, *(f"{TOPIC}:{keys.name}" for keys in config.topics))

@@ -58,6 +58,15 @@ class ClocksCounted(Happening, frozen=True, kw_only=True):
         meter.say(metrics.ANSWER_SECONDS, within)
 
 
+class ChannelMute(Happening, frozen=True, kw_only=True):
+    """A channel lacks what it takes to tell anybody anything: what goes there waits, and is given up."""
+
+    level: ClassVar[Level] = "warning"
+    place: str
+    found: str
+    advice: str
+
+
 class AlertsKeptUp(Happening, frozen=True, kw_only=True):
     """All alerts that stand were sent again to a member of Alertmanager."""
 

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -8,22 +9,24 @@ from types import SimpleNamespace
 
 import pytest
 
+from monitor.app import open_daemon
 from monitor.cli.deadletters import LineFormat
 from monitor.cli.health import _no_snapshot, _refused, _size
 from monitor.cli.moments import stamp
 from monitor.clock import now_us
-from monitor.config import Config
+from monitor.config import Config, load_config
 from monitor.decoders import DeadLetter, DeadLetterReason
 from monitor.kept import Kept
+from monitor.process import Role
 from monitor.sealing import Seal
 from monitor.sources.uri import FORMATS
 from monitor.spool.given import Given
 from monitor.spool.spool import Spool
 from monitor.spooling import spooling_of
 from monitor.stores import Message, Progress, StoreError, Turn
-from monitor.stores.held_folder import only_one
+from monitor.stores.held_folder import HELD, only_one
 from monitor.stores.sqlite import sqlite_store
-from monitor.telemetry import happenings
+from monitor.telemetry import Telemetry, happenings
 
 
 def test_a_ledger_that_balances_shows_no_imbalance(miniwatch):
@@ -288,7 +291,7 @@ def test_check_sees_a_record_that_a_newer_version_has_changed(fresh):
     assert "data_dir: found this database has schema 9999, made by a newer Miniwatch" in told
 
 
-def test_check_tells_of_channels_that_reach_nobody(fresh):
+def test_check_and_the_log_at_start_tell_of_channels_that_reach_nobody(fresh):
     file, address, key = (fresh.folder / name for name in ("c.toml", "address", "key"))
     address.write_text("nothing-of-the-kind://T0KENT0KEN")
     key.write_text("a" * 32)
@@ -301,13 +304,18 @@ def test_check_tells_of_channels_that_reach_nobody(fresh):
         '[[alertmanagers]]\nname = "main"\nurls = ["http://127.0.0.1:9"]\nusername = "ann"\n'
     )
     told = fresh.here("check", "-c", str(file), code=1).stdout
-    assert [line.partition(":")[0] for line in told.splitlines()] == [
-        "pagerduty[0].routing_key_file",
-        "apprise[0].target_file",
-        "apprise[1].target_file",
-        "alertmanagers[0].password_file",
-    ]
-    assert "T0KEN" not in told
+    mute = ["pagerduty[0].routing_key_file", "apprise[0].target_file", "apprise[1].target_file"]
+    mute.append("alertmanagers[0].password_file")
+    assert [line.partition(":")[0] for line in told.splitlines()] == mute
+    config = load_config(file, {}, {"data_dir": str(fresh.folder / "data"), "sources": [{"uri": f"file:{file}"}]})
+    log = io.StringIO()
+    for quiet in ({"role": Role.API}, {"until_end": True}, {}):
+        assert "channel_mute" not in log.getvalue(), "those tell nobody anything"
+        with open_daemon(config, Telemetry(level="info", log_format="json", stream=log), **quiet):
+            pass
+    lines = map(json.loads, log.getvalue().splitlines())
+    assert [line["place"] for line in lines if line["event"] == "channel_mute"] == mute
+    assert "T0KEN" not in told + log.getvalue()
 
 
 def test_check_says_how_many_rules_are_there_and_which_folders_give_none(fresh):
@@ -390,3 +398,20 @@ def test_a_missing_snapshot_is_a_warning_only_once_there_should_be_one(tmp_path)
     assert _no_snapshot(tmp_path / "snapshots", last=0, patience=0).state == "ok"
     os.utime(tmp_path / "snapshots", (0, 0))
     assert _no_snapshot(tmp_path / "snapshots", last=3, patience=minute).state == "warning"
+
+
+def test_a_run_that_was_not_stopped_in_order_is_a_warning_until_the_next_one(fresh):
+    fresh.events.write_bytes(b"")
+    run, lock = ("run", "--until-end", "--source", f"file:{fresh.events}"), fresh.folder / "data" / "run.lock"
+
+    def state() -> str:
+        return next(row["state"] for row in fresh.rows("doctor") if row["what"] == "daemon")
+
+    fresh.here(*run)
+    assert state() == "ok"
+    lock.write_bytes(HELD)
+    assert state() == "warning"
+    fresh.here(*run)
+    assert state() == "ok"
+    with only_one(lock):
+        assert state() == "ok", "it runs"
