@@ -17,6 +17,7 @@ def told(fresh, monkeypatch, tmp_path):
     (tmp_path / "config.toml").write_text(f"[[enforcers]]\n{KEYS}")
     monkeypatch.chdir(tmp_path)
     with record(None, fresh.folder / "data", make=True) as opened:
+        opened.people()  # whoever begins a record has made its key
         opened.store.commit(Turn(number=1, decisions=[stored_decision("d1", expires=2**52)]))
     return fresh
 
