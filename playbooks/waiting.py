@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from playbooks.decision import DecisionState, Tier
+from playbooks.decision import DecisionState, Reason, Tier
 from playbooks.risk import MICROSECONDS
 
 if TYPE_CHECKING:
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 WAITING: Final = frozenset({DecisionState.HELD, DecisionState.AWAITING_APPROVAL})
 """States in which a decision does nothing and a person may answer it."""
+
+BEFORE_APPROVAL: Final = {
+    Reason.HELD_EXEMPT: "lift the exemption that protects it",
+    Reason.HELD_PROTECTED: "lift its protection: import a line of the registry without it",
+    Reason.HELD_VERSION: "import a line of the registry that names a released version, which only an app has",
+}
+"""Of what was held so, what has to be done before a person can say yes: until then that is refused."""
 
 
 class HeldConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +49,11 @@ def asked(decision: Decision, within_s: int) -> Decision:
 def until(decision: Decision) -> int:
     """Until when a decision that waits can be answered."""
     return decision.expires if decision.answer_by is None else decision.answer_by
+
+
+def before_approval(decision: Decision) -> str | None:
+    """What has to be done before a decision that waits can be approved; None where a person's word is enough."""
+    return BEFORE_APPROVAL.get(decision.reason) if decision.state in WAITING else None
 
 
 def urgency(decision: Decision) -> tuple[int, int, int, str]:

@@ -73,6 +73,8 @@ def fate(opened: Opened, row: Decision) -> list[tuple[str, object]]:
 
 def _who_may(row: Decision) -> list[tuple[str, object]]:
     """Who may lift a decision that is in force, or answer one that waits, and by what command."""
+    from playbooks.waiting import before_approval
+
     state, key = row.state.value, row.id[:12]
     if state not in ("active", "held", "awaiting-approval", "proposed"):
         return []
@@ -85,8 +87,10 @@ def _who_may(row: Decision) -> list[tuple[str, object]]:
     who = "any operator, or a token of an approver"
     if row.tier.value == "ban" and not row.origin.startswith("playbook:"):
         who = f"another person than {row.origin}, who asked for it: an operator, or a token of an approver"
-    until = f"until {short(row.answer_by or row.expires)} UTC"
+    until, first = f"until {short(row.answer_by or row.expires)} UTC", before_approval(row)
     approve = f'{who}, {until}: miniwatch decisions approve {key} --reason "…"'
+    if first is not None:
+        approve = f"nobody yet, and it waits {until}. First {first}"
     again = "the guards are asked once more, and it may begin"
     return [
         ("who may approve it", approve),

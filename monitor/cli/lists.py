@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Argument, Option
 
+from monitor.cli.leaving import say
 from monitor.cli.marking import mark_findings, mark_lines
 from monitor.cli.options import (
     App,
@@ -40,6 +41,7 @@ from monitor.cli.telling import (
     INCIDENT_COLUMNS,
     WAITING_COLUMNS,
     appeal_lines,
+    approval_hints,
     decision_lines,
     decision_text,
     finding_lines,
@@ -210,14 +212,20 @@ def list_decisions(
     with record(config, data_dir) as opened:
         limit = limit_of(output, limit)
         rule = rule and rule_recorded(rule, opened)
-        rows = rows_of(
+        found = rows_of(
             opened, DECISIONS, limit,
             app=app, rule=rule, since=since, until=until, scope=scope, value=value, state=state, mode=mode, incident=incident,
             waiting=waiting,
         )  # fmt: skip
+        if output is not Form.TABLE:
+            write_rows(output, found, [], limit=limit)
+            return
+        rows = list(found)
         write_rows(output, rows, WAITING_COLUMNS if waiting else DECISION_COLUMNS, limit=limit)
-        if output is Form.TABLE and not waiting:
+        if not waiting:
             say_what_is_stopped(opened.store)
+        for hint in approval_hints(rows) if waiting else ():
+            say(hint)
 
 
 @decisions.command("show", epilog="Example: miniwatch decisions show e415")

@@ -1,5 +1,7 @@
 """How findings, incidents and decisions look to people: the columns of their tables, the lines of one."""
 
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so that help costs nothing
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -141,7 +143,7 @@ def incident_lines(row: Incident, titles: Mapping[str, str] | None = None) -> li
 
 def tended_lines(clocks: Sequence[Clock], words: Sequence[IncidentWord], now: int) -> list[tuple[str, object]]:
     """What is owed of an incident, and what people have done about it."""
-    from monitor.responding.tending import assignee_of  # noqa: PLC0415 - the other lines do not need the record's side
+    from monitor.responding.tending import assignee_of
 
     return [
         ("Has it", assignee_of(words) or None),
@@ -151,7 +153,7 @@ def tended_lines(clocks: Sequence[Clock], words: Sequence[IncidentWord], now: in
 
 
 def _clock_text(clock: Clock, now: int) -> str:
-    from monitor.listing.tended import clock_state  # noqa: PLC0415 - as above
+    from monitor.listing.tended import clock_state
 
     told = f"{clock.kind.value} by {short(clock.due)} UTC ({clock.episode.value}): {clock_state(clock, now)}"
     if clock.stopped is None:
@@ -199,12 +201,25 @@ def _appeal_answer(row: Appeal) -> str:
     return f"; by {row.answered_by}, {short(row.answered)} UTC: {row.reason}"
 
 
+def approval_hints(rows: Sequence[Decision]) -> list[str]:
+    """Of a queue of what waits: what cannot be approved yet, a line for each reason, and what comes first."""
+    from playbooks.waiting import before_approval
+
+    hints = {row.reason.value: first for row in rows if (first := before_approval(row)) is not None}
+    return [f"{reason}: cannot be approved yet; first {first}." for reason, first in hints.items()]
+
+
 def _answer_lines(row: Decision) -> list[tuple[str, object]]:
     """Of a decision that waits: until when a person can answer it, and what becomes of it else."""
+    from playbooks.waiting import before_approval
+
     if row.answer_by is None:
         return []
     else_ = {"lapse": "it lapses, and nothing is done", "decide-again": "the guards are asked again, and it may begin"}
-    return [("Answer by (UTC)", short(row.answer_by)), ("If nobody does", else_[row.unanswered.value])]
+    lines: list[tuple[str, object]] = [("Answer by (UTC)", short(row.answer_by))]
+    if (first := before_approval(row)) is not None:
+        lines.append(("Before approval", first))
+    return [*lines, ("If nobody does", else_[row.unanswered.value])]
 
 
 def problem_text(row: RuleProblem | TwinFailure) -> str:

@@ -9,7 +9,8 @@ and one line each; ``value``, ``owner`` and ``target`` are as they came, for pro
 - ``who``: scope, value, owner (the app's developer, or null)
 - ``decisions``: id, type, tier, scope, value, target, parameters, mode, state, reason, explanation, begun, until;
   ``undo``, the command that lifts it (null where nothing is in force); ``answer_by``, until when a person can answer one
-  that waits, and ``approve``, the command that does (both null where nothing waits)
+  that waits, and ``approve``, the command that does (both null where nothing waits); ``before_approval``, what has to be done
+  before that would be taken, and then there is no ``approve`` (null where a person's word is enough)
 - ``why``: the findings: id, title, rule, severity, events (how many), first, last, false_positives, response
 - ``omitted``: how many decisions and findings beyond the bounds are not shown
 - ``occasion``: why it is told: ``opened``, ``decided``, ``warned`` and ``breached`` (of a clock), ``acknowledged``, ``closed``, or
@@ -33,6 +34,7 @@ from monitor.one_line import one_line
 from playbooks.clocks import Clock
 from playbooks.decision import Decision, DecisionState
 from playbooks.incident import Incident
+from playbooks.waiting import before_approval
 
 DECISIONS_MAX: Final = 20
 FINDINGS_MAX: Final = 20
@@ -124,6 +126,8 @@ def _incident(incident: Incident) -> dict[str, Any]:
 
 def _decision(decision: Decision) -> dict[str, Any]:
     in_force = decision.state is DecisionState.ACTIVE
+    first = before_approval(decision)
+    can_approve = decision.answer_by is not None and first is None
     return {
         "id": decision.id,
         "type": decision.type,
@@ -140,7 +144,8 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "until": told_time(decision.expires),
         "undo": f"miniwatch decisions revoke {decision.id}" if in_force else None,
         "answer_by": None if decision.answer_by is None else told_time(decision.answer_by),
-        "approve": None if decision.answer_by is None else f"miniwatch decisions approve {decision.id}",
+        "approve": f"miniwatch decisions approve {decision.id}" if can_approve else None,
+        "before_approval": first,
     }
 
 

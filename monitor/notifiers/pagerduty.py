@@ -95,7 +95,7 @@ def event_of(message: Message) -> dict[str, Any]:
         "incident": {name: incident[name] for name in ("id", "risk", "tier", "opened", "due", "findings", "look")},
         "clock": told["clock"],
         "decisions": [
-            {name: one[name] for name in ("type", "state", "reason", "until", "undo", "approve")}
+            {name: one.get(name) for name in ("type", "state", "reason", "until", "undo", "approve", "before_approval")}
             for one in told["decisions"][-DETAILS_MAX:]
         ],
         "why": [

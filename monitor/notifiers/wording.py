@@ -49,6 +49,8 @@ def paragraphs(told: dict[str, Any]) -> str:
     for decision in told["decisions"][-LINES_MAX:]:
         lines.append(decision["explanation"])
         lines += [command for command in (decision["undo"], decision["approve"]) if command]
+        if first := decision.get("before_approval"):  # an alert of an earlier version may still wait
+            lines.append(f"Before it can be approved: {first}")
     lines += [f"{one['severity']}: {one['title']} ({one['events']} events)" for one in told["why"][-LINES_MAX:]]
     return "\n".join(one_line(line) for line in [*lines, incident["look"]])
 

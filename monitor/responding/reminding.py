@@ -1,7 +1,7 @@
 """Tells people on call of decisions that wait for them: those that a person asked for, and those whose time is nearly over.
 
 What a guard held is told with its incident, in the alert. Each decision is told here once of each kind, and all that come up
-at a time in one notice.
+at a time in one notice. Nobody is reminded of what could not be approved anyway.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from playbooks.action import action_of, describe
 from playbooks.decision import Decision
 from playbooks.incident import NOUNS
 from playbooks.risk import MICROSECONDS
-from playbooks.waiting import until
+from playbooks.waiting import before_approval, until
 
 REMIND_S: Final = 300.0
 """How often is looked: so many notices come at most."""
@@ -56,7 +56,7 @@ class Reminder:
         with self._store.acting() as acting:
             told = acting.mark(MARK)
             asked = [one for one in queue if not one.origin.startswith("playbook:") and told < one.time <= now]
-            urgent = [one for one in queue if told < self._reminded_at(one) <= now]
+            urgent = [one for one in queue if before_approval(one) is None and told < self._reminded_at(one) <= now]
             found = [_notice("decision-asked", "asked for, and need another person", asked, now)] if asked else []
             found += [_notice("decision-unanswered", "lapse soon unless answered", urgent, now)] if urgent else []
             if found:

@@ -3,6 +3,7 @@
 import pytest
 
 from monitor.cli.opening import actor
+from monitor.clock import now_us
 from monitor.stores import Turn
 from playbooks.action import Remove
 from playbooks.decision import DecisionState, Reason
@@ -54,12 +55,12 @@ def test_a_ban_is_asked_for_and_who_asked_cannot_approve_it(decisions):
     assert decisions.rows("--waiting") == []
 
 
-def held(fresh, answer_by, key):
+def held(fresh, answer_by, key, reason=Reason.HELD_EVIDENCE):
     made = decision(
         Remove(duration_s=7 * 86_400),
         id=key * 32,
         value=f"wx{key}",
-        reason=Reason.HELD_EVIDENCE,
+        reason=reason,
         state=DecisionState.HELD,
         answer_by=answer_by,
         time=answer_by - 86_400_000_000,
@@ -73,8 +74,6 @@ def held(fresh, answer_by, key):
 
 def test_the_queue_is_shown_with_the_most_urgent_first_and_answered(decisions):
     decisions(*SLOW, *WHY)
-    from monitor.clock import now_us  # noqa: PLC0415 - the present, for a record that lives in it
-
     later, sooner = (
         held(decisions.fresh, now_us() + hours * 3_600_000_000, key) for hours, key in ((9, "b"), (2, "a"))
     )
@@ -86,6 +85,18 @@ def test_the_queue_is_shown_with_the_most_urgent_first_and_answered(decisions):
     assert "Answer by (UTC)" in decisions.fresh.here("decisions", "show", later).stdout
     assert "In force until" in decisions("approve", later, *WHY)
     assert "leave other filters out" in decisions("list", "--waiting", "--app", "wx1", code=2)
+
+
+def test_what_is_protected_says_what_comes_first_and_gives_no_command_that_is_refused(decisions):
+    decisions.fresh.here("apps", "import", "-", stdin=b'{"app_id":"wxa","protected":true}\n')
+    key = held(decisions.fresh, now_us() + 3_600_000_000, "a", Reason.HELD_PROTECTED)
+    assert "the registry calls app wxa protected" in decisions("approve", key, *WHY, code=1)
+    lift = "first lift its protection: import a line of the registry"
+    queue = decisions.fresh.here("decisions", "list", "--waiting")
+    assert f"held-protected: cannot be approved yet; {lift}" in queue.stderr
+    for told in (decisions.fresh.here("explain", key).stdout, decisions.fresh.here("decisions", "show", key).stdout):
+        assert lift.removeprefix("first ") in told
+        assert "decisions approve" not in told
 
 
 def test_an_update_is_forced_with_a_deadline(decisions):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+import pytest
+
 from detectors.finding import Entity, Evidence, Finding, RuleRef, Scope, Severity
 from monitor.notifiers.alert import DECISIONS_MAX, alert, alert_body
+from monitor.notifiers.wording import paragraphs
 from playbooks.decision import Act, Decision, DecisionState, Mode, Reason, Tier
 from playbooks.incident import Incident
 
@@ -74,6 +78,23 @@ def test_an_alert_says_who_what_why_until_when_and_how_to_undo():
 def test_what_is_not_in_force_has_nothing_to_undo():
     [decision] = alert(INCIDENT, [_decision(state=DecisionState.HELD)], [])["decisions"]
     assert decision["undo"] is None
+
+
+def _waits(reason: Reason) -> Decision:
+    return msgspec.structs.replace(_decision(state=DecisionState.HELD), reason=reason, answer_by=3 * HOUR)
+
+
+def test_of_what_was_held_there_is_the_command_that_approves_it():
+    [decision] = alert(INCIDENT, [_waits(Reason.HELD_EVIDENCE)], [])["decisions"]
+    assert (decision["approve"], decision["before_approval"]) == ("miniwatch decisions approve d1", None)
+
+
+@pytest.mark.parametrize("reason", [Reason.HELD_PROTECTED, Reason.HELD_EXEMPT, Reason.HELD_VERSION])
+def test_where_an_approval_would_be_refused_there_is_what_has_to_be_done_before(reason):
+    told = alert(INCIDENT, [_waits(reason)], [])
+    [decision] = told["decisions"]
+    assert (decision["approve"], decision["answer_by"]) == (None, "1970-01-01T03:00:00.000000Z")
+    assert f"Before it can be approved: {decision['before_approval']}" in paragraphs(told).splitlines()
 
 
 def test_an_alert_is_bounded_and_says_how_much_it_leaves_out():

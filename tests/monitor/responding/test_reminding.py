@@ -41,6 +41,11 @@ def test_what_lapses_soon_is_told_once_more(store):
     assert told(store, NOON + 22 * HOUR) == []
 
 
+def test_nobody_is_reminded_of_what_could_not_be_approved(store):
+    held(store, SLOW, reason=Reason.HELD_PROTECTED)
+    assert told(store, NOON + 21 * HOUR) == []
+
+
 def test_nobody_is_reminded_before_half_of_the_time_is_over(store):
     held(store, SLOW, answer_by=NOON + 2 * HOUR)
     assert told(store, NOON + 59 * MINUTE) == []
