@@ -71,8 +71,8 @@ def check(
     say(f"{told} {_counts(looked_at)}" if looked_at else told)
 
 
-def problems_of(config: Config) -> list[Problem | RuleFault]:
-    """What is wrong with the things that a readable configuration names."""
+def problems_of(config: Config, *, begins: bool = True) -> list[Problem | RuleFault]:
+    """What is wrong with the things that a readable configuration names. Where no daemon `begins` by it, its address may be taken."""
     store = [*_store(config)]
     if store:
         config = config.model_copy(
@@ -86,7 +86,7 @@ def problems_of(config: Config) -> list[Problem | RuleFault]:
         *_data_dir(config.data_dir),
         *key_problems(config.data_dir),
         *_other_keys(config),
-        *_listening(config),
+        *(_listening(config) if begins else ()),
         *_search(config),
         *_told(config),
     ]

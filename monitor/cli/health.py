@@ -122,7 +122,8 @@ def signs_of_all(
     from monitor.stores import StoreError
     from monitor.stores.places import Places
 
-    found = problems_of(config)
+    # Who looks at another folder than the configured one, as at one that was restored, does so beside the daemon that listens.
+    found = problems_of(config, begins=data_dir is None)
     for problem in found:
         yield Sign("configuration", "problem", f"{problem.place}: {problem.found}", problem.remedy)
     yield _kernel()

@@ -18,6 +18,7 @@ from monitor.counting import counted
 
 if TYPE_CHECKING:
     from monitor.alerts import Channel
+    from monitor.notifiers import Notifier
     from monitor.stores import Message
     from monitor.stores.record import EnforcerState
 
@@ -81,11 +82,18 @@ def try_notifier(
             again = "it would be tried again" if error.retryable else "it would not be tried again"
             say(f"{channel} did not take it: {error} ({again}).")
         else:
-            say(f"{channel} took it: {receipt.detail}.")
+            say(f"{channel} took it: {receipt.detail}{_unsigned(carriers[channel])}.")
         finally:
             carriers[channel].close()
     if failed:
         leave(FOUND_PROBLEMS)
+
+
+def _unsigned(carrier: Notifier) -> str:
+    """Of a webhook that has no secret: its receiver cannot have looked whether it is ours."""
+    from monitor.notifiers.webhook import Webhook
+
+    return ", unsigned: no secret is here" if isinstance(carrier, Webhook) and not carrier.is_signed else ""
 
 
 @notifiers.command("retry", epilog='Example: miniwatch notifiers retry pagerduty:security --reason "It was down"')

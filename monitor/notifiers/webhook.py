@@ -51,6 +51,11 @@ class Webhook:
     def at_once(self) -> int:
         return self._at_once
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a secret, so that its receiver can tell who sends."""
+        return self._secret is not None
+
     def send(self, message: Message) -> Receipt:
         headers = {"Idempotency-Key": message.key}
         if self._secret is not None:

@@ -291,6 +291,16 @@ def test_check_sees_a_record_that_a_newer_version_has_changed(fresh):
     assert "data_dir: found this database has schema 9999, made by a newer Miniwatch" in told
 
 
+def test_who_looks_at_another_folder_may_do_so_beside_the_daemon_that_listens(fresh):
+    file = fresh.folder / "c.toml"
+    with socket.create_server(("127.0.0.1", 0)) as daemon:
+        file.write_text(
+            f'data_dir = "{fresh.folder}/running"\n[http]\nlisten = "127.0.0.1:{daemon.getsockname()[1]}"\n'
+        )
+        assert "http.listen" in fresh("doctor", "-c", str(file), code=1).stdout
+        assert "http.listen" not in fresh.here("doctor", "-c", str(file)).stdout
+
+
 def test_check_and_the_log_at_start_tell_of_channels_that_reach_nobody(fresh):
     file, address, key = (fresh.folder / name for name in ("c.toml", "address", "key"))
     address.write_text("nothing-of-the-kind://T0KENT0KEN")

@@ -103,8 +103,16 @@ def test_who_was_told_is_told_that_it_is_over(on_call, outside):
 def test_a_test_reaches_a_channel_or_says_why_not(on_call, outside):
     file = on_call.folder / "c.toml"
     file.write_text(OUTSIDE.format(url=f"http://127.0.0.1:{outside.server_port}/yes"))
-    assert "webhook:ops took it: HTTP 200" in on_call.here("notifiers", "test", "webhook:ops", "-c", str(file)).stderr
+    said = on_call.here("notifiers", "test", "webhook:ops", "-c", str(file)).stderr
+    assert said == "webhook:ops took it: HTTP 200, unsigned: no secret is here.\n"
     assert outside.came[0]["what"] == "test"
+    secret = on_call.folder / "secret"
+    secret.write_text("s3cret")
+    secret.chmod(0o600)
+    signed = file.with_name("signed.toml")
+    signed.write_text(file.read_text().replace("url =", f'secret_file = "{secret}"\nurl =', 1))
+    said = on_call.here("notifiers", "test", "webhook:ops", "-c", str(signed)).stderr
+    assert said == "webhook:ops took it: HTTP 200.\n"
     refused = on_call.here("notifiers", "test", "pagerduty:ops", "-c", str(file), code=1).stderr
     assert "no routing key is configured (it would be tried again)" in refused
     assert "name of several channels" in on_call.here("notifiers", "test", "ops", "-c", str(file), code=2).stderr
