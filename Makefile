@@ -13,8 +13,11 @@ DESTDIR ?=
 PREFIX := /opt/miniwatch
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 WHEEL = dist/miniwatch-$(VERSION)-py3-none-any.whl
+# What goes with it for people to read, and to copy to Prometheus and Grafana.
+DOCUMENTS = docs/*.md docs/openapi.json docs/figures config.toml CHANGELOG.md LICENSE
+TO_COPY = deploy/prometheus deploy/grafana/dashboards deploy/grafana/provisioning
 # What an installation is made of. One that is there, and may run, is never written over: another one of the same version has a name of its own.
-MADE_FROM = $(shell { $(SYSTEM_PYTHON) -V; cat $(WHEEL) $(wildcard build/native/*.whl) requirements/run.txt docs/*.md config.toml CHANGELOG.md LICENSE; } 2>/dev/null | sha256sum | cut -c 1-8)
+MADE_FROM = $(shell { $(SYSTEM_PYTHON) -V; cat $(WHEEL) $(wildcard build/native/*.whl) requirements/run.txt; find $(DOCUMENTS) $(TO_COPY) -type f | LC_ALL=C sort | xargs cat; } 2>/dev/null | sha256sum | cut -c 1-8)
 MADE_FROM_FILE := share/miniwatch-made-from
 INSTALLED = $(DESTDIR)$(PREFIX)/$(VERSION)
 RELEASE = $(shell if [ ! -e $(INSTALLED) ] || [ "$$(cat $(INSTALLED)/$(MADE_FROM_FILE) 2>/dev/null)" = $(MADE_FROM) ]; then echo $(INSTALLED); else echo $(INSTALLED)-$(MADE_FROM); fi)
@@ -129,7 +132,9 @@ install-version:
 	$(UV) install --quiet --python $(RELEASE).new/bin/python --link-mode copy --no-deps --offline --compile-bytecode $(WHEEL) $(wildcard build/native/*.whl)
 	@rm -f $(RELEASE).new/.lock
 	@mkdir -p $(RELEASE).new/share/doc/miniwatch
-	@cp -r docs/*.md config.toml CHANGELOG.md LICENSE $(RELEASE).new/share/doc/miniwatch/
+	@cp -r $(DOCUMENTS) $(RELEASE).new/share/doc/miniwatch/
+	@cp -r --parents $(TO_COPY) $(RELEASE).new/share/doc/miniwatch/
+	@sed -i 's|](\.\./|](|g' $(RELEASE).new/share/doc/miniwatch/*.md # what is above the pages in a clone lies beside them there
 	@echo $(MADE_FROM) >$(RELEASE).new/$(MADE_FROM_FILE)
 	@mv -T $(RELEASE).new $(RELEASE)
 

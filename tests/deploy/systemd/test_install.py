@@ -151,6 +151,29 @@ def test_an_installation_by_other_means_stays_too(install, tmp_path):
     assert install("aa")[0] == f"{VERSION}-aa"
 
 
+LINK = re.compile(r"\]\(([^)#\s]+)")
+
+
+def test_every_link_of_what_is_installed_to_read_leads_somewhere(install, tmp_path):
+    install("aa")
+    folder = tmp_path / "opt" / "miniwatch" / "current" / "share" / "doc" / "miniwatch"
+    pages = sorted(folder.glob("*.md"))
+    links = [(page.name, link) for page in pages for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert {"openapi.json", "config.toml", "deploy/prometheus/miniwatch.alerts.yml"} <= {link for _, link in links}
+    assert [(page, link) for page, link in links if not (folder / link).is_file()] == []
+
+
+def test_what_the_guide_copies_to_prometheus_and_grafana_is_installed(install, tmp_path):
+    install("aa")
+    folder = tmp_path / "opt" / "miniwatch" / "current" / "share" / "doc" / "miniwatch"
+    copied = re.findall(r"(?:cp|&& cp) ((?:deploy/\S+ )+)/", (folder / "monitoring.md").read_text())
+    named = [name for line in copied for name in line.split()]
+    assert len(named) >= 4
+    for name in named:
+        found = {each.name for each in folder.glob(name)}
+        assert found == {each.name for each in ROOT.glob(name)} != set()
+
+
 def test_one_that_was_broken_off_is_made_anew(install, tmp_path):
     (tmp_path / "opt" / "miniwatch" / f"{VERSION}.new" / "half").mkdir(parents=True)
     assert install("aa")[0] == VERSION
