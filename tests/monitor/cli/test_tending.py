@@ -8,6 +8,7 @@ from detectors.finding import Severity
 from monitor.cli.opening import record
 from monitor.clock import now_us
 from monitor.kept import Kept
+from monitor.sealing import key_at
 from monitor.stores import Turn
 from monitor.testing import stored_incident
 from playbooks.clocks import Targets, begun
@@ -21,6 +22,7 @@ OUTSIDE = '[[webhooks]]\nname = "ops"\nurl = "{url}"\n[[pagerduty]]\nname = "ops
 def on_call(fresh):
     """A record with one incident that is an hour old, and one that is new."""
     kept, now = Kept.open(fresh.folder / "data"), now_us()
+    key_at(kept.places.people_key)  # whoever begins a record has made it
     for number, (key, at) in enumerate([("aa11", now - 3_700_000_000), ("bb22", now)], 1):
         incident = stored_incident(key, opened=at, severity=Severity.HIGH)
         clocks = begun(key, Severity.HIGH, [], TARGETS, at)
