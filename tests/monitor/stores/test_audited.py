@@ -144,6 +144,7 @@ AUDITED: dict[str, Case] = {
         [(WHO, "token.revoke")],
         lambda store: store.add_token(_token(), "r"),
     ),
+    "renew_keys": Case(lambda store: store.renew_keys({"people": "f2"}, _entry("keys.renew")), [(WHO, "keys.renew")]),
     "import_apps": Case(
         lambda store: store.import_apps([AppRecord(app_id="wx1", as_of=1, document="{}")], WHO, NOW),
         [(WHO, "apps.import")],
