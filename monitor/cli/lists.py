@@ -61,7 +61,10 @@ TITLED_MAX: Final = 200
 """Findings of an incident, the last, of which what their rules call them is shown."""
 
 Id = Annotated[str, Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
-StateWord = Annotated[
+IncidentStateWord = Annotated[
+    str | None, Option("--state", metavar=filters.INCIDENT_STATE.metavar, help=filters.INCIDENT_STATE.about)
+]
+DecisionStateWord = Annotated[
     str | None, Option("--state", metavar=filters.DECISION_STATE.metavar, help=filters.DECISION_STATE.about)
 ]
 IncidentId = Annotated[str | None, Option("--incident", metavar=filters.INCIDENT.metavar, help=filters.INCIDENT.about)]
@@ -136,7 +139,7 @@ def list_incidents(
     scope: ScopeName = None,
     value: Value = None,
     severity: SeverityWord = None,
-    state: StateWord = None,
+    state: IncidentStateWord = None,
     sort: Annotated[Order, Option("--sort", help=filters.SORT.about)] = Order.TIME,
     limit: Limit = None,
     output: Output = Form.TABLE,
@@ -190,7 +193,7 @@ def list_decisions(
     scope: ScopeName = None,
     value: Value = None,
     rule: RuleId = None,
-    state: StateWord = None,
+    state: DecisionStateWord = None,
     mode: Annotated[str | None, Option("--mode", metavar=filters.MODE.metavar, help=filters.MODE.about)] = None,
     incident: IncidentId = None,
     waiting: Annotated[bool, Option("--waiting", help=filters.WAITING.about)] = False,
