@@ -37,9 +37,8 @@ def with_unused(states: Iterable[EnforcerState], configured: Iterable[str]) -> l
 
 def given_up(store: SqlStore, channels: Collection[str]) -> int:
     """How many messages of these channels were given up and are there still."""
-    return sum(
-        state.dead for channel in channels for state in store.enforcer_states(channel) if state.channel == channel
-    )
+    found = store.messages_given_up()
+    return sum(found.get(channel, 0) for channel in channels)
 
 
 def standing_of(state: EnforcerState) -> dict[str, Any]:
