@@ -31,6 +31,7 @@ def _of_old(store: SqlStore, turn: int, name: str, **more: Any) -> None:
     incident: dict[str, Any] = {"last_finding": OLD, "state": IncidentState.CLOSED, **more.get("incident", {})}
     clock: dict[str, Any] = {"stopped": OLD, "stopped_by": "operator:ada", **more.get("clock", {})}
     found, seen, decided = f"f-{name}", f"i-{name}", f"d-{name}"
+    decision = {"incident": seen, "finding": found, **decision}
     clocks = [
         Clock(incident=seen, episode=Severity.HIGH, kind=kind, begun=100, due=900, next=None, **clock)
         for kind in ClockKind
@@ -41,7 +42,7 @@ def _of_old(store: SqlStore, turn: int, name: str, **more: Any) -> None:
             findings=[stored_finding(found, entity=entity, **finding)],
             incidents=[stored_incident(seen, entity=entity, **incident)],
             clocks=clocks,
-            decisions=[stored_decision(decided, value=name, incident=seen, finding=found, **decision)],
+            decisions=[stored_decision(decided, value=name, **decision)],
             considered=[Considered(finding=found, incident=seen, decision=decided, reason=Reason.PLAYBOOK, detail="")],
         )
     )
@@ -105,6 +106,7 @@ def _check_what_is_not_over_stays(store: SqlStore) -> None:
     kept: dict[str, tuple[int, int, int]] = {}
     cases: dict[str, tuple[dict[str, Any], tuple[int, int, int]]] = {
         "seen-since": ({"finding": {"time": BEFORE}}, (0, 0, 0)),
+        "weighed": ({"finding": {"time": BEFORE}, "decision": {"incident": None, "finding": None}}, (0, 1, 0)),
         "decided-since": ({"decision": {"time": BEFORE}}, (1, 0, 0)),
         "ends-later": ({"decision": {"expires": BEFORE, "state": DecisionState.REVOKED}}, (1, 0, 0)),
         "in-force": ({"decision": {"state": DecisionState.ACTIVE}}, (1, 0, 0)),
