@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from monitor.durable import boundary, make_folder, publish
+from monitor.durable import boundary, make_folder, publish, sync_folder
 from monitor.sealing import Seal
 from monitor.spool.aside import Body
 from monitor.spool.frames import (
@@ -220,9 +220,13 @@ class Spool:
     # Opening
 
     def _open(self, floor: int) -> None:
-        """Look through what is there: the keys, where the stream ends, and what a crash has left of a last frame."""
+        """Look through what is there: the keys, where the stream ends, and what a crash has left of a last frame.
+
+        A writer that was killed may have left frames, and names, that are not on disk yet. From now on they are told as taken, so they are put there.
+        """
         for part in self.folder.glob("*.part"):
             part.unlink()
+        sync_folder(self.folder)
         for name, what in self._ids.open():
             self.damaged(floor, f"{name}: {what}; documents with these ids may be taken again")
         paths = _paths(self.folder)
@@ -237,7 +241,7 @@ class Spool:
     def _survey(self, path: Path, *, is_last: bool) -> tuple[int, int]:
         """Go through a segment: its size up to the last frame that is there at full length, and the position there.
 
-        Damage with frames behind it stays for the reader, who goes over it and tells.
+        Of the last one no more is left, and that durably. Damage with frames behind it stays for the reader, who goes over it and tells.
         """
         size = path.stat().st_size
         whole = begun = 0
@@ -252,11 +256,11 @@ class Spool:
                 whole, end = begun + head.frame_bytes, max(end, head.end)
             file.seek(whole)
             tail = file.read() if is_last else b""
-        if not tail:
-            return size, end
-        if (short is None or begun > whole) and not _is_unfinished(tail):
+        if tail and (short is None or begun > whole) and not _is_unfinished(tail):
             self.damaged(end, f"{len(tail)} bytes at the end of {path.name} are no frame, and are cut off")
             end = max(end, short.position) if short is not None else end + len(tail)  # so much was given out at most
+        if not is_last:
+            return size, end
         _cut(path, whole)
         return whole, end
 
@@ -309,7 +313,7 @@ def _write_at(descriptor: int, parts: Sequence[Body], offset: int) -> int:
 
 
 def _cut(path: Path, size: int) -> None:
-    """Shorten a file, durably."""
+    """Let a file have this size, durably."""
     boundary("write:spool")
     descriptor = os.open(path, os.O_WRONLY)
     try:

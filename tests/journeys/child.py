@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import stat
+import threading
 import time
 from collections import Counter
 from multiprocessing.process import BaseProcess
@@ -122,7 +123,8 @@ class Disk:
 
     What was there before the child began is kept too, and so is the database, which sees to its own file. Of what else was
     written to a file its second half is lost; a new name is as if it had never been given. The folders of the first level
-    stay: every journalling file system keeps the making of a folder when it keeps a file in it.
+    stay: every journalling file system keeps the making of a folder when it keeps a file in it. From the moment at which the power
+    goes nothing is made to keep any more: who asks for it waits, and acknowledges nothing.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -130,22 +132,25 @@ class Disk:
         self._sizes: dict[int, int] = {}
         self._names: set[tuple[int, str, int]] = set()
         self._fsync = os.fsync
+        self._power = threading.Lock()  # held for ever by whoever takes it away
         for path in self._paths():
             self._keep(path, path.stat())
         os.fsync = self.fsync
 
     def fsync(self, descriptor: int) -> None:
         """Stands for `os.fsync`, and remembers of what."""
-        self._fsync(descriptor)
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            with os.scandir(descriptor) as entries:
-                self._names |= {(status.st_ino, entry.name, entry.inode()) for entry in entries}
-        else:
-            self._sizes[status.st_ino] = status.st_size
+        with self._power:
+            self._fsync(descriptor)
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                with os.scandir(descriptor) as entries:
+                    self._names |= {(status.st_ino, entry.name, entry.inode()) for entry in entries}
+            else:
+                self._sizes[status.st_ino] = status.st_size
 
     def lose_power(self) -> None:
         """Let the data folder be as it will be found. Other threads are at work while the power goes: what they rename or remove just then is gone."""
+        self._power.acquire()
         for path in self._paths():
             with contextlib.suppress(FileNotFoundError):
                 self._lose(path, path.stat())

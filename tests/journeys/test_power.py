@@ -77,7 +77,7 @@ class Sender(threading.Thread):
 
 
 @pytest.mark.parametrize(
-    "occurrence", [2, pytest.param(1, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow)]
+    "occurrence", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.slow)]
 )
 def test_one_power_cut_after_another_costs_nothing_acknowledged_and_brings_nothing_twice(
     tmp_path: Path, occurrence: int

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import stat
 from itertools import count
 
 import pytest
@@ -197,6 +198,62 @@ def test_stopped_anywhere_and_opened_again_nothing_acknowledged_is_lost_and_noth
     read += lines_of(opened(folder, floor=floor), position=Position("http:", floor))
     shutil.rmtree(folder)
     assert b"".join(read) == b"".join(bodies)
+
+
+class Disk:
+    """Keeps of a folder what somebody made it keep by fsync, be it a process that has been killed since; the rest goes with the power."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._sizes = {}
+        self._names = set()
+        self._fsync = os.fsync
+
+    def fsync(self, descriptor):
+        self._fsync(descriptor)
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode) and self._folder.exists():
+            self._names = {(path.name, path.stat().st_ino) for path in self._folder.iterdir()}
+        else:
+            self._sizes[status.st_ino] = status.st_size
+
+    def lose_power(self):
+        for path in self._folder.iterdir():
+            status = path.stat()
+            if (path.name, status.st_ino) in self._names:
+                os.truncate(path, min(status.st_size, self._sizes.get(status.st_ino, 0)))
+            else:
+                path.unlink()
+
+
+@pytest.mark.parametrize("segment_bytes", [1, 250, 100_000])
+def test_killed_anywhere_and_then_without_power_what_was_acknowledged_is_there(tmp_path, monkeypatch, segment_bytes):
+    """A writer that was killed leaves what is not on disk yet: whoever opens it, and says that it was taken, puts it there."""
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", segment_bytes)
+    for kill in range(30):
+        passed, folder = count(), tmp_path / str(kill)
+        disk, was_killed = Disk(folder), False
+
+        def observe(_name, passed=passed, kill=kill):
+            if next(passed) == kill:
+                raise Stopped
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", disk.fsync)
+            patched.setattr(durable, "observer", observe)
+            spool = None
+            for number in range(4):
+                for _ in range(2):
+                    try:
+                        spool = spool or opened(folder)
+                        assert take(spool, Given(b"line %d\n" % number, key_of(str(number)))) != [Outcome.FULL]
+                    except Stopped:
+                        spool, was_killed = None, True
+                    else:
+                        break
+            disk.lose_power()
+        assert was_killed == (kill < next(passed) - 1)
+        assert lines_of(opened(folder)) == [b"line %d\n" % number for number in range(4)]
 
 
 def test_a_refused_fsync_leaves_nothing_that_could_be_read(tmp_path):
