@@ -17,7 +17,7 @@ Its name does not begin with MINIWATCH_: what does is a setting, and unknown one
 
 TESTS = Path(__file__).parent
 
-FEWEST = 4
+FEWEST = 3
 """Laws are tried with so many examples in any case, unless they ask for fewer."""
 
 _SETTINGS = "_hypothesis_internal_use_settings"  # where Hypothesis looks when a law is tried; no public name reaches an explicit number

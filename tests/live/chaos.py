@@ -366,8 +366,8 @@ class Chaos:
             worker.terminate()
             worker.wait(90)
 
-    def settle(self, events: int, within_s: float) -> None:
-        """Let all be read, counted and answered."""
+    def settle(self, events: int, stuck_s: float) -> None:
+        """Let all be read, counted, answered and searchable."""
         for place, worker in enumerate(self.workers):
             if worker.poll() is not None:
                 self.workers[place] = self.site.start("--role", "detect")
@@ -375,7 +375,7 @@ class Chaos:
             self.responder = self.site.start("--role", "respond")
         kept = self.site.kept()
         try:
-            until(lambda: _is_settled(kept, events, is_searched=True), within_s)
+            settled(kept, events, stuck_s, is_searched=True)
         finally:
             kept.store.close()
 
@@ -418,10 +418,10 @@ def _is_settled(kept: Kept, events: int, *, is_searched: bool = False) -> bool:
         time.sleep(1.0)
 
 
-def settled(kept: Kept, events: int, stuck_s: float = 90.0) -> None:
+def settled(kept: Kept, events: int, stuck_s: float = 90.0, *, is_searched: bool = False) -> None:
     """Wait until all is read and answered, as long as it gets further: what stands still for that long is told with how far it came."""
     at, since = (0, 0), time.monotonic()
-    while not _is_settled(kept, events):
+    while not _is_settled(kept, events, is_searched=is_searched):
         try:
             now = (_received(kept), kept.store.last_turn())
         except StoreError:  # the database may be away
@@ -457,7 +457,7 @@ def main() -> None:
         while time.monotonic() < until_s:
             time.sleep(chaos.chance.uniform(1, 8))
             chaos.step()
-        chaos.settle(events, 1800)
+        chaos.settle(events, 600)
         site.end()
         found = {**outcome(site), **searched(site), "in force": in_force(site)}
         expected |= to_be_searched(expected)

@@ -4,7 +4,7 @@ import pytest
 from chaos import SEARCH, SEEDS, Chaos, Site, in_force, live, lived, outcome, produced, searched, to_be_searched
 
 pytestmark = pytest.mark.live
-EVENTS = 24_000
+EVENTS = 12_000
 BLOWS = ("kill_worker", "kill_search", "kill_broker", "kill_database", "kill_responder", "stop_worker", "add_worker")
 
 
@@ -21,7 +21,7 @@ def test_workers_come_to_what_one_process_comes_to(fresh_kafka, fresh_postgres, 
         for blow in BLOWS:
             chaos.go_on(EVENTS)
             getattr(chaos, blow)()
-        chaos.settle(EVENTS, 240)
+        chaos.settle(EVENTS, 120)
     finally:
         site.end()
     found = {**outcome(site), **searched(site), "in force": in_force(site)}

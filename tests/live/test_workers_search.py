@@ -14,7 +14,7 @@ from monitor.stores.elasticsearch.connection import Connection
 
 pytestmark = pytest.mark.live
 
-EVENTS_SENT = 10_000
+EVENTS_SENT = 5_000
 
 
 @pytest.fixture
