@@ -62,9 +62,9 @@ run: $(VENV)/.kernel ## Simulate a day of a platform, watch it, and tell what wa
 	$(BIN)/miniwatch apps import $(DEMO)/apps.ndjson --data-dir $(DEMO)/data
 	$(BIN)/miniwatch run --until-end --source file:$(DEMO)/day.ndjson --data-dir $(DEMO)/data
 
-# Four at a time: a test that waits for a server leaves its processor to another. Small frames are worked on faster without threads.
+# Three at a time: a test that waits for a server leaves its processor to another. Small frames are worked on faster without threads.
 test: $(VENV)/.kernel ## All tests but the slow ones; those for which this machine lacks a server are skipped, and say so
-	EXAMPLES_SHARE=$${EXAMPLES_SHARE:-0.2} POLARS_MAX_THREADS=1 $(BIN)/pytest -m "not slow" -rs -n 4 --dist loadfile --no-loadscope-reorder
+	EXAMPLES_SHARE=$${EXAMPLES_SHARE:-0.2} POLARS_MAX_THREADS=1 $(BIN)/pytest -m "not slow" -rs -n 3 --dist loadfile --no-loadscope-reorder
 
 laws: $(VENV)/.kernel ## All tests, the slow ones too, and each law with all of its examples: hours
 	EXAMPLES_SHARE=1 $(BIN)/pytest -rs -n 3 --dist loadfile --no-loadscope-reorder

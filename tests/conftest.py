@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import os
+import random
 from pathlib import Path
 
 from hypothesis import settings
@@ -30,7 +31,10 @@ WAITING_PART = 0.6
 """The part of the whole over which they are spread, so that others compute while they wait; none is left for the end."""
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    tried = drawn(items, SHARE, os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
+    config.hook.pytest_deselected(items=[item for item in items if item not in tried])
+    items[:] = [item for item in items if item in tried]
     shorten({item.function for item in items if hasattr(item, "function")}, SHARE)
     turns = mixed(list(dict.fromkeys(item.path for item in items)))
     items.sort(key=lambda item: turns[item.path])
@@ -45,6 +49,23 @@ def mixed(files):
     others = [file for file in files if folders[file] not in WAITING]
     turns = {file: place * WAITING_PART / len(waiting) for place, file in enumerate(waiting)}
     return {**turns, **{file: place / len(others) for place, file in enumerate(others)}}
+
+
+def drawn(items, share, run):
+    """Those of a run: of a test marked with `drawn(count)`, so many of its cases where laws are tried with a part of their examples.
+
+    All processes of a run draw the same; the next run draws others.
+    """
+    cases = {}
+    for item in items:
+        if share < 1 and item.get_closest_marker("drawn") and not item.get_closest_marker("slow"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out = set()
+    for name, of_one in cases.items():
+        count = min(len(of_one), of_one[0].get_closest_marker("drawn").args[0])
+        chosen = random.Random(f"{run} {name}").sample(of_one, count)
+        left_out |= set(of_one) - set(chosen)
+    return {item: None for item in items if item not in left_out}
 
 
 def shorten(laws, share):

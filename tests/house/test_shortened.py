@@ -18,7 +18,7 @@ def conftest():
     return module
 
 
-@pytest.mark.parametrize(("asked", "share", "tried"), [(100, 0.4, 40), (100, 1.0, 100), (20, 0.1, 4), (3, 0.1, 3)])
+@pytest.mark.parametrize(("asked", "share", "tried"), [(100, 0.4, 40), (100, 1.0, 100), (20, 0.1, 3), (2, 0.1, 2)])
 def test_a_law_is_tried_with_a_part_of_its_examples(conftest, asked, share, tried):
     seen = []
 
@@ -46,3 +46,27 @@ def test_files_whose_tests_wait_are_spread_among_the_others_and_done_before_the_
     assert [file for file in order if file in others] == others
     assert [order.index(file) for file in waiting] == [0, 10, 20, 29, 39, 48, 58]
     assert conftest.mixed(others[:3]) == dict(zip(others, (0, 1 / 3, 2 / 3), strict=False))
+
+
+class Case:
+    """As much of a collected test as counts here."""
+
+    def __init__(self, name, number, drawn=None, *, slow=False):
+        self.nodeid = f"{name}[{number}]"
+        self._markers = {"slow": pytest.mark.slow.mark} if slow else {}
+        if drawn is not None:
+            self._markers["drawn"] = pytest.mark.drawn(drawn).mark
+
+    def get_closest_marker(self, name):
+        return self._markers.get(name)
+
+
+def test_of_cases_that_are_alike_short_runs_try_some_and_others_each_time(conftest):
+    items = [Case("t.py::test_drawn", number, drawn=3, slow=number == 8) for number in range(9)]
+    items += [Case("t.py::test_all", number) for number in range(4)]
+    assert list(conftest.drawn(items, 1.0, "a")) == items
+    one, again, other = (list(conftest.drawn(items, 0.5, run)) for run in "aab")
+    assert one == again != other
+    assert len(one) == 3 + 1 + 4
+    assert items[8] in one  # whether slow ones are tried is said elsewhere
+    assert one == [item for item in items if item in one]

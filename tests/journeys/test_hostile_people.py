@@ -22,6 +22,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.drawn(6)
 @pytest.mark.parametrize("person", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("escaped", [False, True], ids=["plain", "escaped"])
 def test_a_strange_person_costs_its_own_event_at_most(person: object, escaped: bool, tmp_path: Path) -> None:

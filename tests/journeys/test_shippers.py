@@ -10,6 +10,7 @@ from served import Served, Shipper
 COUNT = 400
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize(
     ("client", "begins_anew"), [("elasticsearch", True), ("helpers_bulk", False), ("opentelemetry", False)]
 )

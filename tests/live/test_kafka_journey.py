@@ -63,6 +63,7 @@ def test_a_topic_comes_to_what_a_file_comes_to(topic, expected, tmp_path):
     assert expected.findings
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_again_and_again_it_comes_to_the_same(topic, expected, tmp_path, seed):
     chance = random.Random(seed)
@@ -104,6 +105,7 @@ def test_several_partitions_that_are_killed_come_to_what_they_come_to_undisturbe
     assert calm.totals["received"] == len(lines)
 
 
+@pytest.mark.drawn(1)
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
 def test_partitions_that_are_added_are_read_by_a_run_that_follows(kafka, lines, tmp_path, client):
     topic = f"journey-that-grows-{client}"

@@ -88,6 +88,7 @@ def told(batches):
     return [(one.reason, one.messages) for batch in batches for one in batch.unread]
 
 
+@pytest.mark.drawn(1)
 def test_every_law_of_a_source_holds(world):
     topics = {}
 
@@ -172,6 +173,7 @@ def _open(group, number):
     return source
 
 
+@pytest.mark.drawn(1)
 def test_a_worker_that_is_busy_for_longer_than_the_session_stays_in_the_group(world):
     world.create()
     group = world.group("busy")

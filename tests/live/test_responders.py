@@ -101,6 +101,7 @@ def test_who_loses_the_database_in_the_middle_of_a_turn_is_followed_by_the_other
     two.settled(expected)
 
 
+@pytest.mark.drawn(1)
 @pytest.mark.parametrize("blow", ["stands still", "is killed"])
 def test_a_database_that_is_away_for_longer_than_the_lease_has_one_that_answers_afterwards(
     two, expected, fresh_postgres, blow

@@ -96,6 +96,7 @@ def same(apart, expected):
         assert found[name] == expected[name], name
 
 
+@pytest.mark.drawn(1)
 @pytest.mark.parametrize("apart", ["kafka-python", "confluent"], indirect=True)
 def test_a_member_whose_heartbeats_are_lost_gives_its_partitions_up_and_joins_again(apart, expected):
     """It reaches the leaders of its partitions, and not the coordinator of the group."""
@@ -140,6 +141,7 @@ def test_commits_whose_answers_are_lost_are_written_once(kafka, postgres, expect
         assert found[name] == expected[name], name
 
 
+@pytest.mark.drawn(1)
 @pytest.mark.parametrize("lost", ["database", "brokers"])
 def test_a_worker_that_reaches_only_one_of_them_spoils_nothing(apart, expected, lost):
     worker = apart.apart.start("--role", "detect")

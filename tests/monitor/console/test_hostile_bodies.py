@@ -263,6 +263,7 @@ LONG = (
 """Those that take long."""
 
 
+@pytest.mark.drawn(4)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in sorted(LARGE)]
 )

@@ -74,6 +74,7 @@ def undisturbed(tmp_path_factory, lines, lineup):
     return found
 
 
+@pytest.mark.drawn(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_decisions_do_not_depend_on_who_detects_and_who_dies(tmp_path, lines, lineup, undisturbed, seed):
     chance = random.Random(seed)

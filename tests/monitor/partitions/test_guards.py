@@ -103,6 +103,7 @@ class Killed(Answers):
         self.opened.__exit__(None, None, None)
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("seed", range(6))
 def test_decisions_are_those_of_one_process(tmp_path, lines, lineup, of_one_process, seed, monkeypatch):
     chance = random.Random(seed)

@@ -50,6 +50,7 @@ def test_findings_do_not_depend_on_the_number_of_partitions(tmp_path, lines, lin
     assert site.archived() == undisturbed.archived()
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("seed", range(6))
 def test_who_works_on_a_partition_and_dies_over_it_changes_nothing(tmp_path, lines, lineup, undisturbed, seed):
     chance = random.Random(seed)

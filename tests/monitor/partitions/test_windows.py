@@ -38,6 +38,7 @@ def test_they_do_not_depend_on_partitions(tmp_path, lines, lineup, undisturbed, 
     assert site.read_and_counted() == undisturbed.findings()
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("seed", range(4))
 def test_who_dies_over_them_changes_nothing(tmp_path, lines, lineup, undisturbed, seed):
     chance = random.Random(seed)
