@@ -32,9 +32,9 @@ WAITING_PART = 0.6
 
 
 def pytest_collection_modifyitems(config, items):
-    tried = drawn(items, SHARE, os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
-    config.hook.pytest_deselected(items=[item for item in items if item not in tried])
-    items[:] = [item for item in items if item in tried]
+    left_out = not_drawn(items, SHARE, os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     shorten({item.function for item in items if hasattr(item, "function")}, SHARE)
     turns = mixed(list(dict.fromkeys(item.path for item in items)))
     items.sort(key=lambda item: turns[item.path])
@@ -51,8 +51,8 @@ def mixed(files):
     return {**turns, **{file: place / len(others) for place, file in enumerate(others)}}
 
 
-def drawn(items, share, run):
-    """Those of a run: of a test marked with `drawn(count)`, so many of its cases where laws are tried with a part of their examples.
+def not_drawn(items, share, run):
+    """What a run leaves out: of a test marked with `drawn(count)`, all but so many cases where laws are tried with a part of their examples.
 
     All processes of a run draw the same; the next run draws others.
     """
@@ -61,11 +61,10 @@ def drawn(items, share, run):
         if share < 1 and item.get_closest_marker("drawn") and not item.get_closest_marker("slow"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     left_out = set()
-    for name, of_one in cases.items():
-        count = min(len(of_one), of_one[0].get_closest_marker("drawn").args[0])
-        chosen = random.Random(f"{run} {name}").sample(of_one, count)
-        left_out |= set(of_one) - set(chosen)
-    return {item: None for item in items if item not in left_out}
+    for name, alike in cases.items():
+        more = len(alike) - alike[0].get_closest_marker("drawn").args[0]
+        left_out.update(random.Random(f"{run} {name}").sample(alike, max(0, more)))
+    return left_out
 
 
 def shorten(laws, share):
